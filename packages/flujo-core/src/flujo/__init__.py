@@ -1,0 +1,71 @@
+"""flujo: durable, budgeted, explained pipelines of typed steps.
+
+Names are resolved on first use, so that `import flujo` costs next to nothing and `flujo --version` loads
+neither pydantic nor a plugin.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flujo.domain.config import Backoff as Backoff
+    from flujo.domain.config import StepConfig as StepConfig
+    from flujo.domain.context import OpenContext as OpenContext
+    from flujo.domain.context import PipelineContext as PipelineContext
+    from flujo.domain.decorators import step as step
+    from flujo.domain.outcomes import PipelineResult as PipelineResult
+    from flujo.domain.outcomes import RunStatus as RunStatus
+    from flujo.domain.outcomes import StepResult as StepResult
+    from flujo.domain.steps import Pipeline as Pipeline
+    from flujo.domain.steps import Step as Step
+    from flujo.domain.usage import Usage as Usage
+    from flujo.exceptions import FlujoError as FlujoError
+    from flujo.runner.flujo import Flujo as Flujo
+
+__version__ = "0.1.0"
+
+#: Where each public name lives.
+_HOMES = {
+    "Backoff": "flujo.domain.config",
+    "Flujo": "flujo.runner.flujo",
+    "FlujoError": "flujo.exceptions",
+    "OpenContext": "flujo.domain.context",
+    "Pipeline": "flujo.domain.steps",
+    "PipelineContext": "flujo.domain.context",
+    "PipelineResult": "flujo.domain.outcomes",
+    "RunStatus": "flujo.domain.outcomes",
+    "Step": "flujo.domain.steps",
+    "StepConfig": "flujo.domain.config",
+    "StepResult": "flujo.domain.outcomes",
+    "Usage": "flujo.domain.usage",
+    "step": "flujo.domain.decorators",
+}
+
+__all__ = [
+    "Backoff",
+    "Flujo",
+    "FlujoError",
+    "OpenContext",
+    "Pipeline",
+    "PipelineContext",
+    "PipelineResult",
+    "RunStatus",
+    "Step",
+    "StepConfig",
+    "StepResult",
+    "Usage",
+    "step",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home and remember it here."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,44 @@
+"""The shape of a pipeline file: the document, and the fields that every kind of step has."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["ConfigSpec", "StepSpec"]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class BackoffSpec(_Spec):
+    """`config.backoff`: the wait between attempts, in seconds."""
+
+    initial_s: float = Field(default=0.0, ge=0, description="Seconds before the first retry")
+    factor: float = Field(default=2.0, ge=1, description="What each further wait is multiplied with")
+    max_s: float = Field(default=60.0, ge=0, description="The longest wait")
+    jitter: float = Field(default=0.0, ge=0, le=1, description="The share of the wait that is left to chance")
+
+
+class ConfigSpec(_Spec):
+    """`config:` of a step. In a file one retry is the default, as existing pipelines expect."""
+
+    max_retries: int = Field(default=1, ge=0, description="Attempts after the first")
+    timeout_s: float | None = Field(default=None, gt=0, description="Seconds that one attempt may take")
+    timeout: float | None = Field(default=None, gt=0, description="Older name of timeout_s")
+    backoff: BackoffSpec | None = Field(default=None, description="The wait between attempts")
+
+
+class StepSpec(_Spec):
+    """The fields that every kind of step has. A kind's model is a subclass with its own fields."""
+
+    kind: str = Field(default="step", description="The kind of step")
+    name: str = Field(description="The step's name, unique among its siblings")
+    input: Any = Field(default=None, description="Template, or mapping or list with templates; else the previous output")
+    config: ConfigSpec = Field(default_factory=ConfigSpec, description="Retries, time and place")
+    sink_to: str | None = Field(default=None, description="Dotted path in the context that gets the output")
+    updates_context: bool = Field(default=False, description="Merge a mapping output into the context")
+    fallback: Any = Field(default=None, description="The step that runs when this one has failed for good")
+    effects: Literal["none", "local", "external"] = Field(default="none", description="What a second run disturbs")
+    version: str = Field(default="", description="Raise it when the code means something else than before")
+    meta: dict[str, Any] = Field(default_factory=dict, description="Notes; flujo does not read them")

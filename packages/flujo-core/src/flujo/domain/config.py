@@ -1,0 +1,49 @@
+"""How a step is run: retries, time, place."""
+
+import random
+from typing import TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Backoff", "StepConfig"]
+
+ExceptionTypes: TypeAlias = tuple[type[BaseException], ...]
+
+
+class Backoff(BaseModel):
+    """How long to wait before attempt n + 1: `initial_s * factor ** (n - 1)`, at most `max_s`, in seconds.
+
+    `jitter` is the share of the wait that is left to chance (0 to 1): 0.1 gives 90 to 100 % of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    initial_s: float = Field(default=0.0, ge=0)
+    factor: float = Field(default=2.0, ge=1)
+    max_s: float = Field(default=60.0, ge=0)
+    jitter: float = Field(default=0.0, ge=0, le=1)
+
+    def delay(self, attempt: int, seed: str) -> float:
+        """Seconds to wait after failed attempt number `attempt`; the same for the same seed, on any machine."""
+        wait = min(self.max_s, self.initial_s * self.factor ** min(attempt - 1, 1000))
+        if not self.jitter or not wait:
+            return wait
+        chance = random.Random(f"{seed}#{attempt}").random()  # noqa: S311 - spreads load, guards nothing
+        return wait * (1 - self.jitter * chance)
+
+
+class StepConfig(BaseModel):
+    """How a step is run. Frozen; unknown names are refused.
+
+    `max_retries` counts attempts after the first. `timeout_s` bounds each attempt, in seconds. `retry_on` limits
+    retries to these exceptions, `no_retry_on` excludes some; without them everything is retried but what can't
+    change from one attempt to the next (control flow, configuration, context and validation errors).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    max_retries: int = Field(default=0, ge=0)
+    timeout_s: float | None = Field(default=None, gt=0)
+    backoff: Backoff = Backoff()
+    retry_on: ExceptionTypes = ()
+    no_retry_on: ExceptionTypes = ()

@@ -1,0 +1,245 @@
+"""The ports: what the engine asks of the world, and the records that cross over.
+
+The engine knows nothing else of files, databases, clocks and template languages; the runner passes
+implementations in. `flujo.testing` ships fakes of each.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Any, Protocol, runtime_checkable
+
+from flujo.domain.events import Event
+from flujo.domain.outcomes import ErrorInfo, RunStatus
+from flujo.domain.scope import Scope
+from flujo.domain.usage import NO_USAGE, Usage
+
+__all__ = [
+    "Agent",
+    "Claim",
+    "Clock",
+    "Codec",
+    "EventSink",
+    "JournalRecord",
+    "NewRun",
+    "RecordKind",
+    "RunRow",
+    "StateBackend",
+    "Sync",
+    "Template",
+    "TemplateCompiler",
+]
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Anything with a method `run` that takes the step's data; `context`, `resources` and `run` if it names them."""
+
+    def run(self, data: Any, /) -> Any:
+        """Answer `data`; may be async."""
+        ...
+
+
+class EventSink(Protocol):
+    """Receives every event of a run. One that raises is reported once and detached: it can't fail the run."""
+
+    def handle(self, event: Event, /) -> None:
+        """Take note of `event`; called on the event loop, so it must not block."""
+        ...
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, never set back."""
+        ...
+
+    async def sleep(self, seconds: float, /) -> None:
+        """Return after `seconds`."""
+        ...
+
+
+class Template(Protocol):
+    """A compiled step input."""
+
+    def render(self, scope: Scope, /) -> Any:
+        """The input's value. Raises `TemplateResolutionError` for a name that isn't there."""
+        ...
+
+
+class TemplateCompiler(Protocol):
+    """Compiles what a step's `input` may hold."""
+
+    def compile(self, source: Any, /) -> Template:
+        """Compile template text, or a mapping or list with templates in it.
+
+        Raises `TemplateResolutionError` for text that is no template of ours.
+        """
+        ...
+
+
+class Codec(Protocol):
+    """Writes values down so that exactly the same values are read back, or refuses."""
+
+    def for_types(self, types: Iterable[Any], /) -> "Codec":
+        """A codec that also knows the classes in `types` (annotations are searched for classes)."""
+        ...
+
+    def encode(self, value: Any, *, where: str) -> bytes:
+        """`value` as canonical bytes. Raises `ValueNotStorable`, naming `where` and the place in the value."""
+        ...
+
+    def decode(self, data: bytes, *, where: str) -> Any:
+        """The value that was encoded. Raises `StateCorrupt`, or names the missing class and `where`."""
+        ...
+
+
+class Sync(Enum):
+    """How safe a record is when the acknowledgement returns.
+
+    `NORMAL` survives the death of the process, `FULL` also that of the machine.
+    """
+
+    NORMAL = "normal"
+    FULL = "full"
+
+
+class RecordKind(IntEnum):
+    """What a journal record says of its path. The numbers are stored."""
+
+    RESULT = 0
+    ATTEMPT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One line of a run's journal. A result stands at the step's bare path, failed attempt n at `path#an`.
+
+    `out` and `delta` are encoded bytes for a backend that `encodes`, the values themselves otherwise; `delta` is
+    what the step changed in the context, None for nothing. `error` belongs to attempts, and to a result that a
+    fallback gave. Times are seconds since the epoch.
+    """
+
+    path: str
+    kind: RecordKind = RecordKind.RESULT
+    attempt: int = 1
+    out: Any = None
+    delta: Any = None
+    error: ErrorInfo | None = None
+    fallback: str | None = None
+    usage: Usage = NO_USAGE
+    fingerprint: bytes = b""
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    sync: Sync = Sync.NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What is known of a run before its first step.
+
+    `definition` is the pipeline's canonical text and `digest` its hash; `source` says where it was loaded from
+    (a path relative to the project, `module:name`, or nothing). `input` and `base` (the context at the start)
+    are encoded as for records.
+    """
+
+    run_id: str
+    pipeline: str
+    version: str
+    definition: str
+    digest: bytes
+    input: Any
+    base: Any
+    created_at: float
+    source: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write a run's journal. Its `epoch` fences off every earlier owner."""
+
+    run_id: str
+    number: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run as the state knows it; `input`, `base` and `output` as they were given."""
+
+    run_id: str
+    status: RunStatus
+    pipeline: str
+    version: str
+    definition: str
+    digest: bytes
+    source: str
+    input: Any
+    base: Any
+    output: Any
+    error: ErrorInfo | None
+    created_at: float
+    updated_at: float
+    ended_at: float | None
+    owner: str | None = None
+    epoch: int = 0
+    recorded: int = 0
+    usage: Usage = NO_USAGE
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class StateBackend(Protocol):
+    """Keeps runs and their journals. Every method may raise a `StateError`.
+
+    The promise a backend keeps: when `create_run`, `append` or `finish` returns, what it was given survives the
+    death of the process, and it is there whole or not at all. A write under a claim that is no longer the run's
+    newest raises `RunOwnedElsewhere` and changes nothing.
+    """
+
+    @property
+    def encodes(self) -> bool:
+        """Whether values reach this backend as bytes from a `Codec`, rather than as they are."""
+        ...
+
+    async def create_run(self, run: NewRun, /) -> Claim:
+        """Write the run down and own it. Raises `StateError` when the id is taken."""
+        ...
+
+    async def claim(self, run_id: str, /, *, force: bool = False) -> Claim:
+        """Own an existing run whose owner is gone, or, by `force`, whose owner lives.
+
+        Raises `RunNotFound`; `RunOwnedElsewhere` while a living owner holds it.
+        """
+        ...
+
+    async def load(self, run_id: str, /) -> Sequence[JournalRecord]:
+        """The run's journal in the order it was written; to look at it needs no claim. Raises `RunNotFound`."""
+        ...
+
+    async def append(self, claim: Claim, record: JournalRecord, /) -> None:
+        """Write one record. A second result at one path raises `StateError`."""
+        ...
+
+    async def finish(
+        self, claim: Claim, status: RunStatus, /, *, output: Any = None, error: ErrorInfo | None = None, at: float
+    ) -> None:
+        """Let go of the run with `status`."""
+        ...
+
+    async def get(self, run_id: str, /) -> RunRow | None:
+        """The run with exactly this id."""
+        ...
+
+    async def list(self, *, prefix: str = "", limit: int = 50, offset: int = 0) -> Sequence[RunRow]:
+        """Runs whose id starts with `prefix`, newest first; without inputs, bases and outputs."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is pending, let go of every run and release everything. A second call does nothing."""
+        ...

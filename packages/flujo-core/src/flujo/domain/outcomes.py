@@ -1,0 +1,165 @@
+"""What comes of a step and of a run: values, never exceptions."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from flujo.domain.usage import NO_USAGE, Usage
+from flujo.exceptions import FlujoError
+
+__all__ = [
+    "Aborted",
+    "ErrorInfo",
+    "Failure",
+    "Paused",
+    "PipelineResult",
+    "RunStatus",
+    "StepOutcome",
+    "StepResult",
+    "Success",
+]
+
+Out = TypeVar("Out")
+Ctx = TypeVar("Ctx")
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. Every status but `RUNNING` is one that a process has let go of."""
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """An exception in a form that can be stored, shown and compared."""
+
+    type: str
+    message: str
+    code: str | None = None
+    suggestion: str | None = None
+    path: str = ""
+    location: str | None = None
+
+    @classmethod
+    def of(cls, error: BaseException, path: str = "") -> "ErrorInfo":
+        """Describe `error`, raised by the step at `path`; the location is the innermost frame of its traceback."""
+        flujo = error if isinstance(error, FlujoError) else None
+        return cls(
+            type=type(error).__name__,
+            message=str(error) or type(error).__name__,
+            code=flujo.code if flujo else None,
+            suggestion=flujo.suggestion if flujo else None,
+            path=path,
+            location=None if flujo else _innermost(error),
+        )
+
+
+def _innermost(error: BaseException) -> str | None:
+    trace = error.__traceback__
+    if trace is None:
+        return None
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult(Generic[Out]):
+    """One line of a run's history: what the step at `path` did, and under it what its parts did.
+
+    `attempts` counts from 1; `duration_s` covers all of them. `recalled` says that the result came from the
+    run's record and nothing was executed. `fallback` names the step that gave the output in this one's place;
+    `error` then holds what the primary failed with.
+    """
+
+    name: str
+    success: bool = True
+    output: Out | None = None
+    path: str = ""
+    kind: str = "step"
+    attempts: int = 1
+    duration_s: float = 0.0
+    usage: Usage = NO_USAGE
+    error: ErrorInfo | None = None
+    recalled: bool = False
+    fallback: str | None = None
+    children: tuple["StepResult[Any]", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Success(Generic[Out]):
+    """The step has a result. A policy gives `value` (and `children`); the executor fills in `step_result`."""
+
+    value: Out | None = None
+    usage: Usage = NO_USAGE
+    children: tuple[StepResult[Any], ...] = ()
+    step_result: StepResult[Out] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(Generic[Out]):
+    """The step has failed for good. `feedback` is what the next try, a person or a model can learn from it."""
+
+    error: BaseException
+    feedback: str | None = None
+    usage: Usage = NO_USAGE
+    children: tuple[StepResult[Any], ...] = ()
+    step_result: StepResult[Out] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paused(Generic[Out]):
+    """The step waits for an answer."""
+
+    message: str
+    token: str | None = None
+    usage: Usage = NO_USAGE
+    children: tuple[StepResult[Any], ...] = ()
+    step_result: StepResult[Out] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted(Generic[Out]):
+    """The step ended the run on purpose."""
+
+    reason: str
+    usage: Usage = NO_USAGE
+    children: tuple[StepResult[Any], ...] = ()
+    step_result: StepResult[Out] | None = None
+
+
+StepOutcome: TypeAlias = Success[Out] | Failure[Out] | Paused[Out] | Aborted[Out]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineResult(Generic[Out, Ctx]):
+    """What a run came to. `output` is None unless `status` is `COMPLETED`."""
+
+    run_id: str
+    status: RunStatus
+    output: Out | None
+    final_pipeline_context: Ctx
+    step_history: tuple[StepResult[Any], ...] = ()
+    usage: Usage = NO_USAGE
+    error: ErrorInfo | None = None
+    duration_s: float = 0.0
+
+    @property
+    def success(self) -> bool:
+        """Whether the run completed."""
+        return self.status is RunStatus.COMPLETED
+
+    @property
+    def total_cost_usd(self) -> float:
+        """The run's cost in US dollars."""
+        return float(self.usage.cost_usd)
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens in both directions."""
+        return self.usage.tokens

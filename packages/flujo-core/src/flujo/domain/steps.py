@@ -1,0 +1,205 @@
+"""A step, and a pipeline of steps, which is itself a step."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+
+from flujo.domain.callables import UNKNOWN, Call, inspect_call
+from flujo.domain.config import StepConfig
+from flujo.domain.scope import Scope
+from flujo.domain.validation import check_sequence
+from flujo.exceptions import BlueprintError, ConfigurationError, TypeMismatchError
+
+__all__ = ["PREVIOUS", "InputSource", "Pipeline", "Step"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+Next = TypeVar("Next")
+
+#: What may stand in a name: a path joins names with the characters that are missing here.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+
+Effects: TypeAlias = Literal["none", "local", "external"]
+
+
+class _Previous:
+    """The default of `Step.input`: what the step before handed on."""
+
+    def __repr__(self) -> str:
+        return "PREVIOUS"
+
+
+PREVIOUS: Any = _Previous()
+
+#: Template text, a mapping or list with templates in it, or a function of the `Scope`.
+InputSource: TypeAlias = str | Mapping[str, Any] | list[Any] | Callable[[Scope], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Step(Generic[In, Out]):
+    """One call of a function or an agent; the base of every kind of step.
+
+    `run` is an async or plain function, an object with a method `run`, or a class with one; without it the step
+    hands on its input. `params` are bound to it by name. `input` replaces the previous step's output as its
+    data. `sink_to` is a dotted path in the context that gets the output; with `updates_context` a mapping or
+    model output is merged into the context. `effects` says what a second execution could disturb. `blocking`
+    runs a plain function in a worker thread. `version` is part of the step's identity: raise it when the same
+    code reference comes to mean something else.
+
+    A kind of step is a subclass with its own fields; `prefix` stands before its name in paths, and one with
+    `records` false leaves the record to its children.
+    """
+
+    name: str
+    run: Any = None
+    _: KW_ONLY
+    params: Mapping[str, Any] = field(default_factory=dict)
+    config: StepConfig = field(default_factory=StepConfig)
+    input: Any = PREVIOUS
+    sink_to: str | None = None
+    updates_context: bool = False
+    fallback: "Step[Any, Any] | None" = None
+    effects: Effects = "none"
+    blocking: bool = False
+    version: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    call: Call | None = field(init=False, repr=False, default=None)
+
+    kind: ClassVar[str] = "step"
+    prefix: ClassVar[str] = ""
+    records: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ConfigurationError(
+                f"{self.name!r} is not a step name",
+                suggestion="a name starts with a letter or '_', goes on with letters, digits, '_', '.' or '-', "
+                "and has at most 64 characters",
+            )
+        if self.run is not None:
+            object.__setattr__(self, "call", inspect_call(self.run, self.params))
+
+    @property
+    def segment(self) -> str:
+        """This step's part of a path."""
+        return f"{self.prefix}:{self.name}" if self.prefix else self.name
+
+    @property
+    def input_type(self) -> Any:
+        """The type of data the step takes, `Any` where nobody declared it."""
+        return self.call.input_type if self.call else UNKNOWN
+
+    @property
+    def output_type(self) -> Any:
+        """The type of what the step hands on, `Any` where nobody declared it."""
+        return self.call.output_type if self.call else UNKNOWN
+
+    @property
+    def takes_previous(self) -> bool:
+        """Whether the step's data is what the step before handed on."""
+        return self.input is PREVIOUS and (self.call is None or self.call.takes_data)
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether the step is handed the context, and so could change it."""
+        return self.call is not None and "context" in self.call.injected
+
+    def children(self) -> Iterable["Step[Any, Any]"]:
+        """The steps inside this one, in path order; without the fallback."""
+        return ()
+
+    def walk(self) -> Iterator["Step[Any, Any]"]:
+        """This step and every step under it, fallbacks included, in path order."""
+        yield self
+        for child in self.children():
+            yield from child.walk()
+        if self.fallback is not None:
+            yield from self.fallback.walk()
+
+    def definition(self) -> dict[str, Any]:
+        """Plain data that tells this step from any other: what a resumed run must find unchanged."""
+        what: dict[str, Any] = {"kind": self.kind, "name": self.name}
+        if self.call is not None:
+            what["run"] = self.call.reference
+        if self.params:
+            what["params"] = {key: _plain(value) for key, value in sorted(self.params.items())}
+        if self.input is not PREVIOUS:
+            what["input"] = _plain(self.input)
+        for key in ("sink_to", "updates_context", "version"):
+            if value := getattr(self, key):
+                what[key] = value
+        if self.effects != "none":
+            what["effects"] = self.effects
+        if self.fallback is not None:
+            what["fallback"] = self.fallback.definition()
+        return what
+
+    def __rshift__(self, after: "Step[Out, Next]") -> "Pipeline[In, Next]":
+        """Make a pipeline of this step and the one after it."""
+        return Pipeline([*_parts(self), *_parts(after)])
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Pipeline(Step[In, Out]):
+    """Steps that run one after the other, each with the output of the one before as its data.
+
+    A pipeline is a step: it nests in other pipelines, with a name of its own. Raises `TypeMismatchError` when
+    an output does not fit the next input, `BlueprintError` when two steps have one name.
+    """
+
+    steps: tuple[Step[Any, Any], ...] = ()
+
+    kind: ClassVar[str] = "pipeline"
+    prefix: ClassVar[str] = "sub"
+    records: ClassVar[bool] = False
+
+    def __init__(
+        self, steps: Sequence[Step[Any, Any]] = (), *, name: str = "pipeline", version: str = "", **options: Any
+    ) -> None:
+        Step.__init__(self, name, version=version, **options)
+        object.__setattr__(self, "steps", tuple(steps))
+        findings = list(check_sequence(self.steps))
+        if not findings:
+            return
+        texts = "; ".join(f.message for f in findings)
+        if any(f.code == "V-N02" for f in findings):
+            raise BlueprintError(texts, findings=tuple(findings), suggestion=findings[0].help)
+        raise TypeMismatchError(texts, suggestion=findings[0].help)
+
+    @property
+    def input_type(self) -> Any:
+        """The first step's input type."""
+        return self.steps[0].input_type if self.steps and self.steps[0].takes_previous else UNKNOWN
+
+    @property
+    def output_type(self) -> Any:
+        """The last step's output type."""
+        return self.steps[-1].output_type if self.steps else self.input_type
+
+    def children(self) -> Iterable[Step[Any, Any]]:
+        """The pipeline's steps."""
+        return self.steps
+
+    def definition(self) -> dict[str, Any]:
+        """The pipeline's steps beside what any step has."""
+        return {**super().definition(), "steps": [step.definition() for step in self.steps]}
+
+
+def _parts(step: Step[Any, Any]) -> Sequence[Step[Any, Any]]:
+    """The steps to chain: those of a pipeline that `>>` made, or the step itself."""
+    if isinstance(step, Pipeline) and step.name == "pipeline" and not step.fallback:
+        return step.steps
+    return (step,)
+
+
+def _plain(value: object) -> Any:
+    """`value` as plain data for a definition; what isn't plain is named by its class or its code."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    named = value if callable(value) and hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}:{named.__qualname__}"

@@ -1,0 +1,91 @@
+"""One step about to be run: what it gets, where it stands, and the run it belongs to."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flujo.domain.context import PipelineContext
+from flujo.domain.interfaces import Clock
+from flujo.domain.scope import Outputs, Scope
+from flujo.domain.steps import Step
+from flujo.engine.event_stream import EventStream
+from flujo.engine.journal import Journal
+
+__all__ = ["ExecutionFrame", "RunScope", "StepRun"]
+
+_NO_EXTRAS: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class RunScope:
+    """What every step of one run shares."""
+
+    run_id: str
+    journal: Journal
+    events: EventStream
+    clock: Clock
+    input: Any = None
+    resources: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFrame:
+    """A step, its data and its place. A composite's policy makes its children's frames with `child`."""
+
+    step: Step[Any, Any]
+    data: Any
+    run: RunScope
+    context: PipelineContext
+    path: str = ""
+    outputs: Outputs = field(default_factory=Outputs)
+    extras: Mapping[str, Any] = _NO_EXTRAS
+    chain: tuple[str, ...] = ()
+    attempt: int = 1
+
+    def child(
+        self,
+        step: Step[Any, Any],
+        data: Any,
+        *,
+        outputs: Outputs | None = None,
+        context: PipelineContext | None = None,
+        extras: Mapping[str, Any] | None = None,
+        index: int | None = None,
+    ) -> "ExecutionFrame":
+        """The frame of `step` under this one.
+
+        `outputs` are those its templates see as `steps`; `context` an isolated one; `index` the iteration or item
+        this frame's own segment is numbered with (`loop:refine[3]/...`).
+        """
+        here = self.path if index is None else f"{self.path}[{index}]"
+        return ExecutionFrame(
+            step,
+            data,
+            self.run,
+            self.context if context is None else context,
+            f"{here}/{step.segment}" if here else step.segment,
+            self.outputs if outputs is None else outputs,
+            self.extras if extras is None else extras,
+        )
+
+    def scope(self) -> Scope:
+        """What a template of this step can see."""
+        return Scope(self.data, self.outputs, self.context, self.run.input, self.extras)
+
+
+@dataclass(frozen=True, slots=True)
+class StepRun:
+    """What a function gets that has a parameter named `run`."""
+
+    run_id: str
+    path: str
+    attempt: int
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same text at every attempt and after every crash, and in no other step or run.
+
+        Hand it to a service that must not do the same work twice.
+        """
+        return hashlib.blake2b(f"{self.run_id}|{self.path}".encode(), digest_size=16).hexdigest()

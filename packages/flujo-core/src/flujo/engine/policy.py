@@ -1,0 +1,43 @@
+"""The contract between the engine and a kind of step."""
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, Protocol, TypeVar
+
+from flujo.domain.outcomes import StepOutcome
+from flujo.domain.steps import Step
+from flujo.engine.frame import ExecutionFrame
+
+__all__ = ["StepExecutor", "StepPolicy"]
+
+S = TypeVar("S", bound=Step[Any, Any])
+
+
+class StepExecutor(Protocol):
+    """What a policy may ask of the engine: run a child step, with everything that belongs to it."""
+
+    async def execute(self, frame: ExecutionFrame, /) -> StepOutcome[Any]:
+        """Run the frame's step: record, retries, timeout, fallback and events included. Does not raise for a
+        step that fails; raises `StateError` when the record can't be written."""
+        ...
+
+
+class StepPolicy(ABC, Generic[S]):
+    """How one type of step is run.
+
+    A policy does its kind's own work and nothing else: retries, timeouts, fallbacks, the record and events are the
+    engine's. One instance serves every run at once, so it keeps no state between calls.
+    """
+
+    @property
+    @abstractmethod
+    def handles_type(self) -> type[S]:
+        """The step type this policy runs, and its subclasses that have no policy of their own."""
+
+    @abstractmethod
+    async def execute(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any]:
+        """Do the step's work once: return `Success(value)`, or what else it came to.
+
+        An exception is a failure of this attempt. A composite runs its children by
+        `await core.execute(frame.child(step, data))`, hands on any outcome that isn't a `Success`, and puts their
+        results in `children`.
+        """
