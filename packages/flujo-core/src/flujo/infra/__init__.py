@@ -1,0 +1,1 @@
+"""What touches the outside: time, values as bytes, templates, settings and logs."""

@@ -1,0 +1,24 @@
+"""The real clock: nothing else in the engine asks the operating system for the time."""
+
+import asyncio  # the one module below the engine that needs it: to wait is the clock's work
+import time
+
+__all__ = ["SystemClock"]
+
+
+class SystemClock:
+    """Wall time, monotonic time and sleep as the operating system gives them."""
+
+    __slots__ = ()
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC; may be set back or forward at any time."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, never set back."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float, /) -> None:
+        """Return after `seconds`; other tasks run meanwhile."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,167 @@
+"""Runs kept in memory: the rules of a durable backend, without the durability."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RecordKind, RunRow, StateBackend
+from flujo.domain.outcomes import ErrorInfo, RunStatus
+from flujo.domain.usage import NO_USAGE
+from flujo.exceptions import RunNotFound, RunOwnedElsewhere, SettingsError, StateError, StateUnavailable
+
+__all__ = ["InMemoryBackend", "open_memory"]
+
+
+def open_memory(url: str, root: Path) -> StateBackend:
+    """The backend for `memory:` or `memory://`; `root` is not used. Raises `SettingsError` for anything else."""
+    if url not in ("memory:", "memory://"):
+        raise SettingsError(
+            f"{url!r} is not a state in memory, expected 'memory:'",
+            suggestion="a state in memory has neither a name nor options; for a file write 'sqlite:///path'",
+        )
+    return InMemoryBackend()
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run and its journal. The dict of records is both the order of writing and the guard of paths."""
+
+    new: NewRun
+    number: int
+    updated_at: float
+    epoch: int = 1
+    owned: bool = True
+    status: RunStatus = RunStatus.RUNNING
+    output: Any = None
+    error: ErrorInfo | None = None
+    ended_at: float | None = None
+    records: dict[str, JournalRecord] = field(default_factory=dict)
+
+    def row(self) -> RunRow:
+        """The run as a backend shows it."""
+        new = self.new
+        return RunRow(
+            run_id=new.run_id,
+            status=self.status,
+            pipeline=new.pipeline,
+            version=new.version,
+            definition=new.definition,
+            digest=new.digest,
+            source=new.source,
+            input=new.input,
+            base=new.base,
+            output=self.output,
+            error=self.error,
+            created_at=new.created_at,
+            updated_at=self.updated_at,
+            ended_at=self.ended_at,
+            owner="this process" if self.owned else None,
+            epoch=self.epoch,
+            recorded=sum(record.kind is RecordKind.RESULT for record in self.records.values()),
+            usage=reduce(add, (record.usage for record in self.records.values()), NO_USAGE),
+            tags=new.tags,
+        )
+
+
+class InMemoryBackend:
+    """A `StateBackend` that forgets everything when it is closed.
+
+    With `encodes` it is handed bytes, so that what can't be stored is found here as on a disk; without, it keeps
+    the values themselves, which is faster but leaves them open to later changes.
+    """
+
+    def __init__(self, *, encodes: bool = True) -> None:
+        self._encodes = encodes
+        self._runs: dict[str, _Run] = {}
+        self._created = 0
+        self._closed = False
+
+    @property
+    def encodes(self) -> bool:
+        """Whether values reach this backend as bytes."""
+        return self._encodes
+
+    async def create_run(self, run: NewRun, /) -> Claim:
+        """Keep the run and own it. Raises `StateError` when the id is taken."""
+        self._check_open()
+        if run.run_id in self._runs:
+            raise StateError(f"there is a run {run.run_id!r} already", suggestion="give the new run another id")
+        self._created += 1
+        self._runs[run.run_id] = _Run(run, self._created, updated_at=run.created_at)
+        return Claim(run.run_id, self._created, epoch=1)
+
+    async def claim(self, run_id: str, /, *, force: bool = False) -> Claim:
+        """Own a run that was let go of, or any by `force`."""
+        run = self._find(run_id)
+        if run.owned and not force:
+            raise RunOwnedElsewhere(
+                f"run {run_id!r} is at work in this process",
+                suggestion="wait until it ends, or take it over by force",
+            )
+        run.epoch += 1
+        run.owned, run.status = True, RunStatus.RUNNING
+        run.output = run.error = run.ended_at = None
+        return Claim(run_id, run.number, run.epoch)
+
+    async def load(self, run_id: str, /) -> Sequence[JournalRecord]:
+        """The run's records in the order they were written."""
+        return list(self._find(run_id).records.values())
+
+    async def append(self, claim: Claim, record: JournalRecord, /) -> None:
+        """Keep one record. Raises `StateError` when its path is recorded already."""
+        run = self._runs.get(claim.run_id)
+        if run is None or run.epoch != claim.epoch or not run.owned:
+            raise self._refusal(claim)
+        if record.path in run.records:
+            raise StateError(f"run {claim.run_id!r} has a record at {record.path!r} already")
+        run.records[record.path] = record
+
+    async def finish(
+        self, claim: Claim, status: RunStatus, /, *, output: Any = None, error: ErrorInfo | None = None, at: float
+    ) -> None:
+        """Let go of the run with `status`."""
+        run = self._runs.get(claim.run_id)
+        if run is None or run.epoch != claim.epoch or not run.owned:
+            raise self._refusal(claim)
+        run.owned, run.status = False, status
+        run.output, run.error = output, error
+        run.updated_at = run.ended_at = at
+
+    async def get(self, run_id: str, /) -> RunRow | None:
+        """The run with exactly this id."""
+        self._check_open()
+        run = self._runs.get(run_id)
+        return run.row() if run else None
+
+    async def list(self, *, prefix: str = "", limit: int = 50, offset: int = 0) -> Sequence[RunRow]:
+        """Runs whose id starts with `prefix`, newest first; without inputs, bases and outputs."""
+        self._check_open()
+        ids = sorted((run_id for run_id in self._runs if run_id.startswith(prefix)), reverse=True)
+        rows = (self._runs[run_id].row() for run_id in ids[offset : offset + limit])
+        return [replace(row, input=None, base=None, output=None) for row in rows]
+
+    async def close(self) -> None:
+        """Forget every run. A second call does nothing."""
+        self._closed = True
+        self._runs.clear()
+
+    def _find(self, run_id: str) -> _Run:
+        self._check_open()
+        run = self._runs.get(run_id)
+        if run is None:
+            raise RunNotFound(f"there is no run {run_id!r} in this state")
+        return run
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StateUnavailable("the state in memory is closed")
+
+    def _refusal(self, claim: Claim) -> StateError:
+        """Why nothing may be written under `claim`."""
+        run = self._find(claim.run_id)
+        if run.epoch != claim.epoch:
+            return RunOwnedElsewhere(f"run {claim.run_id!r} was taken over by another owner")
+        return StateError(f"run {claim.run_id!r} was let go of", suggestion="claim the run again to write to it")

@@ -1,0 +1,6 @@
+"""Fakes of the engine's ports and tests of their contracts, for flujo's own tests and for yours."""
+
+from flujo.testing.clock import FakeClock
+from flujo.testing.sinks import RecordingSink
+
+__all__ = ["FakeClock", "RecordingSink"]
