@@ -1,0 +1,27 @@
+.DEFAULT_GOAL := help
+NOX = .venv/bin/nox
+
+.PHONY: help all lint types tests wheels bench clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+all: .venv/ready ## everything a change must pass
+	$(NOX)
+
+lint types tests wheels bench: .venv/ready
+	$(NOX) -s $@
+
+lint: ## format, lint rules, spelling, floors, dependencies
+types: ## mypy, strict
+tests: ## the suite with coverage
+wheels: ## build the wheels and try them in fresh environments
+bench: ## measure beside hand-written code
+
+.venv/ready: requirements-dev.txt constraints.txt $(wildcard packages/*/pyproject.toml)
+	python3 -m venv .venv
+	.venv/bin/pip install -q -r requirements-dev.txt
+	touch $@
+
+clean: ## remove what the tools leave behind, but not .venv
+	rm -rf dist .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov

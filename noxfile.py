@@ -1,0 +1,128 @@
+"""The gate. `nox` runs what every change must pass; `nox -s bench` measures.
+
+The sessions use the environment nox itself runs in when that has the development tools (`.venv/bin/nox`), and make
+environments of their own otherwise. `nox --default-venv-backend venv` asks for the latter.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PACKAGES = ("flujo-core", "flujo-state-sqlite", "flujo-cli", "flujo-policies-builtin")
+CHECKED = ("packages", "tests", "examples", "benchmarks", "noxfile.py")
+HELLO = """\
+version: "0.1"
+name: "test"
+steps:
+  - kind: step
+    name: echo
+    agent:
+      id: "flujo.builtins.stringify"
+    input: "{{ previous_step }}"
+"""
+
+_has_tools = all(importlib.util.find_spec(name) for name in ("pytest", "mypy", "flujo_cli"))
+nox.options.default_venv_backend = "none" if _has_tools else "venv"
+nox.options.sessions = ["lint", "types", "wheels", "tests"]
+
+
+def _python(session: nox.Session) -> str:
+    """The interpreter that has the development tools."""
+    if session.venv_backend == "none":
+        return sys.executable
+    session.install("-q", "-r", "requirements-dev.txt")
+    return "python"
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Formatting, lint rules, spelling, the floors, and each package's own dependencies."""
+    python = _python(session)
+    session.run(python, "-m", "ruff", "format", "--check", *CHECKED, external=True)
+    session.run(python, "-m", "ruff", "check", *CHECKED, external=True)
+    session.run(python, "-m", "codespell_lib", external=True)
+    session.run(python, "-c", "from importlinter.cli import lint_imports_command as main; main()", external=True)
+    for package in PACKAGES:
+        with session.chdir(ROOT / "packages" / package):
+            session.run(python, "-m", "deptry", "src", external=True)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types over the four packages."""
+    python = _python(session)
+    session.run(python, "-m", "mypy", *(f"packages/{package}/src" for package in PACKAGES), external=True)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The suite in random order, with branch coverage: 95 % overall."""
+    python = _python(session)
+    workers = str(min(4, os.cpu_count() or 1))
+    options = ("--cov", "--cov-report=term", "--cov-fail-under=95", "-n", workers)
+    session.run(python, "-m", "pytest", *options, *session.posargs, external=True)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build the four wheels and use them as a user will: in fresh environments, outside the checkout."""
+    python = _python(session)
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    for package in PACKAGES:
+        source = str(ROOT / "packages" / package)
+        build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", str(dist), source)
+        session.run(python, *build, external=True, silent=True)
+    with tempfile.TemporaryDirectory(prefix="flujo-wheels-") as folder:
+        _check_core_alone(session, Path(folder) / "core", dist)
+        _check_command(session, Path(folder) / "full", dist)
+
+
+def _fresh(session: nox.Session, folder: Path, dist: Path, *packages: str) -> Path:
+    """A new environment in `folder` with `packages` from `dist`; its folder of commands."""
+    session.run(sys.executable, "-m", "venv", str(folder), external=True)
+    pip = (str(folder / "bin" / "pip"), "install", "-q", "-c", str(ROOT / "constraints.txt"))
+    session.run(*pip, "--find-links", str(dist), *packages, external=True)
+    return folder / "bin"
+
+
+def _check_core_alone(session: nox.Session, folder: Path, dist: Path) -> None:
+    """`flujo-core` alone imports, and running a pipeline says which package to install."""
+    commands = _fresh(session, folder, dist, "flujo-core")
+    program = "from flujo import Flujo, Step\nprint(Flujo(Step('one', run=str.upper)).run_sync('x').status)"
+    done = _outside(commands / "python", "-c", program, cwd=folder)
+    if done.returncode == 0 or "flujo-policies-builtin" not in done.stdout + done.stderr:
+        session.error(f"flujo-core alone did not say what to install:\n{done.stdout}{done.stderr}")
+
+
+def _check_command(session: nox.Session, folder: Path, dist: Path) -> None:
+    """`flujo run` takes piped input, hands out the result, and keeps a record of the run."""
+    commands = _fresh(session, folder, dist, "flujo-core", "flujo-policies-builtin")
+    (folder / "test_pipe.yaml").write_text(HELLO)
+    done = _outside(commands / "flujo", "run", "test_pipe.yaml", cwd=folder, stdin="test input\n")
+    if done.returncode != 0 or done.stdout != "test input\n":
+        session.error(f"flujo run printed {done.stdout!r}, exit code {done.returncode}:\n{done.stderr}")
+    kept = _outside(commands / "flujo", "runs", "list", "--json", cwd=folder)
+    if kept.returncode != 0 or '"completed"' not in kept.stdout:
+        session.error(f"flujo runs list does not show the run:\n{kept.stdout}{kept.stderr}")
+
+
+def _outside(command: Path, *arguments: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `command` with nothing in its environment that could lead back to the checkout."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "FLUJO", "COV", "VIRTUAL"))}
+    return subprocess.run(
+        [command, *arguments], cwd=cwd, input=stdin, env=clean, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure the scenarios beside hand-written code; `nox -s bench -- S1` for one of them."""
+    session.run(_python(session), "-m", "benchmarks", *session.posargs, external=True)
