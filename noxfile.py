@@ -116,7 +116,9 @@ def _check_command(session: nox.Session, folder: Path, dist: Path) -> None:
 
 def _outside(command: Path, *arguments: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run `command` with nothing in its environment that could lead back to the checkout."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "FLUJO", "COV", "VIRTUAL"))}
+    clean = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "FLUJO", "COV", "VIRTUAL"))
+    }
     return subprocess.run(
         [command, *arguments], cwd=cwd, input=stdin, env=clean, capture_output=True, text=True, timeout=120, check=False
     )

@@ -1,0 +1,163 @@
+"""The rules of the house that no linter knows: sizes, names, dangerous calls, one version."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted(ROOT.glob("packages/*/src/**/*.py"))
+PROJECTS = sorted(ROOT.glob("packages/*/pyproject.toml"))
+BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+# Broad handlers, each with its reason: an exception becomes an outcome, a sink can't fail a run, a broken plugin is
+# a record.
+BROAD = {"flujo/engine/executor_core.py", "flujo/engine/event_stream.py", "flujo/plugins/discovery.py"}
+# The clock, and the time a context's record of a turn is made, a field's default.
+CLOCKS = ("flujo/infra/clock.py", "flujo/domain/context.py")
+
+
+def place(path: Path) -> str:
+    return path.relative_to(next(parent for parent in path.parents if parent.name == "src")).as_posix()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def each_node(*kinds: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
+    for path in SOURCES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, kinds):
+                yield place(path), node
+
+
+def dotted(node: ast.AST) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def by_case(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions: the order the linter keeps."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+def code_lines(path: Path, function: ast.AST) -> int:
+    """Lines that hold code: no blank ones, no comments, no docstring."""
+    first = function.body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    skipped = set(range(first.lineno, first.end_lineno + 1)) if is_docstring else set()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    numbers = range(function.lineno, function.end_lineno + 1)
+    return sum(1 for n in numbers if n not in skipped and lines[n - 1].strip() and lines[n - 1].strip()[0] != "#")
+
+
+def depth(node: ast.AST, level: int = 0) -> int:
+    """How deep blocks stand in one another; an `elif` is not deeper than its `if`."""
+    deepest = level
+    for name, children in ast.iter_fields(node):
+        for child in children if isinstance(children, list) else [children]:
+            if not isinstance(child, ast.AST) or isinstance(child, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
+                continue
+            is_elif = isinstance(node, ast.If) and name == "orelse" and isinstance(child, ast.If)
+            deepest = max(deepest, depth(child, level + (isinstance(child, BLOCKS) and not is_elif)))
+    return deepest
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=place)
+def test_a_file_is_one_noun_of_at_most_400_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_the_four_packages_stay_within_ten_thousand_lines():
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES) <= 10_000
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=place)
+def test_a_function_fits_a_screen(path):
+    functions = [node for node in ast.walk(tree(path)) if isinstance(node, FUNCTIONS)]
+    assert {f.name: code_lines(path, f) for f in functions if code_lines(path, f) > 50} == {}
+    assert {f.name: depth(f) for f in functions if depth(f) > 3} == {}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=place)
+def test_a_module_lists_its_public_names_sorted_and_complete(path):
+    body = tree(path).body
+    public = {n.name for n in body if isinstance(n, (*FUNCTIONS, ast.ClassDef)) and not n.name.startswith("_")}
+    lists = [n.value for n in body if isinstance(n, ast.Assign) and dotted(n.targets[0]) == "__all__"]
+    if not lists:
+        assert len(body) <= 1, "a module with code has an __all__"
+        return
+    names = ast.literal_eval(lists[0])
+    assert names == sorted(names, key=by_case)
+    assert public - set(names) == set()
+
+
+def test_every_module_says_in_one_line_what_it_is():
+    silent = [place(path) for path in SOURCES if not (ast.get_docstring(tree(path)) or "").splitlines()]
+    assert silent == []
+
+
+def test_sql_is_never_put_together_from_values():
+    sql = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|PRAGMA|CREATE|ALTER|ATTACH)\s", re.ASCII)
+    found = []
+    for where, node in each_node(ast.JoinedStr):
+        text = "".join(part.value for part in node.values if isinstance(part, ast.Constant))
+        if sql.search(text):
+            found.append(f"{where}:{node.lineno}")
+    assert found == []
+
+
+def test_nothing_executes_text_or_unpickles():
+    banned = {"eval", "exec", "compile", "yaml.load", "yaml.unsafe_load", "os.system", "os.popen"}
+    calls = [f"{where}:{n.lineno} {dotted(n.func)}" for where, n in each_node(ast.Call) if dotted(n.func) in banned]
+    shells = [f"{where}:{n.value.lineno}" for where, n in each_node(ast.keyword) if n.arg == "shell"]
+    assert calls + shells == []
+    modules = {"pickle", "marshal", "shelve", "dill"}
+    imports = [(where, a.name) for where, n in each_node(ast.Import) for a in n.names if a.name in modules]
+    imports += [(where, n.module) for where, n in each_node(ast.ImportFrom) if n.module in modules]
+    assert imports == []
+
+
+def test_broad_handlers_stand_in_three_places_at_most():
+    broad = []
+    for where, handler in each_node(ast.ExceptHandler):
+        caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+        is_broad = any(c is None or dotted(c) in {"Exception", "BaseException"} for c in caught)
+        last = handler.body[-1]
+        hands_on = isinstance(last, ast.Raise) and last.exc is None
+        if is_broad and not hands_on:
+            broad.append(where)
+    assert len(broad) <= 3
+    assert set(broad) <= BROAD
+
+
+def test_time_is_read_by_the_clock():
+    readers = {"time.time", "time.time_ns", "time.monotonic", "time.sleep", "datetime.now", "datetime.utcnow"}
+    readers |= {f"datetime.{name}" for name in readers if name.startswith("datetime.")}
+    found = {f"{where}:{n.lineno}" for where, n in each_node(ast.Call) if dotted(n.func) in readers}
+    assert {item for item in found if not item.startswith(CLOCKS)} == set()
+
+
+def test_the_four_distributions_have_one_version_and_one_licence():
+    versions = {tomllib.loads(path.read_text())["project"]["version"] for path in PROJECTS}
+    init = (ROOT / "packages/flujo-core/src/flujo/__init__.py").read_text()
+    assert len(PROJECTS) == 4
+    assert versions == {re.search(r'^__version__ = "(.+)"$', init, re.MULTILINE)[1]}
+    licences = {path.read_bytes() for path in [ROOT / "LICENSE", *ROOT.glob("packages/*/LICENSE")]}
+    assert len(licences) == 1
+
+
+def test_every_package_says_that_it_is_typed_and_what_it_needs():
+    for path in PROJECTS:
+        project = tomllib.loads(path.read_text())["project"]
+        assert list(path.parent.glob("src/*/py.typed")), path
+        assert project["requires-python"] == ">=3.11"
+        assert all(">=" in needed for needed in project["dependencies"])
