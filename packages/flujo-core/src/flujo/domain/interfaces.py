@@ -110,10 +110,15 @@ class Sync(Enum):
 
 
 class RecordKind(IntEnum):
-    """What a journal record says of its path. The numbers are stored."""
+    """What a journal record says of its path. The numbers are stored.
+
+    `ATTEMPT` is a failed attempt that was followed by another, `FAILED` the one after which the step gave up; a
+    resumed run tries such a step again.
+    """
 
     RESULT = 0
     ATTEMPT = 1
+    FAILED = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class Step(Generic[In, Out]):
     records: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        if not _NAME.fullmatch(str(self.name)):
             raise ConfigurationError(
                 f"{self.name!r} is not a step name",
                 suggestion="a name starts with a letter or '_', goes on with letters, digits, '_', '.' or '-', "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 __all__ = ["Finding", "Location", "check_sequence", "fits"]
@@ -56,7 +57,7 @@ def check_sequence(steps: Sequence[Typed], path: str = "") -> Iterable[Finding]:
                 help="names are addresses: give each step of a sequence its own",
             )
         seen.add(step.name)
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         if after.takes_previous and not fits(before.output_type, after.input_type):
             yield Finding(
                 "V-T01",

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flujo.domain.context import PipelineContext
@@ -68,6 +68,14 @@ class ExecutionFrame:
             self.outputs if outputs is None else outputs,
             self.extras if extras is None else extras,
         )
+
+    def with_data(self, data: Any) -> "ExecutionFrame":
+        """This frame with other data."""
+        return replace(self, data=data)
+
+    def at_attempt(self, attempt: int) -> "ExecutionFrame":
+        """This frame at attempt number `attempt`, counted from 1."""
+        return replace(self, attempt=attempt)
 
     def scope(self) -> Scope:
         """What a template of this step can see."""

@@ -1,0 +1,82 @@
+"""What can be known of a step before it runs, found out once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flujo.domain.canonical import digest
+from flujo.domain.interfaces import Sync, TemplateCompiler
+from flujo.domain.scope import Scope
+from flujo.domain.steps import PREVIOUS, Step
+from flujo.engine.policy import StepPolicy
+from flujo.exceptions import ConfigurationError
+
+__all__ = ["StepPlan", "plan_step"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """How a step is run: its policy, and which of the engine's concerns it needs at all.
+
+    `render` makes its data; None leaves what the step before handed on. `watches` says that the step could change
+    the context by itself, so that it is compared; `guards` that the context must be put back when an attempt fails;
+    `writes` that its output goes into the context. A `direct` step needs nothing but the call and the record.
+    """
+
+    policy: StepPolicy[Any]
+    records: bool
+    render: Callable[[Scope], Any] | None
+    watches: bool
+    guards: bool
+    writes: bool
+    direct: bool
+    sync: Sync
+    fingerprint: bytes
+
+
+def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: TemplateCompiler | None) -> StepPlan:
+    """Plan `step`. Raises `TemplateResolutionError` for an input that is no template of ours."""
+    config = step.config
+    render = _render(step, templates)
+    retried = config.max_retries > 0 or step.fallback is not None
+    watches = step.records and _may_change_context(step)
+    guards = watches or (retried and not step.records)
+    writes = step.sink_to is not None or step.updates_context
+    return StepPlan(
+        policy=policy,
+        records=step.records,
+        render=render,
+        watches=watches,
+        guards=guards,
+        writes=writes,
+        direct=not (render or retried or guards or writes or config.timeout_s),
+        sync=Sync.NORMAL if step.effects == "none" else Sync.FULL,
+        fingerprint=digest(step.definition()) if step.records else b"",
+    )
+
+
+def _may_change_context(step: Step[Any, Any]) -> bool:
+    """Whether the context can be another after the step, by the step's own hand or its fallback's."""
+    if step.reads_context or not step.records:
+        return True
+    fallback = step.fallback
+    if fallback is None:
+        return False
+    return fallback.sink_to is not None or fallback.updates_context or _may_change_context(fallback)
+
+
+def _render(step: Step[Any, Any], templates: TemplateCompiler | None) -> Callable[[Scope], Any] | None:
+    source = step.input
+    if source is PREVIOUS:
+        return None
+    if callable(source):
+        function: Callable[[Scope], Any] = source
+        return function
+    if not isinstance(source, str | Mapping | list):
+        return lambda _: source
+    if templates is None:
+        raise ConfigurationError(
+            f"step {step.name!r} has a template as its input, but the engine was given no template compiler",
+            suggestion="pass ExecutorCore(templates=flujo.infra.templates.Templates())",
+        )
+    return templates.compile(source).render

@@ -1,0 +1,23 @@
+"""Whether a failed attempt is followed by another: a decision from values alone."""
+
+from flujo.domain.config import StepConfig
+from flujo.exceptions import ConfigurationError, ContextError, ControlFlowError, StateError, ValidationError
+
+__all__ = ["retry_delay"]
+
+#: What can't come out differently at the next attempt.
+_FINAL = (ControlFlowError, ConfigurationError, ContextError, ValidationError, StateError, SystemExit)
+
+
+def retry_delay(config: StepConfig, attempt: int, error: BaseException, seed: str) -> float | None:
+    """Seconds to wait before the attempt after number `attempt`, or None when there is none.
+
+    Control flow is never retried. `retry_on` names the only exceptions that are, `no_retry_on` some that aren't;
+    without `retry_on` everything is, but for errors that stay the same (see `_FINAL`).
+    """
+    if attempt > config.max_retries or isinstance(error, ControlFlowError):
+        return None
+    if isinstance(error, config.no_retry_on):
+        return None
+    wanted = isinstance(error, config.retry_on) if config.retry_on else not isinstance(error, _FINAL)
+    return config.backoff.delay(attempt, seed) if wanted else None
