@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from flujo.blueprint.schema import StepSpec
-from flujo.domain.steps import Step
+if TYPE_CHECKING:  # a table of kinds is read without pydantic, which the models need
+    from flujo.blueprint.schema import StepSpec
+    from flujo.domain.steps import Step
 
 __all__ = ["BuildContext", "KindSpec", "SkillSpec"]
 
@@ -13,7 +14,7 @@ __all__ = ["BuildContext", "KindSpec", "SkillSpec"]
 class BuildContext(Protocol):
     """What a kind's builder may ask for while a file is built."""
 
-    def build(self, spec: Any, /) -> Step[Any, Any]:
+    def build(self, spec: Any, /) -> "Step[Any, Any]":
         """Build a nested step or list of steps (a validated `StepSpec`, or a sequence of them)."""
         ...
 
@@ -24,7 +25,7 @@ class BuildContext(Protocol):
         """
         ...
 
-    def common(self, spec: StepSpec, /) -> dict[str, Any]:
+    def common(self, spec: "StepSpec", /) -> dict[str, Any]:
         """The keyword arguments that every step type takes, from the fields that every kind has."""
         ...
 
@@ -34,8 +35,8 @@ class KindSpec:
     """One `kind:`. `model` is its schema; `build` makes the step of a validated instance."""
 
     name: str
-    model: type[StepSpec]
-    build: Callable[[Any, BuildContext], Step[Any, Any]]
+    model: "type[StepSpec]"
+    build: "Callable[[Any, BuildContext], Step[Any, Any]]"
     summary: str
     provider: str = ""
 
