@@ -287,9 +287,26 @@ class TypeMismatchError(ValidationError):
 
 
 class TemplateResolutionError(ValidationError):
-    """A template names something that isn't there."""
+    """A template names something that isn't there, or says what templates may not say.
+
+    `line` and `column` count from 1 in the template's own text; they are None where the place isn't known.
+    """
 
     default_code = "FLUJO-502"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        suggestion: str | None = None,
+        code: str | None = None,
+        cause: BaseException | None = None,
+    ) -> None:
+        super().__init__(message, suggestion=suggestion, code=code, cause=cause)
+        self.line = line
+        self.column = column
 
 
 class BlueprintError(ValidationError):
