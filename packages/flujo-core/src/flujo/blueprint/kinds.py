@@ -1,42 +1,49 @@
 """The kinds of step that a pipeline file may name, each with its schema and its builder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:  # a table of kinds is read without pydantic, which the models need
-    from flujo.blueprint.schema import StepSpec
-    from flujo.domain.steps import Step
+from flujo.blueprint.schema import StepSpec
+from flujo.domain.steps import Step
 
 __all__ = ["BuildContext", "KindSpec", "SkillSpec"]
 
 
 class BuildContext(Protocol):
-    """What a kind's builder may ask for while a file is built."""
+    """What a kind's builder may ask for while a file is built.
 
-    def build(self, spec: Any, /) -> "Step[Any, Any]":
-        """Build a nested step or list of steps (a validated `StepSpec`, or a sequence of them)."""
+    So that everything wrong with a file is told at once, none of the methods raises for a mistake in the file:
+    it is noted with its place, and a stand-in is handed out that never runs.
+    """
+
+    def build(self, spec: Any, /) -> Step[Any, Any]:
+        """Build one nested step: a mapping as it stands in the file, taken from a field declared as `Any`."""
+        ...
+
+    def sequence(self, specs: Sequence[Any], /) -> tuple[Step[Any, Any], ...]:
+        """Build nested steps that follow each other; their names and types are checked against each other."""
         ...
 
     def resolve(self, reference: str, /) -> Any:
-        """The skill with this id, or the object at `module:attr` where the project allows it.
-
-        Raises `MissingAgentError` or `ConfigurationError`, with the nearest name.
-        """
+        """The skill with this id, or the object at `module:attr` where the project allows it."""
         ...
 
-    def common(self, spec: "StepSpec", /) -> dict[str, Any]:
+    def common(self, spec: StepSpec, /) -> dict[str, Any]:
         """The keyword arguments that every step type takes, from the fields that every kind has."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class KindSpec:
-    """One `kind:`. `model` is its schema; `build` makes the step of a validated instance."""
+    """One `kind:`. `model` is its schema; `build` makes the step of a validated instance.
+
+    `build` may raise a `FlujoError`, which becomes a finding at the step.
+    """
 
     name: str
-    model: "type[StepSpec]"
-    build: "Callable[[Any, BuildContext], Step[Any, Any]]"
+    model: type[StepSpec]
+    build: Callable[[Any, BuildContext], Step[Any, Any]]
     summary: str
     provider: str = ""
 

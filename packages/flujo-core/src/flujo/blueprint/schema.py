@@ -4,14 +4,20 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ConfigSpec", "StepSpec"]
+__all__ = ["BackoffSpec", "ConfigSpec", "DocumentSpec", "Spec", "StepSpec"]
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+class Spec(BaseModel):
+    """Any part of a pipeline file: unknown keys are refused, and text is not taken for numbers or switches.
+
+    A field that holds nested steps is declared as `Any`, or a list or dict of `Any`: the builder checks nested
+    steps by their own kind, and finds their place in the file by the very objects that the loader made.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
-class BackoffSpec(_Spec):
+class BackoffSpec(Spec):
     """`config.backoff`: the wait between attempts, in seconds."""
 
     initial_s: float = Field(default=0.0, ge=0, description="Seconds before the first retry")
@@ -20,7 +26,7 @@ class BackoffSpec(_Spec):
     jitter: float = Field(default=0.0, ge=0, le=1, description="The share of the wait that is left to chance")
 
 
-class ConfigSpec(_Spec):
+class ConfigSpec(Spec):
     """`config:` of a step. In a file one retry is the default, as existing pipelines expect."""
 
     max_retries: int = Field(default=1, ge=0, description="Attempts after the first")
@@ -29,12 +35,16 @@ class ConfigSpec(_Spec):
     backoff: BackoffSpec | None = Field(default=None, description="The wait between attempts")
 
 
-class StepSpec(_Spec):
+class StepSpec(Spec):
     """The fields that every kind of step has. A kind's model is a subclass with its own fields."""
 
     kind: str = Field(default="step", description="The kind of step")
-    name: str = Field(description="The step's name, unique among its siblings")
-    input: Any = Field(default=None, description="Template, or mapping or list with templates; else the previous output")
+    name: str = Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$", description="The step's name, unique among its siblings"
+    )
+    input: Any = Field(
+        default=None, description="Template, or mapping or list with templates; else the previous output"
+    )
     config: ConfigSpec = Field(default_factory=ConfigSpec, description="Retries, time and place")
     sink_to: str | None = Field(default=None, description="Dotted path in the context that gets the output")
     updates_context: bool = Field(default=False, description="Merge a mapping output into the context")
@@ -42,3 +52,15 @@ class StepSpec(_Spec):
     effects: Literal["none", "local", "external"] = Field(default="none", description="What a second run disturbs")
     version: str = Field(default="", description="Raise it when the code means something else than before")
     meta: dict[str, Any] = Field(default_factory=dict, description="Notes; flujo does not read them")
+
+
+class DocumentSpec(Spec):
+    """The whole file."""
+
+    version: str | int | float = Field(default="", description="Version of the pipeline; any text, not checked")
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$",
+        description="The pipeline's name; the file's name by default",
+    )
+    steps: list[Any] = Field(min_length=1, description="The steps, run one after the other")
