@@ -1,11 +1,12 @@
 """The kinds of step that a pipeline file may name, each with its schema and its builder."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from flujo.blueprint.schema import StepSpec
-from flujo.domain.steps import Step
+if TYPE_CHECKING:  # a table of kinds is read without pydantic, which the models need
+    from flujo.blueprint.schema import StepSpec
+    from flujo.domain.steps import Step
 
 __all__ = ["BuildContext", "KindSpec", "SkillSpec"]
 
@@ -17,11 +18,11 @@ class BuildContext(Protocol):
     it is noted with its place, and a stand-in is handed out that never runs.
     """
 
-    def build(self, spec: Any, /) -> Step[Any, Any]:
+    def build(self, spec: Any, /) -> "Step[Any, Any]":
         """Build one nested step: a mapping as it stands in the file, taken from a field declared as `Any`."""
         ...
 
-    def sequence(self, specs: Sequence[Any], /) -> tuple[Step[Any, Any], ...]:
+    def sequence(self, specs: Sequence[Any], /) -> "tuple[Step[Any, Any], ...]":
         """Build nested steps that follow each other; their names and types are checked against each other."""
         ...
 
@@ -29,7 +30,7 @@ class BuildContext(Protocol):
         """The skill with this id, or the object at `module:attr` where the project allows it."""
         ...
 
-    def common(self, spec: StepSpec, /) -> dict[str, Any]:
+    def common(self, spec: "StepSpec", /) -> dict[str, Any]:
         """The keyword arguments that every step type takes, from the fields that every kind has."""
         ...
 
@@ -42,8 +43,8 @@ class KindSpec:
     """
 
     name: str
-    model: type[StepSpec]
-    build: Callable[[Any, BuildContext], Step[Any, Any]]
+    model: "type[StepSpec]"
+    build: "Callable[[Any, BuildContext], Step[Any, Any]]"
     summary: str
     provider: str = ""
 
@@ -57,7 +58,3 @@ class SkillSpec:
     summary: str
     side_effects: bool = False
     provider: str = ""
-
-
-Kinds = Mapping[str, KindSpec]
-Skills = Mapping[str, SkillSpec]
