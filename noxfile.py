@@ -56,9 +56,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Strict types over the four packages."""
-    python = _python(session)
-    session.run(python, "-m", "mypy", *(f"packages/{package}/src" for package in PACKAGES), external=True)
+    """Strict types over the four packages, the example and the benchmarks."""
+    sources = [f"packages/{package}/src" for package in PACKAGES]
+    session.run(_python(session), "-m", "mypy", *sources, "examples", "benchmarks", external=True)
 
 
 @nox.session

@@ -1,0 +1,1 @@
+"""What flujo costs, measured beside hand-written code that does the same work."""

@@ -1,0 +1,57 @@
+"""S1: a thousand trivial async steps in memory."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+from benchmarks.measure import Comparison, compare
+from flujo import Flujo, Pipeline, Step
+
+__all__ = ["linear"]
+
+STEPS = 1_000
+
+
+async def add_one(data: int) -> int:
+    """Do next to nothing."""
+    return data + 1
+
+
+async def _by_hand(functions: list[Callable[[int], Awaitable[int]]]) -> int:
+    data = 0
+    for function in functions:
+        data = await function(data)
+    return data
+
+
+def linear(rounds: int) -> Iterator[Comparison]:
+    """CPU time a step. The pipeline is built once; a run is a whole `Flujo.run`, its record in memory."""
+    functions: list[Callable[[int], Awaitable[int]]] = [add_one] * STEPS
+    pipeline = Pipeline[int, int]([Step(f"s{n}", run=add_one) for n in range(STEPS)], name="linear")
+    with asyncio.Runner() as runner:
+        flujo = Flujo(pipeline)
+
+        async def by_flujo() -> int | None:
+            return (await flujo.run(0)).output
+
+        def sample(work: Callable[[], Awaitable[int | None]]) -> float:
+            async def timed() -> float:
+                gc.collect()
+                start = time.thread_time()
+                result = await work()
+                spent = time.thread_time() - start
+                assert result == STEPS, result
+                return spent / STEPS * 1e6
+
+            return runner.run(timed())
+
+        yield compare(
+            "S1 linear",
+            unit="us a step",
+            goal="ours <= 8",
+            ours=lambda: sample(by_flujo),
+            bare=lambda: sample(lambda: _by_hand(functions)),
+            rounds=rounds,
+        )
+        runner.run(flujo.aclose())
