@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from flujo.domain.context import PipelineContext
@@ -19,7 +20,7 @@ _NO_EXTRAS: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class RunScope:
-    """What every step of one run shares."""
+    """What every step of one run shares. `root` is the project's folder, where there is one."""
 
     run_id: str
     journal: Journal
@@ -27,6 +28,7 @@ class RunScope:
     clock: Clock
     input: Any = None
     resources: Any = None
+    root: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,12 @@ class ExecutionFrame:
 
 @dataclass(frozen=True, slots=True)
 class StepRun:
-    """What a function gets that has a parameter named `run`."""
+    """What a function gets that has a parameter named `run`. `root` is the project's folder, where there is one."""
 
     run_id: str
     path: str
     attempt: int
+    root: Path | None = None
 
     @property
     def idempotency_key(self) -> str:

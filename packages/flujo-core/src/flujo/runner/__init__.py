@@ -1,0 +1,1 @@
+"""The front door: `Flujo`, and what puts a run together."""

@@ -1,0 +1,149 @@
+"""`Flujo`: run a pipeline, resume it, close it."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, cast
+
+from typing_extensions import TypeVar
+
+from flujo.domain.context import PipelineContext
+from flujo.domain.interfaces import Clock, EventSink, StateBackend
+from flujo.domain.outcomes import PipelineResult
+from flujo.domain.steps import Pipeline, Step
+from flujo.engine.event_stream import EventStream
+from flujo.engine.executor_core import ExecutorCore
+from flujo.engine.policy_registry import PolicyRegistry
+from flujo.exceptions import ConfigurationError, StateError
+from flujo.infra.clock import SystemClock
+from flujo.infra.codec import JsonCodec
+from flujo.infra.templates import Templates
+from flujo.plugins import PluginManager, create_default_registry, create_plugin_manager
+from flujo.runner.ids import new_run_id
+from flujo.runner.run_session import RunSession
+from flujo.runner.state_backend_manager import StateBackendManager
+
+__all__ = ["Flujo"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+Ctx = TypeVar("Ctx", bound=PipelineContext, default=PipelineContext)
+
+
+class Flujo(Generic[In, Out, Ctx]):
+    """Runs one pipeline, as often as you like and at the same time.
+
+    `context_model` is the class of the runs' contexts, `initial_context_data` what their fields start with;
+    `resources` is handed to steps that have a parameter of that name. `state_uri` (or a `state_backend` of your own,
+    which stays yours to close) keeps the runs' records; without either they live in memory for as long as this
+    object. `plugins` is the plugin manager to take policies and backends from, by default one that finds everything
+    installed; `registry` replaces its policies. `sinks` receive every event. `source` is noted with each run, so that
+    another process can find the pipeline; `root` is the folder that relative paths start from.
+
+    Raises `MissingPolicyError` when no installed policy runs one of the pipeline's steps. Use it as an async context
+    manager, or call `aclose`.
+    """
+
+    def __init__(
+        self,
+        pipeline: Step[In, Out],
+        *,
+        context_model: type[Ctx] | None = None,
+        initial_context_data: Mapping[str, Any] | None = None,
+        resources: Any = None,
+        state_backend: StateBackend | None = None,
+        state_uri: str | None = None,
+        registry: PolicyRegistry | None = None,
+        plugins: PluginManager | None = None,
+        sinks: Iterable[EventSink] = (),
+        source: str = "",
+        root: Path | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        whole = pipeline if isinstance(pipeline, Pipeline) else Pipeline([pipeline], name=pipeline.name)
+        manager = plugins
+        if manager is None and (registry is None or state_uri is not None):
+            manager = create_plugin_manager()
+        core = ExecutorCore(
+            policy_registry=registry if registry is not None else create_default_registry(manager),
+            templates=Templates(),
+        )
+        core.prepare(whole)
+        self._state = StateBackendManager(backend=state_backend, uri=state_uri, manager=manager, root=root)
+        self._clock = clock or SystemClock()
+        self._data = dict(initial_context_data or {})
+        self._events = EventStream(sinks)
+        model = context_model or PipelineContext
+        self._session = RunSession(
+            pipeline=whole,
+            core=core,
+            backend=self._state.backend,
+            codec=JsonCodec().for_types(_declared_types(whole, model)),
+            clock=self._clock,
+            events=self._events,
+            context_model=model,
+            resources=resources,
+            source=source,
+            root=root,
+        )
+
+    async def run(
+        self, input: In, *, run_id: str | None = None, initial_context_data: Mapping[str, Any] | None = None
+    ) -> PipelineResult[Out, Ctx]:
+        """Run the pipeline and return what it came to: a failed step is a result, not an exception.
+
+        With the `run_id` of an earlier run of the same input, an unfinished run goes on and a completed one hands out
+        what is recorded. Raises `StateError` when the record can't be written, or when `run_id` stands for a run of
+        another input.
+        """
+        data = {**self._data, **(initial_context_data or {})}
+        if run_id is not None:
+            row = await self._session.backend.get(run_id)
+            if row is not None:
+                if not self._session.same_input(row, input):
+                    raise StateError(
+                        f"run {run_id!r} was started with another input",
+                        suggestion="give the same input to go on with it, or another run id to start anew",
+                    )
+                return await self.resume(run_id)
+        result = await self._session.start(run_id or new_run_id(self._clock.now()), input, data)
+        return cast("PipelineResult[Out, Ctx]", result)
+
+    def run_sync(
+        self, input: In, *, run_id: str | None = None, initial_context_data: Mapping[str, Any] | None = None
+    ) -> PipelineResult[Out, Ctx]:
+        """`run` for code that is not async. Raises `ConfigurationError` inside a running event loop."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.run(input, run_id=run_id, initial_context_data=initial_context_data))
+        raise ConfigurationError("run_sync was called inside a running event loop", suggestion="await run(...) there")
+
+    async def resume(self, run_id: str, *, force: bool = False) -> PipelineResult[Out, Ctx]:
+        """Go on with a run that was interrupted, failed or lost its process: recorded steps do not run again.
+
+        `force` takes a run over from a living owner. Raises `RunNotFound`, `RunOwnedElsewhere` and
+        `DefinitionChanged`.
+        """
+        return cast("PipelineResult[Out, Ctx]", await self._session.resume(run_id, force=force))
+
+    async def aclose(self) -> None:
+        """Release what this object has opened. A second call does nothing."""
+        await self._state.shutdown()
+
+    async def __aenter__(self) -> "Flujo[In, Out, Ctx]":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _declared_types(pipeline: Pipeline[Any, Any], model: type[PipelineContext]) -> list[Any]:
+    """Every annotation whose classes may have to be written down."""
+    types: list[Any] = [model]
+    for step in pipeline.walk():
+        types += [step.input_type, step.output_type]
+    return types

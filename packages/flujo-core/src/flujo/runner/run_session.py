@@ -1,0 +1,231 @@
+"""One run from its start or its claim to its end: the record, the context, and what came of it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError as PydanticError
+
+from flujo.domain.canonical import canonical, digest
+from flujo.domain.context import PipelineContext
+from flujo.domain.events import RunFinished, RunStarted
+from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
+from flujo.domain.outcomes import (
+    Aborted,
+    ErrorInfo,
+    Failure,
+    Paused,
+    PipelineResult,
+    RunStatus,
+    StepOutcome,
+    Success,
+)
+from flujo.domain.steps import Pipeline
+from flujo.engine.context_manager import fields_of
+from flujo.engine.event_stream import EventStream
+from flujo.engine.executor_core import ExecutorCore
+from flujo.engine.frame import ExecutionFrame, RunScope
+from flujo.engine.journal import Journal
+from flujo.exceptions import (
+    ContextFieldError,
+    DefinitionChanged,
+    PayloadTooLarge,
+    RunNotFound,
+    StateError,
+    ValueNotStorable,
+)
+from flujo.runner.definitions import describe_change
+
+__all__ = ["RunSession"]
+
+Result = PipelineResult[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSession:
+    """What is needed to run one pipeline, once or again. Holds nothing of a run between calls."""
+
+    pipeline: Pipeline[Any, Any]
+    core: ExecutorCore
+    backend: StateBackend
+    codec: Codec
+    clock: Clock
+    events: EventStream
+    context_model: type[PipelineContext]
+    resources: Any = None
+    source: str = ""
+    root: Path | None = None
+
+    async def start(self, run_id: str, input: Any, data: Mapping[str, Any]) -> Result:
+        """Write a new run down, then run it. Raises `ContextFieldError` for context data that does not fit."""
+        context = self._context(run_id, input, data)
+        definition = self.pipeline.definition()
+        claim = await self.backend.create_run(
+            NewRun(
+                run_id=run_id,
+                pipeline=self.pipeline.name,
+                version=self.pipeline.version,
+                definition=canonical(definition),
+                digest=digest(definition),
+                input=self._encoded(input, "input"),
+                base=self._encoded(fields_of(context), "context"),
+                created_at=self.clock.now(),
+                source=self.source,
+            )
+        )
+        return await self._run(claim, Journal(self.backend, claim, self.codec), context, input, resumed=False)
+
+    async def resume(self, run_id: str, *, force: bool = False) -> Result:
+        """Go on with a run where its record ends; of a completed run, hand out what is recorded.
+
+        Raises `RunNotFound`, `DefinitionChanged`, and `RunOwnedElsewhere` while a living process owns it.
+        """
+        row = await self.find(run_id)
+        self._refuse_changed(row)
+        completed = row.status is RunStatus.COMPLETED
+        claim = _no_claim(row) if completed else await self.backend.claim(run_id, force=force)
+        journal = Journal(self.backend, claim, self.codec, await self.backend.load(run_id))
+        input = self._decoded(row.input, "input")
+        context = self._context(run_id, input, self._decoded(row.base, "context"))
+        if completed:
+            return self._result(run_id, await self._execute(journal, context, input), context, 0.0)
+        return await self._run(claim, journal, context, input, resumed=True)
+
+    async def find(self, run_id: str) -> RunRow:
+        """The run's row. Raises `RunNotFound`."""
+        row = await self.backend.get(run_id)
+        if row is None:
+            raise RunNotFound(f"no run {run_id!r}", suggestion="list runs, or check which state is in use")
+        return row
+
+    def same_input(self, row: RunRow, input: Any) -> bool:
+        """Whether the run was started with this input."""
+        return bool(self._encoded(input, "input") == row.input)
+
+    async def _run(
+        self, claim: Claim, journal: Journal, context: PipelineContext, input: Any, *, resumed: bool
+    ) -> Result:
+        began = self.clock.monotonic()
+        if self.events.active:
+            self.events.emit(RunStarted(claim.run_id, self.pipeline.name, resumed, len(journal)))
+        try:
+            outcome = await self._execute(journal, context, input)
+            result = self._result(claim.run_id, outcome, context, self.clock.monotonic() - began)
+            result = await self._finish(claim, result)
+        except BaseException as error:
+            await self._let_go(claim, error)
+            raise
+        if self.events.active:
+            self.events.emit(RunFinished(claim.run_id, result))
+        return result
+
+    async def _execute(self, journal: Journal, context: PipelineContext, input: Any) -> StepOutcome[Any]:
+        run = RunScope(context.run_id, journal, self.events, self.clock, input, self.resources, self.root)
+        return await self.core.execute(ExecutionFrame(self.pipeline, input, run, context))
+
+    async def _finish(self, claim: Claim, result: Result) -> Result:
+        """Write the end down; an output that can't be written makes it a failed run."""
+        try:
+            output = self._encoded(result.output, "output") if result.success else None
+            await self.backend.finish(
+                claim, result.status, output=output, error=result.error, at=self.clock.now()
+            )
+        except (ValueNotStorable, PayloadTooLarge) as error:
+            failed = _failed(result, ErrorInfo.of(error))
+            await self.backend.finish(claim, failed.status, error=failed.error, at=self.clock.now())
+            return failed
+        return result
+
+    async def _let_go(self, claim: Claim, error: BaseException) -> None:
+        """Leave the run where it can be resumed: it was cancelled, or its state can't be written."""
+        finish = self.backend.finish(claim, RunStatus.INTERRUPTED, at=self.clock.now())
+        try:
+            await asyncio.shield(finish)
+        except StateError as other:
+            error.add_note(f"the run could not be let go of: {other}")
+
+    def _result(self, run_id: str, outcome: StepOutcome[Any], context: PipelineContext, duration: float) -> Result:
+        root = outcome.step_result
+        status, error = _status(outcome)
+        return PipelineResult(
+            run_id=run_id,
+            status=status,
+            output=outcome.value if isinstance(outcome, Success) else None,
+            final_pipeline_context=context,
+            step_history=root.children if root else (),
+            usage=outcome.usage,
+            error=error,
+            duration_s=duration,
+        )
+
+    def _refuse_changed(self, row: RunRow) -> None:
+        definition = self.pipeline.definition()
+        if row.digest == digest(definition):
+            return
+        raise DefinitionChanged(
+            f"pipeline {self.pipeline.name!r} is not the one that run {row.run_id!r} began with: "
+            f"{describe_change(row.definition, definition)}",
+            suggestion="put the pipeline back as it was to go on with this run, or start a new run",
+        )
+
+    def _context(self, run_id: str, input: Any, data: Mapping[str, Any]) -> PipelineContext:
+        prompt = input if isinstance(input, str) else ""
+        try:
+            return self.context_model(**{**data, "run_id": run_id, "initial_prompt": prompt})
+        except PydanticError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise ContextFieldError(
+                f"context field {field!r}: {first['msg'].lower()}",
+                suggestion=f"{self.context_model.__name__} has {', '.join(sorted(self.context_model.model_fields))}",
+                cause=error,
+            ) from error
+
+    def _encoded(self, value: Any, where: str) -> Any:
+        return self.codec.encode(value, where=where) if self.backend.encodes else value
+
+    def _decoded(self, value: Any, where: str) -> Any:
+        return self.codec.decode(value, where=where) if self.backend.encodes else value
+
+
+def _no_claim(row: RunRow) -> Claim:
+    """The claim of nobody: everything a completed run needs is recorded, and nothing may be written."""
+    return Claim(row.run_id, 0, -1)
+
+
+def _failed(result: Result, error: ErrorInfo) -> Result:
+    return PipelineResult(
+        result.run_id,
+        RunStatus.FAILED,
+        None,
+        result.final_pipeline_context,
+        result.step_history,
+        result.usage,
+        error,
+        result.duration_s,
+    )
+
+
+def _status(outcome: StepOutcome[Any]) -> tuple[RunStatus, ErrorInfo | None]:
+    match outcome:
+        case Success():
+            return RunStatus.COMPLETED, None
+        case Failure(error=error):
+            return RunStatus.FAILED, _deepest(outcome) or ErrorInfo.of(error)
+        case Paused(message=message):
+            return RunStatus.PAUSED, ErrorInfo("Paused", message)
+        case Aborted(reason=reason):
+            return RunStatus.CANCELLED, ErrorInfo("Aborted", reason)
+
+
+def _deepest(failure: Failure[Any]) -> ErrorInfo | None:
+    """The error of the step that failed first, with that step's path rather than its parents'."""
+    result = failure.step_result
+    while result is not None:
+        below = next((child for child in result.children if not child.success), None)
+        if below is None:
+            return result.error
+        result = below
+    return None
