@@ -1,0 +1,172 @@
+"""What plugins contribute, and whose offer counts when two claim one thing."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from flujo.blueprint.kinds import KindSpec, SkillSpec
+from flujo.exceptions import PolicyConflictError
+from flujo.plugins.discovery import load_target
+
+if TYPE_CHECKING:
+    from flujo.domain.steps import Step
+
+__all__ = [
+    "ANY_STEP",
+    "BackendSpec",
+    "CommandSpec",
+    "Contributions",
+    "KindTargets",
+    "Offer",
+    "PolicySpec",
+    "Rank",
+    "Table",
+    "settle",
+]
+
+V = TypeVar("V")
+
+#: The key of the policy that runs every step which has no other.
+ANY_STEP = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """Which policy runs a step type: `factory` is the policy, what makes it when called, or where that is."""
+
+    handles: "type[Step[Any, Any]] | str"
+    factory: Any
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class KindTargets:
+    """A kind whose schema and builder may not be imported yet."""
+
+    name: str
+    model: Any
+    build: Any
+    summary: str
+    provider: str
+
+    def load(self) -> KindSpec:
+        """The kind itself. Raises `PluginError`."""
+        model, build = (load_target(target, self.provider) for target in (self.model, self.build))
+        return KindSpec(self.name, model, build, self.summary, self.provider)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """What opens a state URL of `scheme`: a function of the URL and the project's root, or where it is."""
+
+    scheme: str
+    factory: Any
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """A command of the command line, `path` as it is typed ("runs list")."""
+
+    path: str
+    target: Any
+    short_help: str
+    provider: str
+
+
+class Rank(IntEnum):
+    """Whose offer counts: given in code beats installed with `override`, and that beats installed."""
+
+    INSTALLED = 0
+    OVERRIDE = 1
+    EXPLICIT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One thing that one plugin contributes: a `value` for `key` in the table `facet`."""
+
+    facet: str
+    key: str
+    value: Any
+    provider: str
+    rank: Rank
+
+
+class Table(Mapping[str, V], Generic[V]):
+    """The contributions of one sort. A key that two plugins claim is there, and an error when it is looked up.
+
+    Looking up raises `PolicyConflictError`, and `PluginError` for what can't be imported.
+    """
+
+    __slots__ = ("_load", "_noun", "_offers")
+
+    def __init__(
+        self, noun: str, offers: Mapping[str, tuple[Offer, ...]], load: Callable[[Any], V] = lambda value: value
+    ) -> None:
+        self._noun = noun
+        self._offers = offers
+        self._load = load
+
+    def offers(self, key: str) -> tuple[Offer, ...]:
+        """The offer that counts for `key`, or those that contradict each other."""
+        return self._offers[key]
+
+    def __getitem__(self, key: str) -> V:
+        offers = self._offers[key]
+        if len(offers) > 1:
+            raise PolicyConflictError(
+                f"{self._noun} {key!r} is claimed by {' and '.join(offer.provider for offer in offers)}",
+                suggestion="uninstall one of them, or a version that registers it with override=True",
+            )
+        return self._load(offers[0].value)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._offers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._offers)
+
+    def __len__(self) -> int:
+        return len(self._offers)
+
+    def __eq__(self, other: object) -> bool:
+        return self._offers == other._offers if isinstance(other, Table) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # a mapping compares by what it holds
+
+
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """Everything that the active plugins contribute.
+
+    `policies` by step type ("module:qualname", or `ANY_STEP`), `kinds` by their name in files, `skills` by id,
+    `backends` by URL scheme, `commands` by path.
+    """
+
+    policies: Table[PolicySpec]
+    kinds: Table[KindSpec]
+    skills: Table[SkillSpec]
+    backends: Table[BackendSpec]
+    commands: Table[CommandSpec]
+
+
+def settle(offers: Iterable[Offer]) -> Contributions:
+    """Let the highest rank win each key. The result does not depend on the order of `offers`."""
+    tables: dict[str, dict[str, list[Offer]]] = {}
+    for offer in offers:
+        tables.setdefault(offer.facet, {}).setdefault(offer.key, []).append(offer)
+    best = {facet: {key: _best(rivals) for key, rivals in sorted(table.items())} for facet, table in tables.items()}
+    return Contributions(
+        policies=Table("policy for step type", best.get("policies", {})),
+        kinds=Table("kind", best.get("kinds", {}), KindTargets.load),
+        skills=Table("skill", best.get("skills", {})),
+        backends=Table("state backend", best.get("backends", {})),
+        commands=Table("command", best.get("commands", {})),
+    )
+
+
+def _best(rivals: list[Offer]) -> tuple[Offer, ...]:
+    top = max(offer.rank for offer in rivals)
+    return tuple(sorted((offer for offer in rivals if offer.rank == top), key=lambda offer: offer.provider))

@@ -1,0 +1,182 @@
+"""Which plugins there are, and the one guard around their code."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from importlib import import_module
+from operator import attrgetter
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+from flujo.exceptions import PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from importlib_metadata import EntryPoint
+
+__all__ = [
+    "GROUP",
+    "Candidate",
+    "PluginRecord",
+    "PluginStatus",
+    "attempt",
+    "installed_plugins",
+    "is_target",
+    "load_target",
+    "named_plugins",
+]
+
+T = TypeVar("T")
+Source: TypeAlias = Literal["installed", "explicit"]
+
+#: The entry-point group that plugins announce themselves in.
+GROUP = "flujo.plugins"
+
+#: What distribution names may be joined by, all of it the same to installers (PEP 503).
+_SEPARATORS = re.compile(r"[-_.]+")
+
+_TARGET = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+
+
+class PluginStatus(StrEnum):
+    """What became of a plugin."""
+
+    ACTIVE = "active"
+    IMPORT_FAILED = "import-failed"
+    INCOMPATIBLE = "incompatible"
+    REJECTED = "rejected"
+    REGISTER_FAILED = "register-failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A plugin before it is loaded. `name` is unique in its manager; `dist` and `version` are what users know it by."""
+
+    name: str
+    dist: str
+    version: str
+    source: Source
+    target: str
+    load: Callable[[], object] = field(compare=False)
+
+    @property
+    def provider(self) -> str:
+        """The plugin in a message: distribution and version."""
+        return f"{self.dist} {self.version}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRecord:
+    """One plugin and what became of it.
+
+    `error` is one line, empty for an active plugin. `contributes` lists the keys it registered, by what they are:
+    `policies`, `kinds`, `skills`, `backends`, `commands`.
+    """
+
+    name: str
+    dist: str
+    version: str
+    source: Source
+    target: str
+    status: PluginStatus
+    error: str = ""
+    contributes: "Mapping[str, tuple[str, ...]]" = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        """The record of a plugin that is not active, as one line."""
+        return f"plugin {self.dist} {self.version}".rstrip() + f" is not loaded ({self.status.value}: {self.error})"
+
+
+def attempt(action: Callable[[], T]) -> T:
+    """Run a plugin's code; whatever goes wrong there is a `PluginError`, with the cause in one line."""
+    try:
+        return action()
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:  # a stranger's module may raise anything at all
+        first = (str(error).splitlines() or [""])[0]
+        raise PluginError(f"{type(error).__name__}: {first}".rstrip(": "), cause=error) from error
+
+
+def is_target(text: str) -> bool:
+    """Whether `text` has the form `module:attr`."""
+    return _TARGET.fullmatch(text) is not None
+
+
+def load_target(target: Any, provider: str) -> Any:
+    """The object at "module:attr"; anything but text is the object itself. Raises `PluginError` naming `provider`."""
+    if not isinstance(target, str):
+        return target
+    module, _, attribute = target.partition(":")
+    try:
+        return attempt(lambda: attrgetter(attribute)(import_module(module)))
+    except PluginError as error:
+        raise PluginError(
+            f"plugin {provider} offers {target!r}, which can't be loaded: {error}",
+            suggestion="install what it needs, or another version of the plugin",
+            cause=error.__cause__,
+        ) from error
+
+
+def installed_plugins() -> list[Candidate]:
+    """The plugins of every installed distribution, in an order that does not depend on the installation's."""
+    try:
+        return attempt(_scan)
+    except PluginError as error:  # one unreadable installation must not look as if nothing were installed
+        return [Candidate("installed plugins", "installed plugins", "", "installed", GROUP, partial(_refuse, error))]
+
+
+def named_plugins(plugins: "Iterable[object]") -> list[Candidate]:
+    """Plugins that are given as objects: modules, classes or instances with decorated methods."""
+    taken: set[str] = set()
+    return [_named(plugin, taken) for plugin in plugins]
+
+
+def _scan() -> list[Candidate]:
+    from importlib_metadata import entry_points  # noqa: PLC0415 - a tenth of a start, for those who look for plugins
+
+    found = sorted((*_identity(entry), entry.name, entry.value, entry) for entry in entry_points(group=GROUP))
+    taken: set[str] = set()
+    return [
+        Candidate(_unique(f"{dist}:{name}", taken), dist, version, "installed", value, entry.load)
+        for dist, version, name, value, entry in found
+    ]
+
+
+def _identity(entry: "EntryPoint") -> tuple[str, str]:
+    """Distribution and version; an entry point whose distribution has no metadata stands for itself."""
+    dist = entry.dist
+    if dist is None:
+        return entry.name, ""
+    try:
+        return attempt(lambda: (_SEPARATORS.sub("-", dist.name).lower(), dist.version))
+    except PluginError:
+        return entry.name, ""
+
+
+def _named(plugin: object, taken: set[str]) -> Candidate:
+    if isinstance(plugin, ModuleType):
+        name = target = plugin.__name__
+    else:
+        cls = plugin if isinstance(plugin, type) else type(plugin)
+        name, target = cls.__qualname__, f"{cls.__module__}:{cls.__qualname__}"
+    name = _unique(name, taken)
+    return Candidate(name, name, "", "explicit", target, lambda: plugin)
+
+
+def _refuse(error: PluginError) -> object:
+    raise error
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    number = 1
+    unique = name
+    while unique in taken:
+        number += 1
+        unique = f"{name}#{number}"
+    taken.add(unique)
+    return unique

@@ -1,0 +1,96 @@
+"""The hooks: what a plugin may contribute. Each is called once, when a plugin manager is made.
+
+Every hook is a plain function with exactly one parameter, `registrar`. What it raises discards everything that its
+plugin registered, and becomes the plugin's record; no other plugin notices. Wherever a thing is asked for, a
+plugin may give the thing itself or the text "module:attr", which is imported at its first use.
+"""
+
+from typing import TYPE_CHECKING
+
+from pluggy import HookimplMarker, HookspecMarker
+
+if TYPE_CHECKING:
+    from flujo.plugins.registrars import (
+        CommandRegistrar,
+        PolicyRegistrar,
+        SkillRegistrar,
+        StateBackendRegistrar,
+        StepKindRegistrar,
+    )
+
+__all__ = [
+    "API_1",
+    "PROJECT",
+    "flujo_register_commands",
+    "flujo_register_policies",
+    "flujo_register_skills",
+    "flujo_register_state_backends",
+    "flujo_register_step_kinds",
+    "hookimpl",
+    "hookspec",
+]
+
+#: The version of this contract. A plugin module may say `FLUJO_PLUGIN_API = API_1`; without it, 1.0 is taken.
+API_1 = "1.0"
+
+PROJECT = "flujo"
+
+hookspec = HookspecMarker(PROJECT)
+hookimpl = HookimplMarker(PROJECT)
+
+
+@hookspec
+def flujo_register_policies(registrar: "PolicyRegistrar") -> None:
+    """Say which policy runs which type of step.
+
+    Example:
+        @hookimpl
+        def flujo_register_policies(registrar):
+            registrar.policy("my_plugin.steps:HttpStep", "my_plugin.policies:HttpPolicy")
+    """
+
+
+@hookspec
+def flujo_register_step_kinds(registrar: "StepKindRegistrar") -> None:
+    """Say which kinds of step a pipeline file may name.
+
+    Example:
+        @hookimpl
+        def flujo_register_step_kinds(registrar):
+            registrar.kind(
+                "http", "my_plugin.kinds:HttpSpec", "my_plugin.kinds:build_http", summary="one request to a web service"
+            )
+    """
+
+
+@hookspec
+def flujo_register_skills(registrar: "SkillRegistrar") -> None:
+    """Name callables that pipeline files may use without an entry in the list of allowed imports.
+
+    Example:
+        @hookimpl
+        def flujo_register_skills(registrar):
+            registrar.skill("my_plugin.fetch", "my_plugin.skills:fetch", summary="fetch a page", side_effects=True)
+    """
+
+
+@hookspec
+def flujo_register_state_backends(registrar: "StateBackendRegistrar") -> None:
+    """Say which state backend opens URLs of a scheme.
+
+    Example:
+        @hookimpl
+        def flujo_register_state_backends(registrar):
+            registrar.backend("redis", "my_plugin.state:open_redis")
+    """
+
+
+@hookspec
+def flujo_register_commands(registrar: "CommandRegistrar") -> None:
+    """Add commands to the command line; a command's module is imported when the command is called.
+
+    Example:
+        @hookimpl
+        def flujo_register_commands(registrar):
+            registrar.command("http ping", "my_plugin.commands:ping", short_help="Ask a web service how it is.")
+    """

@@ -1,0 +1,145 @@
+"""What the hooks receive: each registrar takes one sort of contribution from one plugin."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from flujo.blueprint.kinds import BuildContext, SkillSpec
+from flujo.exceptions import PluginError
+from flujo.plugins.contributions import ANY_STEP, BackendSpec, CommandSpec, KindTargets, Offer, PolicySpec, Rank
+from flujo.plugins.discovery import Candidate, is_target
+
+if TYPE_CHECKING:
+    from flujo.blueprint.schema import StepSpec
+    from flujo.domain.interfaces import StateBackend
+    from flujo.domain.steps import Step
+    from flujo.engine.policy import StepPolicy
+
+__all__ = [
+    "REGISTRARS",
+    "CommandRegistrar",
+    "PolicyRegistrar",
+    "Registrar",
+    "SkillRegistrar",
+    "StateBackendRegistrar",
+    "StepKindRegistrar",
+]
+
+PolicyFactory: TypeAlias = "StepPolicy[Any] | Callable[[], StepPolicy[Any]] | str"
+BackendFactory: TypeAlias = "Callable[[str, Path], StateBackend] | str"
+KindModel: TypeAlias = "type[StepSpec] | str"
+KindBuilder: TypeAlias = "Callable[[Any, BuildContext], Step[Any, Any]] | str"
+
+_KIND = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_SKILL = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)+")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_PATH = re.compile(r"[a-z][a-z0-9-]*( [a-z][a-z0-9-]*)*")
+
+#: Ids that belong to one distribution, so that a file which uses them means the same everywhere.
+_RESERVED = {"flujo.builtins.": "flujo-policies-builtin"}
+
+
+class Registrar:
+    """Stages one plugin's contributions; nothing of them counts until all of its hooks have returned."""
+
+    def __init__(self, owner: Candidate, staged: list[Offer]) -> None:
+        self._owner = owner
+        self._staged = staged
+
+    def _offer(self, facet: str, key: str, value: object, override: bool = False) -> None:
+        if any(offer.facet == facet and offer.key == key for offer in self._staged):
+            raise PluginError(f"{key!r} is registered twice in {facet}")
+        installed = Rank.OVERRIDE if override else Rank.INSTALLED
+        rank = Rank.EXPLICIT if self._owner.source == "explicit" else installed
+        self._staged.append(Offer(facet, key, value, self._owner.provider, rank))
+
+
+class PolicyRegistrar(Registrar):
+    """Takes policies. `override=True` replaces the policy of another installed plugin."""
+
+    def policy(self, handles: "type[Step[Any, Any]] | str", factory: PolicyFactory, *, override: bool = False) -> None:
+        """Run steps of type `handles`, and of its subclasses without a policy, by the policy that `factory` gives.
+
+        `handles` as text names the class where it is defined. `factory` is a policy, or is called once without
+        arguments. Raises `PluginError` for text of another form.
+        """
+        key = _target(handles) if isinstance(handles, str) else f"{handles.__module__}:{handles.__qualname__}"
+        self._offer("policies", key, PolicySpec(handles, _target(factory), self._owner.provider), override)
+
+    def fallback(self, factory: PolicyFactory, *, override: bool = False) -> None:
+        """Run every step that no other policy runs."""
+        self._offer("policies", ANY_STEP, PolicySpec(ANY_STEP, _target(factory), self._owner.provider), override)
+
+
+class StepKindRegistrar(Registrar):
+    """Takes kinds of step for pipeline files."""
+
+    def kind(self, name: str, model: KindModel, build: KindBuilder, *, summary: str, override: bool = False) -> None:
+        """Let files say `kind: <name>`: validated by `model`, a `StepSpec`, and made a step by `build`."""
+        _matching(_KIND, name, "the name of a kind", "letters, digits, '_' and '-'")
+        value = KindTargets(name, _target(model), _target(build), summary, self._owner.provider)
+        self._offer("kinds", name, value, override)
+
+
+class SkillRegistrar(Registrar):
+    """Takes skills: callables with an id that pipeline files may use."""
+
+    def skill(
+        self,
+        id: str,  # noqa: A002 - files say `id`, and plugins may
+        target: object,
+        *,
+        summary: str,
+        side_effects: bool = False,
+        override: bool = False,
+    ) -> None:
+        """Let files say `agent: {id: <id>}`; the id is dotted and starts with a name of the plugin's own."""
+        _matching(_SKILL, id, "a skill id", "names joined by dots, such as 'my_plugin.fetch'")
+        for prefix, dist in _RESERVED.items():
+            if id.startswith(prefix) and self._owner.source == "installed" and self._owner.dist != dist:
+                raise PluginError(f"skill id {id!r} is not free: {prefix!r} belongs to {dist}")
+        self._offer("skills", id, SkillSpec(id, _target(target), summary, side_effects, self._owner.provider), override)
+
+
+class StateBackendRegistrar(Registrar):
+    """Takes state backends."""
+
+    def backend(self, scheme: str, factory: BackendFactory, *, override: bool = False) -> None:
+        """Open state URLs that start with `scheme` by `factory(url, root)`, where `root` is the project's folder."""
+        _matching(_SCHEME, scheme, "a url scheme", "small letters, digits, '+', '.' and '-'")
+        self._offer("backends", scheme, BackendSpec(scheme, _target(factory), self._owner.provider), override)
+
+
+class CommandRegistrar(Registrar):
+    """Takes commands for the command line. A command that is there already can't be replaced."""
+
+    def command(self, path: str, target: object, *, short_help: str) -> None:
+        """Add the command typed as `path` ("runs list"); `short_help` is its line in the list of commands."""
+        _matching(_PATH, path, "a command", "words in small letters with one space between them")
+        self._offer("commands", path, CommandSpec(path, _target(target), short_help, self._owner.provider))
+
+
+#: The registrar that each hook receives.
+REGISTRARS: Mapping[str, type[Registrar]] = MappingProxyType(
+    {
+        "flujo_register_policies": PolicyRegistrar,
+        "flujo_register_step_kinds": StepKindRegistrar,
+        "flujo_register_skills": SkillRegistrar,
+        "flujo_register_state_backends": StateBackendRegistrar,
+        "flujo_register_commands": CommandRegistrar,
+    }
+)
+
+
+def _target(target: Any) -> Any:
+    """`target` as it is; text must have the form of a target."""
+    if isinstance(target, str) and not is_target(target):
+        raise PluginError(f"{target!r} is not a target, expected 'module:attr'")
+    return target
+
+
+def _matching(pattern: re.Pattern[str], text: str, what: str, form: str) -> None:
+    if not pattern.fullmatch(text):
+        raise PluginError(f"{text!r} is not {what}, expected {form}")

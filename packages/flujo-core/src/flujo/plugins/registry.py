@@ -1,0 +1,51 @@
+"""The registry of policies that the plugins make up."""
+
+from functools import partial
+from typing import Any
+
+from flujo.engine.policy import StepPolicy
+from flujo.engine.policy_registry import PolicyRegistry
+from flujo.exceptions import PluginError
+from flujo.plugins.contributions import ANY_STEP, PolicySpec, Table
+from flujo.plugins.discovery import attempt, load_target
+from flujo.plugins.manager import PluginManager, create_plugin_manager
+
+__all__ = ["create_default_registry"]
+
+
+def create_default_registry(manager: PluginManager | None = None) -> PolicyRegistry:
+    """The policies of `manager`, or of every installed plugin.
+
+    A policy is imported and made for the first step that it runs. A step type that two plugins claim raises
+    `PolicyConflictError` when a step of it is looked up, a policy that can't be made `PluginError`.
+    """
+    manager = manager or create_plugin_manager()
+    policies = manager.contributions.policies
+    registry = PolicyRegistry(problems=manager.problems())
+    for key in policies:
+        make = partial(_make, policies, key)
+        if key == ANY_STEP:
+            registry.register_fallback_factory(make)
+        else:
+            registry.register_factory(policies.offers(key)[0].value.handles, make)
+    return registry
+
+
+def _make(policies: Table[PolicySpec], key: str) -> StepPolicy[Any]:
+    spec = policies[key]
+    made = load_target(spec.factory, spec.provider)
+    if isinstance(made, type) or not isinstance(made, StepPolicy):
+        made = _call(made, spec.provider, key)
+    if isinstance(made, StepPolicy):
+        return made
+    raise PluginError(
+        f"plugin {spec.provider} gives {type(made).__name__!r} as the policy for {key!r}, expected a StepPolicy",
+        suggestion="register an instance, or a class or function that makes one without arguments",
+    )
+
+
+def _call(factory: Any, provider: str, key: str) -> Any:
+    try:
+        return attempt(factory)
+    except PluginError as error:
+        raise PluginError(f"plugin {provider} can't make the policy for {key!r}: {error}", cause=error) from error

@@ -1,0 +1,54 @@
+"""Is this a plugin? What would make a plugin do nothing, or fail later, is found before it is asked for anything."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flujo.domain.suggest import did_you_mean
+from flujo.exceptions import PluginError
+from flujo.plugins.hookspecs import API_1
+from flujo.plugins.registrars import REGISTRARS
+
+__all__ = ["check_api", "check_hooks"]
+
+#: Every function of a plugin whose name starts so is a hook.
+_PREFIX = "flujo_"
+
+_NOT_PLAIN = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
+
+def check_api(plugin: object) -> None:
+    """Raise `PluginError` unless this core offers the version of the contract that `plugin` was written for."""
+    wanted = getattr(plugin, "FLUJO_PLUGIN_API", API_1)
+    if not isinstance(wanted, str):
+        raise PluginError(f"FLUJO_PLUGIN_API is {wanted!r}, expected text such as {API_1!r}")
+    if wanted.partition(".")[0] != API_1.partition(".")[0]:
+        raise PluginError(f"needs plugin API {wanted!r}, this flujo-core offers {API_1!r}")
+
+
+def check_hooks(plugin: object, options: Callable[[str], Mapping[str, Any] | None]) -> None:
+    """Raise `PluginError` for the first function of `plugin` that looks like a hook and would not work as one.
+
+    `options(name)` tells what `hookimpl` noted at an attribute; None where it is not decorated.
+    """
+    found = False
+    for name in dir(plugin):
+        noted = options(name)
+        if noted is not None:
+            _check_hook(noted.get("specname") or name, getattr(plugin, name), noted)
+            found = True
+        elif name.startswith(_PREFIX) and inspect.isroutine(inspect.getattr_static(plugin, name)):
+            raise PluginError(f"{name!r} is not decorated", suggestion="put @hookimpl from flujo.plugins above it")
+    if not found:
+        raise PluginError("no hooks found", suggestion=f"the hooks are {', '.join(REGISTRARS)}")
+
+
+def _check_hook(name: str, function: Callable[..., Any], noted: Mapping[str, Any]) -> None:
+    if name not in REGISTRARS:
+        raise PluginError(f"unknown hook {name!r}: {did_you_mean(name, REGISTRARS, what='the hooks are')}")
+    if noted.get("wrapper") or noted.get("hookwrapper") or any(test(function) for test in _NOT_PLAIN):
+        raise PluginError(f"hook {name!r} must be a plain function: neither async, a generator nor a wrapper")
+    parameters = inspect.signature(function).parameters.values()
+    if [(p.name, p.default) for p in parameters] != [("registrar", inspect.Parameter.empty)]:
+        shown = ", ".join(str(p) for p in parameters)
+        raise PluginError(f"hook {name!r} has the parameters ({shown}), expected exactly (registrar)")
