@@ -1,0 +1,40 @@
+"""From where a pipeline is written to the pipeline itself."""
+
+from pathlib import Path
+from typing import Any
+
+from flujo.blueprint.builder import check_pipeline, load_pipeline
+from flujo.domain.steps import Pipeline
+from flujo.domain.validation import Finding
+from flujo.infra.config_manager import Settings
+from flujo.infra.templates import Templates
+from flujo.plugins import PluginManager
+
+__all__ = ["check_file", "resolve_pipeline"]
+
+
+def resolve_pipeline(path: Path, *, manager: PluginManager, settings: Settings) -> Pipeline[Any, Any]:
+    """The pipeline in the file at `path`, with the kinds and skills of `manager` and the project's own code.
+
+    Raises `BlueprintError` with every finding at once.
+    """
+    return load_pipeline(
+        path,
+        kinds=manager.contributions.kinds,
+        skills=manager.contributions.skills,
+        templates=Templates(),
+        allowed_imports=settings.blueprint_allowed_imports,
+        root=settings.root,
+    )
+
+
+def check_file(path: Path, *, manager: PluginManager, settings: Settings) -> tuple[Finding, ...]:
+    """Everything that is wrong with the file at `path`, found without importing any of the project's code."""
+    return check_pipeline(
+        path,
+        kinds=manager.contributions.kinds,
+        skills=manager.contributions.skills,
+        templates=Templates(),
+        allowed_imports=settings.blueprint_allowed_imports,
+        root=settings.root,
+    )
