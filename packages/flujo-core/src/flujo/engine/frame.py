@@ -15,8 +15,6 @@ from flujo.engine.journal import Journal
 
 __all__ = ["ExecutionFrame", "RunScope", "StepRun"]
 
-_NO_EXTRAS: Mapping[str, Any] = {}
-
 
 @dataclass(frozen=True, slots=True)
 class RunScope:
@@ -41,7 +39,7 @@ class ExecutionFrame:
     context: PipelineContext
     path: str = ""
     outputs: Outputs = field(default_factory=Outputs)
-    extras: Mapping[str, Any] = _NO_EXTRAS
+    extras: Mapping[str, Any] = field(default_factory=dict)
     chain: tuple[str, ...] = ()
     attempt: int = 1
 
