@@ -1,1 +1,1 @@
-"""TBD."""
+"""The flujo command line: run, resume, validate and inspect pipelines."""

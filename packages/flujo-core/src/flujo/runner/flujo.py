@@ -128,6 +128,11 @@ class Flujo(Generic[In, Out, Ctx]):
         """
         return cast("PipelineResult[Out, Ctx]", await self._session.resume(run_id, force=force))
 
+    @property
+    def broken_sinks(self) -> tuple[tuple[EventSink, Exception], ...]:
+        """Sinks that raised and have been detached, each with what it raised."""
+        return tuple(self._events.broken)
+
     async def aclose(self) -> None:
         """Release what this object has opened. A second call does nothing."""
         await self._state.shutdown()

@@ -1,0 +1,26 @@
+"""The commands of flujo itself: where each one's code is, and the line that `--help` says of it."""
+
+from typing import NamedTuple
+
+__all__ = ["COMMANDS", "GROUPS", "CommandEntry"]
+
+
+class CommandEntry(NamedTuple):
+    """One command: its words (`runs list`), the `module:attr` of its click command, and one line of help."""
+
+    path: str
+    target: str
+    short_help: str
+
+
+COMMANDS = (
+    CommandEntry("run", "flujo_cli.commands.run:run", "Run a pipeline file."),
+    CommandEntry("resume", "flujo_cli.commands.resume:resume", "Go on with a run that stopped before its end."),
+    CommandEntry("validate", "flujo_cli.commands.validate:validate", "Check pipeline files without running anything."),
+    CommandEntry("runs list", "flujo_cli.commands.runs_list:runs_list", "List recorded runs, newest first."),
+    CommandEntry("runs show", "flujo_cli.commands.runs_show:runs_show", "Show what a run's steps did."),
+    CommandEntry("plugins", "flujo_cli.commands.plugins:plugins", "List plugins and what each one adds."),
+)
+
+#: What is said of the words that stand before others.
+GROUPS = {"runs": "Look at recorded runs."}

@@ -1,0 +1,29 @@
+"""`flujo plugins`: which plugins there are, what became of each, and what it adds."""
+
+import click
+
+from flujo.infra.codec import jsonable
+from flujo.plugins import PluginRecord, create_plugin_manager
+from flujo_cli.options import json_option
+from flujo_cli.output import Console, one_line
+
+__all__ = ["plugins"]
+
+
+@click.command()
+@json_option
+def plugins(as_json: bool) -> None:
+    """List plugins and what each one adds. A plugin that does not work is listed with the reason."""
+    records = create_plugin_manager().records
+    console = Console()
+    if as_json:
+        console.json({"schema": "flujo.plugins/1", "plugins": jsonable(records)})
+        return
+    head = ("NAME", "VERSION", "STATUS", "SOURCE", "CONTRIBUTES")
+    console.table(head, [(r.name, r.version, r.status.value, r.source, _contributes(r)) for r in records])
+
+
+def _contributes(record: PluginRecord) -> str:
+    if record.error:
+        return one_line(record.error, 200)
+    return ", ".join(f"{len(keys)} {facet}" for facet, keys in record.contributes.items()) or "nothing"

@@ -1,0 +1,112 @@
+"""`flujo run`: give a pipeline file its input, run it, write its output."""
+
+import os
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flujo.domain.interfaces import StateBackend
+from flujo.domain.outcomes import PipelineResult
+from flujo.domain.steps import Pipeline
+from flujo.exceptions import ConfigurationError
+from flujo.plugins import create_plugin_manager
+from flujo.runner.pipeline_resolver import resolve_pipeline
+from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
+from flujo_cli.input import read_context, read_stdin, resolve_input
+from flujo_cli.options import Options, json_option, state_option
+from flujo_cli.plan import describe_plan, show_plan
+from flujo_cli.project import Project
+from flujo_cli.reporter import Reporter
+from flujo_cli.session import Session
+
+__all__ = ["run"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is to be run, with what."""
+
+    pipeline: Pipeline[Any, Any]
+    source: str
+    text: str
+    context: dict[str, Any]
+    run_id: str | None
+
+
+@click.command(epilog=EXIT_CODE_HELP)
+@click.argument("file", default="pipeline.yaml", type=click.Path(path_type=Path))
+@click.option(
+    "--input",
+    "input_flag",
+    metavar="VALUE",
+    help="The run's input: a text, - for standard input, @FILE for a file's text, @@TEXT for text that begins with @. "
+    "[default: FLUJO_INPUT, else what is piped in, else empty]",
+)
+@click.option("--no-stdin", is_flag=True, help="Do not read standard input.")
+@click.option("--context-file", type=click.Path(path_type=Path), help="A JSON object: fields of the first context.")
+@click.option("--context-data", metavar="JSON", help="Such an object itself; its fields win over the file's.")
+@click.option("--context", metavar="KEY=VALUE", multiple=True, help="One field, JSON or else text; wins over both.")
+@click.option("--run-id", metavar="ID", help="The run's id. An unfinished run of that id and the same input goes on.")
+@click.option("--dry-run", is_flag=True, help="Check the pipeline and show its steps; run and record nothing.")
+@click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr.")
+@json_option
+@state_option
+@click.pass_obj
+def run(
+    options: Options,
+    file: Path,
+    input_flag: str | None,
+    no_stdin: bool,
+    context_file: Path | None,
+    context_data: str | None,
+    context: tuple[str, ...],
+    run_id: str | None,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+    state: str | None,
+) -> ExitCode:
+    """Run the pipeline in FILE (default: pipeline.yaml).
+
+    The output goes to stdout, text as it is and anything else as JSON; everything else goes to stderr. A step's
+    result is recorded before the next step begins.
+    """
+    reporter = Reporter(options, as_json=as_json, quiet=quiet)
+    with reporter.refusals():
+        project = Project.around(file, stands=options.stands, state=state)
+        fields = read_context(context_file, context_data, context)
+        text = "" if dry_run else _input(input_flag, no_stdin)
+        session = Session(project, create_plugin_manager(), reporter)
+        reporter.warn_of_plugins(session.manager)
+        pipeline = resolve_pipeline(file, manager=session.manager, settings=project.settings)
+        job = _Job(pipeline, project.source(file), text, fields, run_id)
+        return _plan(session, job, as_json) if dry_run else session.drive(partial(_run, session, job))
+
+
+def _input(flag: str | None, no_stdin: bool) -> str:
+    """The run's input, read before anything else can get at standard input."""
+    if no_stdin and flag == "-":
+        raise ConfigurationError("--input - reads standard input, and --no-stdin forbids it")
+    stream = None if no_stdin else sys.stdin
+    return resolve_input(flag, os.environ.get("FLUJO_INPUT"), partial(read_stdin, stream, explicit=flag == "-"))
+
+
+async def _run(session: Session, job: _Job, backend: StateBackend) -> PipelineResult[Any, Any]:
+    flujo = session.flujo(job.pipeline, backend, job.source, job.context)
+    result = await flujo.run(job.text, run_id=job.run_id)
+    session.reporter.warn_of_sinks(flujo)
+    return result
+
+
+def _plan(session: Session, job: _Job, as_json: bool) -> ExitCode:
+    session.flujo(job.pipeline, None, job.source, job.context)  # raises for a step that no policy runs
+    console = session.reporter.console
+    if as_json:
+        console.json(describe_plan(job.pipeline, job.source))
+    else:
+        show_plan(console, job.pipeline, job.source)
+    return ExitCode.OK

@@ -1,0 +1,84 @@
+"""`flujo runs show`: what a run's steps did, from its record."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
+from flujo_cli.options import Options, json_option, state_option
+from flujo_cli.output import Console, one_line
+from flujo_cli.progress import elapsed
+from flujo_cli.records import describe_record, describe_row, read_state, value_of
+from flujo_cli.references import REFERENCE_HELP, find_run
+
+__all__ = ["runs_show"]
+
+_SHORT = 70
+
+
+@click.command(help=f"Show a run: where it stands, its input and output, and what each step did.\n\n{REFERENCE_HELP}")
+@click.argument("reference", metavar="RUN")
+@json_option
+@state_option
+@click.pass_obj
+def runs_show(options: Options, reference: str, as_json: bool, state: str | None) -> None:
+    """Read the run's row and journal, and write them."""
+
+    async def read(backend: StateBackend) -> tuple[RunRow, Sequence[JournalRecord]]:
+        row = await find_run(backend, reference)
+        return row, await backend.load(row.run_id)
+
+    row, records = asyncio.run(read_state(options, state, read))
+    if as_json:
+        Console().json(_describe(row, records))
+    else:
+        _show(Console(), row, records)
+
+
+def _describe(row: RunRow, records: Sequence[JournalRecord]) -> dict[str, Any]:
+    return {
+        "schema": "flujo.run-record/1",
+        **describe_row(row),
+        "input": value_of(row.input),
+        "output": None if row.output is None else value_of(row.output),
+        "records": [describe_record(record) for record in records],
+    }
+
+
+def _show(console: Console, row: RunRow, records: Sequence[JournalRecord]) -> None:
+    shown = describe_row(row)
+    console.out(f"run       {row.run_id}")
+    console.out(f"status    {row.status}")
+    console.out(f"pipeline  {row.pipeline}" + (f" ({row.source})" if row.source else ""))
+    console.out(f"started   {shown['created_at']}")
+    if row.ended_at is not None:
+        console.out(f"took      {elapsed(row.ended_at - row.created_at)}")
+    console.out(f"input     {_short(value_of(row.input))}")
+    if row.output is not None:
+        console.out(f"output    {_short(value_of(row.output))}")
+    if row.error is not None:
+        where = f"step {row.error.path!r}: " if row.error.path else ""
+        console.out(f"error     {where}{row.error.type}: {one_line(row.error.message)}")
+    console.out("steps" if records else "steps     none recorded")
+    for record in records:
+        console.out(_line(record))
+
+
+def _line(record: JournalRecord) -> str:
+    """One record, indented by its depth: a result with its value, or an attempt with what it failed with."""
+    indent = "  " * (record.path.count("/") + 1)
+    took = elapsed(record.ended_at - record.started_at)
+    if record.kind is RecordKind.ATTEMPT:
+        error = f"{record.error.type}: {one_line(record.error.message, 200)}" if record.error else ""
+        return f"{indent}{record.path}  {took}  attempt failed: {error}"
+    by = f"  by fallback {record.fallback}" if record.fallback else ""
+    return f"{indent}{record.path}  {took}{by}  {_short(value_of(record.out))}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    first = text[:_SHORT].replace("\n", "\\n")
+    return one_line(first) + (f"... ({len(text)} characters)" if len(text) > _SHORT else "")

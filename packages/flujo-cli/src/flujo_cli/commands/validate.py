@@ -1,0 +1,52 @@
+"""`flujo validate`: everything that is wrong with pipeline files, found without running anything."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flujo.blueprint.diagnostics import read_sources, render
+from flujo.domain.validation import Finding
+from flujo.infra.codec import jsonable
+from flujo.plugins import PluginManager, create_plugin_manager
+from flujo.runner.pipeline_resolver import check_file
+from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
+from flujo_cli.options import Options
+from flujo_cli.project import Project
+from flujo_cli.reporter import Reporter
+
+__all__ = ["validate"]
+
+
+@click.command(epilog=EXIT_CODE_HELP)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How findings are written.")
+@click.pass_obj
+def validate(options: Options, files: tuple[Path, ...], form: str) -> ExitCode:
+    """Check pipeline files and write every finding to stdout.
+
+    None of the project's own code is imported; `flujo run --dry-run` also checks that.
+    """
+    manager = create_plugin_manager()
+    reporter = Reporter(options)
+    reporter.warn_of_plugins(manager)
+    found = {file: _check(file, manager, options) for file in files}
+    if form == "json":
+        reporter.console.json({"schema": "flujo.validate/1", "files": [_describe(*item) for item in found.items()]})
+    else:
+        for file, findings in found.items():
+            reporter.console.out(render(findings, read_sources(findings)) if findings else f"{file}: ok")
+    return ExitCode.OK if all(map(_is_valid, found.values())) else ExitCode.VALIDATION
+
+
+def _check(file: Path, manager: PluginManager, options: Options) -> tuple[Finding, ...]:
+    project = Project.around(file, stands=options.stands)
+    return check_file(file, manager=manager, settings=project.settings)
+
+
+def _is_valid(findings: tuple[Finding, ...]) -> bool:
+    return all(finding.severity != "error" for finding in findings)
+
+
+def _describe(file: Path, findings: tuple[Finding, ...]) -> dict[str, Any]:
+    return {"file": str(file), "valid": _is_valid(findings), "findings": jsonable(findings)}

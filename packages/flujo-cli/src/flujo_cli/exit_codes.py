@@ -1,0 +1,72 @@
+"""The exit codes of `flujo`, and which error ends with which."""
+
+from enum import IntEnum
+
+from flujo.exceptions import (
+    BlueprintError,
+    ConfigurationError,
+    ContextError,
+    DefinitionChanged,
+    FlujoError,
+    RunNotFound,
+    RunNotPaused,
+    RunOwnedElsewhere,
+    StateCorrupt,
+    StateUnavailable,
+    ValidationError,
+)
+
+__all__ = ["EXIT_CODES", "EXIT_CODE_HELP", "ExitCode", "code_for"]
+
+
+class ExitCode(IntEnum):
+    """What a command ended with."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    IMPORT = 3
+    VALIDATION = 4
+    OWNED_ELSEWHERE = 75
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+#: What the codes mean.
+EXIT_CODES = {
+    ExitCode.OK: "ok",
+    ExitCode.FAILED: "the run failed",
+    ExitCode.USAGE: "wrong usage, configuration or state",
+    ExitCode.IMPORT: "the project's code can't be imported",
+    ExitCode.VALIDATION: "the pipeline is not valid",
+    ExitCode.OWNED_ELSEWHERE: "the run belongs to another process",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C); the run can be resumed",
+    ExitCode.TERMINATED: "terminated; the run can be resumed",
+}
+
+#: The table for the end of a command's help.
+EXIT_CODE_HELP = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+
+#: The first class that fits decides; anything else is a run that failed.
+_BY_CLASS: tuple[tuple[type[FlujoError], ExitCode], ...] = (
+    (RunOwnedElsewhere, ExitCode.OWNED_ELSEWHERE),
+    (ValidationError, ExitCode.VALIDATION),
+    (DefinitionChanged, ExitCode.VALIDATION),
+    (ConfigurationError, ExitCode.USAGE),
+    (ContextError, ExitCode.USAGE),
+    (RunNotFound, ExitCode.USAGE),
+    (RunNotPaused, ExitCode.USAGE),
+    (StateCorrupt, ExitCode.USAGE),
+    (StateUnavailable, ExitCode.USAGE),
+)
+
+#: Findings about project code that a pipeline names: it isn't there, or fails while it is loaded.
+_IMPORT_FINDINGS = {"V-A04", "V-A05"}
+
+
+def code_for(error: FlujoError) -> ExitCode:
+    """The exit code of a command that ended with `error`."""
+    codes = {finding.code for finding in error.findings} if isinstance(error, BlueprintError) else set()
+    if codes and codes <= _IMPORT_FINDINGS:
+        return ExitCode.IMPORT
+    return next((code for kind, code in _BY_CLASS if isinstance(error, kind)), ExitCode.FAILED)

@@ -1,0 +1,169 @@
+"""What a run is given: its input from the one place that wins, and its first context."""
+
+import json
+import os
+import select
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from flujo.exceptions import ConfigurationError
+
+__all__ = ["INPUT_LIMIT", "read_context", "read_stdin", "resolve_input"]
+
+#: Bytes that an input may have.
+INPUT_LIMIT = 64 * 1024 * 1024
+
+_CHUNK = 1024 * 1024
+
+
+def resolve_input(flag: str | None, env: str | None, stdin: Callable[[], str]) -> str:
+    """The run's input: `--input`, else a non-empty FLUJO_INPUT, else what is piped in, else empty text.
+
+    `flag` is a text, `-` for standard input, `@file` for a file's text, or `@@text` for text that begins with
+    `@`. `stdin` is called at most once, and not at all when the input comes from elsewhere. Raises
+    `ConfigurationError` for bytes that aren't UTF-8, for a file that can't be read and for too much of it.
+    """
+    if flag is None:
+        return _checked(env, "FLUJO_INPUT") if env else stdin()
+    if flag == "-":
+        return stdin()
+    if flag.startswith("@@"):
+        return _checked(flag[1:], "--input")
+    if flag.startswith("@"):
+        return _read_file(Path(flag[1:]))
+    return _checked(flag, "--input")
+
+
+def read_stdin(stream: TextIO | None, *, explicit: bool = False) -> str:
+    """Everything that is piped in; empty text from a terminal or a closed stream, which are never read.
+
+    `explicit` says that the user asked for standard input by `-`: then a terminal is an error.
+    """
+    if stream is None or stream.closed:
+        return ""
+    if not stream.isatty():
+        return _decoded(_drain(stream.fileno()), "standard input")
+    if explicit:
+        raise ConfigurationError(
+            "--input - needs something piped in, but standard input is a terminal",
+            suggestion="pipe the input in, or give it as --input TEXT or --input @FILE",
+        )
+    return ""
+
+
+def read_context(file: Path | None, data: str | None, pairs: Sequence[str]) -> dict[str, Any]:
+    """The first context: the JSON object in `file`, over it that in `data`, over both the `key=value` pairs.
+
+    A pair's value is JSON where it can be read as such, else text. Raises `ConfigurationError` for anything
+    that is no JSON object or no pair.
+    """
+    context: dict[str, Any] = {}
+    if file is not None:
+        context.update(_object(_read_file(file), f"--context-file {str(file)!r}"))
+    if data is not None:
+        context.update(_object(data, "--context-data"))
+    context.update(_pair(pair) for pair in pairs)
+    return context
+
+
+def _drain(descriptor: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := _read_chunk(descriptor):
+        chunks.append(chunk)
+        size += len(chunk)
+        _refuse_over_limit(size, "standard input")
+    return b"".join(chunks)
+
+
+def _read_chunk(descriptor: int) -> bytes:
+    """The next bytes, b"" at the end. A pipe that was made non-blocking elsewhere is waited for."""
+    while True:
+        try:
+            return os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            select.select([descriptor], [], [])
+        except OSError as error:
+            raise ConfigurationError(f"standard input can't be read: {error.strerror}") from error
+
+
+def _read_file(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(INPUT_LIMIT + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(
+            f"input file {str(file)!r} can't be read: {reason}",
+            suggestion=f"for text that begins with '@', write '@@{file}'" if isinstance(error, OSError) else None,
+        ) from error
+    _refuse_over_limit(len(data), f"file {str(file)!r}")
+    return _decoded(data, f"file {str(file)!r}")
+
+
+def _refuse_over_limit(size: int, what: str) -> None:
+    if size > INPUT_LIMIT:
+        raise ConfigurationError(
+            f"{what} has more than {INPUT_LIMIT // _CHUNK} MiB",
+            suggestion="give the file's path as the input, and let a step read it",
+        )
+
+
+def _decoded(data: bytes, what: str) -> str:
+    """The text without its last line's end; white space inside is kept."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(what, data[error.start], error.start) from error
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+
+
+def _checked(text: str, what: str) -> str:
+    """`text`, whose bytes the shell may have handed over undecoded."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise _not_utf8(what, os.fsencode(text[error.start])[0], len(os.fsencode(text[: error.start]))) from error
+    return text
+
+
+def _not_utf8(what: str, byte: int, offset: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"{what} is not UTF-8: byte {byte:#04x} at offset {offset}",
+        suggestion="convert it (iconv -t UTF-8), or give a file's path as the input and let a step read it",
+    )
+
+
+def _object(text: str, what: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{what} is not JSON: {_reason(error)}") from error
+    if not isinstance(value, dict):
+        raise ConfigurationError(
+            f"{what} is a JSON {type(value).__name__}, expected an object",
+            suggestion="""write it like '{"name": "Ann", "limit": 3}'""",
+        )
+    return value
+
+
+def _pair(pair: str) -> tuple[str, Any]:
+    key, equals, text = pair.partition("=")
+    if not equals or not key:
+        raise ConfigurationError(f"--context {pair!r} is no key=value pair")
+    _checked(text, f"--context {key}")
+    try:
+        return key, json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return key, text
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg[:1].lower()}{error.msg[1:]} at line {error.lineno} column {error.colno}"
+    return str(error)

@@ -1,0 +1,68 @@
+"""What a run is doing, one line for each step that ends."""
+
+from flujo.domain.events import Event, RunStarted, StepFinished, StepRetried
+from flujo.domain.outcomes import StepResult
+from flujo_cli.output import Console, one_line
+
+__all__ = ["Progress", "elapsed"]
+
+
+class Progress:
+    """An event sink that writes append-only lines to stderr, and remembers what a stopped run leaves behind."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console = console
+        self._quiet = quiet
+        #: The run's id once it has started; a completed run that is only read again never starts.
+        self.run_id: str | None = None
+        #: The steps of the pipeline itself that have ended.
+        self.finished: list[StepResult[object]] = []
+
+    def handle(self, event: Event, /) -> None:
+        """Take note of `event`."""
+        if isinstance(event, RunStarted):
+            self.run_id = event.run_id
+            self._say(_started(event))
+        elif isinstance(event, StepRetried):
+            wait = f", again in {elapsed(event.delay_s)}" if event.delay_s else ""
+            self._say(
+                f"{self._console.glyph('again')} {event.path}  attempt {event.attempt} failed: "
+                f"{event.error.type}: {one_line(event.error.message, 200)}{wait}"
+            )
+        elif isinstance(event, StepFinished) and event.path:
+            if "/" not in event.path:
+                self.finished.append(event.result)
+            self._say(self._line(event.result))
+
+    def _line(self, result: StepResult[object]) -> str:
+        if result.recalled:
+            return f"{self._console.glyph('recalled')} {result.path}  recorded"
+        sign = self._console.glyph("ok" if result.success else "failed")
+        notes = [elapsed(result.duration_s)]
+        if result.attempts > 1:
+            notes.append(f"{result.attempts} attempts")
+        if result.fallback:
+            notes.append(f"by fallback {result.fallback}")
+        return f"{sign} {result.path}  {', '.join(notes)}"
+
+    def _say(self, text: str) -> None:
+        if text and not self._quiet:
+            self._console.note(text)
+
+
+def elapsed(seconds: float) -> str:
+    """A duration for people."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _started(event: RunStarted) -> str:
+    if not event.resumed:
+        return ""
+    steps = "1 step is" if event.recorded == 1 else f"{event.recorded} steps are"
+    return f"going on with run {event.run_id}: {steps} recorded"

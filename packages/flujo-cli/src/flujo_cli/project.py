@@ -1,0 +1,83 @@
+"""Which project a command works in, and what to type to get there again."""
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from flujo.exceptions import ConfigurationError
+from flujo.infra.config_manager import Settings, get_config_manager
+
+__all__ = ["Project"]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project's settings, and the folder the user stands in."""
+
+    settings: Settings
+    stands: Path
+
+    @classmethod
+    def around(cls, pipeline: Path, *, stands: Path, state: str | None = None) -> "Project":
+        """The project of a pipeline file: the nearest one upwards from its folder, else the working directory.
+
+        Raises `ConfigurationError` for a file that is in neither, or doesn't exist.
+        """
+        if not pipeline.is_file():
+            raise ConfigurationError(
+                f"no pipeline file {str(pipeline)!r}",
+                suggestion="give the path of a pipeline file, or run the command where there is a pipeline.yaml",
+            )
+        folder = pipeline.resolve().parent
+        manager = get_config_manager(folder)
+        if not manager.declared:
+            manager = get_config_manager()
+            if not folder.is_relative_to(manager.root):
+                raise ConfigurationError(
+                    f"pipeline {str(pipeline)!r} is outside the project {str(manager.root)!r}",
+                    suggestion=f"run `flujo -C {shlex.quote(str(folder))} ...`, or put a flujo.toml beside the file",
+                )
+        return cls(manager.settings(state_uri=state), stands)
+
+    @classmethod
+    def here(cls, *, stands: Path, state: str | None = None) -> "Project":
+        """The project of the working directory: the nearest one upwards, else the directory itself."""
+        return cls(get_config_manager().settings(state_uri=state), stands)
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self.settings.root
+
+    @property
+    def keeps_runs(self) -> bool:
+        """Whether another process finds this project's runs again."""
+        return not self.settings.state_uri.startswith("memory:")
+
+    def source(self, pipeline: Path) -> str:
+        """How a run's record names the pipeline file: relative to the root."""
+        return pipeline.resolve().relative_to(self.root).as_posix()
+
+    def file_of(self, source: str, run_id: str) -> Path:
+        """The pipeline file that a run's record names. Raises `ConfigurationError` when it isn't there any more."""
+        file = (self.root / source).resolve()
+        if not source or not file.is_relative_to(self.root):
+            raise ConfigurationError(
+                f"run {run_id!r} was not started from a pipeline file of this project",
+                suggestion="resume it from the program that started it",
+            )
+        if not file.is_file():
+            raise ConfigurationError(
+                f"run {run_id!r} was started from {source!r}, which is no longer in {str(self.root)!r}",
+                suggestion="put the file back as it was to go on with the run",
+            )
+        return file
+
+    def command(self, *words: str) -> str:
+        """A flujo command that does the same wherever this one was started."""
+        elsewhere = get_config_manager(self.stands).root != self.root
+        folder = ["-C", os.path.relpath(self.root, self.stands)] if elsewhere else []
+        given = self.settings.origins["state_uri"] in ("--state", "FLUJO_STATE_URI")
+        state = ["--state", self.settings.state_uri] if given else []
+        return shlex.join(["flujo", *folder, *words, *state])

@@ -1,0 +1,68 @@
+"""Recorded runs, read for people and programs; nothing of the project's code is needed for it."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.infra.codec import jsonable, readable
+from flujo.plugins import create_plugin_manager
+from flujo.runner.state_backend_manager import open_state
+from flujo_cli.options import Options
+from flujo_cli.project import Project
+from flujo_cli.report import describe_usage
+
+__all__ = ["describe_record", "describe_row", "read_state", "value_of"]
+
+T = TypeVar("T")
+
+
+async def read_state(options: Options, state: str | None, read: Callable[[StateBackend], Awaitable[T]]) -> T:
+    """What `read` finds in the state of the project the user stands in."""
+    project = Project.here(stands=options.stands, state=state)
+    backend = open_state(project.settings.state_uri, create_plugin_manager(), project.root)
+    try:
+        return await read(backend)
+    finally:
+        await backend.close()
+
+
+def value_of(stored: Any) -> Any:
+    """A stored value as plain JSON data. Raises `StateCorrupt`."""
+    return readable(stored) if isinstance(stored, bytes) else jsonable(stored)
+
+
+def describe_row(row: RunRow) -> dict[str, Any]:
+    """A run as plain data, without its input and output."""
+    return {
+        "run_id": row.run_id,
+        "status": str(row.status),
+        "pipeline": row.pipeline,
+        "source": row.source,
+        "created_at": _time(row.created_at),
+        "updated_at": _time(row.updated_at),
+        "ended_at": None if row.ended_at is None else _time(row.ended_at),
+        "recorded": row.recorded,
+        "usage": describe_usage(row.usage),
+        "error": jsonable(row.error),
+    }
+
+
+def describe_record(record: JournalRecord) -> dict[str, Any]:
+    """A line of a run's journal as plain data."""
+    is_result = record.kind is RecordKind.RESULT
+    return {
+        "path": record.path,
+        "kind": record.kind.name.lower(),
+        "attempt": record.attempt,
+        "output": value_of(record.out) if is_result and record.out is not None else None,
+        "fallback": record.fallback,
+        "error": jsonable(record.error),
+        "started_at": _time(record.started_at),
+        "duration_s": round(record.ended_at - record.started_at, 6),
+        "usage": describe_usage(record.usage),
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

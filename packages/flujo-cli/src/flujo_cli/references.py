@@ -1,0 +1,43 @@
+"""How runs are named on the command line: a whole id, any unique prefix, `@last`, `@{2}`."""
+
+import re
+
+from flujo.domain.interfaces import RunRow, StateBackend
+from flujo.exceptions import ConfigurationError, RunNotFound
+
+__all__ = ["REFERENCE_HELP", "find_run"]
+
+REFERENCE_HELP = "RUN is a run's id or the beginning of it, @last, or @{2} for the one before the last."
+
+_SHOWN = 5
+
+
+async def find_run(backend: StateBackend, reference: str) -> RunRow:
+    """The run that `reference` means. Raises `RunNotFound`, and `ConfigurationError` when it could be several."""
+    if reference.startswith("@"):
+        return await _newest(backend, reference)
+    exact = await backend.get(reference)
+    if exact is not None:
+        return exact
+    rows = await backend.list(prefix=reference, limit=_SHOWN + 1)
+    if not rows:
+        raise RunNotFound(f"no run {reference!r}", suggestion="`flujo runs list` shows the runs there are")
+    if len(rows) > 1:
+        ids = ", ".join(row.run_id for row in rows[:_SHOWN]) + (", ..." if len(rows) > _SHOWN else "")
+        raise ConfigurationError(f"{reference!r} is the beginning of several runs: {ids}")
+    return await _whole(backend, rows[0])
+
+
+async def _newest(backend: StateBackend, reference: str) -> RunRow:
+    match = re.fullmatch(r"@(?:last|\{([1-9][0-9]{0,8})\})", reference)
+    if match is None:
+        raise ConfigurationError(f"{reference!r} is no way to name a run", suggestion=REFERENCE_HELP)
+    rows = await backend.list(limit=1, offset=int(match[1] or 1) - 1)
+    if not rows:
+        raise RunNotFound(f"no run {reference!r}", suggestion="`flujo runs list` shows the runs there are")
+    return await _whole(backend, rows[0])
+
+
+async def _whole(backend: StateBackend, row: RunRow) -> RunRow:
+    """The row with its input and output, which lists leave out."""
+    return await backend.get(row.run_id) or row

@@ -1,0 +1,118 @@
+"""What a command tells of runs and errors: as plain data for `--json`, as lines for people."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus, StepResult
+from flujo.domain.usage import Usage
+from flujo.exceptions import BlueprintError, FlujoError
+from flujo.infra.codec import jsonable
+from flujo_cli.output import Console, one_line
+from flujo_cli.progress import elapsed
+
+__all__ = [
+    "RUN_SCHEMA",
+    "describe_error",
+    "describe_refusal",
+    "describe_result",
+    "describe_stop",
+    "describe_usage",
+    "show_failure",
+    "show_summary",
+]
+
+#: The name and version of the object that `run --json` and `resume --json` write.
+RUN_SCHEMA = "flujo.run/1"
+
+Result = PipelineResult[Any, Any]
+
+
+def describe_result(result: Result) -> dict[str, Any]:
+    """The object for a run that came to an end."""
+    return {
+        **_run(result.run_id, result.status, result.step_history),
+        "output": jsonable(result.output),
+        "error": jsonable(result.error),
+        "duration_s": round(result.duration_s, 6),
+        "usage": describe_usage(result.usage),
+    }
+
+
+def describe_stop(run_id: str | None, finished: Sequence[StepResult[Any]]) -> dict[str, Any]:
+    """The object for a run that was interrupted; `finished` are the pipeline's steps that had ended."""
+    return {**_run(run_id, RunStatus.INTERRUPTED, finished), "output": None, "error": None}
+
+
+def describe_refusal(error: FlujoError, run_id: str | None) -> dict[str, Any]:
+    """The object for a run that could not begin, or whose record could not be written."""
+    return {**_run(run_id, "error", ()), "output": None, "error": describe_error(error)}
+
+
+def _run(run_id: str | None, status: str, steps: Iterable[StepResult[Any]]) -> dict[str, Any]:
+    return {
+        "schema": RUN_SCHEMA,
+        "run_id": run_id,
+        "status": str(status),
+        "success": status == RunStatus.COMPLETED,
+        "steps": [_step(step) for step in steps],
+    }
+
+
+def _step(step: StepResult[Any]) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "path": step.path,
+        "kind": step.kind,
+        "success": step.success,
+        "attempts": step.attempts,
+        "duration_s": round(step.duration_s, 6),
+        "recalled": step.recalled,
+        "fallback": step.fallback,
+        "error": jsonable(step.error),
+        "usage": describe_usage(step.usage),
+        "children": [_step(child) for child in step.children],
+    }
+
+
+def describe_usage(usage: Usage) -> dict[str, Any]:
+    """Calls, tokens and money; the cost is text, because it is exact."""
+    return {
+        "calls": usage.calls,
+        "tokens_in": usage.tokens_in,
+        "tokens_out": usage.tokens_out,
+        "cost_usd": str(usage.cost_usd),
+    }
+
+
+def describe_error(error: FlujoError) -> dict[str, Any]:
+    """An error as plain data, with every finding about a pipeline file."""
+    findings = error.findings if isinstance(error, BlueprintError) else ()
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "code": error.code,
+        "suggestion": error.suggestion,
+        "findings": jsonable(findings),
+    }
+
+
+def show_failure(console: Console, error: ErrorInfo) -> None:
+    """Say on stderr which step failed, with what, and where."""
+    code = f"[{error.code}]" if error.code else ""
+    where = f" step {error.path!r} failed:" if error.path else ""
+    kind = "" if error.code else f" {error.type}:"
+    console.note(f"{console.paint(f'error{code}', 'red', bold=True)}{where}{kind} {one_line(error.message)}")
+    if error.location:
+        console.note(f"  at {error.location}")
+    if error.suggestion:
+        console.note(f"  help: {error.suggestion}")
+
+
+def show_summary(console: Console, result: Result, following: str | None) -> None:
+    """Say on stderr how a run ended, what it cost, and what to type next."""
+    colour = "green" if result.success else "red"
+    cost = f", {result.usage.cost_usd} USD" if result.usage.cost_usd else ""
+    status = console.paint(str(result.status), colour, bold=True)
+    console.note(f"{status} in {elapsed(result.duration_s)}{cost}, run {result.run_id}")
+    if following:
+        console.note(f"next: {following}")

@@ -1,0 +1,91 @@
+"""One run, from the state it is kept in to what is said of its end; `run` and `resume` share it."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flujo.domain.context import OpenContext
+from flujo.domain.interfaces import StateBackend
+from flujo.domain.outcomes import PipelineResult
+from flujo.domain.steps import Pipeline
+from flujo.plugins import PluginManager
+from flujo.runner.flujo import Flujo
+from flujo.runner.state_backend_manager import open_state
+from flujo_cli.exit_codes import ExitCode
+from flujo_cli.interrupts import Interrupts
+from flujo_cli.project import Project
+from flujo_cli.reporter import Reporter
+
+__all__ = ["Action", "Session"]
+
+Result = PipelineResult[Any, Any]
+Action = Callable[[StateBackend], Awaitable[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a run needs of the command line: its project, the plugins, and who tells of it."""
+
+    project: Project
+    manager: PluginManager
+    reporter: Reporter
+
+    def flujo(
+        self, pipeline: Pipeline[Any, Any], backend: StateBackend | None, source: str, data: dict[str, Any]
+    ) -> Flujo[Any, Any, OpenContext]:
+        """The runner for a pipeline that was read from the file `source`. Raises `MissingPolicyError`."""
+        return Flujo(
+            pipeline,
+            context_model=OpenContext,
+            initial_context_data=data,
+            state_backend=backend,
+            plugins=self.manager,
+            sinks=[self.reporter.progress],
+            source=source,
+            root=self.project.root,
+        )
+
+    def drive(self, action: Action) -> ExitCode:
+        """Do `action` with the project's state, and tell what came of it. A signal stops it where it can go on."""
+        interrupts = Interrupts(on_first=self.reporter.stopping, last_words=self._last_words)
+        with interrupts.installed():
+            result = asyncio.run(self._supervise(action, interrupts))
+        if result is not None:
+            self.reporter.ended(result, self._following(result))
+            return ExitCode.OK if result.success else ExitCode.FAILED
+        self.reporter.stopped(self._last_words())
+        return ExitCode.TERMINATED if interrupts.signum == signal.SIGTERM else ExitCode.INTERRUPTED
+
+    async def _supervise(self, action: Action, interrupts: Interrupts) -> Result | None:
+        task = asyncio.create_task(self._with_state(action))
+        interrupts.watch(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if interrupts.signum is None:
+                raise
+            return None
+
+    async def _with_state(self, action: Action) -> Result:
+        backend = open_state(self.project.settings.state_uri, self.manager, self.project.root)
+        try:
+            return await action(backend)
+        finally:
+            await backend.close()
+
+    def _following(self, result: Result) -> str | None:
+        """What to type next, where anything is left of the run."""
+        if not self.project.keeps_runs:
+            return None
+        words = ("runs", "show") if result.success else ("resume",)
+        return self.project.command(*words, result.run_id)
+
+    def _last_words(self) -> str:
+        run_id = self.reporter.progress.run_id
+        if run_id is None:
+            return "interrupted before the run had begun"
+        if not self.project.keeps_runs:
+            return f"interrupted, run {run_id}: its record was in memory only"
+        return f"interrupted, run {run_id}\nnext: {self.project.command('resume', run_id)}"
