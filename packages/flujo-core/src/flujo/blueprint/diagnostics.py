@@ -1,0 +1,148 @@
+"""Findings about pipeline files: their codes, and how they are shown."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from flujo.blueprint.document import Place, split_lines
+from flujo.domain.validation import Finding, Location
+from flujo.exceptions import BlueprintError
+
+__all__ = ["CODES", "MOST", "Report", "blueprint_error", "brief", "in_order", "read_sources", "render"]
+
+#: What each code means. Messages may be reworded, codes may not.
+CODES: Mapping[str, str] = {
+    "V-Y01": "the file can't be read",
+    "V-Y02": "the text is no YAML",
+    "V-Y03": "the file isn't UTF-8 text, or holds control characters",
+    "V-Y04": "the file is larger or deeper than any pipeline",
+    "V-Y05": "a mapping has one key twice",
+    "V-Y06": "YAML tags are not allowed",
+    "V-Y07": "an alias names no anchor, or itself",
+    "V-Y08": "a key is not text, or '<<' merges what is no mapping",
+    "V-Y09": "the file holds more than one document",
+    "V-Y10": "a number is out of range",
+    "V-S01": "a key is missing",
+    "V-S02": "a key is unknown",
+    "V-S03": "a value is of the wrong shape",
+    "V-S04": "two keys say the same",
+    "V-K01": "no installed plugin has this kind of step",
+    "V-K02": "a step can't be made as the file describes it",
+    "V-A01": "no such skill",
+    "V-A02": "a module may not be imported by pipeline files",
+    "V-A03": "the text is no reference to a skill",
+    "V-A04": "a module, or a name in it, does not exist",
+    "V-A05": "the project's code failed while it was loaded",
+    "V-N01": "a name has characters that names can't have",
+    "V-N02": "two steps of one sequence have the same name",
+    "V-T01": "a step's output does not fit the next step's input",
+    "V-T02": "a template can't be understood",
+}
+
+#: As many findings are gathered about one file; nobody reads more, and a hostile file could hold thousands.
+MOST = 100
+
+_WIDTH = 120
+
+
+class Report:
+    """Gathers the findings about one file, at most `MOST`."""
+
+    def __init__(self, file: str) -> None:
+        self.findings: list[Finding] = []
+        self._file = file
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is noted."""
+        return len(self.findings) >= MOST
+
+    def note(self, code: str, message: str, place: Place, advice: str | None = None) -> None:
+        """Note a mistake at `place`."""
+        self.add(Finding(code, message, help=advice, location=Location(self._file, *place)))
+
+    def add(self, finding: Finding) -> None:
+        """Note `finding`."""
+        if not self.full:
+            self.findings.append(finding)
+
+    def error(self) -> BlueprintError:
+        """One error that holds everything noted."""
+        return blueprint_error(self.findings)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each finding once, by file, line and column; those without a place come first."""
+    return tuple(sorted(dict.fromkeys(findings), key=lambda f: (f.location or Location("", 0, 0), f.code, f.message)))
+
+
+def blueprint_error(findings: Iterable[Finding]) -> BlueprintError:
+    """One error that holds all of `findings`."""
+    ordered = in_order(findings)
+    first = ordered[0]
+    place = f"{_place(first.location)}: " if first.location else ""
+    count = f"{len(ordered)} errors, the first: " if len(ordered) > 1 else ""
+    return BlueprintError(f"{count}{place}{first.message}", findings=ordered, suggestion=first.help)
+
+
+def brief(value: object) -> str:
+    """`value` named in a message: a scalar in short, a mapping or list by its shape."""
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    if isinstance(value, str) and len(value) > 60:
+        return f"{value[:57]!r}..."
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:20]}..."
+
+
+def read_sources(findings: Iterable[Finding]) -> dict[str, str]:
+    """The texts of the files that `findings` point into, as far as they can still be read."""
+    sources = {}
+    for file in dict.fromkeys(f.location.file for f in findings if f.location):
+        path = Path(file)
+        if path.is_file():
+            sources[file] = path.read_text(encoding="utf-8-sig", errors="replace")
+    return sources
+
+
+def render(findings: Iterable[Finding], sources: Mapping[str, str]) -> str:
+    """The findings as a compiler shows them: place, line and caret, and advice; a blank line between two.
+
+    `sources` maps the files in the findings' locations to their texts; without a text the line is left out.
+    """
+    lines = {file: split_lines(text) for file, text in sources.items()}
+    return "\n\n".join(_shown(finding, lines) for finding in in_order(findings))
+
+
+def _shown(finding: Finding, sources: Mapping[str, list[str]]) -> str:
+    at = finding.location
+    place = f" {_place(at)}:" if at else f" {finding.path}:" if finding.path else ":"
+    parts = [f"{finding.severity}[{finding.code}]{place} {finding.message}"]
+    source = sources.get(at.file, []) if at else []
+    if at is not None and at.line <= len(source):
+        parts += _excerpt(source[at.line - 1], at)
+    if finding.help:
+        parts.append(f"help: {finding.help}")
+    return "\n".join(parts)
+
+
+def _place(at: Location) -> str:
+    return f"{at.file}:{at.line}:{at.column}"
+
+
+def _excerpt(line: str, at: Location) -> list[str]:
+    """The line and a caret under the column; of a long line the part around it, nothing that a terminal obeys."""
+    begin = max(0, at.column - 1 - _WIDTH // 2) if len(line) > _WIDTH else 0
+    part = "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in line[begin:][:_WIDTH])
+    before = part[: at.column - 1 - begin]
+    pad = "".join(c if c == "\t" else " " * _columns(c) for c in before)
+    number = str(at.line).rjust(5)
+    return [f"{number} | {part}".rstrip(), f"      | {pad}^"]
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
