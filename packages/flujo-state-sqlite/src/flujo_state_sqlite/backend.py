@@ -1,0 +1,146 @@
+"""The state backend `sqlite`: runs and their journals in one file, shared by many processes."""
+
+import asyncio
+import itertools
+import secrets
+import weakref
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RunRow, StateBackend, Sync
+from flujo.domain.outcomes import ErrorInfo, RunStatus
+from flujo_state_sqlite import records, runs, workers
+from flujo_state_sqlite.locations import parse_url, real_path
+from flujo_state_sqlite.opening import Connect, connect, open_state, read_state
+from flujo_state_sqlite.schema import INLINE_LIMIT, INPUT_LIMIT, VALUE_LIMIT
+from flujo_state_sqlite.statefile import StateFile
+from flujo_state_sqlite.values import check_size
+from flujo_state_sqlite.writer import Writer
+
+__all__ = ["SqliteBackend", "open_sqlite"]
+
+
+def open_sqlite(url: str, root: Path) -> StateBackend:
+    """The backend for `sqlite:///path[?sync=auto|full|normal]`; a relative path starts at `root`.
+
+    Nothing is opened or made before it is used. Raises `SettingsError` for an address that can't be read.
+    """
+    location = parse_url(url, root)
+    return SqliteBackend(location.path, sync=location.sync)
+
+
+class SqliteBackend:
+    """Keeps runs in the file at `path`, which is made by the first write.
+
+    `sync` is `auto` (as each record asks), `full` or `normal`. A lock that another process holds is waited for up
+    to `busy_s` seconds. `connect` opens connections. One object may serve several event loops and threads.
+    """
+
+    def __init__(self, path: Path, *, sync: str = "auto", busy_s: float = 30.0, connect: Connect = connect) -> None:
+        self._path = path
+        self._sync = sync
+        self._connect = connect
+        self._writer = Writer(path, partial(_open, path, connect, busy_s))
+        # A write is known by these eight random bytes and its number: urandom is too slow to ask each time.
+        self._mark = secrets.token_bytes(8)
+        self._count = itertools.count()
+        self._finalizer = weakref.finalize(self, self._writer.desert)
+        self._finalizer.atexit = False
+
+    @property
+    def encodes(self) -> bool:
+        """Values reach this backend as bytes."""
+        return True
+
+    async def create_run(self, run: NewRun, /) -> Claim:
+        """Write the run down and own it. Raises `StateError` when the id is taken."""
+        size = check_size(run.input, "input", INPUT_LIMIT) + check_size(run.base, "context", INPUT_LIMIT)
+        work = partial(runs.create, run=run, wid=self._wid())
+        return await self._writer.write(work, full=self._full(Sync.FULL), size=size)
+
+    async def claim(self, run_id: str, /, *, force: bool = False) -> Claim:
+        """Own a run whose owner is gone, or any by `force`. Raises `RunNotFound` or `RunOwnedElsewhere`."""
+        work = partial(runs.claim, run_id=run_id, wid=self._wid(), force=force)
+        return await self._writer.write(work, full=self._full(Sync.FULL))
+
+    async def append(self, claim: Claim, record: JournalRecord, /) -> None:
+        """Write one record. Raises `StateError` when its path is recorded, `PayloadTooLarge` above 16 MiB.
+
+        A small record that need not survive the machine is written in this thread, if nobody else writes: that
+        is shorter than the way to the writer and back.
+        """
+        size = check_size(record.out, record.path, VALUE_LIMIT) + check_size(record.delta, record.path, VALUE_LIMIT)
+        full = self._full(record.sync)
+        wid = self._wid()
+        if not full and size <= INLINE_LIMIT:
+            values = records.row_of(claim, record, wid, (record.out, None), (record.delta, None))
+            if self._writer.write_now(records.INSERT, values):
+                return
+        await self._writer.write(partial(records.add, claim=claim, record=record, wid=wid), full=full, size=size)
+
+    async def finish(
+        self,
+        claim: Claim,
+        status: RunStatus,
+        /,
+        *,
+        output: bytes | None = None,
+        error: ErrorInfo | None = None,
+        at: float,
+    ) -> None:
+        """Let go of the run with `status`."""
+        size = check_size(output, "output", VALUE_LIMIT)
+        work = partial(runs.finish, claim=claim, wid=self._wid(), status=status, output=output, error=error, at=at)
+        await self._writer.write(work, full=self._full(Sync.FULL), size=size)
+
+    async def load(self, run_id: str, /) -> Sequence[JournalRecord]:
+        """The run's journal in the order it was written. Raises `RunNotFound`."""
+        self._writer.check()
+        return await asyncio.to_thread(_load, self._path, self._connect, run_id)
+
+    async def get(self, run_id: str, /) -> RunRow | None:
+        """The run with exactly this id. One whose process died at work is shown as interrupted."""
+        self._writer.check()
+        return await asyncio.to_thread(_get, self._path, self._connect, run_id)
+
+    async def list(self, *, prefix: str = "", limit: int = 50, offset: int = 0) -> Sequence[RunRow]:
+        """Runs whose id starts with `prefix`, the highest id first, without inputs, bases and outputs."""
+        self._writer.check()
+        return await asyncio.to_thread(_list, self._path, self._connect, prefix, limit, offset)
+
+    async def close(self) -> None:
+        """Write what waits, let go of every run and close the file. A second call does nothing."""
+        self._finalizer.detach()
+        await asyncio.to_thread(self._writer.close)
+
+    def _full(self, asked: Sync) -> bool:
+        return asked is Sync.FULL if self._sync == "auto" else self._sync == "full"
+
+    def _wid(self) -> bytes:
+        return self._mark + next(self._count).to_bytes(4)
+
+
+def _open(path: Path, connect: Connect, busy_s: float) -> StateFile:
+    return open_state(real_path(path), connect=connect, busy_s=busy_s)
+
+
+def _load(path: Path, connect: Connect, run_id: str) -> Sequence[JournalRecord]:
+    with read_state(real_path(path), connect) as connection:
+        if connection is None:
+            raise runs.not_found(run_id)
+        return records.read_all(connection, runs.number_of(connection, run_id))
+
+
+def _get(path: Path, connect: Connect, run_id: str) -> RunRow | None:
+    path = real_path(path)
+    with read_state(path, connect) as connection:
+        return runs.read_one(connection, workers.folder_of(path), run_id) if connection else None
+
+
+def _list(path: Path, connect: Connect, prefix: str, limit: int, offset: int) -> Sequence[RunRow]:
+    path = real_path(path)
+    with read_state(path, connect) as connection:
+        if connection is None:
+            return []
+        return runs.read_many(connection, workers.folder_of(path), prefix, limit, offset)

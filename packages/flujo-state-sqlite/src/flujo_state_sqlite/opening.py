@@ -1,0 +1,171 @@
+"""Opening a state: where to find or make it, and whether it is one."""
+
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from flujo.exceptions import StateCorrupt, StateUnavailable
+from flujo_state_sqlite import forks, workers
+from flujo_state_sqlite.errors import explained
+from flujo_state_sqlite.locations import make_folder, present
+from flujo_state_sqlite.schema import APPLICATION_ID, SCHEMA
+from flujo_state_sqlite.statefile import StateFile
+
+__all__ = ["Connect", "connect", "open_state", "read_state"]
+
+# What a row that this package did not write raises when it is read.
+_NOT_OURS = (ValueError, TypeError, KeyError, ArithmeticError)
+
+#: Opens a connection, in autocommit mode and for any thread, from SQLite's own kind of URI.
+Connect = Callable[[str], sqlite3.Connection]
+
+
+def connect(uri: str) -> sqlite3.Connection:
+    """A connection as this package uses it: explicit transactions, waiting done by the caller."""
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=0)
+
+
+def open_state(
+    path: Path, *, connect: Connect = connect, busy_s: float = 30.0, monotonic: Callable[[], float] = time.monotonic
+) -> StateFile:
+    """Open the state at `path` for writing, made if it is missing, and join the processes at work there.
+
+    Raises `StateUnavailable`, `StateCorrupt` or `StateBackendBusy`. Waits for locks up to `busy_s` seconds.
+    """
+    with explained(path):
+        make_folder(path.parent)
+        forks.hold(path)
+        try:
+            if not present(path):
+                _create(path, connect)
+            connection = connect(f"{path.as_uri()}?mode=rw")
+            try:
+                file = StateFile(path, connection, busy_s, monotonic)
+                _bring_up(file)
+                _join(file)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            forks.release(path)
+            raise
+    return file
+
+
+def _bring_up(file: StateFile) -> None:
+    version = _check_ours(file.connection, file.path)
+    if version > SCHEMA:
+        raise StateUnavailable(
+            f"{str(file.path)!r} was written by a newer flujo (schema {version}, this one writes {SCHEMA})",
+            suggestion="upgrade flujo; what is in the file can still be looked at",
+        )
+    file.migrate(version)
+    file.start_log()
+
+
+def _join(file: StateFile) -> None:
+    file.worker, deaths = workers.join(workers.folder_of(file.path))
+    try:
+        if deaths:
+            file.check_whole()
+    except BaseException:
+        file.worker.leave()
+        raise
+
+
+def _create(path: Path, connect: Connect) -> None:
+    """Make a state at `path`: complete under another name first, so that nobody ever sees half of one.
+
+    A link can't replace what another process has put there meanwhile; then that is used.
+    """
+    fresh = path.with_name(f"{path.name}.new-{secrets.token_hex(8)}")
+    os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    try:
+        with closing(connect(f"{fresh.as_uri()}?mode=rw")) as connection:
+            StateFile(fresh, connection, 0.0, time.monotonic).migrate(0)
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def read_state(path: Path, connect: Connect = connect) -> Iterator[sqlite3.Connection | None]:
+    """A connection that only reads the state at `path`, or None if there is none; also where nothing may be written.
+
+    Raises `StateUnavailable` or `StateCorrupt`, for errors of the body as well.
+    """
+    with explained(path):
+        if not present(path):
+            yield None
+            return
+        forks.hold(path)
+        try:
+            with closing(_open_to_read(path, connect)) as connection:
+                yield connection
+        except _NOT_OURS as error:
+            raise StateCorrupt(
+                f"{str(path)!r} holds what no flujo has written: {error}",
+                suggestion="don't use this file: it is damaged, or somebody has changed it",
+                cause=error,
+            ) from error
+        finally:
+            forks.release(path)
+
+
+def _open_to_read(path: Path, connect: Connect) -> sqlite3.Connection:
+    uri = f"{path.as_uri()}?mode=ro"
+    try:
+        return _checked(connect(uri), path)
+    except sqlite3.OperationalError as error:
+        # A log can't be made in a folder that may not be written, nor is it needed when there is none.
+        refused = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+        log = Path(f"{path}-wal")
+        if not refused or (log.exists() and log.stat().st_size):
+            raise
+    return _checked(connect(f"{uri}&immutable=1"), path)
+
+
+def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """`connection`, if this version can read what it leads to; else it is closed."""
+    try:
+        for setting in ("PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON", "PRAGMA busy_timeout = 5000"):
+            connection.execute(setting)
+        version = _check_ours(connection, path)
+        least = connection.execute("SELECT CAST(value AS INT) FROM meta WHERE key = 'min_reader'").fetchone()
+        if version < 1 or least is None or least[0] > SCHEMA:
+            raise StateUnavailable(
+                f"{str(path)!r} has schema {version}, which this flujo can't read (its own is {SCHEMA})",
+                suggestion="upgrade flujo",
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_ours(connection: sqlite3.Connection, path: Path) -> int:
+    """The file's schema number. Raises `StateCorrupt` for a database of another program, or one with code in it."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise StateCorrupt(
+            f"{str(path)!r} is another program's database, expected a state of flujo",
+            suggestion="name another file for the state",
+        )
+    code = connection.execute("SELECT type, name FROM sqlite_schema WHERE type IN ('trigger', 'view')").fetchone()
+    if code is not None:
+        raise StateCorrupt(
+            f"{str(path)!r} holds the {code[0]} {code[1]!r}, which no state has",
+            suggestion="don't use this file: somebody has changed it",
+        )
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    assert isinstance(version, int)
+    return version

@@ -1,0 +1,109 @@
+"""Journal records as rows."""
+
+import sqlite3
+from decimal import Decimal
+from typing import Any
+
+from flujo.domain.interfaces import Claim, JournalRecord, RecordKind, Sync
+from flujo.domain.usage import NO_USAGE, Usage
+from flujo.exceptions import StateError
+from flujo_state_sqlite.runs import refusal
+from flujo_state_sqlite.schema import VALUE_ENCODING
+from flujo_state_sqlite.statefile import StateFile
+from flujo_state_sqlite.values import Cells, check_encoding, error_from_text, error_to_text, pack, store_blobs, unpack
+
+__all__ = ["INSERT", "add", "read_all", "row_of"]
+
+#: The fence is in the write: a row comes of it only while the claim is the run's newest and nobody has ended it.
+INSERT = """
+INSERT INTO journal(run, path, kind, attempt, epoch, wid, fp, durable, enc, out, out_blob, delta, delta_blob,
+                    error, fallback, calls, tok_in, tok_out, cost, started_at, ended_at)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+WHERE EXISTS(SELECT 1 FROM run WHERE id = ? AND epoch = ? AND status = 1)
+"""
+
+_SELECT = """
+SELECT path, kind, attempt, fp, durable, enc, out, out_blob, delta, delta_blob, error, fallback,
+       calls, tok_in, tok_out, cost, started_at, ended_at
+FROM journal WHERE run = ? ORDER BY id
+"""
+
+
+def row_of(claim: Claim, record: JournalRecord, wid: bytes, out: Cells, delta: Cells) -> tuple[object, ...]:
+    """The values of `INSERT`; `wid` names this write, `out` and `delta` are the cells of the record's values."""
+    usage = record.usage
+    return (
+        claim.number,
+        record.path,
+        record.kind.value,
+        record.attempt,
+        claim.epoch,
+        wid,
+        record.fingerprint,
+        record.sync is Sync.FULL,
+        VALUE_ENCODING,
+        *out,
+        *delta,
+        error_to_text(record.error),
+        record.fallback,
+        usage.calls,
+        usage.tokens_in,
+        usage.tokens_out,
+        str(usage.cost_usd) if usage.cost_usd else None,
+        record.started_at,
+        record.ended_at,
+        claim.number,
+        claim.epoch,
+    )
+
+
+def add(file: StateFile, claim: Claim, record: JournalRecord, wid: bytes) -> None:
+    """Write `record` in the open transaction; if this very write was done before, do nothing.
+
+    Raises `RunOwnedElsewhere` when the claim is outdated, and `StateError` when the path is recorded.
+    """
+    values = row_of(claim, record, wid, pack(record.out), pack(record.delta))
+    try:
+        written = file.connection.execute(INSERT, values).rowcount
+    except sqlite3.IntegrityError as error:
+        known = file.connection.execute(
+            "SELECT wid FROM journal WHERE run = ? AND path = ?", (claim.number, record.path)
+        ).fetchone()
+        if known is None:
+            raise
+        if known[0] == wid:
+            return
+        raise StateError(f"run {claim.run_id!r} has a record at {record.path!r} already") from error
+    if not written:
+        raise refusal(file, claim)
+    store_blobs(file.connection, record.out, record.delta)
+
+
+def read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]:
+    """The records of run `number`, oldest first. Raises what a row that isn't ours raises: `ValueError` and such."""
+    return [_record(connection, row) for row in connection.execute(_SELECT, (number,)).fetchall()]
+
+
+def _record(connection: sqlite3.Connection, row: tuple[Any, ...]) -> JournalRecord:
+    (path, kind, attempt, fp, durable, enc, out, out_blob, delta, delta_blob, error, fallback) = row[:12]
+    check_encoding(enc, path)
+    return JournalRecord(
+        path=path,
+        kind=RecordKind(kind),
+        attempt=attempt,
+        out=unpack(connection, out, out_blob),
+        delta=unpack(connection, delta, delta_blob),
+        error=error_from_text(error),
+        fallback=fallback,
+        usage=_usage(*row[12:16]),
+        fingerprint=fp,
+        started_at=row[16],
+        ended_at=row[17],
+        sync=Sync.FULL if durable else Sync.NORMAL,
+    )
+
+
+def _usage(calls: int, tokens_in: int, tokens_out: int, cost: str | None) -> Usage:
+    if not (calls or tokens_in or tokens_out or cost):
+        return NO_USAGE
+    return Usage(calls, tokens_in, tokens_out, Decimal(cost or 0))

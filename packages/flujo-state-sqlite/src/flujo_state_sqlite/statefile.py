@@ -1,0 +1,192 @@
+"""A state file that is open for writing: its transactions, and the upkeep of its log."""
+
+import logging
+import os
+import random
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from flujo.exceptions import StateCorrupt, StateUnavailable
+from flujo_state_sqlite import forks, workers
+from flujo_state_sqlite.errors import REFUSED_VALUE, busy, is_busy
+from flujo_state_sqlite.schema import MIGRATIONS
+
+__all__ = ["StateFile"]
+
+logger = logging.getLogger(__name__)
+
+#: The log is copied into the file, and emptied, whenever it has grown by this many bytes.
+_CHECKPOINT_BYTES = 4 * 1024 * 1024
+
+_SETTINGS = (
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cell_size_check = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA mmap_size = 0",
+    "PRAGMA foreign_keys = OFF",
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA synchronous = FULL",
+)
+
+
+def connect(uri: str) -> sqlite3.Connection:
+    """A connection as this package uses it: explicit transactions, waiting done by the caller."""
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=0)
+
+
+class StateFile:
+    """The one connection of a process that writes to the state at `path`, and the process's worker there."""
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, busy_s: float, monotonic: Callable[[], float]
+    ) -> None:
+        self.path = path
+        self.connection = connection
+        self.worker: workers.Worker
+        self.holding = workers.Holding()
+        self.inline = False
+        self._busy_s = busy_s
+        self._monotonic = monotonic
+        self._pause = threading.Event()
+        self._place = str(path)
+        self._identity = _identity(self._place)
+        self._log = f"{path}-wal"
+        self._full = True
+        self._always_full = False
+        self._checkpoint_at = _CHECKPOINT_BYTES
+        for setting in _SETTINGS:
+            connection.execute(setting)
+
+    def start_log(self) -> None:
+        """Switch on the write-ahead log; where the file system can't have one, sync each transaction instead."""
+        self.inline = self.poll("PRAGMA journal_mode = WAL").fetchone()[0] == "wal"
+        self._always_full = not self.inline
+        if not self.inline:
+            logger.warning("%s: no write-ahead log on this file system, every record is synced to disk", self.path)
+
+    def migrate(self, version: int) -> None:
+        """Apply the migrations after `version`; another process may do the same at this moment."""
+        for number, statements in enumerate(MIGRATIONS[version:], start=version):
+            self.poll("BEGIN EXCLUSIVE")
+            try:
+                if self.connection.execute("PRAGMA user_version").fetchone()[0] == number:
+                    for statement in statements:
+                        self.connection.execute(statement)
+                self.poll("COMMIT")
+            finally:
+                self._end()
+
+    def check_whole(self) -> None:
+        """Look for damage, after a process died at work here. Raises `StateCorrupt`."""
+        found = self.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise StateCorrupt(
+                f"{str(self.path)!r} is damaged: {found}",
+                suggestion="keep the file as it is and restore a backup, or salvage it with: sqlite3 FILE .recover",
+            )
+
+    @contextmanager
+    def transaction(self, *, full: bool) -> Iterator[None]:
+        """Write in one transaction; whatever is raised, by the body or by the commit, nothing stays open.
+
+        After a normal end the commit is known to have reached the file that lies at `path`.
+        """
+        self._sync(full)
+        self.poll("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.poll("COMMIT")
+        finally:
+            self._end()
+        self._check_there()
+
+    def write_now(self, statement: str, values: tuple[object, ...]) -> bool:
+        """Run one insert in a transaction of its own, safe from the process's death only.
+
+        False says that nothing is known of it: that it has to be tried, and explained, in a transaction.
+        """
+        self._sync(full=False)
+        try:
+            if self.connection.execute(statement, values).rowcount != 1:
+                return False
+        except (sqlite3.Error, *REFUSED_VALUE):
+            return False
+        self._check_there()
+        return True
+
+    def poll(self, statement: str) -> sqlite3.Cursor:
+        """Run `statement`, waiting for locks of others. Raises `StateBackendBusy` after the deadline.
+
+        Many short waits of odd length share a file more fairly than SQLite's growing ones.
+        """
+        deadline = self._monotonic() + self._busy_s
+        while True:
+            try:
+                return self.connection.execute(statement)
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                if self._monotonic() >= deadline:
+                    raise busy(self.path, error) from error
+            self._pause.wait(random.uniform(0.0002, 0.001))  # noqa: S311 - spreads load, guards nothing
+
+    @property
+    def log_is_long(self) -> bool:
+        """Whether a checkpoint is due."""
+        return self._log_size() >= self._checkpoint_at
+
+    def checkpoint(self) -> None:
+        """Copy the log into the file and empty it, if no reader or writer is in the way; if one is, try later.
+
+        TRUNCATE, and only by writers: it takes the write lock, so no commit can run inside it, which is where
+        SQLite before 3.51.3 could lose one (https://www.sqlite.org/wal.html, "the WAL-reset bug").
+        """
+        blocked = True
+        with suppress(sqlite3.Error):  # Nothing is lost by a checkpoint that fails.
+            blocked = bool(self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        self._checkpoint_at = _CHECKPOINT_BYTES + (self._log_size() if blocked else 0)
+
+    def close(self) -> None:
+        """Empty the log, close the connection and leave the others."""
+        try:
+            self.checkpoint()
+        finally:
+            self.connection.close()
+            self.worker.leave()
+            forks.release(self.path)
+
+    def _log_size(self) -> int:
+        try:
+            return os.stat(self._log).st_size
+        except FileNotFoundError:
+            return 0
+
+    def _sync(self, full: bool) -> None:
+        wanted = full or self._always_full
+        if wanted is not self._full:
+            self.connection.execute("PRAGMA synchronous = FULL" if wanted else "PRAGMA synchronous = NORMAL")
+            self._full = wanted
+
+    def _end(self) -> None:
+        # SQLite ends some failed transactions by itself.
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def _check_there(self) -> None:
+        if _identity(self._place) != self._identity:
+            raise StateUnavailable(
+                f"the state {str(self.path)!r} was deleted or replaced while it was in use",
+                suggestion="what was recorded since can't be relied on; put the file back and resume the run",
+            )
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

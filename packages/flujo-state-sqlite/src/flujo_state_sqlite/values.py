@@ -1,0 +1,101 @@
+"""How values and errors lie in columns: small values in their row, large ones once, under their hash."""
+
+import json
+import sqlite3
+from hashlib import blake2b
+from typing import Any, TypeAlias
+
+from flujo.domain.outcomes import ErrorInfo
+from flujo.exceptions import PayloadTooLarge, StateCorrupt
+from flujo_state_sqlite.schema import INLINE_LIMIT, VALUE_ENCODING
+
+__all__ = [
+    "Cells",
+    "check_encoding",
+    "check_size",
+    "error_from_text",
+    "error_to_text",
+    "pack",
+    "store_blobs",
+    "unpack",
+]
+
+#: The two columns of one value: the value itself, or the hash of its blob; both None for no value.
+Cells: TypeAlias = tuple[bytes | None, bytes | None]
+
+#: Longer messages are cut: an error is to be read by a person, whatever somebody puts into one.
+_MESSAGE_LIMIT = 16 * 1024
+
+
+def check_size(value: bytes | None, where: str, limit: int) -> int:
+    """The number of bytes of `value`. Raises `PayloadTooLarge` above `limit`."""
+    size = 0 if value is None else len(value)
+    if size > limit:
+        raise PayloadTooLarge(
+            f"the value at {where!r} has {size:,} bytes, expected at most {limit:,}",
+            suggestion="write it to a file and hand on its name",
+        )
+    return size
+
+
+def pack(value: bytes | None) -> Cells:
+    """The cells of `value`."""
+    if value is None or len(value) <= INLINE_LIMIT:
+        return value, None
+    return None, _hash(value)
+
+
+def store_blobs(connection: sqlite3.Connection, *values: bytes | None) -> None:
+    """Store those of `values` that are too large for a row, each unless it is there."""
+    for value in values:
+        key = pack(value)[1]
+        if value is not None and key is not None:
+            connection.execute(
+                "INSERT INTO blob(hash, size, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (key, len(value), value)
+            )
+
+
+def unpack(connection: sqlite3.Connection, value: bytes | None, key: bytes | None) -> bytes | None:
+    """The value that these cells stand for. Raises `StateCorrupt` for a blob that is missing or changed."""
+    if key is None:
+        return value
+    found = connection.execute("SELECT data FROM blob WHERE hash = ?", (key,)).fetchone()
+    if found is None or _hash(found[0]) != key:
+        raise StateCorrupt(f"a large value is missing from the state or was changed: {key.hex()}")
+    data: bytes = found[0]
+    return data
+
+
+def check_encoding(number: int, where: str) -> None:
+    """Raise `StateCorrupt` for values in an encoding this version doesn't know."""
+    if number != VALUE_ENCODING:
+        raise StateCorrupt(
+            f"the values of {where!r} are in encoding {number}, expected {VALUE_ENCODING}",
+            suggestion="upgrade flujo, if a newer one wrote them",
+        )
+
+
+def error_to_text(error: ErrorInfo | None) -> str | None:
+    """`error` as JSON, in ASCII: messages may hold anything."""
+    if error is None:
+        return None
+    message = error.message
+    if len(message) > _MESSAGE_LIMIT:
+        message = f"{message[:_MESSAGE_LIMIT]}… ({len(message) - _MESSAGE_LIMIT:,} more characters)"
+    fields = (error.type, message, error.code, error.suggestion, error.path, error.location)
+    return json.dumps(dict(zip(_ERROR_FIELDS, fields, strict=True)))
+
+
+def error_from_text(text: str | None) -> ErrorInfo | None:
+    """The error that was written. Raises `ValueError` or `TypeError` for anything else."""
+    if text is None:
+        return None
+    fields: dict[str, Any] = json.loads(text)
+    return ErrorInfo(**{name: fields[name] for name in _ERROR_FIELDS})
+
+
+_ERROR_FIELDS = ("type", "message", "code", "suggestion", "path", "location")
+
+
+def _hash(value: bytes) -> bytes:
+    return blake2b(value, digest_size=32).digest()

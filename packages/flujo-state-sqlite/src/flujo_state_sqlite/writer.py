@@ -1,0 +1,271 @@
+"""One thread that writes: whatever waits is committed together, and everybody is told once it is safe."""
+
+import asyncio
+import atexit
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeAlias, TypeVar
+
+from flujo.exceptions import StateError, StateUnavailable
+from flujo_state_sqlite import forks, runs
+from flujo_state_sqlite.errors import REFUSED_VALUE, explain
+from flujo_state_sqlite.schema import INLINE_LIMIT
+from flujo_state_sqlite.statefile import StateFile
+
+__all__ = ["Writer"]
+
+T = TypeVar("T")
+
+#: A batch ends at so many writes, or at so many bytes of values.
+_BATCH_WRITES = 512
+_BATCH_BYTES = 4 * 1024 * 1024
+
+#: After so many single writes the length of the log is looked at; a batch looks each time.
+_LOOK_EVERY = 16
+
+
+class _Order(Enum):
+    CHECKPOINT = auto()
+    STOP = auto()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Write:
+    """Work for a transaction, who waits for it, whether it must survive the machine, and its bytes of values.
+
+    The work may be done more than once, after a commit of which nobody knows whether it took place: it has to
+    find out by itself that it was done.
+    """
+
+    work: Callable[[StateFile], Any]
+    full: bool
+    size: int
+    future: asyncio.Future[Any]
+
+
+_Outcome: TypeAlias = tuple[Any, StateError | None]
+
+# Connections of the parent, in a forked child: kept, because closing one would act on the parent's file.
+_inherited: list[StateFile] = []
+
+
+class Writer:
+    """Writes to the state at `path`, which `open_file` opens in the writer's thread when the first write comes.
+
+    The thread and whoever writes at once (`write_now`) take turns at the connection by `_turn`.
+    """
+
+    def __init__(self, path: Path, open_file: Callable[[], StateFile]) -> None:
+        self._path = path
+        self._open_file = open_file
+        self._queue: SimpleQueue[_Write | _Order] = SimpleQueue()
+        self._kept: deque[_Write | _Order] = deque()
+        self._turn = threading.Lock()
+        self._gate = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._file: StateFile | None = None
+        self._refusal: StateUnavailable | None = None
+        self._since_look = 0
+        forks.keep(self)
+
+    def check(self) -> None:
+        """Raise `StateUnavailable` once nothing can be written any more."""
+        if self._refusal is not None:
+            raise StateUnavailable(self._refusal.message, suggestion=self._refusal.suggestion)
+
+    async def write(self, work: Callable[[StateFile], T], *, full: bool, size: int = 0) -> T:
+        """Do `work` in a transaction and return its result when that is committed.
+
+        Who is cancelled meanwhile is so after the commit: what was handed over is written. A second cancellation
+        does not wait.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._gate:
+            self.check()
+            if self._thread is None:
+                self._start()
+            self._queue.put(_Write(work, full, size, future))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait((future,))
+            raise
+
+    def write_now(self, statement: str, values: tuple[object, ...]) -> bool:
+        """Commit one insert here and now, if nobody else is writing. Raises `StateUnavailable`.
+
+        False says that nothing is known of it, and that `write` has to do it.
+        """
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            file = self._file
+            if file is None or not file.inline or not self._queue.empty():
+                return False
+            written = file.write_now(statement, values)
+            self._since_look += 1
+            if self._since_look >= _LOOK_EVERY:
+                self._since_look = 0
+                if file.log_is_long:
+                    self._queue.put(_Order.CHECKPOINT)
+            return written
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        """Write what waits, let go of every run, close the file and end the thread. Blocks; may be called again."""
+        with self._gate:
+            self._refuse()
+            thread = self._thread
+            self._queue.put(_Order.STOP)
+        if thread is not None:
+            thread.join()
+
+    def desert(self) -> None:
+        """Close without waiting, because the backend object is gone; safe to call while garbage is collected."""
+        if self._file is not None:
+            self._file.holding.abandoned = True
+        self._queue.put(_Order.STOP)
+
+    def abandon(self) -> None:
+        """In a forked child: write nothing, close nothing."""
+        self._refusal = forks.forked(self._path)
+        # A thread that this process doesn't have may hold these.
+        self._turn, self._gate, self._queue = threading.Lock(), threading.Lock(), SimpleQueue()
+        self._thread = None
+        if self._file is not None:
+            _inherited.append(self._file)
+            self._file = None
+        atexit.unregister(self.close)
+
+    def _refuse(self) -> None:
+        if self._refusal is None:
+            self._refusal = StateUnavailable(f"the state {str(self._path)!r} is closed")
+
+    def _start(self) -> None:
+        # A daemon, because Python waits for other threads before it runs what is registered for its exit.
+        self._thread = threading.Thread(target=self._run, name=f"flujo-state {self._path.name}", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def _run(self) -> None:
+        try:
+            while self._serve():
+                pass
+        finally:
+            self._refuse()
+            with self._turn:
+                self._end()
+            atexit.unregister(self.close)
+
+    def _serve(self) -> bool:
+        """Wait for the next order or batch and carry it out; False after the last one.
+
+        A method of its own, so that while the thread waits it holds nothing of the batch before.
+        """
+        first = self._kept.popleft() if self._kept else self._queue.get()
+        if first is _Order.STOP:
+            return False
+        with self._turn:
+            if isinstance(first, _Write):
+                batch = self._gather(first)
+                _tell(batch, self._commit(batch))
+            if self._file is not None and self._file.log_is_long:
+                self._file.checkpoint()
+        return True
+
+    def _gather(self, first: _Write) -> list[_Write]:
+        """What waits behind `first`, without waiting for more. A large value goes alone, it would hold others up."""
+        batch, size = [first], first.size
+        while first.size <= INLINE_LIMIT and len(batch) < _BATCH_WRITES and size < _BATCH_BYTES:
+            try:
+                following = self._queue.get_nowait()
+            except Empty:
+                break
+            if not isinstance(following, _Write) or following.size > INLINE_LIMIT:
+                self._kept.append(following)
+                break
+            batch.append(following)
+            size += following.size
+        return batch
+
+    def _commit(self, batch: list[_Write]) -> list[_Outcome]:
+        try:
+            if self._file is None:
+                self._file = self._open_file()
+            return _attempt(self._file, batch)
+        except StateError as error:
+            return [(None, error)] * len(batch)
+        except sqlite3.Error:
+            # A full disk, say, has undone all of them, or the commit itself failed and may have taken place.
+            assert self._file is not None
+            return [_settle(self._file, write) for write in batch]
+
+    def _end(self) -> None:
+        file, self._file = self._file, None
+        late = [*self._kept]
+        while not self._queue.empty():
+            late.append(self._queue.get())
+        batch = [write for write in late if isinstance(write, _Write)]
+        _tell(batch, [(None, self._refusal)] * len(batch))
+        if file is not None:
+            if file.holding.epochs:
+                # If this can't be written, the runs are free as soon as this process ends.
+                with suppress(StateError, sqlite3.Error), file.transaction(full=False):
+                    runs.release(file)
+            file.close()
+
+
+def _attempt(file: StateFile, batch: list[_Write]) -> list[_Outcome]:
+    """Commit all writes of `batch` but those that fail by themselves. Raises what concerns all of them."""
+    with file.transaction(full=any(write.full for write in batch)):
+        return [_apply(file, write) for write in batch]
+
+
+def _apply(file: StateFile, write: _Write) -> _Outcome:
+    """Do one write; one that is refused leaves the others alone."""
+    file.connection.execute("SAVEPOINT one")
+    outcome: _Outcome
+    try:
+        outcome = (write.work(file), None)
+    except (StateError, sqlite3.IntegrityError, *REFUSED_VALUE) as error:
+        outcome = (None, explain(error, file.path))
+        file.connection.execute("ROLLBACK TO one")
+    file.connection.execute("RELEASE one")
+    return outcome
+
+
+def _settle(file: StateFile, write: _Write) -> _Outcome:
+    """Try one write again, alone; if it was committed before, it finds itself done."""
+    try:
+        return _attempt(file, [write])[0]
+    except (StateError, sqlite3.Error) as error:
+        return None, explain(error, file.path)
+
+
+def _tell(batch: list[_Write], outcomes: list[_Outcome]) -> None:
+    """Give everybody their outcome, by one call into each event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Outcome]]] = {}
+    for write, outcome in zip(batch, outcomes, strict=True):
+        loops.setdefault(write.future.get_loop(), []).append((write.future, outcome))
+    for loop, told in loops.items():
+        # A loop that was closed has nobody left who waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, told)
+
+
+def _resolve(told: list[tuple[asyncio.Future[Any], _Outcome]]) -> None:
+    for future, (value, error) in told:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
