@@ -1,0 +1,208 @@
+"""Template text: what stands between the braces is computed, what stands around them is kept exactly."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from flujo.domain.interfaces import Template
+from flujo.domain.scope import Scope
+from flujo.exceptions import TemplateResolutionError
+from flujo.infra.expressions import Compiler, Expression, grammar
+from flujo.infra.filters import Filter
+from flujo.infra.references import RESERVED, Evaluate
+from flujo.infra.tree import count, kind, only_expression, reference
+from flujo.infra.values import MAX_TEXT, items_of, show, too_long, truth
+
+__all__ = ["compile_text"]
+
+#: How much work the loops of one text may do: an item costs `_ITEM`, and one for every node in the loop's body.
+#: So a text goes round its loops 100,000 times at most.
+_MAX_WORK: Final = 1_000_000
+_ITEM: Final = 10
+
+#: How deep statements may be nested.
+_MAX_DEPTH: Final = 32
+
+#: A text that is one dotted name: most are, and such a text needs no parser.
+_DOTTED: Final = re.compile(r"\{\{ *((?!(?:true|false|none|not)\b)[a-z]\w*(?:\.[a-z]\w*)*) *\}\}", re.ASCII)
+
+
+class _Page:
+    """The text so far, and how much work it took."""
+
+    __slots__ = ("parts", "size", "work")
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.size = 0
+        self.work = 0
+
+    def write(self, text: str) -> None:
+        self.size += len(text)
+        if self.size > MAX_TEXT:
+            raise too_long()
+        self.parts.append(text)
+
+    def spend(self, work: int) -> None:
+        self.work += work
+        if self.work > _MAX_WORK:
+            raise TemplateResolutionError(
+                "the template's loops go on for too long", suggestion="work through many items in a step of kind 'map'"
+            )
+
+
+#: A statement, checked and ready: it writes on the page.
+_Emit: TypeAlias = Callable[[Scope, _Page], None]
+
+
+def compile_text(source: str, filters: Mapping[str, Filter]) -> Template:
+    """Compile template text. Raises `TemplateResolutionError` with line and column."""
+    if "{{" not in source and "{%" not in source:
+        return _Literal(source)
+    dotted = _DOTTED.fullmatch(source)
+    nodes = [] if dotted else grammar().parse_template(source)
+    expression = reference(dotted[1]) if dotted else only_expression(nodes)
+    if expression is not None:
+        return _Whole(Compiler(source, filters).expression(expression))
+    return _Text(source, _Statements(Compiler(source, filters)).block(nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Literal:
+    text: str
+
+    def render(self, _: Scope, /) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A text that is one expression: its value keeps its type."""
+
+    expression: Expression
+
+    def render(self, scope: Scope, /) -> Any:
+        return self.expression.evaluate(scope)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    source: str
+    emit: _Emit = field(repr=False)
+
+    def render(self, scope: Scope, /) -> str:
+        page = _Page()
+        try:
+            self.emit(scope, page)
+        except RecursionError as error:
+            raise TemplateResolutionError("the values in the template are nested too deeply") from error
+        return "".join(page.parts)
+
+
+class _Statements:
+    """Compiles what stands in a text: output, `if` and `for`."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+        self._depth = 0
+
+    def block(self, nodes: Sequence[Any]) -> _Emit:
+        """Compile statements that follow each other."""
+        self._depth += 1
+        emits = [self._statement(node) for node in nodes]
+        self._depth -= 1
+        if len(emits) == 1:
+            return emits[0]
+
+        def emit(scope: Scope, page: _Page) -> None:
+            for part in emits:
+                part(scope, page)
+
+        return emit
+
+    def _statement(self, node: Any) -> _Emit:
+        handler = _HANDLERS.get(kind(node))
+        if handler is None:
+            raise self._compiler.unknown(node)
+        if self._depth > _MAX_DEPTH:
+            raise self._compiler.refuse(node, f"statements are nested more than {_MAX_DEPTH} deep")
+        return handler(self, node)
+
+    def _output(self, node: Any) -> _Emit:
+        pieces = [self._piece(piece) for piece in node.nodes]
+
+        def emit(scope: Scope, page: _Page) -> None:
+            for piece in pieces:
+                page.write(piece if isinstance(piece, str) else show(piece(scope)))
+
+        return emit
+
+    def _piece(self, node: Any) -> str | Evaluate:
+        return str(node.data) if kind(node) == "TemplateData" else self._compiler.visit(node)
+
+    def _if(self, node: Any) -> _Emit:
+        cases = [(self._compiler.visit(case.test), self.block(case.body)) for case in (node, *node.elif_)]
+        otherwise = self.block(node.else_)
+
+        def emit(scope: Scope, page: _Page) -> None:
+            chosen = next((body for test, body in cases if truth(test(scope))), otherwise)
+            chosen(scope, page)
+
+        return emit
+
+    def _for(self, node: Any) -> _Emit:
+        variable = self._variable(node)
+        items = self._compiler.visit(node.iter)
+        self._compiler.variables += [variable, "loop"]
+        test = self._compiler.visit(node.test) if node.test is not None else None
+        body = self.block(node.body)
+        del self._compiler.variables[-2:]
+        otherwise = self.block(node.else_)
+        cost = _ITEM + count(node)
+
+        def emit(scope: Scope, page: _Page) -> None:
+            found = items_of(items(scope), "a loop")
+            page.spend(cost * len(found))
+            if test is not None:
+                found = [item for item in found if truth(test(_inside(scope, {variable: item})))]
+            for index, item in enumerate(found):
+                body(_inside(scope, {variable: item, "loop": _loop(index, len(found))}), page)
+            if not found:
+                otherwise(scope, page)
+
+        return emit
+
+    def _variable(self, node: Any) -> str:
+        """The loop's variable. Only a plain name will do, and none that means something else."""
+        if node.recursive:
+            raise self._compiler.refuse(node, "'recursive' is not allowed in a template")
+        if kind(node.target) != "Name":
+            raise self._compiler.refuse(
+                node, "a loop has one variable", "read the parts of an item as item[0], item[1]"
+            )
+        name = str(node.target.name)
+        if name.startswith("_") or name == "loop" or name in RESERVED:
+            raise self._compiler.refuse(node, f"a loop's variable can't be called {name!r}")
+        return name
+
+
+def _inside(scope: Scope, names: dict[str, Any]) -> Scope:
+    return Scope(scope.previous, scope.outputs, scope.context, scope.input, {**scope.extras, **names})
+
+
+def _loop(index: int, length: int) -> dict[str, Any]:
+    return {
+        "index": index + 1,
+        "index0": index,
+        "first": index == 0,
+        "last": index == length - 1,
+        "length": length,
+    }
+
+
+_HANDLERS: Final[Mapping[str, Callable[[_Statements, Any], _Emit]]] = {
+    "For": _Statements._for,
+    "If": _Statements._if,
+    "Output": _Statements._output,
+}
