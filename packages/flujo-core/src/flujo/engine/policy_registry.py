@@ -15,6 +15,7 @@ __all__ = ["PolicyRegistry"]
 class PolicyRegistry:
     """Policies by step type: the exact type first, then the nearest base class, then the fallback.
 
+    A base class's policy runs only what is of its kind: a subclass that says another `kind` is another thing.
     `problems` are lines about plugins that did not load: one of them may be why a policy is missing.
     """
 
@@ -50,6 +51,8 @@ class PolicyRegistry:
     def get(self, step: Step[Any, Any]) -> StepPolicy[Any] | None:
         """The policy that runs `step`, if any."""
         for base in type(step).__mro__:
+            if not issubclass(base, Step) or base.kind != step.kind:
+                continue
             if base in self._policies:
                 return self._policies[base]
             factory = self._factories.get(_name(base))

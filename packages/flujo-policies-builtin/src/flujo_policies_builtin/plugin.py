@@ -1,0 +1,58 @@
+"""What this package contributes; nothing of it is imported before it is used."""
+
+from flujo.plugins import API_1, PolicyRegistrar, SkillRegistrar, StepKindRegistrar, hookimpl
+
+__all__ = [
+    "FLUJO_PLUGIN_API",
+    "flujo_register_policies",
+    "flujo_register_skills",
+    "flujo_register_step_kinds",
+]
+
+FLUJO_PLUGIN_API = API_1
+
+_HERE = "flujo_policies_builtin"
+
+#: Every skill: its name under `flujo.builtins.`, its module here, whether it changes the world, what it does.
+_SKILLS = (
+    ("stringify", "values", False, "the input as text"),
+    ("passthrough", "values", False, "the input as it is"),
+    ("to_json", "values", False, "the input as JSON text"),
+    ("from_json", "values", False, "the value that JSON text stands for"),
+    ("context_get", "context", False, "read a path in the context"),
+    ("context_set", "context", False, "set a path in the context"),
+    ("context_merge", "context", False, "merge a mapping into a path in the context"),
+    ("read_text", "files", False, "the text of a file in the project"),
+    ("read_csv", "files", False, "the rows of a CSV file, as mappings by the header's names"),
+    ("read_jsonl", "files", False, "the values of a file with one JSON value a line"),
+    ("write_text", "files", True, "write text to a file in the project, whole or not at all"),
+)
+
+
+@hookimpl
+def flujo_register_policies(registrar: PolicyRegistrar) -> None:
+    """Run steps and sequences."""
+    registrar.policy("flujo.domain.steps:Step", f"{_HERE}.step:FunctionPolicy")
+    registrar.policy("flujo.domain.steps:Pipeline", f"{_HERE}.sequence:SequencePolicy")
+
+
+@hookimpl
+def flujo_register_step_kinds(registrar: StepKindRegistrar) -> None:
+    """Let files name steps and sequences."""
+    registrar.kind(
+        "step", f"{_HERE}.step:CallSpec", f"{_HERE}.step:build_step", summary="one call of a function, skill or agent"
+    )
+    registrar.kind(
+        "pipeline",
+        f"{_HERE}.sequence:SequenceSpec",
+        f"{_HERE}.sequence:build_sequence",
+        summary="steps that run one after the other",
+    )
+
+
+@hookimpl
+def flujo_register_skills(registrar: SkillRegistrar) -> None:
+    """Name the built-in skills."""
+    for name, module, side_effects, summary in _SKILLS:
+        target = f"{_HERE}.skills.{module}:{name}"
+        registrar.skill(f"flujo.builtins.{name}", target, summary=summary, side_effects=side_effects)

@@ -1,0 +1,1 @@
+"""The built-in skills, `flujo.builtins.*`: plain functions that any pipeline may use by their id."""

@@ -1,0 +1,151 @@
+"""Skills that read and write files, under the project's folder and nowhere else."""
+
+import asyncio
+import csv
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flujo.engine.frame import StepRun
+from flujo.exceptions import ConfigurationError, ExecutionError, ValidationError
+from flujo_policies_builtin.skills.arguments import MISSING, gather, required
+from flujo_policies_builtin.skills.values import parse_json
+
+__all__ = ["read_csv", "read_jsonl", "read_text", "write_text"]
+
+T = TypeVar("T")
+
+#: Where a project keeps its runs: no place for a pipeline's own files.
+_STATE = ".flujo"
+
+
+async def read_text(data: Any = None, *, path: Any = MISSING, run: StepRun) -> str:
+    """Give the text of the UTF-8 file at `path`, exactly."""
+    given = gather("read_text", data, "path", path=path)
+    return await asyncio.to_thread(_read, "read_text", given, run, _text)
+
+
+async def read_csv(
+    data: Any = None, *, path: Any = MISSING, delimiter: Any = MISSING, run: StepRun
+) -> list[dict[str, str]]:
+    """Give the rows of the CSV file at `path` as mappings by the names in its first row; every value is text.
+
+    Raises `ValidationError` for a row with more or fewer values than there are names, and for a name given twice.
+    """
+    given = gather("read_csv", data, "path", path=path, delimiter=delimiter)
+    mark = given.get("delimiter", ",")
+    if not isinstance(mark, str) or len(mark) != 1:
+        raise ConfigurationError(f"skill 'read_csv' got {mark!r} as its delimiter, expected one character")
+    return await asyncio.to_thread(_read, "read_csv", given, run, lambda file, shown: _rows(file, shown, mark))
+
+
+async def read_jsonl(data: Any = None, *, path: Any = MISSING, run: StepRun) -> list[Any]:
+    """Give the values of the file at `path`, which has one JSON value a line; empty lines are skipped."""
+    given = gather("read_jsonl", data, "path", path=path)
+    return await asyncio.to_thread(_read, "read_jsonl", given, run, _values)
+
+
+async def write_text(data: Any = None, *, path: Any = MISSING, text: Any = MISSING, run: StepRun) -> dict[str, Any]:
+    """Write `text` to the file at `path` as UTF-8, and give `{path, bytes}`; folders are made as needed.
+
+    The file is there whole, or as it was before: the text is written beside its place and then moved there.
+    """
+    given = gather("write_text", data, "text", path=path, text=text)
+    content = required("write_text", given, "text")
+    if not isinstance(content, str):
+        raise ConfigurationError(
+            f"skill 'write_text' got {type(content).__name__!r}, expected text",
+            suggestion="make it text with flujo.builtins.to_json, or with a template",
+        )
+    return await asyncio.to_thread(_write, given, content, run)
+
+
+def _read(skill: str, given: dict[str, Any], run: StepRun, parse: Callable[[Path, str], T]) -> T:
+    file, shown = _inside(skill, given, run)
+    with _told("read", shown):
+        return parse(file, shown)
+
+
+def _text(file: Path, _: str) -> str:
+    return file.read_bytes().decode("utf-8-sig")
+
+
+def _rows(file: Path, shown: str, delimiter: str) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        try:
+            names = next(reader, [])
+            if len(set(names)) < len(names):
+                raise ValidationError(f"{shown!r} names a column twice: {', '.join(names)}")
+            return [_row(names, row, f"{shown!r} line {reader.line_num}") for row in reader if row]
+        except csv.Error as error:
+            raise ValidationError(f"{shown!r} line {reader.line_num} is not csv: {error}", cause=error) from error
+
+
+def _row(names: list[str], row: list[str], where: str) -> dict[str, str]:
+    if len(row) != len(names):
+        raise ValidationError(
+            f"{where} has {len(row)} values, its header has {len(names)} names",
+            suggestion="a value with a delimiter or a line break in it stands in double quotes",
+        )
+    return dict(zip(names, row, strict=True))
+
+
+def _values(file: Path, shown: str) -> list[Any]:
+    with file.open(encoding="utf-8-sig", newline="\n") as lines:
+        return [parse_json(line, f"{shown!r} line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _write(given: dict[str, Any], content: str, run: StepRun) -> dict[str, Any]:
+    file, shown = _inside("write_text", given, run)
+    if shown.partition("/")[0] == _STATE:
+        raise ConfigurationError(f"path {shown!r} is inside the project's state", suggestion="choose another folder")
+    payload = content.encode()
+    beside = file.with_name(f".{secrets.token_hex(8)}.tmp")
+    with _told("write", shown):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("xb") as out:
+                out.write(payload)
+                out.flush()
+                os.fsync(out.fileno())
+            beside.replace(file)
+        finally:
+            beside.unlink(missing_ok=True)
+    return {"path": shown, "bytes": len(payload)}
+
+
+def _inside(skill: str, given: dict[str, Any], run: StepRun) -> tuple[Path, str]:
+    """The file that is meant, and its path from the project's folder. Symbolic links are followed first."""
+    path = required(skill, given, "path")
+    if run.root is None:
+        raise ConfigurationError(
+            f"skill {skill!r} needs a project's folder, and this run has none", suggestion="pass Flujo(root=...)"
+        )
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ConfigurationError(f"skill {skill!r} got {path!r} as its path, expected the path of a file")
+    root = Path(os.path.realpath(run.root))
+    file = Path(os.path.realpath(root / path))
+    if not file.is_relative_to(root):
+        raise ConfigurationError(
+            f"path {path!r} is outside the project", suggestion=f"skill {skill!r} stays under the project's folder"
+        )
+    return file, file.relative_to(root).as_posix()
+
+
+@contextmanager
+def _told(verb: str, shown: str) -> Iterator[None]:
+    """Tell what went wrong with a file by its path in the project."""
+    try:
+        yield
+    except OSError as error:
+        raise ExecutionError(
+            f"can't {verb} {shown!r}: {(error.strerror or str(error)).lower()}",
+            suggestion="paths start from the project's folder",
+            cause=error,
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ValidationError(f"{shown!r} is not utf-8 text: byte {error.start} is wrong", cause=error) from error

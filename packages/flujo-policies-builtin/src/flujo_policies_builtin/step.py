@@ -1,0 +1,146 @@
+"""One call of a function, a skill or an agent: `kind: step`."""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from flujo.blueprint.kinds import BuildContext
+from flujo.blueprint.schema import Spec, StepSpec
+from flujo.domain.callables import Call
+from flujo.domain.config import StepConfig
+from flujo.domain.outcomes import StepOutcome, Success
+from flujo.domain.steps import Step
+from flujo.engine.frame import ExecutionFrame, StepRun
+from flujo.engine.policy import StepExecutor, StepPolicy
+from flujo.exceptions import ConfigurationError
+
+__all__ = ["AgentSpec", "CallSpec", "FunctionPolicy", "build_step"]
+
+#: First words of references that need sections of the file which are not read.
+_SECTIONS = ("agents", "imports")
+
+
+class FunctionPolicy(StepPolicy[Step[Any, Any]]):
+    """Calls what the step runs, once. Without anything to run, the step hands on its data."""
+
+    @property
+    def handles_type(self) -> type[Step[Any, Any]]:
+        """`Step` itself."""
+        return Step
+
+    async def execute(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any]:
+        """Call with the step's data and what the function asks for by name; an awaitable answer is awaited."""
+        call = frame.step.call
+        if call is None:
+            return Success(frame.data)
+        if call.is_async and call.takes_data and not call.injected:
+            return Success(await call.target(frame.data))
+        arguments = (frame.data,) if call.takes_data else ()
+        injected = _inject(call, frame) if call.injected else {}
+        if frame.step.blocking and not call.is_async:
+            value = await asyncio.to_thread(_in_thread, call.target, arguments, injected)
+        else:
+            value = call.target(*arguments, **injected)
+        if inspect.isawaitable(value):
+            value = await value
+        return Success(value)
+
+
+def _inject(call: Call, frame: ExecutionFrame) -> dict[str, Any]:
+    run = frame.run
+    found: dict[str, Any] = {}
+    for name in call.injected:
+        if name == "context":
+            found[name] = frame.context
+        elif name == "resources":
+            found[name] = run.resources
+        else:
+            found[name] = StepRun(run.run_id, frame.path, frame.attempt, run.root)
+    return found
+
+
+def _in_thread(target: Callable[..., Any], arguments: tuple[Any, ...], injected: dict[str, Any]) -> Any:
+    try:
+        return target(*arguments, **injected)
+    except StopIteration as error:  # a future can't hold it: its waiter would never wake
+        raise RuntimeError("the function raised StopIteration") from error
+
+
+class AgentSpec(Spec):
+    """`agent:` of a step. Plain text stands for the `id`."""
+
+    id: str | None = Field(default=None, description="A skill's id, or module:attr")
+    path: str | None = Field(default=None, description="Older name of id, for module:attr")
+    params: dict[str, Any] = Field(default_factory=dict, description="Arguments by name")
+
+
+def _as_mapping(value: Any) -> Any:
+    return AgentSpec(id=value) if isinstance(value, str) else value
+
+
+class CallSpec(StepSpec):
+    """A step of kind `step`."""
+
+    agent: Annotated[AgentSpec | None, BeforeValidator(_as_mapping)] = Field(
+        default=None, description="What the step calls: a skill's id or module:attr, or {id, params}"
+    )
+    uses: str | None = Field(default=None, description="What the step calls: module:attr or a skill's id")
+    params: dict[str, Any] = Field(default_factory=dict, description="Arguments by name, for what `uses` calls")
+    blocking: bool = Field(default=False, description="Run a plain function in a thread of its own")
+
+
+def build_step(spec: CallSpec, context: BuildContext) -> Step[Any, Any]:
+    """Make the step of a validated `spec`. Raises `ConfigurationError` for what can't be called."""
+    options = context.common(spec)
+    reference, params = _reference(spec)
+    if reference is None:
+        return Step(**options)
+    target = context.resolve(reference)
+    if isinstance(target, Step):
+        return _adapted(target, spec, {**options, "params": {**target.params, **params}})
+    return Step(run=target, params=params, blocking=spec.blocking, **options)
+
+
+def _reference(spec: CallSpec) -> tuple[str | None, dict[str, Any]]:
+    """What the step calls, if anything, and with which arguments."""
+    if spec.agent is not None and (spec.uses is not None or spec.params):
+        raise ConfigurationError(
+            f"step {spec.name!r} has both 'agent' and {'uses' if spec.uses is not None else 'params'!r}",
+            suggestion="name what it calls once: agent: {id, params}, or uses and params",
+        )
+    if spec.agent is not None:
+        names = [name for name in (spec.agent.id, spec.agent.path) if name is not None]
+        if len(names) != 1:
+            raise ConfigurationError(
+                f"the agent of step {spec.name!r} has {'both id and path' if names else 'no id'}",
+                suggestion="expected agent: {id: ...}, with a skill's id or module:attr",
+            )
+        return names[0], spec.agent.params
+    if spec.uses is None and spec.params:
+        raise ConfigurationError(f"step {spec.name!r} has params, but nothing to call", suggestion="say what it 'uses'")
+    if spec.uses is not None and spec.uses.partition(".")[0] in _SECTIONS:
+        raise ConfigurationError(
+            f"step {spec.name!r} uses {spec.uses!r}, but files have no section {spec.uses.partition('.')[0]!r}",
+            suggestion="name a skill's id, or module:attr",
+        )
+    return spec.uses, spec.params
+
+
+def _adapted(step: Step[Any, Any], spec: CallSpec, options: dict[str, Any]) -> Step[Any, Any]:
+    """A step made in Python, under the file's name: what the file says wins, the rest is as the code has it."""
+    said = spec.model_fields_set | {"name", "params"}
+    changes = {key: value for key, value in options.items() if key in said}
+    if "blocking" in said:
+        changes["blocking"] = spec.blocking
+    if "config" in changes:
+        changes["config"] = _merged(step.config, changes["config"], spec)
+    return replace(step, **changes)
+
+
+def _merged(own: StepConfig, file: StepConfig, spec: CallSpec) -> StepConfig:
+    said = {"timeout_s" if name == "timeout" else name for name in spec.config.model_fields_set}
+    return own.model_copy(update={name: getattr(file, name) for name in said})
