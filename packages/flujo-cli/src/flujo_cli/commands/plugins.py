@@ -20,7 +20,12 @@ def plugins(as_json: bool) -> None:
         console.json({"schema": "flujo.plugins/1", "plugins": jsonable(records)})
         return
     head = ("NAME", "VERSION", "STATUS", "SOURCE", "CONTRIBUTES")
-    console.table(head, [(r.name, r.version, r.status.value, r.source, _contributes(r)) for r in records])
+    console.table(head, [(_name(r), r.version, r.status.value, r.source, _contributes(r)) for r in records])
+
+
+def _name(record: PluginRecord) -> str:
+    """The distribution, with the entry point's name where that says more."""
+    return record.dist if record.name in (record.dist, f"{record.dist}:{record.dist}") else record.name
 
 
 def _contributes(record: PluginRecord) -> str:

@@ -1,0 +1,158 @@
+"""The command itself: names, help, options, and what is said of errors."""
+
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from flujo import __version__
+from flujo.exceptions import FlujoError, RunOwnedElsewhere
+from flujo.plugins import create_plugin_manager, hookimpl
+from flujo_cli import main as module
+from flujo_cli.commands import COMMANDS
+from flujo_cli.main import run_command_line
+
+
+@click.command()
+@click.option("--how", type=click.Choice(["ok", "error", "owned", "bug", "stop", "code", "folder"]), default="ok")
+def odd(how: str) -> int:
+    """A command that ends as it is told to."""
+    match how:
+        case "error":
+            raise FlujoError("it went wrong", suggestion="do better")
+        case "owned":
+            raise RunOwnedElsewhere("run 'x' is owned")
+        case "bug":
+            raise KeyError("odd")
+        case "stop":
+            raise KeyboardInterrupt
+        case "folder":
+            click.echo(Path.cwd())
+    return 3 if how == "code" else 0
+
+
+class OddPlugin:
+    """Adds commands, and tries to take one of flujo's own."""
+
+    @hookimpl
+    def flujo_register_commands(self, registrar) -> None:
+        registrar.command("odd", odd, short_help="Odd.")
+        registrar.command("strange odd", odd, short_help="Odd.")
+        registrar.command("plugins", odd, short_help="Not yours.")
+        registrar.command("broken", "flujo_cli.main:main", short_help="No click command.")
+
+
+@pytest.fixture(autouse=True)
+def odd_plugin(monkeypatch) -> None:
+    commands = create_plugin_manager(OddPlugin(), discover=False).contributions.commands
+    monkeypatch.setattr(module, "_plugin_commands", lambda: commands)
+
+
+def test_version_is_one_line(flujo):
+    assert flujo("--version") == (ran := flujo("--version"))
+    assert (ran.code, ran.out, ran.err) == (0, f"flujo {__version__}\n", "")
+
+
+def test_help_lists_the_commands_of_the_table(flujo):
+    ran = flujo("--help")
+    assert ran.code == 0
+    assert "  run       Run a pipeline file.\n" in ran.out
+    assert "  runs      Look at recorded runs.\n" in ran.out
+    assert "odd" not in ran.out
+
+
+def test_a_group_lists_its_own_commands(flujo):
+    ran = flujo("runs", "--help")
+    assert "  list  List recorded runs, newest first.\n" in ran.out
+    assert "  show  Show what a run's steps did.\n" in ran.out
+
+
+@pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.path)
+def test_every_command_of_the_table_has_help(flujo, entry):
+    ran = flujo(*entry.path.split(), "--help")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(f"Usage: flujo {entry.path} ")
+
+
+def test_the_commands_are_registered_by_the_hook_that_everyone_uses():
+    commands = create_plugin_manager().contributions.commands
+    assert {path: (spec.target, spec.short_help) for path, spec in commands.items()} == {
+        entry.path: (entry.target, entry.short_help) for entry in COMMANDS
+    }
+
+
+def test_a_plugin_adds_commands_and_groups(flujo):
+    assert flujo("odd", "--how", "code").code == 3
+    assert flujo("strange", "odd").code == 0
+    assert "Commands that begin with 'strange'." in flujo("strange", "--help").out
+
+
+def test_a_plugin_can_not_take_a_name_of_flujos_own(flujo):
+    assert "CONTRIBUTES" in flujo("plugins").out
+
+
+def test_a_plugins_target_must_be_a_click_command(flujo):
+    ran = flujo("broken")
+    assert ran.code == 2
+    assert "error[FLUJO-106] plugin " in ran.err
+    assert "offers 'flujo_cli.main:main' for 'broken', which is no click command" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["rnu"], "there is no command 'rnu'; did you mean 'run'?"),
+        (["od"], "there is no command 'od'; did you mean 'odd'?"),
+        (["runs", "lst"], "there is no command 'runs lst'; did you mean 'list'?"),
+        (["--nope"], "No such option"),
+        (["run", "--nope"], "No such option"),
+        (["-C", "/nonexistent", "plugins"], "does not exist"),
+    ],
+)
+def test_wrong_usage_is_told_on_stderr_with_code_2(flujo, args, message):
+    ran = flujo(*args)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+
+
+def test_an_error_is_told_without_a_traceback(flujo):
+    ran = flujo("odd", "--how", "error")
+    assert (ran.code, ran.out, ran.err) == (1, "", "error[FLUJO-000] it went wrong\n  help: do better\n")
+
+
+def test_debug_adds_the_traceback(flujo):
+    ran = flujo("--debug", "odd", "--how", "error")
+    assert ran.code == 1
+    assert "Traceback (most recent call last):" in ran.err
+
+
+def test_an_errors_code_is_the_exit_code_of_its_kind(flujo):
+    assert flujo("odd", "--how", "owned").code == 75
+
+
+def test_an_interrupt_ends_with_130(flujo):
+    assert flujo("odd", "--how", "stop").code == 130
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_an_exception_that_nobody_expected_is_called_a_bug(capsys, debug):
+    with pytest.raises(KeyError) as caught:
+        run_command_line([*(["--debug"] if debug else []), "odd", "--how", "bug"])
+    sys.excepthook(caught.type, caught.value, caught.tb)
+    err = capsys.readouterr().err
+    assert ("Traceback" in err) is debug
+    assert ("error this is a bug in flujo: KeyError: 'odd' (" in err) is not debug
+    assert ("flujo --debug" in err) is not debug
+
+
+def test_an_exception_without_a_traceback_is_told_as_well(flujo, capsys):
+    flujo("--version")
+    sys.excepthook(KeyError, KeyError("odd"), None)
+    assert "this is a bug in flujo: KeyError: 'odd'\n" in capsys.readouterr().err
+
+
+def test_a_command_works_in_the_folder_it_is_given(flujo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    assert flujo("-C", "there", "odd", "--how", "folder").out == f"{tmp_path}/there\n"

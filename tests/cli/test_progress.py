@@ -1,0 +1,83 @@
+"""The lines that a run writes while it goes on."""
+
+import io
+
+import pytest
+
+from flujo.domain.events import RunStarted, StepFinished, StepRetried, StepStarted
+from flujo.domain.outcomes import ErrorInfo, StepResult
+from flujo_cli.output import Console
+from flujo_cli.progress import Progress, elapsed
+
+
+@pytest.fixture
+def err() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def progress(err) -> Progress:
+    return Progress(Console(io.StringIO(), err, environ={}))
+
+
+def finished(path: str, **fields: object) -> StepFinished:
+    return StepFinished("r1", path, StepResult(path.rpartition("/")[2], path=path, **fields))
+
+
+def test_a_finished_step_is_one_line_with_its_time(progress, err):
+    progress.handle(finished("load", duration_s=0.0123))
+    assert err.getvalue() == "ok load  12 ms\n"
+
+
+def test_a_failed_step_says_how_often_it_was_tried(progress, err):
+    progress.handle(finished("load", success=False, attempts=3, duration_s=1.26))
+    assert err.getvalue() == "FAILED load  1.3 s, 3 attempts\n"
+
+
+def test_a_recorded_step_is_marked(progress, err):
+    progress.handle(finished("load", recalled=True))
+    assert err.getvalue() == "- load  recorded\n"
+
+
+def test_a_fallback_is_named(progress, err):
+    progress.handle(finished("load", fallback="cached"))
+    assert err.getvalue() == "ok load  0 ms, by fallback cached\n"
+
+
+@pytest.mark.parametrize(("delay", "end"), [(0.0, ""), (2.0, ", again in 2.0 s")])
+def test_a_failed_attempt_is_told_with_its_error(progress, err, delay, end):
+    progress.handle(StepRetried("r1", "load", 1, ErrorInfo("OSError", "gone"), delay))
+    assert err.getvalue() == f"retry load  attempt 1 failed: OSError: gone{end}\n"
+
+
+@pytest.mark.parametrize(("recorded", "steps"), [(1, "1 step is"), (4, "4 steps are")])
+def test_a_resumed_run_says_what_it_has(progress, err, recorded, steps):
+    progress.handle(RunStarted("r1", "p", resumed=True, recorded=recorded))
+    assert err.getvalue() == f"going on with run r1: {steps} recorded\n"
+
+
+def test_a_new_run_is_remembered_and_not_announced(progress, err):
+    progress.handle(RunStarted("r1", "p"))
+    progress.handle(StepStarted("r1", "load", "load", "step"))
+    assert (progress.run_id, err.getvalue()) == ("r1", "")
+
+
+def test_only_the_pipelines_own_steps_are_remembered(progress):
+    progress.handle(finished("sub:a/b"))
+    progress.handle(finished("sub:a"))
+    progress.handle(finished(""))
+    assert [step.path for step in progress.finished] == ["sub:a"]
+
+
+def test_quiet_progress_remembers_and_says_nothing(err):
+    progress = Progress(Console(io.StringIO(), err), quiet=True)
+    progress.handle(finished("load"))
+    assert (len(progress.finished), err.getvalue()) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 ms"), (0.999, "999 ms"), (1, "1.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")],
+)
+def test_durations_are_for_people(seconds, text):
+    assert elapsed(seconds) == text
