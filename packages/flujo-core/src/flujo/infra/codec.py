@@ -1,0 +1,109 @@
+"""The codec: values as canonical JSON bytes, so that equal bytes mean equal values, or a refusal that says why."""
+
+import json
+from collections.abc import Iterable
+from types import NoneType
+from typing import Any
+
+from flujo.exceptions import StateCorrupt, ValueNotStorable
+from flujo.infra.display import jsonable
+from flujo.infra.scalars import EXACT_INT, TAG, Refused, Unreadable
+from flujo.infra.shapes import Shapes
+from flujo.infra.tagged import MAX_DEPTH, Reader, Writer
+
+__all__ = ["JsonCodec", "jsonable", "readable"]
+
+_ADVICE = "restore the state from a backup"
+_TAG_BYTES = f'"{TAG}"'.encode()
+_SURE = frozenset({str, float, bool, NoneType})
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+# The order of a dict is part of it, so keys are not sorted.
+_dumps = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")).encode
+_loads = json.JSONDecoder(parse_constant=_no_constant).decode
+
+
+class JsonCodec:
+    """Writes values down so that values of the same types, equal to them, are read back.
+
+    JSON's own types stand as they are. Tagged are: large integers, tuple, set, frozenset, bytes, datetime, date,
+    time, timedelta, Decimal, UUID, and objects of declared classes: enums, dataclasses and pydantic models. A
+    class is looked up by name among those in `types`, never imported. Objects are put together without a call of
+    their constructors. A fixed offset from UTC comes back as a `datetime.timezone`, whatever class it had.
+    """
+
+    def __init__(self, types: Iterable[Any] = ()) -> None:
+        self._shapes = Shapes(types)
+
+    def for_types(self, types: Iterable[Any], /) -> "JsonCodec":
+        """A codec that also knows the classes mentioned in the annotations `types`, and in those classes' fields."""
+        codec = JsonCodec()
+        codec._shapes = Shapes(types, known=self._shapes)
+        return codec
+
+    def encode(self, value: Any, *, where: str) -> bytes:
+        """`value` as JSON in UTF-8. Raises `ValueNotStorable`, naming `where` and the JSON path, never the value."""
+        if _is_plain(value, 1):
+            try:
+                return _dumps(value).encode()
+            except ValueError:
+                pass  # no finite number, or no character: the writer finds the place
+        writer = Writer(self._shapes, _dumps)
+        try:
+            return _dumps(writer.write(value)).encode()
+        except Refused as refused:
+            raise ValueNotStorable(
+                f"{where} can't be stored: {refused.reason} at {writer.place}", suggestion=refused.suggestion
+            ) from refused
+
+    def decode(self, data: bytes, *, where: str) -> Any:
+        """The value that was encoded. Raises `StateCorrupt`, naming `where`, and the class if one is missing."""
+        return _read(data, self._shapes, where)
+
+
+def readable(data: bytes) -> Any:
+    """Stored bytes as plain JSON data for people to look at, without any class. Raises `StateCorrupt`."""
+    return jsonable(_read(data, None, "a stored value"))
+
+
+def _read(data: bytes, shapes: Shapes | None, where: str) -> Any:
+    try:
+        value = _loads(data.decode())
+        return Reader(shapes).read(value) if _TAG_BYTES in data else value
+    except Unreadable as unreadable:
+        advice = unreadable.suggestion or _ADVICE
+        raise StateCorrupt(f"{where} can't be read: {unreadable.reason}", suggestion=advice) from None
+    except (ValueError, RecursionError):
+        raise StateCorrupt(f"{where} can't be read: it is not the JSON that was stored", suggestion=_ADVICE) from None
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether JSON says all of `value` as it is; text and floats are left to the encoder, which checks them.
+
+    This and the next function are on the way of every result; a loop is the fastest form of both.
+    """
+    kind = type(value)
+    if kind is dict:
+        for key in value:
+            if type(key) is not str or key == TAG:
+                return False
+        return _are_plain(value.values(), depth)
+    if kind is list:
+        return _are_plain(value, depth)
+    return kind in _SURE or (kind is int and -EXACT_INT <= value <= EXACT_INT)
+
+
+def _are_plain(items: Iterable[Any], depth: int) -> bool:
+    if depth > MAX_DEPTH:
+        return False
+    for item in items:
+        kind = type(item)
+        if kind in _SURE or (kind is int and -EXACT_INT <= item <= EXACT_INT):
+            continue
+        if (kind is not dict and kind is not list) or not _is_plain(item, depth + 1):
+            return False
+    return True
