@@ -5,7 +5,7 @@ A change is a list of operations on paths, each `["set", path, value]`, `["del",
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
@@ -56,12 +56,12 @@ def restore(context: PipelineContext, before: Snapshot, names: Iterable[str] | N
         setattr(context, name, _copy(value))
 
 
-def change(before: Snapshot, context: PipelineContext, names: Iterable[str] | None = None) -> Change | None:
+def change(before: Snapshot, context: PipelineContext, names: Collection[str] | None = None) -> Change | None:
     """What has changed since `before` in the fields called `names` (all, by default); None for nothing."""
     operations: Change = []
     after = fields_of(context)
     if names is not None:
-        after = {name: after[name] for name in names if name in after}
+        after = {name: value for name, value in after.items() if name in names}
     _compare_mappings(before, after, [], operations)
     return operations or None
 
@@ -182,7 +182,7 @@ def _copy(value: Any) -> Any:
 
 
 def _compare(before: Any, after: Any, path: list[Any], operations: Change) -> None:
-    if type(before) is dict and type(after) is dict:
+    if type(before) is dict and type(after) is dict and _keeps_order(before, after):
         _compare_mappings(before, after, path, operations)
     elif not _same(before, after):
         grown = type(before) is list and type(after) is list and 0 < len(before) < len(after)
@@ -190,6 +190,12 @@ def _compare(before: Any, after: Any, path: list[Any], operations: Change) -> No
             operations.append(["add", path, _copy(after[len(before) :])])
         else:
             operations.append(["set", path, _copy(after)])
+
+
+def _keeps_order(before: dict[Any, Any], after: dict[Any, Any]) -> bool:
+    """Whether deleting and adding keys gives the keys of `after` in their order, which is part of a mapping."""
+    kept = [key for key in before if key in after]
+    return list(after)[: len(kept)] == kept
 
 
 def _same(before: Any, after: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from flujo.domain.events import StepFinished, StepRetried, StepStarted
-from flujo.domain.interfaces import TemplateCompiler
+from flujo.domain.interfaces import JournalRecord, RecordKind, TemplateCompiler
 from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE, Usage
@@ -47,6 +47,7 @@ class _Work:
     frame: ExecutionFrame
     plan: StepPlan
     started: float
+    duration_s: float = 0.0
     attempt: int = 1
     rendered: bool = False
     before: Snapshot | None = None
@@ -95,6 +96,7 @@ class ExecutorCore:
             run.events.emit(StepStarted(run.run_id, frame.path, frame.step.name, frame.step.kind))
         work = _Work(frame, plan, run.clock.monotonic())
         outcome = await (self._attempt(work) if plan.direct else self._guarded(work))
+        work.duration_s = run.clock.monotonic() - work.started
         if type(outcome) is Success and (plan.records or plan.writes):
             outcome = await self._settle(work, outcome)
         if type(outcome) is Failure and plan.records:
@@ -207,20 +209,22 @@ class ExecutorCore:
         return outcome
 
     async def _record(self, work: _Work, outcome: Success[Any], delta: Change | None) -> None:
-        run = work.frame.run
-        now = run.clock.now()
-        await run.journal.record(
-            work.frame.path,
-            outcome.value,
-            delta=delta,
-            attempt=work.attempt,
-            usage=work.usage + outcome.usage,
-            error=work.error,
-            fallback=work.fallback,
-            fingerprint=work.plan.fingerprint,
-            started_at=now - (run.clock.monotonic() - work.started),
-            ended_at=now,
-            sync=work.plan.sync,
+        now = work.frame.run.clock.now()
+        await work.frame.run.journal.record(
+            JournalRecord(
+                work.frame.path,
+                RecordKind.RESULT,
+                work.attempt,
+                outcome.value,
+                delta,
+                work.error,
+                work.fallback,
+                work.usage + outcome.usage,
+                work.plan.fingerprint,
+                now - work.duration_s,
+                now,
+                work.plan.sync,
+            )
         )
 
     async def _note_failure(self, work: _Work, failed: Failure[Any], *, final: bool) -> None:
@@ -321,7 +325,7 @@ def _finished(work: _Work, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
         frame.path,
         frame.step.kind,
         work.attempt,
-        run.clock.monotonic() - work.started,
+        work.duration_s,
         usage,
         error,
         False,

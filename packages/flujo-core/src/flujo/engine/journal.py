@@ -1,12 +1,12 @@
 """The record of one run: what each path came to, known before anything is executed."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend, Sync
+from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend
 from flujo.domain.outcomes import ErrorInfo
-from flujo.domain.usage import NO_USAGE, Usage
+from flujo.domain.usage import Usage
 from flujo.exceptions import PayloadTooLarge, StateError
 
 __all__ = ["Journal", "Recorded"]
@@ -85,44 +85,20 @@ class Journal:
             used += 1
         return used
 
-    async def record(
-        self,
-        path: str,
-        value: Any,
-        *,
-        delta: Any = None,
-        attempt: int = 1,
-        usage: Usage = NO_USAGE,
-        error: ErrorInfo | None = None,
-        fallback: str | None = None,
-        fingerprint: bytes = b"",
-        started_at: float = 0.0,
-        ended_at: float = 0.0,
-        sync: Sync = Sync.NORMAL,
-    ) -> None:
-        """Write the result of the step at `path` down, and return when it is safe.
+    async def record(self, record: JournalRecord) -> None:
+        """Write the result of a step down, its `out` and `delta` as they are, and return when it is safe.
 
         Raises `ValueNotStorable` or `PayloadTooLarge` for a value that can't be written (the step's fault), and
         any other `StateError` when the state can't take it (the run's end).
         """
-        out: Any = value
-        if self._codec is not None:
-            out = self._codec.encode(value, where=path)
-            delta = None if delta is None else self._codec.encode(delta, where=f"{path} (context)")
-        record = JournalRecord(
-            path,
-            RecordKind.RESULT,
-            attempt,
-            out,
-            delta,
-            error,
-            fallback,
-            usage,
-            fingerprint,
-            started_at,
-            ended_at,
-            sync,
-        )
+        codec, path = self._codec, record.path
+        if codec is not None:
+            delta = record.delta
+            record = replace(
+                record,
+                out=codec.encode(record.out, where=path),
+                delta=None if delta is None else codec.encode(delta, where=f"{path} (context)"),
+            )
         await self._append(record)
         self._results[path] = record
 

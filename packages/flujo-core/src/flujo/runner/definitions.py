@@ -7,9 +7,9 @@ from typing import Any
 __all__ = ["describe_change"]
 
 
-def describe_change(before: str, after: dict[str, Any]) -> str:
-    """Name the steps that were added, removed, changed or moved; `before` is canonical text."""
-    old, new = dict(_steps(json.loads(before), "")), dict(_steps(after, ""))
+def describe_change(before: str, after: str) -> str:
+    """Name the steps that were added, removed, changed or moved between two canonical texts."""
+    old, new = (dict(_steps(json.loads(text), "")) for text in (before, after))
     removed = [path for path in old if path not in new]
     added = [path for path in new if path not in old]
     changed = [path for path in old if path in new and old[path] != new[path]]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ __all__ = ["RunSession"]
 Result = PipelineResult[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunSession:
     """What is needed to run one pipeline, once or again. Holds nothing of a run between calls."""
 
@@ -58,17 +59,23 @@ class RunSession:
     source: str = ""
     root: Path | None = None
 
+    @cached_property
+    def _definition(self) -> tuple[str, bytes]:
+        """The pipeline's canonical text and its hash."""
+        definition = self.pipeline.definition()
+        return canonical(definition), digest(definition)
+
     async def start(self, run_id: str, input: Any, data: Mapping[str, Any]) -> Result:
         """Write a new run down, then run it. Raises `ContextFieldError` for context data that does not fit."""
         context = self._context(run_id, input, data)
-        definition = self.pipeline.definition()
+        definition, hashed = self._definition
         claim = await self.backend.create_run(
             NewRun(
                 run_id=run_id,
                 pipeline=self.pipeline.name,
                 version=self.pipeline.version,
-                definition=canonical(definition),
-                digest=digest(definition),
+                definition=definition,
+                digest=hashed,
                 input=self._encoded(input, "input"),
                 base=self._encoded(fields_of(context), "context"),
                 created_at=self.clock.now(),
@@ -129,9 +136,7 @@ class RunSession:
         """Write the end down; an output that can't be written makes it a failed run."""
         try:
             output = self._encoded(result.output, "output") if result.success else None
-            await self.backend.finish(
-                claim, result.status, output=output, error=result.error, at=self.clock.now()
-            )
+            await self.backend.finish(claim, result.status, output=output, error=result.error, at=self.clock.now())
         except (ValueNotStorable, PayloadTooLarge) as error:
             failed = _failed(result, ErrorInfo.of(error))
             await self.backend.finish(claim, failed.status, error=failed.error, at=self.clock.now())
@@ -161,8 +166,8 @@ class RunSession:
         )
 
     def _refuse_changed(self, row: RunRow) -> None:
-        definition = self.pipeline.definition()
-        if row.digest == digest(definition):
+        definition, hashed = self._definition
+        if row.digest == hashed:
             return
         raise DefinitionChanged(
             f"pipeline {self.pipeline.name!r} is not the one that run {row.run_id!r} began with: "

@@ -1,0 +1,94 @@
+"""The record of one run, looked up by path."""
+
+from decimal import Decimal
+
+import pytest
+
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RecordKind
+from flujo.domain.outcomes import ErrorInfo
+from flujo.domain.usage import Usage
+from flujo.engine.journal import Journal
+from flujo.exceptions import PayloadTooLarge, RunOwnedElsewhere, ValueNotStorable
+from flujo.infra.codec import JsonCodec
+from flujo.infra.memory import InMemoryBackend
+
+ERROR = ErrorInfo("ValueError", "no")
+
+
+async def open_journal(*, encodes: bool = True) -> tuple[Journal, InMemoryBackend, Claim]:
+    backend = InMemoryBackend(encodes=encodes)
+    claim = await backend.create_run(NewRun("r", "p", "", "{}", b"", None, None, 0.0))
+    return Journal(backend, claim, JsonCodec()), backend, claim
+
+
+@pytest.mark.parametrize("encodes", [True, False])
+async def test_what_is_recorded_is_recalled_here_and_by_the_next_owner(encodes):
+    journal, backend, _ = await open_journal(encodes=encodes)
+
+    await journal.record(JournalRecord("a", RecordKind.RESULT, 3, {"x": 1}, [["set", ["f"], 2]], usage=Usage(calls=1)))
+
+    again = Journal(backend, await backend.claim("r", force=True), JsonCodec(), await backend.load("r"))
+    for each in (journal, again):
+        recorded = each.recall("a")
+        assert (recorded.value, recorded.delta, recorded.record.attempt) == ({"x": 1}, [["set", ["f"], 2]], 3)
+        assert each.knows("a")
+        assert len(each) == 1
+
+
+async def test_an_unknown_path_is_not_recalled():
+    journal, _, _ = await open_journal()
+
+    assert journal.recall("a") is None
+    assert not journal.knows("a")
+
+
+async def test_attempts_are_numbered_over_every_owner():
+    journal, backend, _ = await open_journal()
+    await journal.record_attempt("a", ERROR, final=False, usage=Usage(cost_usd=Decimal(1)), started_at=1, ended_at=2)
+    again = Journal(backend, await backend.claim("r", force=True), JsonCodec(), await backend.load("r"))
+
+    await again.record_attempt("a", ERROR, final=True, usage=Usage(), started_at=3, ended_at=4)
+
+    assert [record.path for record in again.attempts("a")] == ["a#a1", "a#a2"]
+    assert [record.kind for record in again.attempts("a")] == [RecordKind.ATTEMPT, RecordKind.FAILED]
+    assert again.recall("a") is None
+
+
+async def test_a_step_that_gave_up_has_all_its_retries_again():
+    journal, _, _ = await open_journal()
+    for final in (False, True, False, False):
+        await journal.record_attempt("a", ERROR, final=final, usage=Usage(), started_at=0, ended_at=0)
+
+    assert journal.retries_used("a") == 2
+    assert journal.retries_used("b") == 0
+
+
+async def test_a_value_that_can_not_be_written_is_the_steps_fault_and_not_the_states():
+    journal, _, _ = await open_journal()
+
+    with pytest.raises(ValueNotStorable, match="a"):
+        await journal.record(JournalRecord("a", out=object()))
+    assert journal.failure is None
+    assert not journal.knows("a")
+
+
+async def test_a_value_that_is_too_large_is_the_steps_fault_too():
+    journal, backend, _ = await open_journal()
+
+    async def refuse(claim: Claim, record: JournalRecord) -> None:
+        raise PayloadTooLarge("too large")
+
+    backend.append = refuse
+    with pytest.raises(PayloadTooLarge):
+        await journal.record(JournalRecord("a", out="x"))
+    assert journal.failure is None
+
+
+async def test_a_record_that_the_state_refuses_is_the_end_of_the_run():
+    journal, backend, _ = await open_journal()
+    await backend.claim("r", force=True)
+
+    with pytest.raises(RunOwnedElsewhere) as caught:
+        await journal.record(JournalRecord("a", out=1))
+    assert journal.failure is caught.value
+    assert not journal.knows("a")
