@@ -27,6 +27,9 @@ T = TypeVar("T")
 _BATCH_WRITES = 512
 _BATCH_BYTES = 4 * 1024 * 1024
 
+#: A process that owns more runs than this gains more from committing them together (measured: from three on).
+_FEW_RUNS = 2
+
 #: After so many single writes the length of the log is looked at; a batch looks each time.
 _LOOK_EVERY = 16
 
@@ -99,7 +102,7 @@ class Writer:
             raise
 
     def write_now(self, statement: str, values: tuple[object, ...]) -> bool:
-        """Commit one insert here and now, if nobody else is writing. Raises `StateUnavailable`.
+        """Commit one insert here and now, if little else is being written. Raises `StateUnavailable`.
 
         False says that nothing is known of it, and that `write` has to do it.
         """
@@ -107,7 +110,7 @@ class Writer:
             return False
         try:
             file = self._file
-            if file is None or not file.inline or not self._queue.empty():
+            if file is None or not file.inline or len(file.holding.epochs) > _FEW_RUNS or not self._queue.empty():
                 return False
             written = file.write_now(statement, values)
             self._since_look += 1
