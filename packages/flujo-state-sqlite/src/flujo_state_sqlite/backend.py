@@ -1,8 +1,6 @@
 """The state backend `sqlite`: runs and their journals in one file, shared by many processes."""
 
 import asyncio
-import itertools
-import secrets
 import weakref
 from collections.abc import Sequence
 from functools import partial
@@ -42,9 +40,6 @@ class SqliteBackend:
         self._sync = sync
         self._connect = connect
         self._writer = Writer(path, partial(_open, path, connect, busy_s))
-        # A write is known by these eight random bytes and its number: urandom is too slow to ask each time.
-        self._mark = secrets.token_bytes(8)
-        self._count = itertools.count()
         self._finalizer = weakref.finalize(self, self._writer.desert)
         self._finalizer.atexit = False
 
@@ -56,12 +51,12 @@ class SqliteBackend:
     async def create_run(self, run: NewRun, /) -> Claim:
         """Write the run down and own it. Raises `StateError` when the id is taken."""
         size = check_size(run.input, "input", INPUT_LIMIT) + check_size(run.base, "context", INPUT_LIMIT)
-        work = partial(runs.create, run=run, wid=self._wid())
+        work = partial(runs.create, run=run, wid=self._writer.new_id())
         return await self._writer.write(work, full=self._full(Sync.FULL), size=size)
 
     async def claim(self, run_id: str, /, *, force: bool = False) -> Claim:
         """Own a run whose owner is gone, or any by `force`. Raises `RunNotFound` or `RunOwnedElsewhere`."""
-        work = partial(runs.claim, run_id=run_id, wid=self._wid(), force=force)
+        work = partial(runs.claim, run_id=run_id, wid=self._writer.new_id(), force=force)
         return await self._writer.write(work, full=self._full(Sync.FULL))
 
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:
@@ -72,7 +67,7 @@ class SqliteBackend:
         """
         size = check_size(record.out, record.path, VALUE_LIMIT) + check_size(record.delta, record.path, VALUE_LIMIT)
         full = self._full(record.sync)
-        wid = self._wid()
+        wid = self._writer.new_id()
         if not full and size <= INLINE_LIMIT:
             values = records.row_of(claim, record, wid, (record.out, None), (record.delta, None))
             if self._writer.write_now(records.INSERT, values):
@@ -91,7 +86,9 @@ class SqliteBackend:
     ) -> None:
         """Let go of the run with `status`."""
         size = check_size(output, "output", VALUE_LIMIT)
-        work = partial(runs.finish, claim=claim, wid=self._wid(), status=status, output=output, error=error, at=at)
+        work = partial(
+            runs.finish, claim=claim, wid=self._writer.new_id(), status=status, output=output, error=error, at=at
+        )
         await self._writer.write(work, full=self._full(Sync.FULL), size=size)
 
     async def load(self, run_id: str, /) -> Sequence[JournalRecord]:
@@ -116,9 +113,6 @@ class SqliteBackend:
 
     def _full(self, asked: Sync) -> bool:
         return asked is Sync.FULL if self._sync == "auto" else self._sync == "full"
-
-    def _wid(self) -> bytes:
-        return self._mark + next(self._count).to_bytes(4)
 
 
 def _open(path: Path, connect: Connect, busy_s: float) -> StateFile:

@@ -67,7 +67,6 @@ def _drop_inherited() -> None:
     _held.clear()
     for handle in _handles:
         handle.abandon()
-    _handles.clear()
 
 
 # The lock is held across a fork, so that no child inherits it locked by a thread it doesn't have.

@@ -2,6 +2,8 @@
 
 import asyncio
 import atexit
+import itertools
+import secrets
 import sqlite3
 import threading
 from collections import deque
@@ -76,12 +78,19 @@ class Writer:
         self._file: StateFile | None = None
         self._refusal: StateUnavailable | None = None
         self._since_look = 0
+        # A write is known by these random bytes and its number: urandom is too slow to be asked each time.
+        self._mark = secrets.token_bytes(8)
+        self._count = itertools.count()
         forks.keep(self)
 
     def check(self) -> None:
         """Raise `StateUnavailable` once nothing can be written any more."""
         if self._refusal is not None:
             raise StateUnavailable(self._refusal.message, suggestion=self._refusal.suggestion)
+
+    def new_id(self) -> bytes:
+        """A name for one write, like no other in any process."""
+        return self._mark + next(self._count).to_bytes(4)
 
     async def write(self, work: Callable[[StateFile], T], *, full: bool, size: int = 0) -> T:
         """Do `work` in a transaction and return its result when that is committed.
@@ -138,15 +147,17 @@ class Writer:
         self._queue.put(_Order.STOP)
 
     def abandon(self) -> None:
-        """In a forked child: write nothing, close nothing."""
-        self._refusal = forks.forked(self._path)
+        """In a forked child: write nothing, close nothing. A writer that was not used yet is not affected."""
         # A thread that this process doesn't have may hold these.
         self._turn, self._gate, self._queue = threading.Lock(), threading.Lock(), SimpleQueue()
-        self._thread = None
+        self._mark = secrets.token_bytes(8)
+        if self._thread is not None:
+            self._refusal = forks.forked(self._path)
+            self._thread = None
+            atexit.unregister(self.close)
         if self._file is not None:
             _inherited.append(self._file)
             self._file = None
-        atexit.unregister(self.close)
 
     def _refuse(self) -> None:
         if self._refusal is None:
