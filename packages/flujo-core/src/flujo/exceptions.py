@@ -47,6 +47,7 @@ FlujoError(message, *, suggestion=None, code=None, cause=None)
 reworded, codes are not. How both are shown is the command line's business.
 """
 
+import copyreg
 import warnings
 from typing import Any, ClassVar
 
@@ -100,10 +101,16 @@ class FlujoError(Exception):
     """The root of every error flujo raises on purpose.
 
     `message` says what is wrong in one line, `suggestion` what to do about it, `code` identifies the kind of
-    error for ever. `cause` becomes `__cause__`.
+    error for ever: `class Mine(FlujoError, code="MINE-1")` sets it for a class of errors. `cause` becomes
+    `__cause__`.
     """
 
     default_code: ClassVar[str] = "FLUJO-000"
+
+    def __init_subclass__(cls, *, code: str | None = None) -> None:
+        super().__init_subclass__()
+        if code is not None:
+            cls.default_code = code
 
     def __init__(
         self,
@@ -121,178 +128,126 @@ class FlujoError(Exception):
             self.__cause__ = cause
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.message,), {"suggestion": self.suggestion, "code": self.code})
+        """Keep every attribute and the cause, without calling a constructor that may want other arguments."""
+        state = dict(self.__dict__)
+        if self.__cause__ is not None:
+            state["__cause__"] = self.__cause__
+        return (copyreg.__newobj__, (type(self), *self.args), state)  # type: ignore[attr-defined]
 
 
-class ConfigurationError(FlujoError):
+class ConfigurationError(FlujoError, code="FLUJO-100"):
     """Something about the installation or its settings is wrong."""
 
-    default_code = "FLUJO-100"
 
-
-class SettingsError(ConfigurationError):
+class SettingsError(ConfigurationError, code="FLUJO-101"):
     """A setting is unknown or has a bad value."""
 
-    default_code = "FLUJO-101"
 
-
-class PricingNotConfiguredError(ConfigurationError):
+class PricingNotConfiguredError(ConfigurationError, code="FLUJO-102"):
     """A budget in money needs a price that nobody gave."""
 
-    default_code = "FLUJO-102"
 
-
-class MissingAgentError(ConfigurationError):
+class MissingAgentError(ConfigurationError, code="FLUJO-103"):
     """A step names an agent or skill that does not exist."""
 
-    default_code = "FLUJO-103"
 
-
-class MissingPolicyError(ConfigurationError):
+class MissingPolicyError(ConfigurationError, code="FLUJO-104"):
     """No installed policy runs this type of step."""
 
-    default_code = "FLUJO-104"
 
-
-class PolicyConflictError(ConfigurationError):
+class PolicyConflictError(ConfigurationError, code="FLUJO-105"):
     """Two plugins claim one key and nothing settles it."""
 
-    default_code = "FLUJO-105"
 
-
-class PluginError(ConfigurationError):
+class PluginError(ConfigurationError, code="FLUJO-106"):
     """A plugin is broken, or a plugin that was named is absent."""
 
-    default_code = "FLUJO-106"
 
-
-class ExecutionError(FlujoError):
+class ExecutionError(FlujoError, code="FLUJO-200"):
     """A step could not do its work."""
 
-    default_code = "FLUJO-200"
 
-
-class UsageLimitExceededError(ExecutionError):
+class UsageLimitExceededError(ExecutionError, code="FLUJO-201"):
     """A budget of money, tokens or calls is used up."""
 
-    default_code = "FLUJO-201"
 
-
-class AgentIOValidationError(ExecutionError):
+class AgentIOValidationError(ExecutionError, code="FLUJO-202"):
     """An agent's output does not fit its declared type."""
 
-    default_code = "FLUJO-202"
 
-
-class OrchestratorRetryError(ExecutionError):
+class OrchestratorRetryError(ExecutionError, code="FLUJO-203"):
     """Every attempt of a step failed."""
 
-    default_code = "FLUJO-203"
 
-
-class StepTimeoutError(ExecutionError):
+class StepTimeoutError(ExecutionError, code="FLUJO-204"):
     """One attempt of a step took longer than its `timeout_s`."""
 
-    default_code = "FLUJO-204"
 
-
-class ReplayMismatchError(ExecutionError):
+class ReplayMismatchError(ExecutionError, code="FLUJO-205"):
     """A recorded run does not fit the pipeline it is replayed with."""
 
-    default_code = "FLUJO-205"
 
-
-class BackgroundTaskError(ExecutionError):
+class BackgroundTaskError(ExecutionError, code="FLUJO-206"):
     """A background step failed."""
 
-    default_code = "FLUJO-206"
 
-
-class ControlFlowError(FlujoError):
+class ControlFlowError(FlujoError, code="FLUJO-300"):
     """A signal, not a failure: never retried, never caught by a fallback."""
 
-    default_code = "FLUJO-300"
 
-
-class PausedException(ControlFlowError):
+class PausedException(ControlFlowError, code="FLUJO-301"):
     """The run waits for a person."""
 
-    default_code = "FLUJO-301"
 
-
-class PipelineAbortSignal(ControlFlowError):
+class PipelineAbortSignal(ControlFlowError, code="FLUJO-302"):
     """A step ends the run on purpose."""
 
-    default_code = "FLUJO-302"
 
-
-class InfiniteRedirectError(ControlFlowError):
+class InfiniteRedirectError(ControlFlowError, code="FLUJO-303"):
     """Redirects form a cycle."""
 
-    default_code = "FLUJO-303"
 
-
-class InfiniteFallbackError(ControlFlowError):
+class InfiniteFallbackError(ControlFlowError, code="FLUJO-304"):
     """Fallbacks form a cycle, or a chain of more than ten."""
 
-    default_code = "FLUJO-304"
 
-
-class ContextError(FlujoError):
+class ContextError(FlujoError, code="FLUJO-400"):
     """Something about the shared context is wrong."""
 
-    default_code = "FLUJO-400"
 
-
-class ContextFieldError(ContextError):
+class ContextFieldError(ContextError, code="FLUJO-401"):
     """A context has no such field, or the field can't be set to that."""
 
-    default_code = "FLUJO-401"
 
-
-class ContextInheritanceError(ContextError):
+class ContextInheritanceError(ContextError, code="FLUJO-402"):
     """A child's context can't be made from its parent's."""
 
-    default_code = "FLUJO-402"
 
-
-class ContextIsolationError(ContextError):
+class ContextIsolationError(ContextError, code="FLUJO-403"):
     """A context can't be isolated."""
 
-    default_code = "FLUJO-403"
 
-
-class ContextMergeError(ContextError):
+class ContextMergeError(ContextError, code="FLUJO-404"):
     """Two branches changed one field to different values."""
 
-    default_code = "FLUJO-404"
 
-
-class ContextMutationError(ContextError):
+class ContextMutationError(ContextError, code="FLUJO-405"):
     """A child changed its parent's context behind its back."""
 
-    default_code = "FLUJO-405"
 
-
-class ValidationError(FlujoError):
+class ValidationError(FlujoError, code="FLUJO-500"):
     """A pipeline, a template or a value does not fit what was declared."""
 
-    default_code = "FLUJO-500"
 
-
-class TypeMismatchError(ValidationError):
+class TypeMismatchError(ValidationError, code="FLUJO-501"):
     """A step's output does not fit the next step's input."""
 
-    default_code = "FLUJO-501"
 
-
-class TemplateResolutionError(ValidationError):
+class TemplateResolutionError(ValidationError, code="FLUJO-502"):
     """A template names something that isn't there, or says what templates may not say.
 
     `line` and `column` count from 1 in the template's own text; they are None where the place isn't known.
     """
-
-    default_code = "FLUJO-502"
 
     def __init__(
         self,
@@ -309,13 +264,11 @@ class TemplateResolutionError(ValidationError):
         self.column = column
 
 
-class BlueprintError(ValidationError):
+class BlueprintError(ValidationError, code="FLUJO-503"):
     """A pipeline is wrong; `findings` holds everything found at once, each with its place and advice.
 
     The findings are `flujo.domain.validation.Finding`s, ordered by file, line and column.
     """
-
-    default_code = "FLUJO-503"
 
     def __init__(
         self,
@@ -330,76 +283,52 @@ class BlueprintError(ValidationError):
         self.findings = findings
 
 
-class StateError(FlujoError):
+class StateError(FlujoError, code="FLUJO-600"):
     """Something about the record of runs is wrong."""
 
-    default_code = "FLUJO-600"
 
-
-class RunNotFound(StateError):
+class RunNotFound(StateError, code="FLUJO-601"):
     """The state holds no such run."""
 
-    default_code = "FLUJO-601"
 
-
-class RunOwnedElsewhere(StateError):
+class RunOwnedElsewhere(StateError, code="FLUJO-602"):
     """A living process owns the run, or has taken it over."""
 
-    default_code = "FLUJO-602"
 
-
-class RunNotPaused(StateError):
+class RunNotPaused(StateError, code="FLUJO-603"):
     """An answer was given to a run that does not wait for one."""
 
-    default_code = "FLUJO-603"
 
-
-class AnswerRejected(StateError):
+class AnswerRejected(StateError, code="FLUJO-604"):
     """An answer does not fit the question's schema."""
 
-    default_code = "FLUJO-604"
 
-
-class ValueNotStorable(StateError):
+class ValueNotStorable(StateError, code="FLUJO-605"):
     """A value can't be written down so that exactly the same value is read back."""
 
-    default_code = "FLUJO-605"
 
-
-class PayloadTooLarge(StateError):
+class PayloadTooLarge(StateError, code="FLUJO-606"):
     """A value is over the size limit; nothing of it was written."""
 
-    default_code = "FLUJO-606"
 
-
-class StateStorageFull(StateError):
+class StateStorageFull(StateError, code="FLUJO-607"):
     """The disk or the database is full; what was recorded before is intact."""
 
-    default_code = "FLUJO-607"
 
-
-class StateBackendBusy(StateError):
+class StateBackendBusy(StateError, code="FLUJO-608"):
     """Another process held the database's lock for longer than the deadline."""
 
-    default_code = "FLUJO-608"
 
-
-class StateCorrupt(StateError):
+class StateCorrupt(StateError, code="FLUJO-609"):
     """The state can't be read, or isn't a state of flujo's."""
 
-    default_code = "FLUJO-609"
 
-
-class StateUnavailable(StateError):
+class StateUnavailable(StateError, code="FLUJO-610"):
     """The state can't be opened or written: path, permission, plugin or process."""
 
-    default_code = "FLUJO-610"
 
-
-class DefinitionChanged(StateError):
+class DefinitionChanged(StateError, code="FLUJO-611"):
     """The pipeline is no longer the one that the run began with."""
-
-    default_code = "FLUJO-611"
 
 
 _DEPRECATED = ("OrchestratorError", "FlujoFrameworkError")
