@@ -3,9 +3,10 @@
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 from flujo.exceptions import ConfigurationError
 
@@ -18,11 +19,27 @@ INJECTED = frozenset({"context", "resources", "run"})
 UNKNOWN: Any = Any
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+#: What is known of a callable that keeps its signature to itself, as some built-in ones do: it takes the data.
+_UNTOLD = inspect.Signature(
+    [
+        inspect.Parameter("data", inspect.Parameter.POSITIONAL_ONLY),
+        inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD),
+    ]
+)
+
+#: What a constructor or a factory raises for params it can't work with.
+_UNWORKABLE = (AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A callable and what it wants: how to call it is decided here, not at every call."""
+    """A callable and what it wants: how to call it is decided here, not at every call.
+
+    `target` takes the data by position, if `takes_data`, and what is `injected` by name.
+    """
 
     target: Callable[..., Any]
     is_async: bool
@@ -37,8 +54,12 @@ def reference(target: object) -> str:
     """Name `target` as `module:qualname`; an instance is named by its class, a partial by what it wraps."""
     while isinstance(target, functools.partial):
         target = target.func
-    named = target if inspect.isroutine(target) or inspect.isclass(target) else type(target)
-    return f"{named.__module__}:{named.__qualname__}"
+    is_code = (inspect.isroutine(target) or inspect.isclass(target)) and hasattr(target, "__qualname__")
+    named: Any = target if is_code else type(target)
+    module = getattr(named, "__module__", None)  # built-in methods have none, or None
+    if module is None:
+        module = (getattr(named, "__objclass__", None) or type(getattr(named, "__self__", None))).__module__
+    return f"{module}:{named.__qualname__}"
 
 
 def inspect_call(target: object, params: Mapping[str, Any] | None = None) -> Call:
@@ -47,51 +68,70 @@ def inspect_call(target: object, params: Mapping[str, Any] | None = None) -> Cal
     With `params` that fill its whole signature the callable is a factory and is called now; other params are
     bound as keyword arguments. Raises `ConfigurationError` for what can't be called with one value of data.
     """
-    name = reference(target)
-    bound = dict(params or {})
+    name, bound = reference(target), dict(params or {})
     if inspect.isclass(target):
-        target, bound = _make(target, bound, name), {}
-    elif bound and callable(target) and _is_factory(target, bound):
-        target, bound = target(**bound), {}
+        return replace(inspect_call(_made(target, bound, name)), reference=name)
     function = _function(target, name)
-    signature = inspect.signature(function)
-    hints = _hints(function)
+    signature = _signature(function)
     _refuse_unknown_params(signature, bound, name)
+    if function is target and bound and _is_factory(function, signature, bound):
+        return replace(inspect_call(_produced(function, bound, name)), reference=name)
     data = _data_parameter(signature, bound, name)
-    if bound:
-        function = functools.partial(function, **bound)
+    hints = _hints(function, signature)
+    output_type, awaited = _awaited(hints.get("return", UNKNOWN))
     return Call(
-        target=function,
-        is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(_call_of(function)),
+        target=_bind(function, signature, bound, data),
+        is_async=awaited or _is_async(function),
         takes_data=data is not None,
-        injected=tuple(n for n in signature.parameters if n in INJECTED and n not in bound),
+        injected=_injected(signature, bound, name),
         input_type=hints.get(data, UNKNOWN) if data else UNKNOWN,
-        output_type=hints.get("return", UNKNOWN),
+        output_type=output_type,
         reference=name,
     )
 
 
-def _make(cls: type, params: dict[str, Any], name: str) -> object:
-    if not callable(inspect.getattr_static(cls, "run", None)):
+def _made(cls: type, params: dict[str, Any], name: str) -> object:
+    """An instance of a class with `run`."""
+    if not callable(getattr(cls, "run", None)):
         raise ConfigurationError(
-            f"class {name!r} has no method 'run'", suggestion="name a function, or a class with a method 'run'"
+            f"class {name!r} has no method 'run'",
+            suggestion="name a function, or a class with a method 'run'; "
+            "to make an instance of the data, write a function that does",
         )
     try:
         return cls(**params)
-    except TypeError as error:
+    except _UNWORKABLE as error:
+        given = f"with params {', '.join(map(str, params))}" if params else "without params"
         raise ConfigurationError(
-            f"class {name!r} can't be made with params {sorted(params)}: {error}",
+            f"class {name!r} can't be made {given}: {error}",
             suggestion="give its constructor's arguments as 'params'",
             cause=error,
         ) from error
 
 
-def _is_factory(target: Callable[..., Any], params: dict[str, Any]) -> bool:
+def _is_factory(function: Callable[..., Any], signature: inspect.Signature, params: dict[str, Any]) -> bool:
     """Whether `params` fill the whole signature: nothing is left for the step's data."""
-    if inspect.iscoroutinefunction(target):
-        return False
-    names = [n for n in inspect.signature(target).parameters if n not in INJECTED]
-    return bool(names) and set(names) <= set(params)
+    needed = {n for n, p in signature.parameters.items() if p.kind not in _VARIADIC}
+    return needed <= set(params) and not _is_async(function) and _data_parameter(signature, params, "") is None
+
+
+def _produced(factory: Callable[..., Any], params: dict[str, Any], name: str) -> object:
+    """What a factory gives, if that is something to call."""
+    try:
+        product = factory(**params)
+    except _UNWORKABLE as error:
+        raise ConfigurationError(
+            f"factory {name!r} failed with params {', '.join(params)}: {error}",
+            suggestion="params that fill a function's whole signature make it a factory, called once",
+            cause=error,
+        ) from error
+    if callable(product) or callable(getattr(product, "run", None)):
+        return product
+    raise ConfigurationError(
+        f"factory {name!r} gave a value of type {type(product).__qualname__!r}, which can't be called",
+        suggestion="params that fill a function's whole signature make it a factory, which gives what the step "
+        "runs; a function that is to run itself takes the step's data first",
+    )
 
 
 def _function(target: object, name: str) -> Callable[..., Any]:
@@ -106,41 +146,109 @@ def _function(target: object, name: str) -> Callable[..., Any]:
     )
 
 
-def _call_of(function: Callable[..., Any]) -> object:
-    return getattr(type(function), "__call__", None)  # noqa: B004 - asks whether it is a coroutine function
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        return _UNTOLD
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def _is_async(function: Callable[..., Any]) -> bool:
+    called = getattr(type(function), "__call__", None)  # noqa: B004 - asks whether it is a coroutine function
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+
+
+def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
+    """The annotations as types, by parameter; one that names what isn't there declares nothing."""
     while isinstance(function, functools.partial):
         function = function.func
     annotated = function if inspect.isroutine(function) else type(function).__call__
+    written = {n: p.annotation for n, p in signature.parameters.items()} | {"return": signature.return_annotation}
+    hints = {}
+    for name, annotation in written.items():
+        if annotation is not inspect.Signature.empty:
+            hints[name] = _resolved(annotation, inspect.unwrap(annotated))
+    return hints
+
+
+def _resolved(annotation: Any, function: Any) -> Any:
+    names = getattr(getattr(function, "__func__", function), "__globals__", {})
+    holder = SimpleNamespace(__annotations__={"it": annotation})
     try:
-        return typing.get_type_hints(annotated, include_extras=True)
-    except (NameError, TypeError, AttributeError):
-        return {}  # a forward reference that can't be resolved here declares nothing
+        return typing.get_type_hints(holder, globalns=names, include_extras=True)["it"]
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return UNKNOWN
+
+
+def _awaited(output_type: Any) -> tuple[Any, bool]:
+    """What a declared result comes to once it is awaited, and whether it has to be."""
+    if typing.get_origin(output_type) in (Awaitable, Coroutine):
+        return typing.get_args(output_type)[-1], True
+    return output_type, False
 
 
 def _refuse_unknown_params(signature: inspect.Signature, params: dict[str, Any], name: str) -> None:
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values()):
-        return
-    unknown = sorted(set(params) - set(signature.parameters))
-    if unknown:
-        known = sorted(set(signature.parameters) - INJECTED)
+    named = [n for n, p in signature.parameters.items() if p.kind in _NAMED]
+    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
+    for param in params:
+        if param in named or (anything and isinstance(param, str)):
+            continue
+        if param in signature.parameters:
+            raise ConfigurationError(
+                f"{name!r} takes its parameter {param!r} by position, so 'params' can't give it",
+                suggestion="wrap it in a function that takes the parameter by name",
+            )
+        known = sorted(set(named) - INJECTED)
         raise ConfigurationError(
-            f"{name!r} has no parameter {unknown[0]!r}", suggestion=f"its parameters are {', '.join(known) or 'none'}"
+            f"{name!r} has no parameter {param!r}", suggestion=f"its parameters are {', '.join(known) or 'none'}"
         )
 
 
 def _data_parameter(signature: inspect.Signature, params: dict[str, Any], name: str) -> str | None:
     """Name the parameter that gets the step's data, and refuse a signature that would be left with a gap."""
-    free = [p for n, p in signature.parameters.items() if n not in INJECTED and n not in params]
-    data = next((p for p in free if p.kind in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL)), None)
+    bound = {n for n, p in signature.parameters.items() if n in params and p.kind in _NAMED}
+    free = [p for n, p in signature.parameters.items() if n not in INJECTED and n not in bound]
+    data = next((p for p in free if p.kind in _POSITIONAL), None)
+    if data is None:  # `*args` takes the data, unless what stands before it is passed by name
+        data = next(
+            (p for p in [*signature.parameters.values()][:1] if p.kind is inspect.Parameter.VAR_POSITIONAL), None
+        )
     for other in free:
-        variadic = other.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        if other is not data and not variadic and other.default is inspect.Parameter.empty:
-            raise ConfigurationError(
-                f"nothing fills parameter {other.name!r} of {name!r}",
-                suggestion="a step passes its data first and, by name, context, resources and run; "
-                f"give {other.name!r} a default or a value in 'params'",
-            )
+        if other is not data and other.kind not in _VARIADIC and other.default is inspect.Parameter.empty:
+            _refuse_gap(other.name, name)
     return data.name if data else None
+
+
+def _refuse_gap(parameter: str, name: str) -> NoReturn:
+    raise ConfigurationError(
+        f"nothing fills parameter {parameter!r} of {name!r}",
+        suggestion="a step passes its data first and, by name, context, resources and run; "
+        f"give {parameter!r} a default or a value in 'params'",
+    )
+
+
+def _injected(signature: inspect.Signature, params: dict[str, Any], name: str) -> tuple[str, ...]:
+    wanted = [p for n, p in signature.parameters.items() if n in INJECTED and n not in params]
+    wanted = [p for p in wanted if p.kind not in _VARIADIC]
+    for parameter in wanted:
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            raise ConfigurationError(
+                f"{name!r} takes {parameter.name!r} by position",
+                suggestion=f"the engine passes {parameter.name!r} by name: let it stand after '*'",
+            )
+    return tuple(parameter.name for parameter in wanted)
+
+
+def _bind(
+    function: Callable[..., Any], signature: inspect.Signature, params: dict[str, Any], data: str | None
+) -> Callable[..., Any]:
+    """`function` with its params, taking the data first wherever its parameter stands."""
+    bound = functools.partial(function, **params) if params else function
+    first = next(iter(signature.parameters), None)
+    if data is None or data == first or signature.parameters[data].kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+        return bound
+
+    def with_data_first(value: Any, /, **injected: Any) -> Any:
+        return bound(**{data: value}, **injected)
+
+    return with_data_first
