@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
-__all__ = ["Finding", "Location", "check_sequence", "fits"]
+from flujo.domain.hints import fits, show
 
-#: Types that promise nothing, so that everything fits them and they fit everything.
-_OPEN = (Any, object, None)
+__all__ = ["Finding", "Location", "check_sequence", "fits"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,7 +31,7 @@ class Finding:
     location: Location | None = None
 
 
-class Typed(Protocol):
+class _Typed(Protocol):
     """What the checks need to know of a step."""
 
     @property
@@ -45,7 +44,7 @@ class Typed(Protocol):
     def takes_previous(self) -> bool: ...
 
 
-def check_sequence(steps: Sequence[Typed], path: str = "") -> Iterable[Finding]:
+def check_sequence(steps: Sequence[_Typed], path: str = "") -> Iterable[Finding]:
     """Check steps that follow each other: unique names, and each output against the next input."""
     seen: set[str] = set()
     for step in steps:
@@ -59,40 +58,10 @@ def check_sequence(steps: Sequence[Typed], path: str = "") -> Iterable[Finding]:
         seen.add(step.name)
     for before, after in pairwise(steps):
         if after.takes_previous and not fits(before.output_type, after.input_type):
+            given, wanted = show(before.output_type, after.input_type)
             yield Finding(
                 "V-T01",
-                f"step {before.name!r} gives {_show(before.output_type)}, "
-                f"but step {after.name!r} takes {_show(after.input_type)}",
+                f"step {before.name!r} gives {given}, but step {after.name!r} takes {wanted}",
                 path=f"{path}{after.name}",
                 help=f"change one of the annotations, or give {after.name!r} an 'input' that converts",
             )
-
-
-def fits(given: Any, wanted: Any) -> bool:
-    """Whether every value of type `given` is one of type `wanted`, as far as annotations can say.
-
-    Classes are compared as Python does (an int fits a float, PEP 484); everything else is beartype's judgement.
-    """
-    if given in _OPEN or wanted in _OPEN or given == wanted:
-        return True
-    if isinstance(given, type) and isinstance(wanted, type):
-        numeric = wanted is float and issubclass(given, int)
-        return numeric or _is_subclass(given, wanted)
-    from beartype.door import is_subhint  # noqa: PLC0415 - a fifth of a second that most pipelines never need
-    from beartype.roar import BeartypeException  # noqa: PLC0415
-
-    try:
-        return is_subhint(given, wanted)
-    except BeartypeException:
-        return True  # a hint that can't be judged is no mismatch
-
-
-def _is_subclass(given: type, wanted: type) -> bool:
-    try:
-        return issubclass(given, wanted)
-    except TypeError:
-        return True  # a protocol with data members can't be judged by its class
-
-
-def _show(hint: Any) -> str:
-    return hint.__qualname__ if isinstance(hint, type) else str(hint).replace("typing.", "")
