@@ -1,6 +1,7 @@
 """How a step is run: retries, time, place."""
 
 import random
+import sys
 from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,7 +17,7 @@ class Backoff(BaseModel):
     `jitter` is the share of the wait that is left to chance (0 to 1): 0.1 gives 90 to 100 % of it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     initial_s: float = Field(default=0.0, ge=0)
     factor: float = Field(default=2.0, ge=1)
@@ -25,11 +26,19 @@ class Backoff(BaseModel):
 
     def delay(self, attempt: int, seed: str) -> float:
         """Seconds to wait after failed attempt number `attempt`; the same for the same seed, on any machine."""
-        wait = min(self.max_s, self.initial_s * self.factor ** min(attempt - 1, 1000))
+        wait = min(self.max_s, self.initial_s * _power(self.factor, attempt - 1))
         if not self.jitter or not wait:
             return wait
         chance = random.Random(f"{seed}#{attempt}").random()  # noqa: S311 - spreads load, guards nothing
         return wait * (1 - self.jitter * chance)
+
+
+def _power(factor: float, exponent: int) -> float:
+    """`factor ** exponent`, at most the greatest float there is."""
+    try:
+        return min(factor**exponent, sys.float_info.max)
+    except OverflowError:
+        return sys.float_info.max
 
 
 class StepConfig(BaseModel):
@@ -40,7 +49,7 @@ class StepConfig(BaseModel):
     change from one attempt to the next (control flow, configuration, context and validation errors).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_retries: int = Field(default=0, ge=0)
     timeout_s: float | None = Field(default=None, gt=0)
