@@ -1,5 +1,6 @@
 """`@step`: make a step of a function."""
 
+import inspect
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Concatenate, TypedDict, TypeVar, Unpack, overload
@@ -8,9 +9,10 @@ from pydantic import ValidationError as PydanticError
 
 from flujo.domain.config import Backoff, StepConfig
 from flujo.domain.steps import Effects, Step
+from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError
 
-__all__ = ["step"]
+__all__ = ["StepOptions", "step"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -37,10 +39,15 @@ class StepOptions(TypedDict, total=False):
 
 
 _STEP_FIELDS = frozenset(StepOptions.__annotations__) - frozenset(StepConfig.model_fields)
+_SETTINGS = _STEP_FIELDS | frozenset(StepConfig.model_fields)
 
 
 class _Decorator:
-    """What `@step(...)` returns: typed apart, so that an async function's result type is what it resolves to."""
+    """What `@step(...)` returns.
+
+    The overloads say that an async function's result is what it resolves to, and that a function without data of
+    its own takes any.
+    """
 
     def __init__(self, config: StepConfig, options: Mapping[str, Any]) -> None:
         self._config = config
@@ -50,16 +57,33 @@ class _Decorator:
     def __call__(self, function: Callable[Concatenate[In, ...], Awaitable[Out]], /) -> Step[In, Out]: ...
     @overload
     def __call__(self, function: Callable[Concatenate[In, ...], Out], /) -> Step[In, Out]: ...
+    @overload
+    def __call__(self, function: Callable[..., Awaitable[Out]], /) -> Step[Any, Out]: ...
+    @overload
+    def __call__(self, function: Callable[..., Out], /) -> Step[Any, Out]: ...
     def __call__(self, function: Callable[..., Any], /) -> Step[Any, Any]:
-        name = self._options.get("name", function.__name__)
-        rest = {key: value for key, value in self._options.items() if key != "name"}
+        rest = dict(self._options)
+        name = rest.pop("name") if "name" in rest else _name_of(function)
         return Step(name, function, config=self._config, **rest)
+
+
+def _name_of(function: object) -> str:
+    if inspect.isroutine(function) or inspect.isclass(function):
+        return function.__name__
+    raise ConfigurationError(
+        f"@step got {function!r}, which has no name of its own",
+        suggestion=f"write @step(name={function!r})" if isinstance(function, str) else "write step(name=...)(it)",
+    )
 
 
 @overload
 def step(function: Callable[Concatenate[In, ...], Awaitable[Out]], /) -> Step[In, Out]: ...
 @overload
 def step(function: Callable[Concatenate[In, ...], Out], /) -> Step[In, Out]: ...
+@overload
+def step(function: Callable[..., Awaitable[Out]], /) -> Step[Any, Out]: ...
+@overload
+def step(function: Callable[..., Out], /) -> Step[Any, Out]: ...
 @overload
 def step(*, config: StepConfig | None = None, **options: Unpack[StepOptions]) -> _Decorator: ...
 def step(
@@ -71,6 +95,11 @@ def step(
     filled by the engine. Overrides beside `config` are validated and win, with one warning. Raises
     `ConfigurationError` for a name that neither `Step` nor `StepConfig` has, or a bad value.
     """
+    for key in options:
+        if key not in _SETTINGS:
+            raise ConfigurationError(
+                f"@step has no setting {key!r}", suggestion=did_you_mean(key, _SETTINGS, what="settings are")
+            )
     fields = {key: value for key, value in options.items() if key in _STEP_FIELDS}
     overrides = {key: value for key, value in options.items() if key not in _STEP_FIELDS}
     decorator = _Decorator(_merged(config, overrides), fields)
@@ -78,16 +107,20 @@ def step(
 
 
 def _merged(config: StepConfig | None, overrides: dict[str, Any]) -> StepConfig:
+    if not isinstance(config, StepConfig | None):
+        raise ConfigurationError(
+            f"@step: config is of type {type(config).__qualname__!r}", suggestion="pass config=StepConfig(...)"
+        )
     if config is not None and overrides:
         names = ", ".join(sorted(overrides))
-        warnings.warn(f"@step got both config and {names}; {names} wins", UserWarning, stacklevel=3)
+        wins = "wins" if len(overrides) == 1 else "win"
+        warnings.warn(f"@step got both config and {names}; {names} {wins}", UserWarning, stacklevel=3)
     given = {name: getattr(config, name) for name in config.model_fields_set} if config is not None else {}
     try:
         return StepConfig(**{**given, **overrides})
     except PydanticError as error:
         first = error.errors()[0]
         raise ConfigurationError(
-            f"@step: {'.'.join(str(part) for part in first['loc'])}: {first['msg'].lower()}",
-            suggestion=f"settings are {', '.join(sorted(_STEP_FIELDS | set(StepConfig.model_fields)))}",
+            f"@step: {'.'.join(str(part) for part in first['loc'])} is {first['input']!r}: {first['msg'].lower()}",
             cause=error,
         ) from error

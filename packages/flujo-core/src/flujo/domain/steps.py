@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from dataclasses import KW_ONLY, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, get_args
 
-from flujo.domain.callables import UNKNOWN, Call, inspect_call
+from flujo.domain.callables import UNKNOWN, Call, inspect_call, reference
 from flujo.domain.config import StepConfig
 from flujo.domain.scope import Scope
 from flujo.domain.validation import check_sequence
@@ -13,8 +13,14 @@ from flujo.exceptions import BlueprintError, ConfigurationError, TypeMismatchErr
 
 __all__ = ["PREVIOUS", "InputSource", "Pipeline", "Step"]
 
-In = TypeVar("In")
-Out = TypeVar("Out")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    In = DefaultTypeVar("In", default=Any)
+    Out = DefaultTypeVar("Out", default=Any)
+else:
+    In = TypeVar("In")
+    Out = TypeVar("Out")
 Next = TypeVar("Next")
 
 #: What may stand in a name: a path joins names with the characters that are missing here.
@@ -48,7 +54,7 @@ class Step(Generic[In, Out]):
     code reference comes to mean something else.
 
     A kind of step is a subclass with its own fields; `prefix` stands before its name in paths, and one with
-    `records` false leaves the record to its children.
+    `records` false leaves the record to its children. Raises `ConfigurationError` for a field that can't be so.
     """
 
     name: str
@@ -71,14 +77,36 @@ class Step(Generic[In, Out]):
     records: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(str(self.name)):
+        name: object = self.name
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ConfigurationError(
-                f"{self.name!r} is not a step name",
+                f"{name!r} is not a step name",
                 suggestion="a name starts with a letter or '_', goes on with letters, digits, '_', '.' or '-', "
                 "and has at most 64 characters",
             )
+        self._check_fields()
         if self.run is not None:
             object.__setattr__(self, "call", inspect_call(self.run, self.params))
+        if self.blocking and (self.call is None or self.call.is_async):
+            self._refuse("is blocking, but runs no plain function", "only a plain function can run in a thread")
+
+    def _check_fields(self) -> None:
+        """Refuse at once what would go wrong, or have no effect, when the step runs."""
+        if isinstance(self.run, Step):
+            self._refuse(f"runs {self.run.name!r}, which is a step itself", "chain steps with '>>', or nest pipelines")
+        if self.run is None and self.params:
+            self._refuse("has params, but runs nothing that could take them", "give the step something to run")
+        if not isinstance(self.config, StepConfig):
+            self._refuse(f"has a config of type {type(self.config).__qualname__!r}", "pass config=StepConfig(...)")
+        if self.fallback is not None and not isinstance(self.fallback, Step):
+            self._refuse(f"has {reference(self.fallback)!r} as its fallback", "a fallback is a step: wrap it in one")
+        if self.effects not in get_args(Effects):
+            self._refuse(f"has effects {self.effects!r}", f"effects are {', '.join(get_args(Effects))}")
+        if self.sink_to is not None and not all(str(self.sink_to).split(".")):
+            self._refuse(f"has sink_to {self.sink_to!r}", "name a field of the context, or a dotted path in one")
+
+    def _refuse(self, what: str, suggestion: str) -> NoReturn:
+        raise ConfigurationError(f"step {self.name!r} {what}", suggestion=suggestion)
 
     @property
     def segment(self) -> str:
@@ -123,7 +151,7 @@ class Step(Generic[In, Out]):
         if self.call is not None:
             what["run"] = self.call.reference
         if self.params:
-            what["params"] = {key: _plain(value) for key, value in sorted(self.params.items())}
+            what["params"] = {key: _plain(self.params[key]) for key in sorted(self.params)}
         if self.input is not PREVIOUS:
             what["input"] = _plain(self.input)
         for key in ("sink_to", "updates_context", "version"):
@@ -145,7 +173,8 @@ class Pipeline(Step[In, Out]):
     """Steps that run one after the other, each with the output of the one before as its data.
 
     A pipeline is a step: it nests in other pipelines, with a name of its own. Raises `TypeMismatchError` when
-    an output does not fit the next input, `BlueprintError` when two steps have one name.
+    an output does not fit the next input, `BlueprintError` when two steps have one name, `ConfigurationError`
+    for a part that is no step.
     """
 
     steps: tuple[Step[Any, Any], ...] = ()
@@ -157,8 +186,8 @@ class Pipeline(Step[In, Out]):
     def __init__(
         self, steps: Sequence[Step[Any, Any]] = (), *, name: str = "pipeline", version: str = "", **options: Any
     ) -> None:
-        Step.__init__(self, name, version=version, **options)
-        object.__setattr__(self, "steps", tuple(steps))
+        Step.__init__(self, name, None, version=version, **options)
+        object.__setattr__(self, "steps", self._checked(steps))
         findings = list(check_sequence(self.steps))
         if not findings:
             return
@@ -166,6 +195,16 @@ class Pipeline(Step[In, Out]):
         if any(f.code == "V-N02" for f in findings):
             raise BlueprintError(texts, findings=tuple(findings), suggestion=findings[0].help)
         raise TypeMismatchError(texts, suggestion=findings[0].help)
+
+    def _checked(self, steps: Sequence[Step[Any, Any]]) -> tuple[Step[Any, Any], ...]:
+        parts = (steps,) if isinstance(steps, Step) else tuple(steps)
+        for part in parts:
+            if not isinstance(part, Step):
+                raise ConfigurationError(
+                    f"{reference(part)!r} in pipeline {self.name!r} is not a step",
+                    suggestion="decorate a function with @step, or wrap it: Step('name', function)",
+                )
+        return parts
 
     @property
     def input_type(self) -> Any:
@@ -187,10 +226,12 @@ class Pipeline(Step[In, Out]):
 
 
 def _parts(step: Step[Any, Any]) -> Sequence[Step[Any, Any]]:
-    """The steps to chain: those of a pipeline that `>>` made, or the step itself."""
-    if isinstance(step, Pipeline) and step.name == "pipeline" and not step.fallback:
-        return step.steps
-    return (step,)
+    """The steps to chain: those of a pipeline that is nothing but its steps, as `>>` makes it, or the step itself."""
+    if type(step) is not Pipeline:
+        return (step,)
+    bare = Pipeline(step.steps)
+    same = all(getattr(step, each.name) == getattr(bare, each.name) for each in fields(step))
+    return step.steps if same else (step,)
 
 
 def _plain(value: object) -> Any:
@@ -201,5 +242,6 @@ def _plain(value: object) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    named = value if callable(value) and hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}:{named.__qualname__}"
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(item) for item in value), key=repr)
+    return reference(value)
