@@ -165,7 +165,7 @@ class StateBackendConformance:
         claim = await backend.create_run(new_run(backend))
         records = [
             JournalRecord("a#a1", RecordKind.ATTEMPT, 1, error=_ERROR),
-            JournalRecord("a#a2", RecordKind.ATTEMPT, 2, error=ErrorInfo("TimeoutError", "too late")),
+            JournalRecord("a#a2", RecordKind.FAILED, 2, error=ErrorInfo("TimeoutError", "too late")),
             JournalRecord("a", RecordKind.RESULT, 3),
         ]
         for record in records:
@@ -178,9 +178,9 @@ class StateBackendConformance:
         spent = Usage(1, 10, 20, Decimal("0.1"))
         await backend.append(claim, JournalRecord("a#a1", RecordKind.ATTEMPT, usage=spent))
         await backend.append(claim, JournalRecord("a", attempt=2, usage=spent))
-        await backend.append(claim, JournalRecord("b", usage=spent))
+        await backend.append(claim, JournalRecord("b#a1", RecordKind.FAILED, usage=spent))
         for row in (await _row(backend), (await backend.list())[0]):
-            assert (row.recorded, row.usage) == (2, Usage(3, 30, 60, Decimal("0.3")))
+            assert (row.recorded, row.usage) == (1, Usage(3, 30, 60, Decimal("0.3")))
 
     async def test_runs_do_not_see_each_other(self, backend: StateBackend) -> None:
         """Two runs have the same paths and each its own records."""
