@@ -8,14 +8,14 @@ from functools import partial
 from importlib import import_module
 from operator import attrgetter
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from flujo.exceptions import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from importlib_metadata import EntryPoint
+    from importlib_metadata import Distribution, EntryPoint
 
 __all__ = [
     "GROUP",
@@ -149,9 +149,7 @@ def _scan() -> list[Candidate]:
 
 def _identity(entry: "EntryPoint") -> tuple[str, str]:
     """Distribution and version; an entry point whose distribution has no metadata stands for itself."""
-    dist = entry.dist
-    if dist is None:
-        return entry.name, ""
+    dist = cast("Distribution", entry.dist)
     try:
         return attempt(lambda: (_SEPARATORS.sub("-", dist.name).lower(), dist.version))
     except PluginError:

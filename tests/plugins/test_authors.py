@@ -1,0 +1,73 @@
+"""What authors of plugins rely on: the names, the documented examples, and light imports."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from textwrap import dedent
+from types import ModuleType
+
+import pytest
+
+import flujo.plugins
+from flujo.plugins import create_plugin_manager, hookimpl, hookspecs
+from flujo.plugins.registrars import REGISTRARS
+
+PUBLIC = {
+    "ANY_STEP",
+    "API_1",
+    "BackendSpec",
+    "CommandRegistrar",
+    "CommandSpec",
+    "Contributions",
+    "PluginManager",
+    "PluginRecord",
+    "PluginStatus",
+    "PolicyRegistrar",
+    "PolicySpec",
+    "SkillRegistrar",
+    "StateBackendRegistrar",
+    "StepKindRegistrar",
+    "create_default_registry",
+    "create_plugin_manager",
+    "hookimpl",
+}
+
+
+def test_no_public_name_comes_or_goes_unnoticed():
+    assert set(flujo.plugins.__all__) == PUBLIC
+    assert all(getattr(flujo.plugins, name) is not None for name in dir(flujo.plugins))
+    with pytest.raises(AttributeError, match="has no attribute 'hookimp'"):
+        flujo.plugins.hookimp  # noqa: B018
+
+
+def test_every_hook_has_one_parameter_and_a_registrar():
+    hooks = {name: value for name, value in vars(hookspecs).items() if name.startswith("flujo_")}
+
+    assert set(hooks) == set(REGISTRARS)
+    assert {tuple(inspect.signature(hook).parameters) for hook in hooks.values()} == {("registrar",)}
+
+
+@pytest.mark.parametrize("hook", REGISTRARS)
+def test_the_example_of_every_hook_works(hook):
+    example = re.split(r"Example:\n", inspect.getdoc(getattr(hookspecs, hook)))[1]
+    module = ModuleType("example")
+    module.hookimpl = hookimpl
+    exec(dedent(example), vars(module))
+
+    manager = create_plugin_manager(module, discover=False)
+
+    assert manager.problems() == []
+    assert sum(map(len, manager.records[0].contributes.values())) == 1
+
+
+def test_loading_every_plugin_loads_nothing_heavy():
+    program = (
+        "import sys; from flujo.plugins import create_plugin_manager as make; assert len(make().records) == 3;"
+        "print(sorted({'pydantic', 'yaml', 'jinja2', 'asyncio', 'click', 'sqlite3', 'structlog'} & set(sys.modules)))"
+    )
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=plain)
+
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,237 @@
+"""Installed plugins: each is loaded by itself, and a broken one is a record that harms nobody."""
+
+import importlib
+from importlib.metadata import version
+
+import pytest
+
+from flujo.plugins import create_plugin_manager
+from flujo.plugins.discovery import installed_plugins
+
+HEALTHY = """
+    @hookimpl
+    def flujo_register_skills(registrar):
+        registrar.skill("healthy.greet", "healthy_mod:greet", summary="greet")
+"""
+
+
+def skills(body: str) -> str:
+    return f"@hookimpl\ndef flujo_register_skills(registrar):\n    {body}\n"
+
+
+BROKEN = {
+    "import-error": ("import no_such_thing_at_all", "import-failed", "No module named 'no_such_thing_at_all'"),
+    "exit": ("import sys; sys.exit('bye')", "import-failed", "SystemExit: bye"),
+    "syntax": ("def broken(:", "import-failed", "SyntaxError: invalid syntax"),
+    "typo": (
+        "@hookimpl\ndef flujo_register_skils(registrar): ...",
+        "rejected",
+        "unknown hook 'flujo_register_skils': did you mean 'flujo_register_skills'?",
+    ),
+    "undecorated": (
+        "def flujo_register_skills(registrar): ...",
+        "rejected",
+        "'flujo_register_skills' is not decorated",
+    ),
+    "async": (
+        "@hookimpl\nasync def flujo_register_skills(registrar): ...",
+        "rejected",
+        "hook 'flujo_register_skills' must be a plain function: neither async, a generator nor a wrapper",
+    ),
+    "generator": ("@hookimpl\ndef flujo_register_skills(registrar): yield", "rejected", "must be a plain function"),
+    "wrapper": (
+        "@hookimpl(wrapper=True)\ndef flujo_register_skills(registrar): return (yield)",
+        "rejected",
+        "must be a plain function",
+    ),
+    "wrong-signature": (
+        "@hookimpl\ndef flujo_register_skills(registrar, config): ...",
+        "rejected",
+        "hook 'flujo_register_skills' has the parameters (registrar, config), expected exactly (registrar)",
+    ),
+    "default": (
+        "@hookimpl\ndef flujo_register_skills(registrar=None): ...",
+        "rejected",
+        "expected exactly (registrar)",
+    ),
+    "no-parameter": ("@hookimpl\ndef flujo_register_skills(): ...", "rejected", "has the parameters ()"),
+    "empty": ("answer = 42", "rejected", "no hooks found"),
+    "future": (
+        "FLUJO_PLUGIN_API = '2.0'\n" + skills("..."),
+        "incompatible",
+        "needs plugin API '2.0', this flujo-core offers '1.0'",
+    ),
+    "odd-api": ("FLUJO_PLUGIN_API = 1\n" + skills("..."), "incompatible", "FLUJO_PLUGIN_API is 1, expected text"),
+    "raises": (skills("raise ValueError('first\\nsecond')"), "register-failed", "ValueError: first"),
+    "bad-id": (
+        skills("registrar.skill('greet', 'm:greet', summary='')"),
+        "register-failed",
+        "'greet' is not a skill id, expected names joined by dots, such as 'my_plugin.fetch'",
+    ),
+    "bad-target": (
+        skills("registrar.skill('a.greet', 'm.greet', summary='')"),
+        "register-failed",
+        "'m.greet' is not a target, expected 'module:attr'",
+    ),
+    "twice": (
+        skills("[registrar.skill('a.b', 'm:b', summary='') for _ in 'ab']"),
+        "register-failed",
+        "'a.b' is registered twice in skills",
+    ),
+    "reserved": (
+        skills("registrar.skill('flujo.builtins.mine', 'm:mine', summary='')"),
+        "register-failed",
+        "skill id 'flujo.builtins.mine' is not free: 'flujo.builtins.' belongs to flujo-policies-builtin",
+    ),
+    "bad-kind": (
+        "@hookimpl\ndef flujo_register_step_kinds(registrar):\n"
+        "    registrar.kind('a b', 'm:Model', 'm:build', summary='')",
+        "register-failed",
+        "'a b' is not the name of a kind",
+    ),
+    "bad-scheme": (
+        "@hookimpl\ndef flujo_register_state_backends(registrar): registrar.backend('Re:dis', 'm:open')",
+        "register-failed",
+        "'Re:dis' is not a url scheme",
+    ),
+    "bad-command": (
+        "@hookimpl\ndef flujo_register_commands(registrar): registrar.command('Ping  it', 'm:ping', short_help='')",
+        "register-failed",
+        "'Ping  it' is not a command",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_plugin_is_a_record_and_its_neighbour_works(fake_dist, record_of, fault):
+    source, status, error = BROKEN[fault]
+    fake_dist("flujo-broken", source, version="0.3.1")
+    fake_dist("flujo-healthy", HEALTHY)
+
+    manager = create_plugin_manager()
+
+    record = record_of(manager, "flujo-broken")
+    assert record.status == status
+    assert error in record.error
+    assert "\n" not in record.error
+    assert record.contributes == {}
+    assert record.problem == f"plugin flujo-broken 0.3.1 is not loaded ({status}: {record.error})"
+    assert manager.problems() == [record.problem]
+    assert "healthy.greet" in manager.contributions.skills
+
+
+def test_nothing_stays_of_a_plugin_that_fails_half_way(fake_dist, record_of):
+    fake_dist(
+        "flujo-half",
+        """
+        @hookimpl
+        def flujo_register_commands(registrar):
+            registrar.command("half", "m:half", short_help="half")
+
+        @hookimpl
+        def flujo_register_skills(registrar):
+            registrar.skill("half.first", "m:first", summary="first")
+            raise RuntimeError("no second")
+        """,
+    )
+
+    manager = create_plugin_manager()
+
+    assert record_of(manager, "flujo-half").status == "register-failed"
+    assert "half" not in manager.contributions.commands
+    assert "half.first" not in manager.contributions.skills
+    assert not manager.has_plugin("flujo-half:flujo-half")
+
+
+def test_a_keyboard_interrupt_while_a_plugin_loads_is_not_its_failure(fake_dist):
+    fake_dist("flujo-slow", "raise KeyboardInterrupt")
+
+    with pytest.raises(KeyboardInterrupt):
+        create_plugin_manager()
+
+
+def test_two_distributions_may_call_their_entry_points_the_same(fake_dist, record_of):
+    for name in ("flujo-one", "flujo-two"):
+        greet = f"{name.removeprefix('flujo-')}.greet"
+        fake_dist(name, skills(f"registrar.skill({greet!r}, 'm:greet', summary='')"), entry="plugin")
+
+    manager = create_plugin_manager()
+
+    assert record_of(manager, "flujo-one").name == "flujo-one:plugin"
+    assert record_of(manager, "flujo-two").contributes == {"skills": ("two.greet",)}
+
+
+def test_a_module_that_is_announced_twice_is_one_plugin(fake_dist, tmp_path):
+    fake_dist("flujo-double", HEALTHY)
+    entries = tmp_path / "flujo-double" / "flujo_double-1.0.dist-info" / "entry_points.txt"
+    entries.write_text("[flujo.plugins]\na = flujo_double\nb = flujo_double\n")
+    importlib.invalidate_caches()
+
+    found = [record for record in create_plugin_manager().records if record.dist == "flujo-double"]
+
+    assert [record.status for record in found] == ["active", "rejected"]
+    assert "already registered under a different name" in found[1].error
+
+
+def test_records_stand_in_the_order_of_distributions_and_not_of_the_path(fake_dist):
+    for name in ("flujo-zulu", "flujo-alpha", "flujo-Mike"):
+        fake_dist(name, skills("..."))
+
+    dists = [record.dist for record in create_plugin_manager().records]
+
+    assert dists == sorted(dists)
+    assert {"flujo-alpha", "flujo-mike", "flujo-zulu"} <= set(dists)
+
+
+def test_a_record_says_what_a_plugin_is_and_brings(fake_dist, record_of):
+    fake_dist("Flujo_Healthy", HEALTHY, version="2.1")
+
+    record = record_of(create_plugin_manager(), "flujo-healthy")
+
+    assert (record.version, record.source, record.target) == ("2.1", "installed", "Flujo_Healthy")
+    assert record.contributes == {"skills": ("healthy.greet",)}
+
+
+def test_an_installation_without_metadata_is_known_by_its_entry_point(fake_dist, tmp_path, record_of):
+    fake_dist("flujo-bare", HEALTHY, entry="bare")
+    (tmp_path / "flujo-bare" / "flujo_bare-1.0.dist-info" / "METADATA").unlink()
+    importlib.invalidate_caches()
+
+    record = record_of(create_plugin_manager(), "bare")
+
+    assert (record.status, record.version) == ("active", "")
+
+
+def test_an_installation_that_can_not_be_read_is_told_of(fake_dist, tmp_path):
+    fake_dist("flujo-torn", HEALTHY)
+    (tmp_path / "flujo-torn" / "flujo_torn-1.0.dist-info" / "entry_points.txt").write_text("[flujo.plugins]\ntorn\n")
+    importlib.invalidate_caches()
+
+    manager = create_plugin_manager()
+
+    assert [record.status for record in manager.records] == ["import-failed"]
+    assert manager.problems()[0].startswith("plugin installed plugins is not loaded (import-failed: TypeError")
+
+
+def test_a_lazy_target_is_not_imported_when_plugins_are_loaded(fake_dist):
+    fake_dist("flujo-lazy", skills("registrar.skill('lazy.skill', 'no_such_module:skill', summary='')"))
+
+    manager = create_plugin_manager()
+
+    assert manager.contributions.skills["lazy.skill"].target == "no_such_module:skill"
+
+
+def test_the_built_in_plugins_come_by_the_same_road(record_of):
+    manager = create_plugin_manager()
+
+    record = record_of(manager, "flujo-policies-builtin")
+    assert (record.status, record.version) == ("active", version("flujo-policies-builtin"))
+    assert record.contributes["kinds"] == ("step", "pipeline")
+    assert record_of(manager, "flujo-state-sqlite").contributes == {"backends": ("sqlite",)}
+    assert manager.problems() == []
+
+
+def test_looking_for_plugins_loads_none_of_them(fake_dist):
+    fake_dist("flujo-broken", "import no_such_thing_at_all")
+
+    assert "flujo-broken:flujo-broken" in [candidate.name for candidate in installed_plugins()]
