@@ -84,7 +84,7 @@ def test_a_file_that_is_not_there_is_refused_with_the_way_to_write_the_text(tmp_
 
 
 def test_a_name_that_no_file_can_have_is_refused():
-    with pytest.raises(ConfigurationError, match="can't be read: .*null"):
+    with pytest.raises(ConfigurationError, match=r"can't be read: .*null"):
         resolve_input("@a\0b", None, never)
 
 

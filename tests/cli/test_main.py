@@ -85,7 +85,9 @@ def test_the_commands_are_registered_by_the_hook_that_everyone_uses():
 def test_a_plugin_adds_commands_and_groups(flujo):
     assert flujo("odd", "--how", "code").code == 3
     assert flujo("strange", "odd").code == 0
-    assert "Commands that begin with 'strange'." in flujo("strange", "--help").out
+    ran = flujo("strange", "--help")
+    assert "Commands that begin with 'strange'." in ran.out
+    assert "  odd  Odd." in ran.out
 
 
 def test_a_plugin_can_not_take_a_name_of_flujos_own(flujo):

@@ -39,9 +39,8 @@ class LazyGroup(click.Group):
         self._prefix = f"{words} " if words else ""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of flujo's own commands and groups at this place, in the order of the table."""
-        rest = [path.removeprefix(self._prefix) for path in _TABLE if path.startswith(self._prefix)]
-        return list(dict.fromkeys(path.partition(" ")[0] for path in rest))
+        """The commands and groups at this place, in the order of the table: flujo's own, or a plugin's group's."""
+        return list(self._short_helps())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import the command `name`, or make the group that its word stands for."""
@@ -61,23 +60,33 @@ class LazyGroup(click.Group):
         return name, command, args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List flujo's own commands by the table: help imports none of them."""
-        names = self.list_commands(ctx)
-        rows = [(name, _short_help(self._prefix + name)) for name in names]
+        """List the commands by their table: help imports none of them."""
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl(list(self._short_helps().items()))
+
+    def _short_helps(self) -> dict[str, str]:
+        return _below(self._prefix, _TABLE) or _below(self._prefix, _plugin_commands())
 
     def _among(self, words: str, table: "Mapping[str, CommandEntry | CommandSpec]") -> click.Command | None:
         if words in table:
             return _load(table[words])
         if any(path.startswith(f"{words} ") for path in table):
-            help_text = GROUPS.get(words, f"Commands that begin with {words!r}.")
-            return LazyGroup(words.rpartition(" ")[2], words=words, help=help_text)
+            return LazyGroup(words.rpartition(" ")[2], words=words, help=_group_help(words))
         return None
 
 
-def _short_help(words: str) -> str:
-    return _TABLE[words].short_help if words in _TABLE else GROUPS[words]
+def _below(prefix: str, table: "Mapping[str, CommandEntry | CommandSpec]") -> dict[str, str]:
+    """Each word that may follow `prefix`, with its line of help: a command's own, or that of its group."""
+    found: dict[str, str] = {}
+    for path in table:
+        if path.startswith(prefix):
+            word, _, more = path.removeprefix(prefix).partition(" ")
+            found.setdefault(word, _group_help(prefix + word) if more else table[path].short_help)
+    return found
+
+
+def _group_help(words: str) -> str:
+    return GROUPS.get(words, f"Commands that begin with {words!r}.")
 
 
 def _load(entry: "CommandEntry | CommandSpec") -> click.Command:

@@ -1,8 +1,9 @@
 """`flujo plugins`: which plugins there are, what became of each, and what it adds."""
 
+from typing import Any
+
 import click
 
-from flujo.infra.codec import jsonable
 from flujo.plugins import PluginRecord, create_plugin_manager
 from flujo_cli.options import json_option
 from flujo_cli.output import Console, one_line
@@ -17,10 +18,23 @@ def plugins(as_json: bool) -> None:
     records = create_plugin_manager().records
     console = Console()
     if as_json:
-        console.json({"schema": "flujo.plugins/1", "plugins": jsonable(records)})
+        console.json({"schema": "flujo.plugins/1", "plugins": [_describe(record) for record in records]})
         return
     head = ("NAME", "VERSION", "STATUS", "SOURCE", "CONTRIBUTES")
     console.table(head, [(_name(r), r.version, r.status.value, r.source, _contributes(r)) for r in records])
+
+
+def _describe(record: PluginRecord) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "dist": record.dist,
+        "version": record.version,
+        "status": record.status.value,
+        "error": record.error or None,
+        "source": record.source,
+        "target": record.target,
+        "contributes": {facet: list(keys) for facet, keys in record.contributes.items()},
+    }
 
 
 def _name(record: PluginRecord) -> str:

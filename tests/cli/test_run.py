@@ -1,0 +1,274 @@
+"""`flujo run` and `flujo resume`: streams, forms, records, and refusals."""
+
+import pytest
+
+SKILLS = """\
+from datetime import date
+from pathlib import Path
+from pydantic import BaseModel
+
+
+class Point(BaseModel):
+    x: int
+    y: float
+
+
+def nothing(data: str) -> None: ...
+
+
+def number(data: str) -> int:
+    return int(data)
+
+
+def many(data: str) -> list:
+    return [data, None, {"ñ": 1}]
+
+
+def point(data: str) -> Point:
+    return Point(x=1, y=float("nan") if data == "nan" else 2.5)
+
+
+def boom(data: str) -> str:
+    raise ValueError(f"boom on {data}")
+
+
+def seen(data: str, *, context=None) -> str:
+    return f"{context.who}/{context.n}"
+
+
+def count(data: str) -> str:
+    with Path("ledger").open("a") as ledger:
+        ledger.write("count\\n")
+    return data
+
+
+def once(data: str) -> str:
+    if not Path("fixed").exists():
+        raise RuntimeError("not fixed yet")
+    return data + "!"
+"""
+
+
+@pytest.fixture
+def pipeline(project):
+    """Write a pipeline of the named functions."""
+    (project / "skills" / "s.py").write_text(SKILLS)
+
+    def write(*functions: str, name: str = "pipeline.yaml", extra: str = "") -> None:
+        steps = [f'  - {{ name: {f}, uses: "skills.s:{f}"{extra} }}' for f in functions]
+        (project / name).write_text("\n".join(['version: "0.1"', "steps:", *steps, ""]))
+
+    return write
+
+
+def test_text_goes_to_stdout_and_everything_else_to_stderr(flujo):
+    ran = flujo("run", "--input", "hello")
+    assert (ran.code, ran.out) == (0, "hello\n")
+    step, status, following = ran.err.splitlines()
+    assert step.startswith("✓ echo  ")
+    assert status.startswith("completed in ")
+    assert following == f"next: flujo runs show {status.rpartition(' ')[2]}"
+
+
+def test_quiet_says_nothing_of_a_run_that_is_well(flujo):
+    assert flujo("run", "--input", "hello", "-q").err == ""
+
+
+@pytest.mark.parametrize(
+    ("function", "input", "out"),
+    [
+        ("nothing", "x", ""),
+        ("number", "12", "12\n"),
+        ("many", "x", '[\n  "x",\n  null,\n  {\n    "ñ": 1\n  }\n]\n'),
+        ("point", "x", '{\n  "x": 1,\n  "y": 2.5\n}\n'),
+    ],
+)
+def test_an_output_that_is_no_text_is_json_and_none_is_nothing(flujo, pipeline, function, input, out):
+    pipeline(function)
+    ran = flujo("run", "--input", input, "-q")
+    assert (ran.code, ran.out, ran.err) == (0, out, "")
+
+
+def test_json_is_one_object_with_the_tree_of_steps(flujo, project):
+    inner = '{ name: b, steps: [{ name: c, agent: { id: "flujo.builtins.stringify" } }] }'
+    (project / "pipeline.yaml").write_text(f'version: "0.1"\nsteps:\n  - name: a\n  - {inner}\n')
+    ran = flujo("run", "--input", "x", "--json", "--run-id", "r1")
+    result = ran.json
+    assert (result["schema"], result["run_id"], result["status"]) == ("flujo.run/1", "r1", "completed")
+    assert (result["success"], result["output"], result["error"]) == (True, "x", None)
+    assert set(result["usage"]) == {"calls", "tokens_in", "tokens_out", "cost_usd"}
+    assert [step["name"] for step in result["steps"]] == ["a", "b"]
+    assert [child["path"] for child in result["steps"][1]["children"]] == ["sub:b/c"]
+
+
+def test_a_failed_run_says_where_and_how_to_go_on(flujo, pipeline):
+    pipeline("count", "boom")
+    ran = flujo("run", "--input", "x", "--run-id", "r1")
+    assert (ran.code, ran.out) == (1, "")
+    lines = ran.err.splitlines()
+    assert "error step 'boom' failed: ValueError: boom on x" in lines
+    assert any(line.startswith("  at ") and "s.py:" in line for line in lines)
+    assert lines[-1] == "next: flujo resume r1"
+
+
+def test_a_failed_run_is_an_object_too(flujo, pipeline):
+    pipeline("boom")
+    ran = flujo("run", "--input", "x", "--json", "-q")
+    assert ran.code == 1
+    assert (ran.json["status"], ran.json["success"], ran.json["output"]) == ("failed", False, None)
+    assert ran.json["error"]["message"] == "boom on x"
+    assert ran.json["steps"][0]["success"] is False
+
+
+def test_a_result_that_can_not_be_stored_fails_its_step(flujo, pipeline):
+    pipeline("point")
+    ran = flujo("run", "--input", "nan")
+    assert ran.code == 1
+    assert "error[FLUJO-605] step 'point' failed: " in ran.err
+    assert "$.y" in ran.err
+
+
+def test_a_run_that_could_not_begin_is_an_object_with_its_findings(flujo, project):
+    (project / "pipeline.yaml").write_text('version: "0.1"\nsteps:\n  - nmae: a\n')
+    ran = flujo("run", "--json")
+    assert ran.code == 4
+    assert (ran.json["schema"], ran.json["status"], ran.json["run_id"]) == ("flujo.run/1", "error", None)
+    finding = ran.json["error"]["findings"][0]
+    assert (finding["location"]["line"], finding["location"]["column"]) == (3, 5)
+    assert "pipeline.yaml:3:5: " in ran.err
+
+
+def test_project_code_that_can_not_be_imported_is_code_3(flujo, pipeline, project):
+    pipeline("nothing")
+    (project / "skills" / "s.py").write_text("import nothing_of_that_name\n")
+    ran = flujo("run")
+    assert ran.code == 3
+    assert "nothing_of_that_name" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_the_context_comes_from_the_command_line(flujo, pipeline):
+    pipeline("seen")
+    ran = flujo("run", "--context-data", '{"who": "ann", "n": 1}', "--context", "n=2", "-q")
+    assert (ran.code, ran.out) == (0, "ann/2\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--context-data", "{nope"], "error[FLUJO-100] --context-data is not JSON: "),
+        (["--input", "-", "--no-stdin"], "--no-stdin forbids it"),
+        (["--context", "scratchpad=3"], "error[FLUJO-401] context field 'scratchpad'"),
+        (["--state", "nowhere:x"], "error[FLUJO-610] no state backend opens 'nowhere' urls"),
+        (["nope.yaml"], "error[FLUJO-100] no pipeline file 'nope.yaml'"),
+    ],
+)
+def test_what_can_not_be_run_is_refused_with_code_2(flujo, project, args, message):
+    ran = flujo("run", *args)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+
+
+def test_a_dry_run_calls_nothing_and_records_nothing(flujo, pipeline, project):
+    pipeline("count", "once", extra=", config: { max_retries: 3, timeout_s: 2 }")
+    ran = flujo("run", "--dry-run")
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        "STEP   KIND  RUNS            OPTIONS",
+        "count  step  skills.s:count  retries=3 timeout_s=2.0",
+        "once   step  skills.s:once   retries=3 timeout_s=2.0",
+    ]
+    assert not (project / "ledger").exists()
+    assert not (project / ".flujo").exists()
+
+
+def test_a_dry_run_as_json_is_the_plan(flujo):
+    plan = flujo("run", "--dry-run", "--json").json
+    assert (plan["schema"], plan["pipeline"], plan["source"]) == ("flujo.plan/1", "test", "pipeline.yaml")
+    assert plan["steps"] == [
+        {
+            "path": "echo",
+            "kind": "step",
+            "run": plan["steps"][0]["run"],
+            "input": "{{ previous_step }}",
+            "max_retries": 1,
+            "timeout_s": None,
+            "fallback": None,
+        }
+    ]
+
+
+def test_a_run_in_memory_leaves_no_file_and_names_no_next_command(flujo, project):
+    before = sorted(project.rglob("*"))
+    ran = flujo("run", "--input", "x", "--state", "memory:")
+    assert (ran.code, sorted(project.rglob("*"))) == (0, before)
+    assert "next:" not in ran.err
+
+
+def test_the_state_is_kept_in_the_project_of_the_pipeline(flujo, project, monkeypatch):
+    monkeypatch.chdir(project.parent)
+    ran = flujo("run", "project/pipeline.yaml", "--input", "x", "--run-id", "r1")
+    assert (project / ".flujo" / "state.db").is_file()
+    assert ran.err.splitlines()[-1] == "next: flujo -C project runs show r1"
+    assert "r1" in flujo(*"-C project runs show r1".split()).out
+
+
+def test_resume_goes_on_after_what_is_recorded(flujo, pipeline, project):
+    pipeline("count", "once")
+    assert flujo("run", "--input", "x", "--run-id", "r1").code == 1
+    (project / "fixed").touch()
+    ran = flujo("resume", "r1")
+    assert (ran.code, ran.out) == (0, "x!\n")
+    assert "going on with run r1: " in ran.err
+    assert "• count  recorded" in ran.err
+    assert (project / "ledger").read_text() == "count\n"
+
+
+@pytest.mark.parametrize("command", [("resume", "@last"), ("run", "--run-id", "r1", "--input", "x")])
+def test_a_completed_run_hands_out_what_is_recorded_and_says_so(flujo, pipeline, project, command):
+    pipeline("count")
+    flujo("run", "--input", "x", "--run-id", "r1")
+    ran = flujo(*command)
+    assert (ran.code, ran.out) == (0, "x\n")
+    assert "this run was completed before: nothing ran" in ran.err
+    assert (project / "ledger").read_text() == "count\n"
+
+
+def test_the_same_run_id_with_another_input_is_refused(flujo):
+    flujo("run", "--input", "x", "--run-id", "r1")
+    ran = flujo("run", "--input", "y", "--run-id", "r1", "--json")
+    assert ran.code != 0
+    assert "was started with another input" in ran.json["error"]["message"]
+
+
+def test_a_pipeline_that_was_changed_is_not_gone_on_with(flujo, pipeline):
+    pipeline("count", "boom")
+    flujo("run", "--input", "x", "--run-id", "r1")
+    pipeline("count", "once")
+    ran = flujo("resume", "r1")
+    assert ran.code == 4
+    assert "error[FLUJO-611]" in ran.err
+
+
+def test_a_run_that_nobody_knows_can_not_be_resumed(flujo):
+    ran = flujo("resume", "nope", "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (2, "FLUJO-601")
+
+
+def test_broken_plugins_are_named_and_the_run_goes_on(flujo, tmp_path, monkeypatch):
+    dist = tmp_path / "site" / "flujo_broken-1.0.dist-info"
+    dist.mkdir(parents=True)
+    (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: flujo-broken\nVersion: 1.0\n")
+    (dist / "entry_points.txt").write_text("[flujo.plugins]\nbroken = nothing_of_that_name\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    ran = flujo("--log-format", "json", "run", "--input", "x", "--state", "memory:", "-q")
+    assert (ran.code, ran.out) == (0, "x\n")
+    assert '"level": "warning"' in ran.err
+    assert "flujo-broken 1.0 is not loaded" in ran.err
+
+
+def test_a_sink_that_fails_is_named_and_the_run_goes_on(flujo, monkeypatch):
+    monkeypatch.setattr("flujo_cli.progress.elapsed", None)
+    ran = flujo("run", "--input", "x", "--state", "memory:")
+    assert (ran.code, ran.out) == (0, "x\n")
+    assert "warning: an event sink failed and was detached (sink=Progress, error=" in ran.err

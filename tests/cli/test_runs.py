@@ -1,0 +1,110 @@
+"""`flujo runs list`, `flujo runs show`, `flujo plugins` and `flujo validate`."""
+
+import pytest
+
+
+@pytest.fixture
+def two_runs(flujo, project):
+    """A completed run and a failed one."""
+    (project / "skills" / "s.py").write_text("def boom(data: str) -> str:\n    raise ValueError('boom')\n")
+    bad = 'version: "0.1"\nsteps:\n  - name: keep\n  - { name: boom, uses: "skills.s:boom" }\n'
+    (project / "bad.yaml").write_text(bad)
+    flujo("run", "--input", "x" * 100 + "\n", "--run-id", "r1")
+    flujo("run", "bad.yaml", "--input", "y", "--run-id", "r2")
+
+
+def test_runs_are_listed_newest_first(flujo, two_runs):
+    head, newest, oldest = flujo("runs", "list").out.splitlines()
+    assert head.split() == ["RUN", "STATUS", "STARTED", "TOOK", "STEPS", "PIPELINE"]
+    assert newest.split()[:2] == ["r2", "failed"]
+    assert oldest.split()[:2] == ["r1", "completed"]
+
+
+def test_the_list_as_json_and_its_limit(flujo, two_runs):
+    listed = flujo("runs", "list", "--json", "--limit", "1").json
+    assert listed["schema"] == "flujo.runs/1"
+    assert [(run["run_id"], run["status"], run["source"]) for run in listed["runs"]] == [("r2", "failed", "bad.yaml")]
+
+
+def test_a_project_without_runs_says_so_and_makes_no_file(flujo, project):
+    ran = flujo("runs", "list")
+    assert (ran.code, ran.out, ran.err) == (0, "", "no runs are recorded here\n")
+    assert flujo("runs", "list", "--json").json["runs"] == []
+    assert not (project / ".flujo").exists()
+
+
+def test_a_run_is_shown_with_its_steps_and_their_short_outputs(flujo, two_runs):
+    lines = flujo("runs", "show", "r1").out.splitlines()
+    assert lines[:3] == ["run       r1", "status    completed", "pipeline  test (pipeline.yaml)"]
+    assert f"output    {'x' * 70}... (101 characters)" in lines
+    assert lines[-2] == "steps"
+    assert lines[-1].startswith("  echo  ")
+
+
+def test_a_failed_run_is_shown_with_its_attempts_and_error(flujo, two_runs):
+    out = flujo("runs", "show", "@last").out
+    assert "error     step 'boom': ValueError: boom\n" in out
+    assert "  keep  " in out
+    assert "attempt failed: ValueError: boom" in out
+
+
+def test_a_run_as_json_has_everything_whole(flujo, two_runs):
+    shown = flujo("runs", "show", "r1", "--json").json
+    assert (shown["schema"], shown["run_id"], shown["input"]) == ("flujo.run-record/1", "r1", "x" * 100 + "\n")
+    assert [(record["path"], record["output"]) for record in shown["records"]] == [("echo", "x" * 100 + "\n")]
+
+
+def test_a_run_without_records_says_so(flujo, project):
+    bad = 'version: "0.1"\nsteps:\n  - { name: a, input: "{{ context.nope }}" }\n'
+    (project / "bad.yaml").write_text(bad)
+    flujo("run", "bad.yaml", "--run-id", "r3")
+    shown = flujo("runs", "show", "r3", "--json").json
+    assert shown["output"] is None
+    assert all(record["kind"] == "attempt" for record in shown["records"])
+
+
+def test_plugins_are_listed_with_what_they_add(flujo):
+    lines = flujo("plugins").out.splitlines()
+    assert lines[0].split() == ["NAME", "VERSION", "STATUS", "SOURCE", "CONTRIBUTES"]
+    assert {line.split()[0]: line.split()[2] for line in lines[1:]}["flujo-cli"] == "active"
+
+
+def test_plugins_as_json_have_every_key(flujo):
+    listed = {plugin["dist"]: plugin for plugin in flujo("plugins", "--json").json["plugins"]}
+    assert "runs list" in listed["flujo-cli"]["contributes"]["commands"]
+
+
+def test_a_valid_file_is_ok(flujo):
+    ran = flujo("validate", "pipeline.yaml")
+    assert (ran.code, ran.out, ran.err) == (0, "pipeline.yaml: ok\n", "")
+
+
+def test_every_finding_of_every_file_is_told_on_stdout(flujo, project):
+    (project / "bad.yaml").write_text('version: "0.1"\nsteps:\n  - nmae: a\n  - { name: b, knd: step }\n')
+    ran = flujo("validate", "pipeline.yaml", "bad.yaml")
+    assert ran.code == 4
+    assert "pipeline.yaml: ok\n" in ran.out
+    assert "bad.yaml:3:5: " in ran.out
+    assert "bad.yaml:4:16: " in ran.out
+
+
+def test_findings_as_json_have_codes_and_places(flujo, project):
+    (project / "bad.yaml").write_text('version: "0.1"\nsteps:\n  - { name: a, agnt: x }\n')
+    listed = flujo("validate", "bad.yaml", "pipeline.yaml", "--format", "json").json
+    assert listed["schema"] == "flujo.validate/1"
+    assert [(file["file"], file["valid"]) for file in listed["files"]] == [("bad.yaml", False), ("pipeline.yaml", True)]
+    finding = listed["files"][0]["findings"][0]
+    assert (finding["code"], finding["location"]["line"], finding["location"]["column"]) == ("V-S02", 3, 16)
+
+
+def test_validating_imports_none_of_the_projects_code(flujo, project):
+    (project / "skills" / "loud.py").write_text("from pathlib import Path\nPath('imported').touch()\n\ndef f(x): ...\n")
+    (project / "loud.yaml").write_text('version: "0.1"\nsteps:\n  - { name: a, uses: "skills.loud:f" }\n')
+    assert flujo("validate", "loud.yaml").code == 0
+    assert not (project / "imported").exists()
+
+
+def test_a_file_that_is_not_there_is_refused(flujo):
+    ran = flujo("validate", "nope.yaml")
+    assert (ran.code, ran.out) == (2, "")
+    assert "no pipeline file 'nope.yaml'" in ran.err

@@ -1,0 +1,87 @@
+"""Runs that are stopped from outside, through the installed command: each goes on where it stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("flujo")
+
+SLOW = """\
+version: "0.1"
+steps:
+  - { name: first, uses: "skills.slow:first" }
+  - { name: nap, uses: "skills.slow:nap" }
+"""
+SLOW_SKILL = """\
+import asyncio
+import time
+from pathlib import Path
+
+async def first(data: str) -> str:
+    return data.upper()
+
+async def nap(data: str) -> str:
+    if not Path("awake").exists():
+        Path("asleep").touch()
+        {sleep}
+    return f"{{data}} rested"
+"""
+
+
+@pytest.fixture
+def sleeping(project):
+    """A run that sleeps in its second step; `sleep` says how, then a process that has got there."""
+    (project / "pipeline.yaml").write_text(SLOW)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(sleep: str, *args: str) -> subprocess.Popen[bytes]:
+        (project / "skills" / "slow.py").write_text(SLOW_SKILL.format(sleep=sleep))
+        process = subprocess.Popen(
+            [COMMAND, "run", "--input", "hi", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        started.append(process)
+        while not (project / "asleep").exists():
+            assert process.poll() is None, process.communicate()
+            os.sched_yield()
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_run_that_goes_on_where_it_stopped(flujo_process, project, sleeping, number, code):
+    process = sleeping("await asyncio.sleep(60)")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (code, b"")
+    advice = err.decode().splitlines()[-1]
+    assert advice.startswith("next: flujo resume ")
+    (project / "awake").touch()
+    ran = flujo_process(*advice.removeprefix("next: flujo ").split())
+    assert (ran.code, ran.out) == (0, "HI rested\n")
+    assert "first  recorded" in ran.err
+
+
+def test_a_second_signal_stops_a_step_that_does_not_listen(flujo_process, project, sleeping):
+    process = sleeping("time.sleep(60)")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode in (130, 143)
+    assert "next: flujo resume " in err.decode()
+    (project / "awake").touch()
+    assert flujo_process("resume", "@last", "-q").out == "HI rested\n"
+
+
+def test_a_run_that_another_process_works_on_can_not_be_resumed(flujo_process, sleeping):
+    sleeping("await asyncio.sleep(60)")
+    ran = flujo_process("resume", "@last", "--json")
+    assert ran.code == 75
+    assert (ran.json["status"], ran.json["error"]["type"]) == ("error", "RunOwnedElsewhere")
