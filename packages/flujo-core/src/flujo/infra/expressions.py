@@ -34,7 +34,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "FilterBlock": "'filter'",
     "FromImport": "'from'",
     "Pow": "'**'",
-    "ScopedEvalContextModifier": "'autoescape'",
+    "Scope": "'autoescape'",
     "Slice": "a slice",
 }
 
@@ -101,7 +101,7 @@ class Compiler:
 
     def refuse(self, node: Any, message: str, suggestion: str | None = None) -> TemplateResolutionError:
         """The error for `node`, with its place."""
-        return refused_at(self.source, node.lineno, message, suggestion)
+        return refused_at(self.source, node.lineno or 0, message, suggestion)
 
     def visit(self, node: Any) -> Evaluate:
         """Compile any expression, and note the name it reads if it is a reference."""
@@ -148,10 +148,12 @@ class Compiler:
         value = node.value
         try:
             if isinstance(value, str):
-                value.encode()
+                value.encode()  # half a surrogate pair is no text
             elif value is not None:
                 bounded_number(value)
-        except (UnicodeEncodeError, TemplateResolutionError) as error:
+        except UnicodeEncodeError as error:
+            raise self.refuse(node, "this constant can't be used: it isn't text") from error
+        except TemplateResolutionError as error:
             raise self.refuse(node, f"this constant can't be used: {error}") from error
         return lambda _: value
 

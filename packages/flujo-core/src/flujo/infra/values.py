@@ -155,7 +155,7 @@ def names_of(value: Any) -> list[str] | None:
         base = PipelineContext.model_fields if isinstance(value, PipelineContext) else {}
         own = [name for name in declared if name not in base]
         return [*(value.model_extra or ()), *own, *base]
-    return declared if dataclasses.is_dataclass(value) else None
+    return declared if _is_record(value) else None
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
