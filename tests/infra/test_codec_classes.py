@@ -397,3 +397,17 @@ def test_stored_object_is_readable_json():
     stored = json.loads(codec(Ticket).encode(Ticket(id=1, where=Point(1)), where=""))
     assert stored["$"].endswith(":Ticket")
     assert stored["v"]["where"]["v"] == {"x": 1, "y": {"$": "tuple", "v": []}, "made": 1}
+
+
+@pytest.mark.parametrize("annotation", [BaseModel, Enum, Exception, typing.Union[int, str], int | None, list, Callable])  # noqa: UP007
+def test_general_annotation_declares_nothing(annotation):
+    assert "which is not declared" in refusal(Point(1), annotation)
+
+
+def test_objects_nest_a_hundred_levels_deep():
+    value: Any = 1
+    for _ in range(100):
+        value = Box(value)
+    known = codec(Box)
+    assert known.decode(known.encode(value, where=""), where="") == value
+    assert "nested more than 100 levels deep" in refusal([value], Box)

@@ -13,7 +13,8 @@ __all__ = ["mentioned_classes"]
 
 def mentioned_classes(annotations: Iterable[Any]) -> Iterator[type]:
     """Every class that is mentioned in `annotations`, or in the fields of such a class."""
-    seen: dict[int, Any] = {}  # by identity, as not every annotation can be hashed; it keeps them alive, too
+    # By identity, as not every annotation can be hashed. BaseModel itself declares no fields and can't be asked.
+    seen: dict[int, Any] = {id(BaseModel): BaseModel}
     waiting = deque(annotations)
     while waiting:
         annotation = waiting.popleft()
