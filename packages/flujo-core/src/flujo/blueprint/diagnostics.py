@@ -6,9 +6,9 @@ from pathlib import Path
 
 from flujo.blueprint.document import Place, split_lines
 from flujo.domain.validation import Finding, Location
-from flujo.exceptions import BlueprintError
+from flujo.exceptions import BlueprintError, FlujoError
 
-__all__ = ["CODES", "MOST", "Report", "blueprint_error", "brief", "in_order", "read_sources", "render"]
+__all__ = ["CODES", "MOST", "Report", "blueprint_error", "brief", "finding_of", "in_order", "read_sources", "render"]
 
 #: What each code means. Messages may be reworded, codes may not.
 CODES: Mapping[str, str] = {
@@ -83,6 +83,13 @@ def blueprint_error(findings: Iterable[Finding]) -> BlueprintError:
     place = f"{_place(first.location)}: " if first.location else ""
     count = f"{len(ordered)} errors, the first: " if len(ordered) > 1 else ""
     return BlueprintError(f"{count}{place}{first.message}", findings=ordered, suggestion=first.help)
+
+
+def finding_of(error: FlujoError, code: str, path: str, at: Location | None) -> Finding:
+    """The finding that `error` amounts to: of its own code if that is a finding's, else of `code`."""
+    return Finding(
+        error.code if error.code in CODES else code, error.message, path=path, help=error.suggestion, location=at
+    )
 
 
 def brief(value: object) -> str:

@@ -1,14 +1,14 @@
 """What the loader makes of a file: plain data, and where in the text each part of it stands."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
 from flujo.domain.validation import Location
 
-__all__ = ["Document", "Marks", "Place", "place_of", "split_lines"]
+__all__ = ["Document", "Marks", "Place", "place_of", "places_where", "split_lines"]
 
 #: Line and column, counted from 1.
 Place: TypeAlias = tuple[int, int]
@@ -86,3 +86,16 @@ class Document:
         if wanted and below and (indent := below[0].find(wanted[0])) >= 0:
             return Location(self.file, at.line + line, indent + column)
         return at
+
+
+def places_where(data: Any, wanted: Callable[[Any], bool]) -> Iterator[tuple[Any, Any]]:
+    """Each value under `data` that is `wanted`, as the mapping or list it is in and its key there, in order."""
+    pairs: Iterable[tuple[Any, Any]] = ()
+    if isinstance(data, dict):
+        pairs = data.items()
+    elif isinstance(data, list):
+        pairs = enumerate(data)
+    for key, value in pairs:
+        if wanted(value):
+            yield data, key
+        yield from places_where(value, wanted)

@@ -1,0 +1,182 @@
+"""The project's own modules: found beside the pipeline, and imported apart from other projects' in this process."""
+
+import ast
+import importlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from types import ModuleType
+from typing import TypeVar
+
+from flujo.domain.foreign import attempt
+from flujo.exceptions import ConfigurationError
+
+__all__ = ["Project", "names_in", "running"]
+
+T = TypeVar("T")
+
+_LOCK = RLock()
+
+#: What each project has imported. `sys.modules` has one place for a name, and two projects may both have a module
+#: "skills": the first keeps the place. A module's own name stays the plain one, since records of runs name
+#: functions and classes by it, and must not depend on what else the process has loaded.
+_LOADED: dict[tuple[Path, ...], dict[str, ModuleType]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Where a pipeline's modules are looked for: its own folder `base`, then the project's `root`; both resolved."""
+
+    base: Path
+    root: Path
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders, each once."""
+        return (self.base,) if self.base == self.root else (self.base, self.root)
+
+    def owns(self, module: str) -> bool:
+        """Whether the first part of `module` stands in one of the folders."""
+        return self._home(module) is not None
+
+    def find(self, module: str) -> Path | None:
+        """The file of `module`. Raises `ConfigurationError` when a link leads it out of the project."""
+        home = self._home(module)
+        if home is None:
+            return None
+        path = home.joinpath(*module.split("."))
+        file = next((f for f in (path / "__init__.py", path.parent / f"{path.name}.py") if f.is_file()), None)
+        if file is not None and not any(file.resolve().is_relative_to(folder) for folder in self.folders):
+            raise ConfigurationError(
+                f"module {module!r} lies outside the project",
+                suggestion=f"its file is {str(file.resolve())!r}: move it under {str(self.root)!r}",
+                code="V-A02",
+            )
+        return file
+
+    def siblings(self, module: str) -> list[str]:
+        """The modules that stand where `module` should."""
+        package, _, _ = module.rpartition(".")
+        home = self._home(module)
+        folder = home.joinpath(*package.split(".")) if home and package else self.base
+        prefix = f"{package}." if package else ""
+        return [prefix + file.stem for file in sorted(folder.glob("*.py")) if file.stem != "__init__"]
+
+    def load(self, module: str) -> ModuleType:
+        """Import `module`, which stands in one of the folders."""
+        with _LOCK, self._entered(module.partition(".")[0]):
+            importlib.invalidate_caches()
+            return importlib.import_module(module)
+
+    def _home(self, module: str) -> Path | None:
+        top = module.partition(".")[0]
+        return next((f for f in self.folders if (f / top).is_dir() or (f / f"{top}.py").is_file()), None)
+
+    def _has(self, name: str, module: ModuleType) -> bool:
+        """Whether the loaded `module` comes from a file of the project; a library in its `.venv` does not."""
+        top = name.partition(".")[0]
+        found = vars(module).get("__file__") or next(iter(vars(module).get("__path__", ())), None)
+        origin = Path(found).resolve() if found else None
+        return origin is not None and any(
+            origin == folder / f"{top}.py" or origin.is_relative_to(folder / top) for folder in self.folders
+        )
+
+    def _foreign(self, top: str) -> dict[str, ModuleType]:
+        """Loaded modules that this project must not see: other projects', and a `top` from any other folder."""
+        theirs = {id(module) for key, own in _LOADED.items() if key != self.folders for module in own.values()}
+        return {
+            name: module
+            for name, module in sys.modules.items()
+            if (id(module) in theirs or name.partition(".")[0] == top) and not self._has(name, module)
+        }
+
+    @contextmanager
+    def _entered(self, top: str) -> Iterator[None]:
+        """Give the project's modules and folders precedence for the time of an import."""
+        own = _LOADED.setdefault(self.folders, {})
+        hidden = self._foreign(top)
+        for name in hidden:
+            del sys.modules[name]
+        sys.modules.update(own)
+        before = set(sys.modules)
+        paths = [str(folder) for folder in self.folders]
+        sys.path[:0] = paths
+        try:
+            yield
+        finally:
+            fresh = {n: m for n, m in sys.modules.items() if n not in before and self._has(n, m)}
+            own.update(fresh)
+            for module in fresh.values():
+                _settle(module)
+            for path in paths:
+                if path in sys.path:
+                    sys.path.remove(path)
+            _restore(own, hidden)
+
+
+def _settle(module: ModuleType) -> None:
+    """Fix the path of a package without `__init__`, which otherwise follows every change of `sys.path`."""
+    if vars(module).get("__file__") is None:
+        module.__path__ = list(module.__path__)
+
+
+def _restore(own: dict[str, ModuleType], hidden: dict[str, ModuleType]) -> None:
+    """Put hidden modules back into their places; where they stand, none of the project's may stay."""
+    tops = {name.partition(".")[0] for name in hidden}
+    for name in own:
+        if name.partition(".")[0] in tops:
+            sys.modules.pop(name, None)
+    sys.modules.update(hidden)
+
+
+def running(what: str, action: Callable[[], T], project: Project) -> T:
+    """Do `action`, in which the project's code runs: what it raises becomes an error that says what, and where."""
+
+    def failed(said: str, error: BaseException) -> ConfigurationError:
+        return ConfigurationError(
+            f"{what} raised {said}{_where(error, project)}",
+            suggestion="mend the code: what a pipeline names must load without errors",
+            code="V-A05",
+            cause=error,
+        )
+
+    return attempt(action, failed)
+
+
+def _where(error: BaseException, project: Project) -> str:
+    """The innermost line of the project that had a part in `error`, as `(skills/tickets.py:3)`."""
+    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append((Path(error.filename), error.lineno))
+    for file, line in reversed(frames):
+        folder = next((folder for folder in (project.root, project.base) if file.is_relative_to(folder)), None)
+        if folder is not None:
+            return f" ({file.relative_to(folder)}:{line})"
+    return ""
+
+
+def names_in(file: Path) -> set[str] | None:
+    """The names that the module in `file` defines, found without running it; None when only running it can tell.
+
+    Raises `SyntaxError`.
+    """
+    names: set[str] = set()
+    pending: list[ast.AST] = [ast.parse(file.read_bytes(), str(file))]
+    while pending:
+        node = pending.pop()
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+                continue
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                names.update((alias.asname or alias.name).partition(".")[0] for alias in aliases)
+            case ast.Name(id=name, ctx=ast.Store()):
+                names.add(name)
+            case _:
+                pass
+        pending.extend(ast.iter_child_nodes(node))
+    return None if names & {"*", "__getattr__"} else names

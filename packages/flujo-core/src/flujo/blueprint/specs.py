@@ -1,0 +1,187 @@
+"""A mapping from the file checked against its model: a validated spec, or findings at the keys' places."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel
+from pydantic import ValidationError as PydanticError
+
+from flujo.blueprint.diagnostics import Report, brief
+from flujo.blueprint.document import Document
+from flujo.blueprint.schema import Spec
+from flujo.domain.suggest import did_you_mean, nearest
+from flujo.domain.validation import Finding, Location
+
+__all__ = ["FREE", "validate"]
+
+M = TypeVar("M", bound=Spec)
+
+#: Keys that begin like this are the author's own: anchors and notes.
+FREE = "x-"
+
+#: pydantic's names of errors that say which shape was expected, in our words.
+_SHAPES: Mapping[str, str] = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "list_type": "a list",
+}
+_SHOULD = re.compile(r"\w+ should (.*?)(?: after validation, not .*)?", re.DOTALL)
+_NAME_HELP = "a name starts with a letter or '_', goes on with letters, digits, '_', '.' or '-', at most 64 in all"
+
+
+def validate(
+    model: type[M], raw: Mapping[str, Any], document: Document, report: Report, path: str, aliases: Mapping[str, str]
+) -> M | None:
+    """Check `raw`, a mapping of `document`, against `model`; None when something was noted in `report`.
+
+    `aliases` maps other names of keys to the model's; keys that begin with `x-` are left out. `path` is the
+    step's, for the findings.
+    """
+    checker = _Checker(model, raw, document, path, aliases)
+    twice = list(checker.twice())
+    for finding in twice:
+        report.add(finding)
+    try:
+        spec = model.model_validate(checker.data)
+    except PydanticError as error:
+        for finding in checker.findings(error.errors(include_url=False)):
+            report.add(finding)
+        return None
+    return None if twice else spec
+
+
+class _Checker:
+    """One mapping, its model and its place in the file."""
+
+    def __init__(
+        self, model: type[Spec], raw: Mapping[str, Any], document: Document, path: str, aliases: Mapping[str, str]
+    ) -> None:
+        self._model = model
+        self._raw = raw
+        self._document = document
+        self._path = path
+        self._written = {name: alias for alias, name in aliases.items() if alias in raw and name not in raw}
+        self._twice = {alias: name for alias, name in aliases.items() if alias in raw and name in raw}
+        renamed = {alias: name for name, alias in self._written.items()}
+        self.data = {
+            renamed.get(key, key): value
+            for key, value in raw.items()
+            if not key.startswith(FREE) and key not in self._twice
+        }
+
+    def twice(self) -> Iterator[Finding]:
+        """Aliases that stand beside the key they are another name of."""
+        for alias, name in self._twice.items():
+            where = self._document.key(self._raw, alias)
+            yield self._finding("V-S04", f"{alias!r} and {name!r} say the same", where, f"leave {alias!r} out")
+
+    def findings(self, errors: Sequence[Any]) -> Iterator[Finding]:
+        """pydantic's errors in our words. Of a union, the branches that don't have the value's shape are left out."""
+        paths = [self._steps(error["loc"], error["type"]) for error in errors]
+        shapes: dict[tuple[Any, ...], list[str]] = {}
+        for error, where in zip(errors, paths, strict=True):
+            if error["type"] not in _SHAPES:
+                yield self._one(error, where)
+            elif not any(len(other) > len(where) and other[: len(where)] == where for other in paths):
+                shapes.setdefault(where, []).append(_SHAPES[error["type"]])
+        for where, expected in shapes.items():
+            wanted = " or ".join(dict.fromkeys(expected))
+            value = self._value(where)
+            message = f"{self._label(where)} should be {wanted}, not {brief(value)}"
+            quote = "text" in expected and isinstance(value, bool | int | float)
+            yield self._finding("V-S03", message, self._at(where), f"quote it: '{value}'" if quote else None)
+
+    def _one(self, error: Any, where: tuple[Any, ...]) -> Finding:
+        key = where[-1]
+        match error["type"]:
+            case "missing":
+                at = self._at(where[:-1])
+                return self._finding("V-S01", f"missing key {key!r}", at, _description(self._model_at(where[:-1]), key))
+            case "extra_forbidden":
+                known = self._known(where[:-1])
+                advice = did_you_mean(key, known, what="known keys are")
+                return self._finding("V-S02", f"unknown key {brief(key)}", self._at(where, is_key=True), advice)
+            case "string_pattern_mismatch" if key == "name":
+                return self._finding("V-N01", f"{brief(error['input'])} is not a name", self._at(where), _NAME_HELP)
+            case "value_error":
+                return self._finding("V-S03", str(error["ctx"]["error"]), self._at(where))
+            case _:
+                return self._other(error, where)
+
+    def _other(self, error: Any, where: tuple[Any, ...]) -> Finding:
+        said = _SHOULD.fullmatch(error["msg"])
+        text = f"should {said[1]}" if said else f"is wrong: {error['msg'].lower()}"
+        value = error["input"]
+        advice = None
+        if error["type"] == "literal_error" and isinstance(value, str):
+            near = nearest(value, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+            advice = f"did you mean {near!r}?" if near else None
+        return self._finding("V-S03", f"{self._label(where)} {text}, not {brief(value)}", self._at(where), advice)
+
+    def _steps(self, loc: Sequence[Any], kind: str) -> tuple[Any, ...]:
+        """The keys and indexes of `loc` that stand in the data; names of union branches are not among them."""
+        current: Any = self.data
+        steps: list[Any] = []
+        for part in loc:
+            known = (
+                part in current if isinstance(current, dict) else isinstance(current, list) and isinstance(part, int)
+            )
+            if known:
+                current = current[part]
+                steps.append(part)
+        return (*steps, loc[-1]) if kind == "missing" else tuple(steps)
+
+    def _value(self, where: Sequence[Any]) -> Any:
+        current: Any = self.data
+        for part in where:
+            current = current[part]
+        return current
+
+    def _at(self, where: tuple[Any, ...], *, is_key: bool = False) -> Location | None:
+        if not where:
+            return self._document.at(self._raw)
+        first = self._written.get(where[0], where[0])
+        container: Any = self._raw if len(where) == 1 else self._value(where[:-1])
+        key = first if len(where) == 1 else where[-1]
+        find = self._document.key if is_key else self._document.value
+        return find(container, key)
+
+    def _label(self, where: tuple[Any, ...]) -> str:
+        """The last key of `where`; an item of a list is counted from 1."""
+        key = where[-1]
+        if isinstance(key, int):
+            return f"item {key + 1} of {self._label(where[:-1])}"
+        return repr(self._written.get(key, key) if len(where) == 1 else key)
+
+    def _known(self, where: Sequence[Any]) -> list[str]:
+        return sorted({name for model in self._model_at(where) for name in model.model_fields})
+
+    def _model_at(self, where: Sequence[Any]) -> list[type[BaseModel]]:
+        """The models that may stand at `where`: several for a union."""
+        models: list[type[BaseModel]] = [self._model]
+        for part in where:
+            fields = [model.model_fields[part] for model in models if part in model.model_fields]
+            if fields:
+                models = [found for field in fields for found in _models_in(field.annotation)]
+        return models
+
+    def _finding(self, code: str, message: str, at: Location | None, advice: str | None = None) -> Finding:
+        return Finding(code, message, path=self._path, help=advice, location=at or self._document.at(self._raw))
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _description(models: Sequence[type[BaseModel]], key: str) -> str | None:
+    """What the missing key is for, by its model."""
+    return next((m.model_fields[key].description for m in models if key in m.model_fields), None)
