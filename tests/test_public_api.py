@@ -5,6 +5,7 @@ import inspect
 import os
 import subprocess
 import sys
+import traceback
 
 import pytest
 
@@ -57,6 +58,12 @@ def test_the_drawn_tree_of_errors_is_the_tree():
         drawn[name] = parents[level - 1]
     real = {name: getattr(flujo.exceptions, name).__bases__[0].__name__ for name in flujo.exceptions.__all__}
     assert drawn == {name: base for name, base in real.items() if name != "FlujoError"}
+
+
+def test_a_traceback_shows_the_advice_and_the_message_does_not():
+    error = flujo.FlujoError("no policy runs 'x'", suggestion="pip install one")
+    assert str(error) == "no policy runs 'x'"
+    assert traceback.format_exception(error)[-1] == "help: pip install one\n"
 
 
 def test_error_codes_are_unique():

@@ -124,6 +124,8 @@ class FlujoError(Exception):
         self.message = message
         self.suggestion = suggestion
         self.code = code or self.default_code
+        if suggestion is not None:
+            self.add_note(f"help: {suggestion}")  # so that a traceback shows it; `str(error)` stays the message
         if cause is not None:
             self.__cause__ = cause
 
