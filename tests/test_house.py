@@ -15,9 +15,9 @@ PROJECTS = sorted(ROOT.glob("packages/*/pyproject.toml"))
 BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
-# Broad handlers, each with its reason: an exception becomes an outcome, a sink can't fail a run, a broken plugin is
-# a record.
-BROAD = {"flujo/engine/executor_core.py", "flujo/engine/event_stream.py", "flujo/plugins/discovery.py"}
+# Broad handlers, each with its reason: an exception becomes an outcome, a sink can't fail a run, a module that can't
+# be loaded is an error of ours.
+BROAD = {"flujo/engine/executor_core.py", "flujo/engine/event_stream.py", "flujo/domain/foreign.py"}
 # The clock, and the time a context's record of a turn is made, a field's default.
 CLOCKS = ("flujo/infra/clock.py", "flujo/domain/context.py")
 
@@ -49,14 +49,19 @@ def by_case(name: str) -> tuple[int, str]:
     return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
 
 
-def code_lines(path: Path, function: ast.AST) -> int:
-    """Lines that hold code: no blank ones, no comments, no docstring."""
-    first = function.body[0]
-    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    skipped = set(range(first.lineno, first.end_lineno + 1)) if is_docstring else set()
+def code_lines(path: Path, within: ast.AST) -> int:
+    """Lines that hold code: no blank ones, no comments, no docstrings."""
+    skipped = set()
+    for node in ast.walk(within):
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS))
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            skipped |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     lines = path.read_text(encoding="utf-8").splitlines()
-    numbers = range(function.lineno, function.end_lineno + 1)
-    return sum(1 for n in numbers if n not in skipped and lines[n - 1].strip() and lines[n - 1].strip()[0] != "#")
+    first, last = (1, len(lines)) if isinstance(within, ast.Module) else (within.lineno, within.end_lineno)
+    code = (lines[n - 1].strip() for n in range(first, last + 1) if n not in skipped)
+    return sum(1 for line in code if line and not line.startswith("#"))
 
 
 def depth(node: ast.AST, level: int = 0) -> int:
@@ -76,8 +81,8 @@ def test_a_file_is_one_noun_of_at_most_400_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
-def test_the_four_packages_stay_within_ten_thousand_lines():
-    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES) <= 10_000
+def test_the_four_packages_stay_within_ten_thousand_lines_of_code():
+    assert sum(code_lines(path, tree(path)) for path in SOURCES) <= 10_000
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=place)
