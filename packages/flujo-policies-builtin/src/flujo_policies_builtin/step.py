@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -13,7 +13,7 @@ from flujo.blueprint.schema import Spec, StepSpec
 from flujo.domain.callables import Call
 from flujo.domain.config import StepConfig
 from flujo.domain.outcomes import StepOutcome, Success
-from flujo.domain.steps import Step
+from flujo.domain.steps import Pipeline, Step
 from flujo.engine.frame import ExecutionFrame, StepRun
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ConfigurationError
@@ -138,7 +138,10 @@ def _adapted(step: Step[Any, Any], spec: CallSpec, options: dict[str, Any]) -> S
         changes["blocking"] = spec.blocking
     if "config" in changes:
         changes["config"] = _merged(step.config, changes["config"], spec)
-    return replace(step, **changes)
+    if not isinstance(step, Pipeline):
+        return replace(step, **changes)
+    own = {each.name: getattr(step, each.name) for each in fields(Step) if each.init and each.name != "run"}
+    return Pipeline(step.steps, **{**own, **changes})  # which is not made of its fields, as `replace` would
 
 
 def _merged(own: StepConfig, file: StepConfig, spec: CallSpec) -> StepConfig:
