@@ -66,11 +66,6 @@ def test_a_traceback_shows_the_advice_and_the_message_does_not():
     assert traceback.format_exception(error)[-1] == "help: pip install one\n"
 
 
-def test_error_codes_are_unique():
-    codes = [getattr(flujo.exceptions, name).default_code for name in flujo.exceptions.__all__]
-    assert len(codes) == len(set(codes))
-
-
 def test_importing_flujo_loads_nothing_heavy():
     assert modules_after("import flujo") & (HEAVY | PLUGINS) == set()
 
