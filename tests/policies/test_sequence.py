@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from flujo import Pipeline, Step
+from flujo import OpenContext, Pipeline, Step
 from flujo.domain.outcomes import RunStatus, Success
 from flujo.domain.usage import Usage
+from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepPolicy
 from flujo.exceptions import BlueprintError, PausedException, PipelineAbortSignal
 from flujo.plugins import create_default_registry
@@ -104,6 +105,22 @@ async def test_what_the_steps_used_adds_up_whatever_the_end(run, last):
 
     assert result.step_history[0].usage == Usage(calls=2, tokens_out=6)
     assert result.usage.tokens_out == (9 if last == "c" else 6)
+
+
+class Bare:
+    """An executor that tells nothing of a step but its output."""
+
+    async def execute(self, frame):
+        return Success(f"{frame.data}{frame.path}")
+
+
+async def test_a_sequence_needs_no_more_of_an_executor_than_outcomes():
+    pipeline = Pipeline([Step("a"), Step("b")])
+    policy = create_default_registry().require(pipeline)
+
+    outcome = await policy.execute(Bare(), ExecutionFrame(pipeline, "x", None, OpenContext()))
+
+    assert outcome == Success("xab")
 
 
 SEQUENCE = """

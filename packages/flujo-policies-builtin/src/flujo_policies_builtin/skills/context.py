@@ -83,7 +83,7 @@ def _read(context: PipelineContext, path: str, default: Any = MISSING) -> Any:
         if key not in names:
             if default is not MISSING:
                 return default
-            shown = type(holder).__name__ if isinstance(holder, BaseModel) else "a mapping"
+            shown = "a mapping" if isinstance(holder, Mapping) else type(holder).__name__
             raise ContextFieldError(
                 f"nothing is at {path!r} in the context: {shown} has no {key!r}",
                 suggestion=did_you_mean(key, names, what="there is") if names else None,

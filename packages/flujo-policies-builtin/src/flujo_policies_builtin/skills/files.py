@@ -103,7 +103,7 @@ def _write(given: dict[str, Any], content: str, run: StepRun) -> dict[str, Any]:
     file, shown = _inside("write_text", given, run)
     if shown.partition("/")[0] == _STATE:
         raise ConfigurationError(f"path {shown!r} is inside the project's state", suggestion="choose another folder")
-    payload = content.encode()
+    payload = _encoded(content, shown)
     beside = file.with_name(f".{secrets.token_hex(8)}.tmp")
     with _told("write", shown):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -116,6 +116,15 @@ def _write(given: dict[str, Any], content: str, run: StepRun) -> dict[str, Any]:
         finally:
             beside.unlink(missing_ok=True)
     return {"path": shown, "bytes": len(payload)}
+
+
+def _encoded(content: str, shown: str) -> bytes:
+    try:
+        return content.encode()
+    except UnicodeEncodeError as error:
+        raise ValidationError(
+            f"{shown!r} can't hold the text: character {error.start} is a lone surrogate", cause=error
+        ) from error
 
 
 def _inside(skill: str, given: dict[str, Any], run: StepRun) -> tuple[Path, str]:

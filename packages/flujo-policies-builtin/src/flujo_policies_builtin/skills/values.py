@@ -4,7 +4,7 @@ import json
 from functools import cache
 from typing import Any, NoReturn
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from flujo.exceptions import ValidationError
 
@@ -60,7 +60,7 @@ def parse_json(text: Any, what: str) -> Any:
 
 @cache
 def _any() -> TypeAdapter[Any]:
-    return TypeAdapter(Any)
+    return TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="constants"))  # so that no NaN becomes a silent null
 
 
 def _refuse(constant: str) -> NoReturn:
