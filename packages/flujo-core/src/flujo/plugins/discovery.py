@@ -1,4 +1,4 @@
-"""Which plugins there are, and the one guard around their code."""
+"""Which plugins there are, and the guard around their code."""
 
 import re
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
+from flujo.domain import foreign
 from flujo.exceptions import PluginError
 
 if TYPE_CHECKING:
@@ -93,13 +94,7 @@ class PluginRecord:
 
 def attempt(action: Callable[[], T]) -> T:
     """Run a plugin's code; whatever goes wrong there is a `PluginError`, with the cause in one line."""
-    try:
-        return action()
-    except PluginError:
-        raise
-    except (Exception, SystemExit) as error:  # a stranger's module may raise anything at all
-        first = (str(error).splitlines() or [""])[0]
-        raise PluginError(f"{type(error).__name__}: {first}".rstrip(": "), cause=error) from error
+    return foreign.attempt(action, lambda line, error: PluginError(line, cause=error), but=PluginError)
 
 
 def is_target(text: str) -> bool:
