@@ -237,6 +237,10 @@ BOMBS = [
     "{% for a in many %}{% for b in many %}{% for c in many %}x{% endfor %}{% endfor %}{% endfor %}",
     "{% for a in many if false %}{% for b in many %}{% endfor %}{% endfor %}{% for a in many %}"
     "{% for b in many if false %}{% endfor %}{% endfor %}",
+    "{% for a in many %}{{ big | upper | length }}{% endfor %}",
+    "{% for a in many %}{{ deep | tojson | length }}{% endfor %}",
+    "{% for a in many %}{{ ('' ~ deep) | length }}{% endfor %}",
+    "{% for a in many %}{{ many | sort | length }}{% endfor %}",
     "{{ x }}" + "y" * 70_000,
     "\r{{ x }}\x1c\x1d\x1e\x1f\x0b\x0c\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006",
 ]
@@ -244,7 +248,8 @@ BOMBS = [
 
 @pytest.mark.parametrize("text", BOMBS, ids=range(len(BOMBS)))
 def test_a_bomb_is_refused(text):
-    scope = Scope("text", {}, None, None, {"big": "x" * (MAX_TEXT - 10), "many": list(range(2_000)), "x": "x"})
+    many = list(range(2_000))
+    scope = Scope("text", {}, None, None, {"big": "x" * (MAX_TEXT - 10), "many": many, "deep": [many], "x": "x"})
     with pytest.raises(TemplateResolutionError):
         Templates().compile(text).render(scope)
 
@@ -253,6 +258,14 @@ def test_long_chains_of_one_operator_are_no_bomb():
     scope = Scope("text", {}, None, None, {"x": 0})
     assert Templates().compile("{{ " + "x or " * 9_000 + "5 }}").render(scope) == 5
     assert Templates().compile("{{ " + "1 and " * 9_000 + "5 }}").render(scope) == 5
+
+
+def test_a_loop_over_two_thousand_items_is_no_bomb():
+    scope = Scope(None, {}, None, [{"text": "x" * 2_000}] * 2_000)
+    text = (
+        "{% for t in input %}{{ loop.index }}/{{ input | length }} {{ t.text | truncate(100) | upper }}\n{% endfor %}"
+    )
+    assert Templates().compile(text).render(scope).endswith("2000/2000 " + "X" * 97 + "...\n")
 
 
 def test_a_value_of_any_size_is_handed_on_whole():

@@ -4,7 +4,6 @@ The tree is checked against an allow-list: a construct that has no handler here 
 bounded in `values`, `operators` and `filters`; nothing is ever compiled or rendered by another engine.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -13,18 +12,17 @@ from typing import Any, Final
 from flujo.domain.scope import Scope
 from flujo.exceptions import TemplateResolutionError
 from flujo.infra import references, tree
+from flujo.infra.budget import charged
+from flujo.infra.calls import METHODS, bind, filtered, method
 from flujo.infra.filters import FILTERS, TESTS, Filter
 from flujo.infra.operators import ARITHMETIC, COMPARISONS, bounded_number, concat, is_number
-from flujo.infra.references import METHODS, Evaluate
+from flujo.infra.references import Evaluate
 from flujo.infra.values import MISSING, Undefined, kind_of, nearest, refused_at, truth
 
 __all__ = ["Compiler", "Expression", "compile_expression", "grammar"]
 
 #: How deep a tree may be.
 _MAX_DEPTH: Final = 100
-
-#: Exceptions by which a plugin's filter says that it can't take a value.
-_FILTER_ERRORS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 #: Words in which errors speak of what isn't in the language.
 _WORDS: Final[Mapping[str, str]] = {
@@ -41,6 +39,12 @@ _WORDS: Final[Mapping[str, str]] = {
 #: Expressions that may be undefined as a whole, for which `or`, `default()` and `is defined` look.
 _MAYBE: Final = tree.REFERENCES | {"And", "Call"}
 _MAYBE_FILTERS: Final = frozenset({"d", "default", "first", "last"})
+
+#: Filters that don't look at every item.
+_QUICK: Final = frozenset({"count", "first", "last", "length"})
+
+#: Filters that make text of anything, as `~` does.
+_WRITERS: Final = frozenset({"join", "string", "tojson"})
 
 
 def grammar() -> ModuleType:
@@ -119,7 +123,9 @@ class Compiler:
             raise self.refuse(node, "the expression is nested too deeply")
         evaluate = handler(self, node)
         self._depth -= 1
-        return evaluate
+        if not self.variables:
+            return evaluate
+        return charged(evaluate, characters=8) if _writes(node) else charged(evaluate)
 
     def unknown(self, node: Any) -> TemplateResolutionError:
         """The error for a construct that isn't in the language."""
@@ -190,7 +196,7 @@ class Compiler:
         if named or not least <= len(arguments) <= most:
             raise self.refuse(node, f"{word}() takes {least} to {most} arguments, none of them by name")
         receiver = node.node.node
-        return references.method(self.visit(receiver), word, arguments, tree.label(receiver))
+        return method(self.visit(receiver), word, arguments, tree.label(receiver))
 
     def _arguments(self, node: Any) -> tuple[list[Evaluate], dict[str, Evaluate]]:
         if node.dyn_args is not None or node.dyn_kwargs is not None:
@@ -206,27 +212,25 @@ class Compiler:
             known = [*self._filters, "default"]
             raise self.refuse(node, f"there is no filter {node.name!r}", _advice(node.name, known))
         arguments, named = self._arguments(node)
-        self._check_call(node, function, arguments, named)
-        return _filtered(node.name, function, self.visit(node.node), arguments, named)
+        self._bind(node, function, arguments, named)
+        subject = self.visit(node.node)
+        if self.variables and node.name not in _QUICK:
+            subject = charged(subject, items=1)
+        return filtered(node.name, function, subject, arguments, named)
 
-    def _check_call(
+    def _bind(
         self, node: Any, function: Filter, arguments: list[Evaluate], named: dict[str, Evaluate]
-    ) -> inspect.BoundArguments | None:
+    ) -> dict[str, Any]:
         try:
-            signature = inspect.signature(function)
-        except ValueError:
-            return None  # some functions written in C don't tell
-        try:
-            return signature.bind(None, *arguments, **named)
+            return bind(function, arguments, named)
         except TypeError as error:
             raise self.refuse(node, f"filter {node.name!r} can't be used so: {error}") from error
 
     def _default(self, node: Any) -> Evaluate:
-        bound = self._check_call(node, _default, *self._arguments(node))
-        assert bound is not None
+        bound = self._bind(node, _default, *self._arguments(node))
         value = self._optional(node.node)
-        fallback = bound.arguments.get("default_value", lambda _: "")
-        also_empty = bound.arguments.get("boolean", lambda _: False)
+        fallback = bound.get("default_value", lambda _: "")
+        also_empty = bound.get("boolean", lambda _: False)
 
         def evaluate(scope: Scope) -> Any:
             found = value(scope)
@@ -337,23 +341,12 @@ def _default(value: Any, default_value: Any = "", boolean: bool = False) -> None
     """The signature of the filter `default`; what it does is up to the compiler."""
 
 
+def _writes(node: Any) -> bool:
+    return tree.kind(node) == "Concat" or (tree.kind(node) == "Filter" and node.name in _WRITERS)
+
+
 def _advice(name: str, known: list[str]) -> str:
     return nearest(name, known) or f"there are {', '.join(sorted(known))}"
-
-
-def _filtered(
-    name: str, function: Filter, value: Evaluate, arguments: list[Evaluate], named: dict[str, Evaluate]
-) -> Evaluate:
-    def evaluate(scope: Scope) -> Any:
-        given = [argument(scope) for argument in arguments]
-        options = {key: argument(scope) for key, argument in named.items()}
-        subject = value(scope)
-        try:
-            return function(subject, *given, **options)
-        except _FILTER_ERRORS as error:
-            raise TemplateResolutionError(f"filter {name!r} can't take {kind_of(subject)}: {error}") from error
-
-    return evaluate
 
 
 _HANDLERS: Final[Mapping[str, Callable[[Compiler, Any], Evaluate]]] = {

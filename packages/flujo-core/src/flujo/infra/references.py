@@ -1,14 +1,13 @@
-"""How a template reaches data: names, dotted names, items in brackets, and the few methods it may call."""
+"""How a template reaches data: names, dotted names, and items in brackets."""
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from flujo.domain.scope import Scope
-from flujo.exceptions import TemplateResolutionError
-from flujo.infra.values import MISSING, absent, kind_of, missing_from, names_of, read, read_item
+from flujo.infra.values import MISSING, absent, missing_from, names_of, read, read_item
 
-__all__ = ["METHODS", "RESERVED", "Evaluate", "field", "item", "method", "name", "previous_output"]
+__all__ = ["RESERVED", "Evaluate", "field", "item", "name", "previous_output"]
 
 #: An expression, checked and ready: what it is worth in a scope.
 Evaluate: TypeAlias = Callable[[Scope], Any]
@@ -22,16 +21,6 @@ _ROOTS: Final[Mapping[str, Evaluate]] = {
 
 #: Names that mean the same everywhere; nothing may take them over.
 RESERVED: Final = frozenset(_ROOTS)
-
-#: The methods that may be called, with the least and the most arguments each takes.
-METHODS: Final[Mapping[str, tuple[int, int]]] = {
-    "endswith": (1, 1),
-    "get": (1, 2),
-    "lower": (0, 0),
-    "startswith": (1, 1),
-    "strip": (0, 1),
-    "upper": (0, 0),
-}
 
 
 def name(word: str) -> Evaluate:
@@ -82,36 +71,3 @@ def previous_output(scope: Scope) -> Any:
     """`previous_step.output`: the key or field `output` where there is one, otherwise the whole value."""
     found = read(scope.previous, "output")
     return scope.previous if found is MISSING else found
-
-
-def method(base: Evaluate, word: str, arguments: list[Evaluate], label: str) -> Evaluate:
-    """A call of one of `METHODS`. `get` reads like a dotted name; the others belong to text."""
-    if word == "get":
-        return _get(base, arguments, label)
-
-    def evaluate(scope: Scope) -> Any:
-        texts = [base(scope), *(argument(scope) for argument in arguments)]
-        for text in texts:
-            if not isinstance(text, str):
-                raise TemplateResolutionError(f"{label}.{word}() works on text, not on {kind_of(text)}")
-        return getattr(str, word)(*texts)
-
-    return evaluate
-
-
-def _get(base: Evaluate, arguments: list[Evaluate], label: str) -> Evaluate:
-    key = arguments[0]
-    fallback = arguments[1] if len(arguments) > 1 else _nothing
-
-    def evaluate(scope: Scope) -> Any:
-        value, wanted = base(scope), key(scope)
-        if names_of(value) is None:
-            raise TemplateResolutionError(f"{label}.get() works on a mapping, not on {kind_of(value)}")
-        found = read_item(value, wanted)
-        return fallback(scope) if found is MISSING else found
-
-    return evaluate
-
-
-def _nothing(_: Scope) -> None:
-    return None

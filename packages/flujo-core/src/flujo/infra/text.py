@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 from flujo.domain.interfaces import Template
 from flujo.domain.scope import Scope
 from flujo.exceptions import TemplateResolutionError
+from flujo.infra.budget import ITEM, Budget, LoopScope
 from flujo.infra.expressions import Compiler, Expression, grammar
 from flujo.infra.filters import Filter
 from flujo.infra.references import RESERVED, Evaluate
@@ -16,11 +17,6 @@ from flujo.infra.values import MAX_TEXT, items_of, show, too_long, truth
 
 __all__ = ["compile_text"]
 
-#: How much work the loops of one text may do: an item costs `_ITEM`, and one for every node in the loop's body.
-#: So a text goes round its loops 100,000 times at most.
-_MAX_WORK: Final = 1_000_000
-_ITEM: Final = 10
-
 #: How deep statements may be nested.
 _MAX_DEPTH: Final = 32
 
@@ -28,28 +24,21 @@ _MAX_DEPTH: Final = 32
 _DOTTED: Final = re.compile(r"\{\{ *((?!(?:true|false|none|not)\b)[a-z]\w*(?:\.[a-z]\w*)*) *\}\}", re.ASCII)
 
 
-class _Page:
-    """The text so far, and how much work it took."""
+class _Page(Budget):
+    """The text so far, and what it cost."""
 
-    __slots__ = ("parts", "size", "work")
+    __slots__ = ("parts", "size")
 
     def __init__(self) -> None:
+        super().__init__()
         self.parts: list[str] = []
         self.size = 0
-        self.work = 0
 
     def write(self, text: str) -> None:
         self.size += len(text)
         if self.size > MAX_TEXT:
             raise too_long()
         self.parts.append(text)
-
-    def spend(self, work: int) -> None:
-        self.work += work
-        if self.work > _MAX_WORK:
-            raise TemplateResolutionError(
-                "the template's loops go on for too long", suggestion="work through many items in a step of kind 'map'"
-            )
 
 
 #: A statement, checked and ready: it writes on the page.
@@ -159,15 +148,15 @@ class _Statements:
         body = self.block(node.body)
         del self._compiler.variables[-2:]
         otherwise = self.block(node.else_)
-        cost = _ITEM + count(node)
+        cost = ITEM + count(node)
 
         def emit(scope: Scope, page: _Page) -> None:
             found = items_of(items(scope), "a loop")
             page.spend(cost * len(found))
             if test is not None:
-                found = [item for item in found if truth(test(_inside(scope, {variable: item})))]
+                found = [item for item in found if truth(test(_inside(scope, page, {variable: item})))]
             for index, item in enumerate(found):
-                body(_inside(scope, {variable: item, "loop": _loop(index, len(found))}), page)
+                body(_inside(scope, page, {variable: item, "loop": _loop(index, len(found))}), page)
             if not found:
                 otherwise(scope, page)
 
@@ -187,8 +176,9 @@ class _Statements:
         return name
 
 
-def _inside(scope: Scope, names: dict[str, Any]) -> Scope:
-    return Scope(scope.previous, scope.outputs, scope.context, scope.input, {**scope.extras, **names})
+def _inside(scope: Scope, budget: Budget, names: dict[str, Any]) -> LoopScope:
+    extras = {**scope.extras, **names}
+    return LoopScope(scope.previous, scope.outputs, scope.context, scope.input, extras, budget.spend)
 
 
 def _loop(index: int, length: int) -> dict[str, Any]:

@@ -57,13 +57,8 @@ _MAX_NESTING = 100
 _SHOWN = 6
 
 
-class _Missing:
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
 #: What `read` and `read_item` answer where there is nothing.
-MISSING: Final[Any] = _Missing()
+MISSING: Final[Any] = object()
 
 
 class Undefined(TemplateResolutionError):
