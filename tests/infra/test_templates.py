@@ -221,7 +221,7 @@ def test_statements_and_literal_text(worth, text, value):
 @pytest.mark.parametrize(
     ("text", "message", "line", "column"),
     [
-        ("{{ x | uper }}", "there is no filter 'uper'", 1, 8),
+        ("{{ x | uppr }}", "there is no filter 'uppr'", 1, 8),
         ("a\n  {{ x is odd_one }}", "there is no test 'odd_one'", 2, 8),
         ("{{ x is none(1) }}", "test 'none' takes no arguments", 1, 6),
         ("{{ 2 ** 3 }}", "'**' is not allowed in a template", 1, 4),
@@ -266,7 +266,7 @@ def test_what_is_not_in_the_language_is_refused_with_its_place(text, message, li
 
 def test_the_nearest_filter_is_named():
     with pytest.raises(TemplateResolutionError) as near:
-        Templates().compile("{{ x | uper }}")
+        Templates().compile("{{ x | uppr }}")
     with pytest.raises(TemplateResolutionError) as far:
         Templates().compile("{{ x is zzzz }}")
     assert near.value.suggestion == "did you mean 'upper'?"

@@ -67,7 +67,7 @@ class Expression:
         try:
             return self.run(scope)
         except RecursionError as error:
-            raise TemplateResolutionError(f"the values in {self.source!r} are nested too deeply") from error
+            raise TemplateResolutionError("the values in the template are nested too deeply") from error
 
 
 def compile_expression(source: str, filters: Mapping[str, Filter] = FILTERS) -> Expression:
