@@ -1,5 +1,6 @@
 """Policies from plugins, and policies put in by hand."""
 
+import sys
 from typing import Any, ClassVar
 
 import pytest
@@ -175,3 +176,18 @@ def test_a_missing_policy_is_blamed_on_the_plugin_that_did_not_load():
 
 def test_by_default_the_policies_are_those_of_everything_installed():
     assert set(create_default_registry().list_registered()) == {Step, Pipeline}
+
+
+async def test_no_hook_is_called_while_a_pipeline_runs():
+    flujo = Flujo(Pipeline([Step("a", lambda data: data), Step("b", lambda data: data)]))
+    called: set[str] = set()
+
+    sys.setprofile(lambda frame, event, _: called.add(frame.f_code.co_filename) if event == "call" else None)
+    try:
+        result = await flujo.run("x")
+    finally:
+        sys.setprofile(None)
+
+    assert result.output == "x"
+    assert any("executor_core" in name for name in called)
+    assert not any("pluggy" in name or "importlib_metadata" in name for name in called)
