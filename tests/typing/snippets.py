@@ -1,0 +1,92 @@
+"""What a type checker makes of steps: read by mypy, never run. A comment beside a line is what mypy must say of it."""
+
+from collections.abc import Awaitable
+from typing import reveal_type
+
+from flujo import Pipeline, PipelineContext, Step, StepConfig, step
+
+
+@step
+async def count(x: str) -> int:
+    return len(x)
+
+
+@step
+def spread(x: int) -> list[int]:
+    return [x]
+
+
+@step
+async def with_context(x: str, *, context: PipelineContext) -> int:
+    return len(context.run_id + x)
+
+
+@step(config=StepConfig(max_retries=1), name="q")
+def configured(x: int, context: PipelineContext, scale: int = 2) -> str:
+    return str(x * scale)
+
+
+@step(max_retries=2, sink_to="scratchpad.x")
+async def with_options(x: int) -> str:
+    return str(x)
+
+
+@step
+def later(x: int) -> Awaitable[str]:
+    return with_options.run(x)  # type: ignore[no-any-return]
+
+
+@step
+def silent(x: str) -> None: ...
+
+
+@step
+def source() -> int:
+    return 1
+
+
+@step()
+async def source_of_run(*, context: PipelineContext) -> int:
+    return len(context.run_id)
+
+
+def plain(x: str) -> int:
+    return len(x)
+
+
+class Agent:
+    async def run(self, data: str) -> int:
+        return len(data)
+
+
+declared: Step[str, int] = Step("declared", plain)
+named: Pipeline[str, list[int]] = Pipeline([count, spread], name="named")
+
+# Neither of these needs an annotation.
+wrapped = Step("wrapped", plain)
+agent = Step("agent", Agent(), params={"depth": 2})
+listed = Pipeline([count, spread])
+
+reveal_type(count)  # N: Step[str, int]
+reveal_type(spread)  # N: Step[int, list[int]]
+reveal_type(with_context)  # N: Step[str, int]
+reveal_type(configured)  # N: Step[int, str]
+reveal_type(with_options)  # N: Step[int, str]
+reveal_type(later)  # N: Step[int, str]
+reveal_type(silent)  # N: Step[str, None]
+reveal_type(source)  # N: Step[Any, int]
+reveal_type(source_of_run)  # N: Step[Any, int]
+reveal_type(wrapped)  # N: Step[Any, Any]
+reveal_type(agent)  # N: Step[Any, Any]
+reveal_type(listed)  # N: Pipeline[Any, Any]
+reveal_type(count >> spread)  # N: Pipeline[str, list[int]]
+reveal_type(count >> configured)  # N: Pipeline[str, str]
+reveal_type(count >> with_options >> silent)  # N: Pipeline[str, None]
+reveal_type(named >> wrapped >> spread)  # N: Pipeline[str, list[int]]
+
+count >> silent  # E: [operator]
+(count >> spread) >> configured  # E: [operator]
+step(max_retrys=2)  # E: [call-overload]
+step(max_retries="2")  # E: [call-overload]
+Step("x", plain, effects="some")  # E: [arg-type]
+Pipeline([plain])  # E: [list-item]
