@@ -68,7 +68,7 @@ def test_a_state_url_is_opened_by_the_backend_of_its_scheme(tmp_path):
     [
         ("state.db", "'state.db' is not a state url", "expected a scheme first, as in 'sqlite:///state.db'"),
         ("sqlite:///x.db", "no state backend opens 'sqlite' urls", "'memory'; pip install flujo-state-sqlite"),
-        ("memery:", "no state backend opens 'memery' urls", "did you mean 'memory'?"),
+        ("memorx:", "no state backend opens 'memorx' urls", "did you mean 'memory'?"),
         ("zz://user:secret@host", "no state backend opens 'zz' urls", "known schemes are 'memory'"),
     ],
 )

@@ -154,7 +154,7 @@ def test_context_merge_refuses_what_can_not_be_merged(path, value, error, messag
 @pytest.mark.parametrize(
     ("skill", "arguments", "message"),
     [
-        (context_get, {"data": {"paht": "a"}}, "skill 'context_get' has no argument 'paht'"),
+        (context_get, {"data": {"pathh": "a"}}, "skill 'context_get' has no argument 'pathh'"),
         (context_set, {"data": {"path": "a"}}, "skill 'context_set' needs 'value'"),
         (context_set, {"data": 1}, "skill 'context_set' needs 'path'"),
         (context_set, {"path": "a..b", "value": 1}, "skill 'context_set' got 'a..b' as its path"),
