@@ -1,5 +1,6 @@
 """States in temporary folders, other processes at them, and a user without rights."""
 
+import concurrent.futures.thread  # noqa: F401 - the user without rights may not be able to read the library
 import os
 import shutil
 import subprocess

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from flujo.exceptions import StateCorrupt, StateUnavailable
@@ -57,7 +58,7 @@ def open_state(
 
 
 def _bring_up(file: StateFile) -> None:
-    version = _check_ours(file.connection, file.path)
+    version = file.patiently(partial(_check_ours, file.connection, file.path))
     if version > SCHEMA:
         raise StateUnavailable(
             f"{str(file.path)!r} was written by a newer flujo (schema {version}, this one writes {SCHEMA})",

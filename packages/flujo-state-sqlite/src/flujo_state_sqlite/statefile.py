@@ -7,7 +7,9 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from flujo.exceptions import StateCorrupt, StateUnavailable
 from flujo_state_sqlite import forks, workers
@@ -16,10 +18,15 @@ from flujo_state_sqlite.schema import MIGRATIONS
 
 __all__ = ["StateFile"]
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
 
 #: The log is copied into the file, and emptied, whenever it has grown by this many bytes.
 _CHECKPOINT_BYTES = 4 * 1024 * 1024
+
+_SYNC_FULL = "PRAGMA synchronous = FULL"
+_SYNC_NORMAL = "PRAGMA synchronous = NORMAL"
 
 _SETTINGS = (
     "PRAGMA trusted_schema = OFF",
@@ -29,13 +36,8 @@ _SETTINGS = (
     "PRAGMA foreign_keys = OFF",
     "PRAGMA wal_autocheckpoint = 0",
     "PRAGMA journal_size_limit = 67108864",
-    "PRAGMA synchronous = FULL",
+    _SYNC_FULL,
 )
-
-
-def connect(uri: str) -> sqlite3.Connection:
-    """A connection as this package uses it: explicit transactions, waiting done by the caller."""
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=0)
 
 
 class StateFile:
@@ -59,7 +61,7 @@ class StateFile:
         self._always_full = False
         self._checkpoint_at = _CHECKPOINT_BYTES
         for setting in _SETTINGS:
-            connection.execute(setting)
+            self.poll(setting)
 
     def start_log(self) -> None:
         """Switch on the write-ahead log; where the file system can't have one, sync each transaction instead."""
@@ -82,7 +84,7 @@ class StateFile:
 
     def check_whole(self) -> None:
         """Look for damage, after a process died at work here. Raises `StateCorrupt`."""
-        found = self.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        found = self.poll("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise StateCorrupt(
                 f"{str(self.path)!r} is damaged: {found}",
@@ -109,8 +111,10 @@ class StateFile:
 
         False says that nothing is known of it: that it has to be tried, and explained, in a transaction.
         """
-        self._sync(full=False)
         try:
+            if self._full:
+                self.connection.execute(_SYNC_NORMAL)
+                self._full = False
             if self.connection.execute(statement, values).rowcount != 1:
                 return False
         except (sqlite3.Error, *REFUSED_VALUE):
@@ -119,14 +123,18 @@ class StateFile:
         return True
 
     def poll(self, statement: str) -> sqlite3.Cursor:
-        """Run `statement`, waiting for locks of others. Raises `StateBackendBusy` after the deadline.
+        """Run `statement`, waiting for locks of others. Raises `StateBackendBusy` after the deadline."""
+        return self.patiently(partial(self.connection.execute, statement))
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        """Do `action` as soon as no lock of others is in its way. Raises `StateBackendBusy` after the deadline.
 
         Many short waits of odd length share a file more fairly than SQLite's growing ones.
         """
         deadline = self._monotonic() + self._busy_s
         while True:
             try:
-                return self.connection.execute(statement)
+                return action()
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
@@ -168,7 +176,7 @@ class StateFile:
     def _sync(self, full: bool) -> None:
         wanted = full or self._always_full
         if wanted is not self._full:
-            self.connection.execute("PRAGMA synchronous = FULL" if wanted else "PRAGMA synchronous = NORMAL")
+            self.poll(_SYNC_FULL if wanted else _SYNC_NORMAL)
             self._full = wanted
 
     def _end(self) -> None:

@@ -90,7 +90,7 @@ class Writer:
 
     def new_id(self) -> bytes:
         """A name for one write, like no other in any process."""
-        return self._mark + next(self._count).to_bytes(4)
+        return self._mark + next(self._count).to_bytes(6)
 
     async def write(self, work: Callable[[StateFile], T], *, full: bool, size: int = 0) -> T:
         """Do `work` in a transaction and return its result when that is committed.
@@ -187,11 +187,14 @@ class Writer:
         first = self._kept.popleft() if self._kept else self._queue.get()
         if first is _Order.STOP:
             return False
-        with self._turn:
-            if isinstance(first, _Write):
-                batch = self._gather(first)
-                _tell(batch, self._commit(batch))
-            if self._file is not None and self._file.log_is_long:
+        if isinstance(first, _Write):
+            batch = self._gather(first)
+            with self._turn:
+                outcomes = self._commit(batch)
+            # Told after the turn is over: who hears of it may well write at once.
+            _tell(batch, outcomes)
+        if self._file is not None and self._file.log_is_long:
+            with self._turn:
                 self._file.checkpoint()
         return True
 
