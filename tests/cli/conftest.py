@@ -64,8 +64,8 @@ def project(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def flujo(capsys) -> Callable[..., Ran]:
-    """Run a command in this process."""
+def flujo(capsys, project) -> Callable[..., Ran]:
+    """Run a command in the project, in this process."""
 
     def run(*args: str) -> Ran:
         capsys.readouterr()

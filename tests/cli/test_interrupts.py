@@ -3,25 +3,18 @@
 import asyncio
 import os
 import signal
+import time
 
 import pytest
 
 from flujo_cli.interrupts import Interrupts
 
 
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
 @pytest.fixture
-def killed(monkeypatch) -> list[int]:
+def ended(monkeypatch) -> list[int]:
+    """The codes that the process would have ended with."""
     codes: list[int] = []
-
-    def die(code: int) -> None:
-        codes.append(code)
-        raise Killed
-
-    monkeypatch.setattr(os, "_exit", die)
+    monkeypatch.setattr(os, "_exit", codes.append)
     return codes
 
 
@@ -41,6 +34,11 @@ async def wait_under(watcher: Interrupts, *signals: int) -> str:
     return "slept"
 
 
+def wait_for(ended: list[int]) -> None:
+    while not ended:
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_cancels_the_task_and_says_so(number):
     said: list[str] = []
@@ -50,11 +48,13 @@ def test_the_first_signal_cancels_the_task_and_says_so(number):
     assert (watcher.signum, said) == (number, ["stopping"])
 
 
-def test_the_second_signal_ends_the_process_at_once(killed, capfd):
+def test_the_second_signal_ends_the_process_at_once_with_the_firsts_code(ended, capfd):
     watcher = interrupts([])
-    with watcher.installed(), pytest.raises(Killed):
-        asyncio.run(wait_under(watcher, signal.SIGTERM, signal.SIGINT))
-    assert killed == [143]
+    with watcher.installed():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_for(ended)
+    assert ended == [143]
     assert capfd.readouterr().err == "bye\n"
 
 
@@ -62,29 +62,38 @@ def test_a_signal_before_there_is_a_task_cancels_it_when_it_comes():
     watcher = interrupts([])
     with watcher.installed():
         os.kill(os.getpid(), signal.SIGINT)
+        while watcher.signum is None:
+            time.sleep(0.001)
         assert asyncio.run(wait_under(watcher)) == "cancelled"
 
 
-def test_a_step_that_does_not_stop_is_left_behind_after_the_grace_period(monkeypatch):
-    ended: list[int] = []
-    monkeypatch.setattr(os, "_exit", ended.append)
+def test_a_signal_after_the_loop_has_closed_changes_nothing():
+    watcher = interrupts([])
 
-    async def stubborn() -> None:
-        for _ in range(500):
-            if ended:
-                return
-            await asyncio.sleep(0.01)
+    async def nothing() -> None:
+        watcher.watch(asyncio.current_task())
 
-    async def body(watcher: Interrupts) -> None:
-        task = asyncio.create_task(stubborn())
-        watcher.watch(asyncio.create_task(asyncio.sleep(0)))
-        os.kill(os.getpid(), signal.SIGINT)
-        await task
-
-    watcher = interrupts([], grace_s=0.01)
     with watcher.installed():
-        asyncio.run(body(watcher))
+        asyncio.run(nothing())
+        os.kill(os.getpid(), signal.SIGINT)
+        while watcher.signum is None:
+            time.sleep(0.001)
+
+
+def test_a_step_that_does_not_stop_is_left_behind_after_the_grace_period(ended):
+    with interrupts([], grace_s=0.01).installed():
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_for(ended)
     assert ended == [130]
+
+
+def test_other_signals_do_not_count():
+    watcher = interrupts([])
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    with watcher.installed():
+        os.kill(os.getpid(), signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+    assert watcher.signum is None
 
 
 def test_handlers_are_put_back_afterwards():

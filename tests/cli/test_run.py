@@ -210,7 +210,7 @@ def test_the_state_is_kept_in_the_project_of_the_pipeline(flujo, project, monkey
     ran = flujo("run", "project/pipeline.yaml", "--input", "x", "--run-id", "r1")
     assert (project / ".flujo" / "state.db").is_file()
     assert ran.err.splitlines()[-1] == "next: flujo -C project runs show r1"
-    assert "r1" in flujo(*"-C project runs show r1".split()).out
+    assert "r1" in flujo(*["-C", "project", "runs", "show", "r1"]).out
 
 
 def test_resume_goes_on_after_what_is_recorded(flujo, pipeline, project):

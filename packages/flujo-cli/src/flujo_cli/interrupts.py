@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Timer
+from threading import Thread
 from types import FrameType
 from typing import Any
 
@@ -14,6 +15,8 @@ __all__ = ["GRACE_S", "Interrupts"]
 #: Seconds that a step may take to stop before the process ends without it.
 GRACE_S = 5.0
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupts:
     """Cancels the watched task at the first signal; `signum` is then its number.
@@ -21,6 +24,8 @@ class Interrupts:
     A second signal, or a step that has not stopped after the grace period, ends the process where it is: every
     finished step is recorded by then, so the run can be resumed all the same. `on_first` is called on the event
     loop at the first signal; `last_words` gives what the process says before it ends.
+
+    A thread of its own listens, because Python calls no handler while a step blocks the interpreter's main thread.
     """
 
     def __init__(
@@ -30,43 +35,65 @@ class Interrupts:
         self._on_first = on_first
         self._last_words = last_words
         self._grace_s = grace_s
-        self._timer: Timer | None = None
         self._task: asyncio.Task[Any] | None = None
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the signals inside the block, and put back what handled them before."""
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Listen to the signals inside the block, and put back what handled them before."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        thread = Thread(target=self._listen, args=[reader], name="flujo-signals", daemon=True)
+        thread.start()
+        handlers = {number: signal.signal(number, _noted) for number in _SIGNALS}
+        wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         try:
             yield
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            for number, handler in before.items():
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in handlers.items():
                 signal.signal(number, handler)
+            os.close(writer)
+            thread.join()
+            os.close(reader)
 
     def watch(self, task: asyncio.Task[Any]) -> None:
-        """Cancel `task` at the first signal."""
+        """Cancel `task` at the first signal, or now if that has come already."""
         self._task = task
         if self.signum is not None:
             task.cancel()
 
-    def _handle(self, signum: int, _: FrameType | None) -> None:
-        if self.signum is not None:
-            self._kill()
-        self.signum = signum
-        self._timer = Timer(self._grace_s, self._kill)
-        self._timer.daemon = True
-        self._timer.start()
+    def _listen(self, reader: int) -> None:
+        number = _next_signal(reader)
+        if number is None:
+            return
+        self.signum = number
         if self._task is not None:
-            self._task.get_loop().call_soon_threadsafe(self._stop, self._task)
+            with suppress(RuntimeError):  # the loop is closed: the run has ended by itself
+                self._task.get_loop().call_soon_threadsafe(self._stop, self._task)
+        if _next_signal(reader, self._grace_s) is not None:
+            self._kill(number)
 
     def _stop(self, task: asyncio.Task[Any]) -> None:
         self._on_first()
         task.cancel()
 
-    def _kill(self) -> None:
-        """End the process from a signal handler or a thread: no stream's lock may be waited for here."""
+    def _kill(self, number: int) -> None:
+        """End the process from this thread; the main thread may hold any lock, a stream's too."""
         with suppress(OSError):  # nobody may be there to read it
             os.write(2, f"{self._last_words()}\n".encode())
-        os._exit(128 + (self.signum or signal.SIGINT))
+        os._exit(128 + number)
+
+
+def _noted(_: int, __: FrameType | None) -> None:
+    """Stand in for a handler: what makes Python write the signal's number to the wakeup descriptor."""
+
+
+def _next_signal(reader: int, timeout_s: float | None = None) -> int | None:
+    """The number of the next signal that counts, 0 when none came in time, None when nobody listens any more."""
+    while select.select([reader], [], [], timeout_s)[0]:
+        data = os.read(reader, 1)
+        if not data:
+            return None
+        if data[0] in _SIGNALS:
+            return data[0]
+    return 0

@@ -71,9 +71,10 @@ def _line(record: JournalRecord) -> str:
     """One record, indented by its depth: a result with its value, or an attempt with what it failed with."""
     indent = "  " * (record.path.count("/") + 1)
     took = elapsed(record.ended_at - record.started_at)
-    if record.kind is RecordKind.ATTEMPT:
-        error = f"{record.error.type}: {one_line(record.error.message, 200)}" if record.error else ""
-        return f"{indent}{record.path}  {took}  attempt failed: {error}"
+    if record.kind is not RecordKind.RESULT:
+        error = f"{record.error.type}: {one_line(record.error.message, 200)}" if record.error else "for no known reason"
+        how = "failed" if record.kind is RecordKind.FAILED else "failed, tried again"
+        return f"{indent}{record.path.rpartition('#')[0]}  {took}  {how}: {error}"
     by = f"  by fallback {record.fallback}" if record.fallback else ""
     return f"{indent}{record.path}  {took}{by}  {_short(value_of(record.out))}"
 
