@@ -440,3 +440,26 @@ async def test_fenced_record_is_refused_on_both_ways(backend, run):
         with pytest.raises(RunOwnedElsewhere):
             await backend.append(old, record)
     assert await recorded(backend) == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_nobody_waits_for_a_thread_that_has_broken(observed, watched, opened, path, run):
+    """Who waited, and who comes later, is told; the run can be taken on by another backend."""
+    claim = await observed.create_run(run())
+    gate = threading.Event()
+
+    def fault(statement):
+        if statement == "COMMIT":
+            gate.wait()
+            raise MemoryError
+
+    watched.before = fault
+    appending = asyncio.ensure_future(append_all(observed, claim, [safe("a"), safe("b", 100_000), safe("c")]))
+    await asyncio.sleep(0.01)
+    gate.set()
+    assert {type(error) for error in await appending} == {StateUnavailable}
+    watched.before = lambda statement: None
+    with pytest.raises(StateUnavailable, match="has failed"):
+        await observed.append(claim, safe("d"))
+    await observed.close()
+    assert (await opened(path).claim("run-1")).epoch == 2

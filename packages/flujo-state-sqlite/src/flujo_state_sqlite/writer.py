@@ -134,7 +134,8 @@ class Writer:
     def close(self) -> None:
         """Write what waits, let go of every run, close the file and end the thread. Blocks; may be called again."""
         with self._gate:
-            self._refuse()
+            if self._refusal is None:
+                self._refusal = StateUnavailable(f"the state {str(self._path)!r} is closed")
             thread = self._thread
             self._queue.put(_Order.STOP)
         if thread is not None:
@@ -159,9 +160,11 @@ class Writer:
             _inherited.append(self._file)
             self._file = None
 
-    def _refuse(self) -> None:
-        if self._refusal is None:
-            self._refusal = StateUnavailable(f"the state {str(self._path)!r} is closed")
+    def _failed(self) -> StateUnavailable:
+        return StateUnavailable(
+            f"the thread that writes to {str(self._path)!r} has failed",
+            suggestion="see its traceback; resume the run in another process",
+        )
 
     def _start(self) -> None:
         # A daemon, because Python waits for other threads before it runs what is registered for its exit.
@@ -174,7 +177,9 @@ class Writer:
             while self._serve():
                 pass
         finally:
-            self._refuse()
+            with self._gate:
+                if self._refusal is None:
+                    self._refusal = self._failed()
             with self._turn:
                 self._end()
             atexit.unregister(self.close)
@@ -189,10 +194,13 @@ class Writer:
             return False
         if isinstance(first, _Write):
             batch = self._gather(first)
-            with self._turn:
-                outcomes = self._commit(batch)
-            # Told after the turn is over: who hears of it may well write at once.
-            _tell(batch, outcomes)
+            outcomes: list[_Outcome] = [(None, self._failed())] * len(batch)
+            try:
+                with self._turn:
+                    outcomes = self._commit(batch)
+            finally:
+                # After the turn: who hears of it may well write at once. And also if this thread breaks.
+                _tell(batch, outcomes)
         if self._file is not None and self._file.log_is_long:
             with self._turn:
                 self._file.checkpoint()
@@ -280,8 +288,6 @@ def _tell(batch: list[_Write], outcomes: list[_Outcome]) -> None:
 
 def _resolve(told: list[tuple[asyncio.Future[Any], _Outcome]]) -> None:
     for future, (value, error) in told:
-        if future.done():
-            continue
         if error is None:
             future.set_result(value)
         else:

@@ -1,0 +1,72 @@
+"""What SQLite's errors are called, and that two processes may migrate one file."""
+
+import resource
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from flujo.exceptions import StateBackendBusy, StateCorrupt, StateStorageFull, StateUnavailable, ValueNotStorable
+from flujo_state_sqlite.errors import explain
+from flujo_state_sqlite.opening import connect
+from flujo_state_sqlite.schema import SCHEMA
+from flujo_state_sqlite.statefile import StateFile
+
+
+def sqlite_error(code):
+    error = sqlite3.OperationalError("as SQLite puts it")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_FULL, StateStorageFull),
+        (sqlite3.SQLITE_BUSY_RECOVERY, StateBackendBusy),
+        (sqlite3.SQLITE_LOCKED, StateBackendBusy),
+        (sqlite3.SQLITE_CORRUPT_INDEX, StateCorrupt),
+        (sqlite3.SQLITE_NOTADB, StateCorrupt),
+        (sqlite3.SQLITE_IOERR_WRITE, StateUnavailable),
+        (sqlite3.SQLITE_CANTOPEN, StateUnavailable),
+        (sqlite3.SQLITE_READONLY_DBMOVED, StateUnavailable),
+    ],
+)
+def test_error_is_called_by_its_meaning(path, code, kind):
+    error = explain(sqlite_error(code), path)
+    assert type(error) is kind
+    assert str(path) in str(error)
+    assert error.suggestion
+
+
+def test_failed_write_under_a_limit_on_file_sizes_is_a_lack_of_room(path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**12, hard))
+    try:
+        error = explain(sqlite_error(sqlite3.SQLITE_IOERR_WRITE), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert type(error) is StateStorageFull
+
+
+def test_failed_write_into_a_folder_that_is_gone_claims_nothing_of_the_disk(path):
+    error = explain(sqlite_error(sqlite3.SQLITE_IOERR_WRITE), path / "gone" / "state.db")
+    assert type(error) is StateUnavailable
+
+
+def test_state_error_stays_as_it_is(path):
+    error = StateUnavailable("gone")
+    assert explain(error, path) is error
+
+
+def test_value_that_no_column_takes_is_not_storable(path):
+    assert type(explain(OverflowError("too large"), path)) is ValueNotStorable
+
+
+async def test_migration_that_another_process_has_done_is_left_out(path, backend, run):
+    await backend.create_run(run())
+    with closing(connect(path.as_uri())) as connection:
+        StateFile(path, connection, 1.0, time.monotonic).migrate(0)
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+    assert (await backend.get("run-1")).run_id == "run-1"
