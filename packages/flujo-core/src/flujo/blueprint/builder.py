@@ -241,6 +241,8 @@ class _Context:
         if isinstance(value, str):
             texts = [(self._raw, "input")]
         for container, key in texts:
+            if self._builder.report.full:
+                return
             try:
                 self._builder.templates.compile(container[key])
             except TemplateResolutionError as error:

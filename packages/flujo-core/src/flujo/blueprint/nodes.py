@@ -165,15 +165,19 @@ class Composer:
     def _syntax_error(self, error: yaml.YAMLError) -> BlueprintError:
         if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
             self._stop("V-Y02", str(error), (1, 1))
-        message, place = error.problem or "", _place(error.problem_mark)
+        message, (number, column) = error.problem or "", _place(error.problem_mark)
         if error.context:
             message += f" {error.context}"
             message += f" that begins at line {error.context_mark.line + 1}" if error.context_mark else ""
-        line = [*split_lines(self._text), ""][place[0] - 1]
-        advice = "indent with spaces, not with tabs" if line[place[1] - 1 : place[1]] == "\t" else None
+        lines = split_lines(self._text)
+        while number > len(lines) or (number > 1 and not lines[number - 1].strip()):
+            number -= 1  # what is missing at the end belongs after the last line that says something
+            column = len(lines[min(number, len(lines)) - 1]) + 1
+        line = lines[number - 1]
+        advice = "indent with spaces, not with tabs" if line[column - 1 : column] == "\t" else None
         if _BARE_TEMPLATE.search(line):
             advice = QUOTE
-        self._report.note("V-Y02", message, place, advice)
+        self._report.note("V-Y02", message, (number, column), advice)
         return self._report.error()
 
 

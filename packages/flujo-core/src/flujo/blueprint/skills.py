@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -88,7 +88,7 @@ class SkillResolver:
                 suggestion="write a skill's id, or 'module:name' for a function or class of an allowed module",
                 code="V-A03",
             )
-        near = nearest(reference, self._skills)
+        near = _nearest(reference, self._skills)
         advice = f"did you mean {near!r}?" if near else "for code of the project write 'module:name'"
         raise MissingAgentError(f"there is no skill {reference!r}", suggestion=advice, code="V-A01")
 
@@ -160,7 +160,7 @@ class SkillResolver:
         return f"{SETTING} in flujo.toml allows {', '.join(map(repr, self._allowed)) or 'nothing'}"
 
     def _no_module(self, module: str) -> MissingAgentError:
-        near = nearest(module, self.project.siblings(module))
+        near = _nearest(module, self.project.siblings(module))
         expected = f"expected {'/'.join(module.split('.'))}.py under {str(self.project.base)!r}"
         advice = f"did you mean {near!r}?" if near else expected
         return MissingAgentError(f"there is no module {module!r}", suggestion=advice, code="V-A04")
@@ -169,6 +169,13 @@ class SkillResolver:
 _ABSENT = object()
 
 
-def _no_name(module: str, attr: str, names: Sequence[str] | set[str]) -> MissingAgentError:
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """The dotted name in `known` whose last part is most like that of `name`: what they share before says nothing."""
+    by_last = {other.rpartition(".")[2]: other for other in known}
+    near = nearest(name.rpartition(".")[2], by_last)
+    return by_last[near] if near else None
+
+
+def _no_name(module: str, attr: str, names: Iterable[str]) -> MissingAgentError:
     advice = did_you_mean(attr, names, what="it has")
     return MissingAgentError(f"module {module!r} has no {attr!r}", suggestion=advice, code="V-A04")

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel
 from pydantic import ValidationError as PydanticError
 
-from flujo.blueprint.diagnostics import Report, brief
+from flujo.blueprint.diagnostics import MOST, Report, brief
 from flujo.blueprint.document import Document
 from flujo.blueprint.schema import Spec
 from flujo.domain.suggest import did_you_mean, nearest
@@ -31,6 +31,7 @@ _SHAPES: Mapping[str, str] = {
     "model_type": "a mapping",
     "list_type": "a list",
 }
+_MOST_ERRORS = 10 * MOST
 _SHOULD = re.compile(r"\w+ should (.*?)(?: after validation, not .*)?", re.DOTALL)
 _NAME_HELP = "a name starts with a letter or '_', goes on with letters, digits, '_', '.' or '-', at most 64 in all"
 
@@ -50,8 +51,10 @@ def validate(
     try:
         spec = model.model_validate(checker.data)
     except PydanticError as error:
-        for finding in checker.findings(error.errors(include_url=False)):
+        for finding in checker.findings(error.errors(include_url=False)[:_MOST_ERRORS]):
             report.add(finding)
+            if report.full:
+                break
         return None
     return None if twice else spec
 
@@ -91,11 +94,13 @@ class _Checker:
             elif not any(len(other) > len(where) and other[: len(where)] == where for other in paths):
                 shapes.setdefault(where, []).append(_SHAPES[error["type"]])
         for where, expected in shapes.items():
-            wanted = " or ".join(dict.fromkeys(expected))
+            wanted = " or ".join(
+                w for w in dict.fromkeys(expected) if w != "a whole number" or "a number" not in expected
+            )
             value = self._value(where)
             message = f"{self._label(where)} should be {wanted}, not {brief(value)}"
             quote = "text" in expected and isinstance(value, bool | int | float)
-            yield self._finding("V-S03", message, self._at(where), f"quote it: '{value}'" if quote else None)
+            yield self._finding("V-S03", message, self._at(where), f"quote it: '{brief(value)}'" if quote else None)
 
     def _one(self, error: Any, where: tuple[Any, ...]) -> Finding:
         key = where[-1]
@@ -122,7 +127,8 @@ class _Checker:
         if error["type"] == "literal_error" and isinstance(value, str):
             near = nearest(value, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
             advice = f"did you mean {near!r}?" if near else None
-        return self._finding("V-S03", f"{self._label(where)} {text}, not {brief(value)}", self._at(where), advice)
+        found = "" if error["type"].startswith("too_") else f", not {brief(value)}"
+        return self._finding("V-S03", f"{self._label(where)} {text}{found}", self._at(where), advice)
 
     def _steps(self, loc: Sequence[Any], kind: str) -> tuple[Any, ...]:
         """The keys and indexes of `loc` that stand in the data; names of union branches are not among them."""
@@ -184,4 +190,6 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _description(models: Sequence[type[BaseModel]], key: str) -> str | None:
     """What the missing key is for, by its model."""
-    return next((m.model_fields[key].description for m in models if key in m.model_fields), None)
+    texts = (model.model_fields[key].description for model in models if key in model.model_fields)
+    text = next(texts, None)
+    return f"{key!r} is {text[:1].lower()}{text[1:]}" if text else None
