@@ -162,7 +162,7 @@ def test_how_a_step_is_run_is_not_what_it_is():
         {"version": "2"},
         {"fallback": Step("spare")},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_whatever_changes_what_a_step_is_changes_its_hash(other):
     changed = Step(**{"name": "one", "run": trim, **other})
@@ -211,7 +211,7 @@ def test_steps_are_chained_into_one_flat_pipeline():
         {"effects": "local"},
         {"meta": {"owner": "us"}},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_a_pipeline_with_anything_of_its_own_stays_whole_when_chained(options):
     inner = Pipeline([one("a"), one("b")], **options)
