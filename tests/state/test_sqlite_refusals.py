@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from flujo.domain.interfaces import JournalRecord
-from flujo.exceptions import StateCorrupt, StateUnavailable
+from flujo.exceptions import RunNotFound, StateCorrupt, StateUnavailable
 
 
 def change(path, *statements):
@@ -211,3 +211,8 @@ async def test_state_works_again_after_the_reason_is_mended(path, opened, run):
         await backend.create_run(run())
     path.unlink()
     assert (await backend.create_run(run())).epoch == 1
+
+
+async def test_run_that_is_not_in_the_state_is_not_found(made, opened):
+    with pytest.raises(RunNotFound, match="'run-2'"):
+        await opened(made).load("run-2")

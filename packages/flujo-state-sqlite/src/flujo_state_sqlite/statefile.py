@@ -75,9 +75,7 @@ class StateFile:
         for number, statements in enumerate(MIGRATIONS[version:], start=version):
             self.poll("BEGIN EXCLUSIVE")
             try:
-                if self.connection.execute("PRAGMA user_version").fetchone()[0] == number:
-                    for statement in statements:
-                        self.connection.execute(statement)
+                self._migrate_from(number, statements)
                 self.poll("COMMIT")
             finally:
                 self._end()
@@ -166,6 +164,11 @@ class StateFile:
             self.connection.close()
             self.worker.leave()
             forks.release(self.path)
+
+    def _migrate_from(self, version: int, statements: tuple[str, ...]) -> None:
+        if self.connection.execute("PRAGMA user_version").fetchone()[0] == version:
+            for statement in statements:
+                self.connection.execute(statement)
 
     def _log_size(self) -> int:
         try:

@@ -9,15 +9,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 from flujo.exceptions import StateError, StateUnavailable
 from flujo_state_sqlite import forks, runs
-from flujo_state_sqlite.errors import REFUSED_VALUE, explain
+from flujo_state_sqlite.batches import Outcome, Write, commit, tell
 from flujo_state_sqlite.schema import INLINE_LIMIT
 from flujo_state_sqlite.statefile import StateFile
 
@@ -41,22 +40,6 @@ class _Order(Enum):
     STOP = auto()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Write:
-    """Work for a transaction, who waits for it, whether it must survive the machine, and its bytes of values.
-
-    The work may be done more than once, after a commit of which nobody knows whether it took place: it has to
-    find out by itself that it was done.
-    """
-
-    work: Callable[[StateFile], Any]
-    full: bool
-    size: int
-    future: asyncio.Future[Any]
-
-
-_Outcome: TypeAlias = tuple[Any, StateError | None]
-
 # Connections of the parent, in a forked child: kept, because closing one would act on the parent's file.
 _inherited: list[StateFile] = []
 
@@ -70,8 +53,8 @@ class Writer:
     def __init__(self, path: Path, open_file: Callable[[], StateFile]) -> None:
         self._path = path
         self._open_file = open_file
-        self._queue: SimpleQueue[_Write | _Order] = SimpleQueue()
-        self._kept: deque[_Write | _Order] = deque()
+        self._queue: SimpleQueue[Write | _Order] = SimpleQueue()
+        self._kept: deque[Write | _Order] = deque()
         self._turn = threading.Lock()
         self._gate = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -103,7 +86,7 @@ class Writer:
             self.check()
             if self._thread is None:
                 self._start()
-            self._queue.put(_Write(work, full, size, future))
+            self._queue.put(Write(work, full, size, future))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -192,21 +175,21 @@ class Writer:
         first = self._kept.popleft() if self._kept else self._queue.get()
         if first is _Order.STOP:
             return False
-        if isinstance(first, _Write):
+        if isinstance(first, Write):
             batch = self._gather(first)
-            outcomes: list[_Outcome] = [(None, self._failed())] * len(batch)
+            outcomes: list[Outcome] = [(None, self._failed())] * len(batch)
             try:
                 with self._turn:
                     outcomes = self._commit(batch)
             finally:
                 # After the turn: who hears of it may well write at once. And also if this thread breaks.
-                _tell(batch, outcomes)
+                tell(batch, outcomes)
         if self._file is not None and self._file.log_is_long:
             with self._turn:
                 self._file.checkpoint()
         return True
 
-    def _gather(self, first: _Write) -> list[_Write]:
+    def _gather(self, first: Write) -> list[Write]:
         """What waits behind `first`, without waiting for more. A large value goes alone, it would hold others up."""
         batch, size = [first], first.size
         while first.size <= INLINE_LIMIT and len(batch) < _BATCH_WRITES and size < _BATCH_BYTES:
@@ -214,81 +197,31 @@ class Writer:
                 following = self._queue.get_nowait()
             except Empty:
                 break
-            if not isinstance(following, _Write) or following.size > INLINE_LIMIT:
+            if not isinstance(following, Write) or following.size > INLINE_LIMIT:
                 self._kept.append(following)
                 break
             batch.append(following)
             size += following.size
         return batch
 
-    def _commit(self, batch: list[_Write]) -> list[_Outcome]:
+    def _commit(self, batch: list[Write]) -> list[Outcome]:
         try:
             if self._file is None:
                 self._file = self._open_file()
-            return _attempt(self._file, batch)
+            return commit(self._file, batch)
         except StateError as error:
             return [(None, error)] * len(batch)
-        except sqlite3.Error:
-            # A full disk, say, has undone all of them, or the commit itself failed and may have taken place.
-            assert self._file is not None
-            return [_settle(self._file, write) for write in batch]
 
     def _end(self) -> None:
         file, self._file = self._file, None
         late = [*self._kept]
         while not self._queue.empty():
             late.append(self._queue.get())
-        batch = [write for write in late if isinstance(write, _Write)]
-        _tell(batch, [(None, self._refusal)] * len(batch))
+        batch = [write for write in late if isinstance(write, Write)]
+        tell(batch, [(None, self._refusal)] * len(batch))
         if file is not None:
             if file.holding.epochs:
                 # If this can't be written, the runs are free as soon as this process ends.
                 with suppress(StateError, sqlite3.Error), file.transaction(full=False):
                     runs.release(file)
             file.close()
-
-
-def _attempt(file: StateFile, batch: list[_Write]) -> list[_Outcome]:
-    """Commit all writes of `batch` but those that fail by themselves. Raises what concerns all of them."""
-    with file.transaction(full=any(write.full for write in batch)):
-        return [_apply(file, write) for write in batch]
-
-
-def _apply(file: StateFile, write: _Write) -> _Outcome:
-    """Do one write; one that is refused leaves the others alone."""
-    file.connection.execute("SAVEPOINT one")
-    outcome: _Outcome
-    try:
-        outcome = (write.work(file), None)
-    except (StateError, sqlite3.IntegrityError, *REFUSED_VALUE) as error:
-        outcome = (None, explain(error, file.path))
-        file.connection.execute("ROLLBACK TO one")
-    file.connection.execute("RELEASE one")
-    return outcome
-
-
-def _settle(file: StateFile, write: _Write) -> _Outcome:
-    """Try one write again, alone; if it was committed before, it finds itself done."""
-    try:
-        return _attempt(file, [write])[0]
-    except (StateError, sqlite3.Error) as error:
-        return None, explain(error, file.path)
-
-
-def _tell(batch: list[_Write], outcomes: list[_Outcome]) -> None:
-    """Give everybody their outcome, by one call into each event loop."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Outcome]]] = {}
-    for write, outcome in zip(batch, outcomes, strict=True):
-        loops.setdefault(write.future.get_loop(), []).append((write.future, outcome))
-    for loop, told in loops.items():
-        # A loop that was closed has nobody left who waits.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(_resolve, told)
-
-
-def _resolve(told: list[tuple[asyncio.Future[Any], _Outcome]]) -> None:
-    for future, (value, error) in told:
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
