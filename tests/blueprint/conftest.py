@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from flujo.blueprint.builder import check_pipeline, load_pipeline
 from flujo.blueprint.diagnostics import read_sources, render
@@ -41,6 +41,14 @@ class NumberSpec(StepSpec):
     number: int | bool
     mode: Spec | str = "plain"
     numbers: list[int] = Field(default_factory=list)
+    pairs: list[Reference] = Field(default_factory=list)
+
+    @field_validator("number")
+    @classmethod
+    def _is_lucky(cls, number: int) -> int:
+        if number == 13:
+            raise ValueError("thirteen brings bad luck")
+        return number
 
 
 class CaughtSpec(StepSpec):

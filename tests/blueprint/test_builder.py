@@ -113,6 +113,29 @@ def test_everything_wrong_is_told_at_once_and_in_order(project):
     ]
 
 
+def test_the_rest_of_a_step_is_checked_though_a_part_of_it_is_wrong(project):
+    findings = project.findings(
+        "steps:\n"
+        "  - kind: either\n"
+        "    name: 1st\n"
+        "    config: {max_retries: two, retries: 1}\n"
+        "    yess: 1\n"
+        "    yes: {nam: y, agent: nope}\n"
+        "    fallback: {name: b, input: '{{ a b }}'}\n"
+        "  - kind: either\n"
+        "    name: needs-more\n"
+        "    fallback: {kind: unseen}\n"
+    )
+    codes = [(f.code, f.location.line) for f in findings]
+    assert codes[:4] == [("V-N01", 3), ("V-S03", 4), ("V-S02", 4), ("V-S02", 5)]
+    assert codes[4:] == [("V-S01", 6), ("V-S02", 6), ("V-A01", 6), ("V-T02", 7), ("V-S01", 8)]
+
+
+def test_what_only_the_left_out_part_explains_is_not_told(project):
+    findings = project.findings("steps: [{kind: caught, name: a, typo: 1}]\n")
+    assert [f.code for f in findings] == ["V-S02"]
+
+
 def test_a_clash_inside_a_nested_sequence_is_told_once(project):
     (finding,) = project.findings("steps:\n  - name: p\n    steps: [{name: a}, {name: a}]\n")
     assert (finding.code, finding.path, finding.location.column) == ("V-N02", "p/a", 31)

@@ -113,3 +113,12 @@ def test_a_module_that_changes_the_import_path_is_borne_with(make):
     path = list(sys.path)
     project.load("m")
     assert sys.path == path
+
+
+def test_a_module_that_is_not_there_has_no_file(make):
+    project = make("one", {"m.py": "", "skills/h.py": ""})
+    assert project.find("nope.m") is None
+    assert project.find("skills.nope") is None
+    assert project.find("skills.h") == project.root / "skills/h.py"
+    assert project.siblings("skills.nope") == ["skills.h"]
+    assert project.siblings("nope") == ["m"]

@@ -45,6 +45,7 @@ def refused(resolver, reference):
 def test_a_skills_id_gives_its_target(resolver):
     assert resolver().resolve("flujo.builtins.stringify") is str
     assert resolver().resolve("mine.object") is len
+    assert resolver().check("mine.object") is None
 
 
 def test_a_skill_that_cannot_be_imported_says_which_and_why(resolver):

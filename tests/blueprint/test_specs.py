@@ -69,6 +69,14 @@ CASES = [
     ),
 ]
 
+NUMBER = "name: a\n    kind: number\n    number: 1\n"
+CASES += [
+    ("name: a\n    kind: number\n    number: 13", (4, 13), "V-S03", "thirteen brings bad luck", None),
+    (NUMBER + "    pairs: [{id: a}, {id: 3}]", (5, 27), "V-S03", "'id' should be text, not 3", "quote it: '3'"),
+    (NUMBER + "    pairs: [{id: a, parms: {}}]", (5, 21), "V-S02", "unknown key 'parms'", "did you mean 'params'?"),
+    (NUMBER + "    pairs: [3]", (5, 13), "V-S03", "item 1 of 'pairs' should be a mapping, not 3", None),
+]
+
 
 @pytest.mark.parametrize(("step", "place", "code", "message", "advice"), CASES)
 def test_what_does_not_fit_is_told_at_its_place(project, step, place, code, message, advice):

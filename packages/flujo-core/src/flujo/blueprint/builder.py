@@ -78,7 +78,6 @@ def check_pipeline(
 
 def _unresolved(data: Any = None, /, **_params: Any) -> Any:
     """Stand in for what a reference names, where that isn't imported or isn't there; never called."""
-    return data
 
 
 class _Builder:
@@ -135,15 +134,18 @@ class _Builder:
             return _STAND_IN
         path = f"{path}{_name_of(raw) or '?'}"
         kind = self._kind(raw, path)
+        before = len(self.report.findings)
         spec = kind and validate(kind.model, raw, self.document, self.report, path, {"step": "name"})
         if kind is None or spec is None:
             return _STAND_IN
+        is_whole = len(self.report.findings) == before
         context = _Context(self, raw, path)
         what = f"building step {spec.name!r}"
         try:
             return running(what, lambda: kind.build(spec, context), self.resolver.project)
         except FlujoError as error:
-            self.report.add(finding_of(error, "V-K02", path, context.reference_at or self._place_of_name(raw)))
+            if is_whole:  # of a step with parts left out, no wonder
+                self.report.add(finding_of(error, "V-K02", path, context.reference_at or self._place_of_name(raw)))
             return _STAND_IN
 
     def _kind(self, raw: Mapping[str, Any], path: str) -> KindSpec | None:

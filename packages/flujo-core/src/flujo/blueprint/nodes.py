@@ -75,7 +75,7 @@ class Composer:
                     self._refuse_more(event)
                     break
                 self._take(event)
-        except yaml.YAMLError as error:
+        except yaml.MarkedYAMLError as error:
             raise self._syntax_error(error) from error
         return self._root or Node("text", (1, 1), plain=True)
 
@@ -162,10 +162,9 @@ class Composer:
         self._report.note(code, message, place)
         raise self._report.error()
 
-    def _syntax_error(self, error: yaml.YAMLError) -> BlueprintError:
-        if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-            self._stop("V-Y02", str(error), (1, 1))
-        message, (number, column) = error.problem or "", _place(error.problem_mark)
+    def _syntax_error(self, error: yaml.MarkedYAMLError) -> BlueprintError:
+        message = error.problem or ""
+        number, column = _place(error.problem_mark) if error.problem_mark else (1, 1)
         if error.context:
             message += f" {error.context}"
             message += f" that begins at line {error.context_mark.line + 1}" if error.context_mark else ""

@@ -39,24 +39,27 @@ _NAME_HELP = "a name starts with a letter or '_', goes on with letters, digits, 
 def validate(
     model: type[M], raw: Mapping[str, Any], document: Document, report: Report, path: str, aliases: Mapping[str, str]
 ) -> M | None:
-    """Check `raw`, a mapping of `document`, against `model`; None when something was noted in `report`.
+    """Check `raw`, a mapping of `document`, against `model`, and note in `report` what is wrong.
 
-    `aliases` maps other names of keys to the model's; keys that begin with `x-` are left out. `path` is the
-    step's, for the findings.
+    What is wrong is then left out, as if it weren't there, so that the rest can be checked further; None when
+    too little is left. `aliases` maps other names of keys to the model's; keys that begin with `x-` don't count.
+    `path` is the step's, for the findings.
     """
     checker = _Checker(model, raw, document, path, aliases)
-    twice = list(checker.twice())
-    for finding in twice:
+    for finding in checker.twice():
         report.add(finding)
     try:
-        spec = model.model_validate(checker.data)
+        return model.model_validate(checker.data)
     except PydanticError as error:
-        for finding in checker.findings(error.errors(include_url=False)[:_MOST_ERRORS]):
-            report.add(finding)
-            if report.full:
-                break
-        return None
-    return None if twice else spec
+        errors = error.errors(include_url=False)[:_MOST_ERRORS]
+    for finding in checker.findings(errors):
+        report.add(finding)
+        if report.full:
+            return None
+    try:
+        return model.model_validate(checker.rest(errors))
+    except PydanticError:
+        return None  # something that the model needs was wrong, and that is noted
 
 
 class _Checker:
@@ -101,6 +104,14 @@ class _Checker:
             message = f"{self._label(where)} should be {wanted}, not {brief(value)}"
             quote = "text" in expected and isinstance(value, bool | int | float)
             yield self._finding("V-S03", message, self._at(where), f"quote it: '{brief(value)}'" if quote else None)
+
+    def rest(self, errors: Sequence[Any]) -> dict[str, Any]:
+        """The data without what `errors` are about; in the place of a bad name stands another."""
+        data = self.data
+        for error in errors:
+            where = self._steps(error["loc"], error["type"])
+            data = _without(data, where if error["type"] != "missing" else where[:-1])
+        return {"name": "unnamed", **data} if "name" in self._model.model_fields else data
 
     def _one(self, error: Any, where: tuple[Any, ...]) -> Finding:
         key = where[-1]
@@ -179,6 +190,16 @@ class _Checker:
 
     def _finding(self, code: str, message: str, at: Location | None, advice: str | None = None) -> Finding:
         return Finding(code, message, path=self._path, help=advice, location=at or self._document.at(self._raw))
+
+
+def _without(data: dict[str, Any], where: Sequence[Any]) -> dict[str, Any]:
+    """A copy of `data` without the key at `where`; a list on the way there is left out as a whole."""
+    if not where or where[0] not in data:
+        return data
+    key, inner = where[0], data[where[0]]
+    if len(where) > 1 and isinstance(inner, dict):
+        return {**data, key: _without(inner, where[1:])}
+    return {other: value for other, value in data.items() if other != key}
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
