@@ -1,5 +1,6 @@
 """The command itself: names, help, options, and what is said of errors."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,6 +42,9 @@ class OddPlugin:
         registrar.command("strange odd", odd, short_help="Odd.")
         registrar.command("plugins", odd, short_help="Not yours.")
         registrar.command("broken", "flujo_cli.main:main", short_help="No click command.")
+
+
+REAL = module._plugin_commands
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +96,12 @@ def test_a_plugin_adds_commands_and_groups(flujo):
 
 def test_a_plugin_can_not_take_a_name_of_flujos_own(flujo):
     assert "CONTRIBUTES" in flujo("plugins").out
+
+
+def test_installed_plugins_are_asked_for_a_name_that_is_not_in_the_table(flujo, monkeypatch):
+    monkeypatch.setattr(module, "_plugin_commands", REAL)
+    assert "there is no command 'odd'" in flujo("odd").err
+    assert set(REAL()) == {entry.path for entry in COMMANDS}
 
 
 def test_a_plugins_target_must_be_a_click_command(flujo):
@@ -158,3 +168,26 @@ def test_a_command_works_in_the_folder_it_is_given(flujo, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").mkdir()
     assert flujo("-C", "there", "odd", "--how", "folder").out == f"{tmp_path}/there\n"
+
+
+def test_help_and_version_load_no_plugin_and_nothing_heavy():
+    code = """
+import subprocess
+import sys
+from flujo_cli.main import run_command_line
+run_command_line(["--help"]); run_command_line(["--version"]); run_command_line(["runs", "--help"])
+heavy = {"pydantic", "jinja2", "asyncio", "yaml", "pluggy", "structlog", "importlib_metadata", "flujo.plugins.manager",
+         "flujo_cli.plugin", "flujo_policies_builtin", "flujo_state_sqlite", "flujo_cli.commands.run", "rich"}
+sys.exit(", ".join(heavy & set(sys.modules)) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_shell_can_complete_commands(monkeypatch, capsys):
+    monkeypatch.setenv("_FLUJO_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "flujo r")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit):
+        run_command_line([])
+    assert capsys.readouterr().out.splitlines() == ["plain,run", "plain,resume", "plain,runs"]

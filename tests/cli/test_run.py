@@ -1,6 +1,16 @@
 """`flujo run` and `flujo resume`: streams, forms, records, and refusals."""
 
+import asyncio
+import os
+import signal
+
 import pytest
+
+from flujo.plugins import create_plugin_manager
+from flujo_cli.options import Options
+from flujo_cli.project import Project
+from flujo_cli.reporter import Reporter
+from flujo_cli.session import Session
 
 SKILLS = """\
 from datetime import date
@@ -101,6 +111,13 @@ def test_json_is_one_object_with_the_tree_of_steps(flujo, project):
     assert [child["path"] for child in result["steps"][1]["children"]] == ["sub:b/c"]
 
 
+def test_what_a_step_prints_does_not_mix_with_the_output(flujo, project):
+    (project / "skills" / "loud.py").write_text("print('loading')\n\ndef f(x):\n    print('running')\n    return x\n")
+    (project / "pipeline.yaml").write_text('version: "0.1"\nsteps:\n  - { name: a, uses: "skills.loud:f" }\n')
+    ran = flujo("run", "--input", "x", "-q")
+    assert (ran.out, ran.err) == ("x\n", "loading\nrunning\n")
+
+
 def test_a_failed_run_says_where_and_how_to_go_on(flujo, pipeline):
     pipeline("count", "boom")
     ran = flujo("run", "--input", "x", "--run-id", "r1")
@@ -160,6 +177,8 @@ def test_the_context_comes_from_the_command_line(flujo, pipeline):
         (["--input", "-", "--no-stdin"], "--no-stdin forbids it"),
         (["--context", "scratchpad=3"], "error[FLUJO-401] context field 'scratchpad'"),
         (["--state", "nowhere:x"], "error[FLUJO-610] no state backend opens 'nowhere' urls"),
+        (["--run-id", "@last"], "error[FLUJO-100] '@last' is no run id"),
+        (["--state", " "], "error[FLUJO-101] state_uri can't be ' ' (--state): expected a text that is not empty"),
         (["nope.yaml"], "error[FLUJO-100] no pipeline file 'nope.yaml'"),
     ],
 )
@@ -255,16 +274,28 @@ def test_a_run_that_nobody_knows_can_not_be_resumed(flujo):
     assert (ran.code, ran.json["error"]["code"]) == (2, "FLUJO-601")
 
 
-def test_broken_plugins_are_named_and_the_run_goes_on(flujo, tmp_path, monkeypatch):
+@pytest.fixture
+def broken_plugin(tmp_path, monkeypatch):
+    """An installed plugin whose module isn't there."""
     dist = tmp_path / "site" / "flujo_broken-1.0.dist-info"
     dist.mkdir(parents=True)
     (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: flujo-broken\nVersion: 1.0\n")
     (dist / "entry_points.txt").write_text("[flujo.plugins]\nbroken = nothing_of_that_name\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
+
+
+def test_broken_plugins_are_named_and_the_run_goes_on(flujo, broken_plugin):
     ran = flujo("--log-format", "json", "run", "--input", "x", "--state", "memory:", "-q")
     assert (ran.code, ran.out) == (0, "x\n")
     assert '"level": "warning"' in ran.err
     assert "flujo-broken 1.0 is not loaded" in ran.err
+
+
+def test_broken_plugins_are_listed_with_the_reason(flujo, broken_plugin):
+    row = next(line for line in flujo("plugins").out.splitlines() if line.startswith("flujo-broken"))
+    assert row.endswith(
+        "1.0      import-failed  installed  ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    )
 
 
 def test_a_sink_that_fails_is_named_and_the_run_goes_on(flujo, monkeypatch):
@@ -272,3 +303,64 @@ def test_a_sink_that_fails_is_named_and_the_run_goes_on(flujo, monkeypatch):
     ran = flujo("run", "--input", "x", "--state", "memory:")
     assert (ran.code, ran.out) == (0, "x\n")
     assert "warning: an event sink failed and was detached (sink=Progress, error=" in ran.err
+
+
+STOPPED = """\
+import asyncio
+import os
+import signal
+
+async def first(data: str) -> str:
+    return data
+
+async def stop(data: str) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(60)
+"""
+
+
+@pytest.fixture
+def stopped(project) -> None:
+    """A pipeline whose second step gets a SIGTERM."""
+    (project / "skills" / "stopped.py").write_text(STOPPED)
+    steps = "".join(f'  - {{ name: {f}, uses: "skills.stopped:{f}" }}\n' for f in ("first", "stop"))
+    (project / "pipeline.yaml").write_text(f'version: "0.1"\nsteps:\n{steps}')
+
+
+def test_a_terminated_run_is_an_object_with_the_steps_that_ended(flujo, stopped):
+    ran = flujo("run", "--input", "x", "--run-id", "r1", "--json")
+    assert ran.code == 143
+    assert (ran.json["status"], ran.json["run_id"], ran.json["output"]) == ("interrupted", "r1", None)
+    assert [step["name"] for step in ran.json["steps"]] == ["first"]
+    assert ran.err.splitlines()[-3:] == [
+        "stopping; once more stops at once",
+        "interrupted, run r1",
+        "next: flujo resume r1",
+    ]
+
+
+def test_a_terminated_run_in_memory_is_gone_and_says_so(flujo, stopped):
+    ran = flujo("run", "--input", "x", "--run-id", "r1", "--state", "memory:")
+    assert (ran.code, ran.out) == (143, "")
+    assert ran.err.splitlines()[-1] == "interrupted, run r1: its record was in memory only"
+
+
+def test_a_step_that_cancels_its_own_run_leaves_it_where_it_can_go_on(flujo, stopped, project):
+    cancelling = STOPPED.replace("    os.kill(os.getpid(), signal.SIGTERM)\n", "    raise asyncio.CancelledError\n")
+    (project / "skills" / "stopped.py").write_text(cancelling)
+    ran = flujo("run", "--input", "x", "--run-id", "r1")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.splitlines()[-1] == "next: flujo resume r1"
+
+
+def test_a_signal_before_the_run_has_begun_leaves_nothing(project, capsys):
+    reporter = Reporter(Options(stands=project))
+    session = Session(Project.here(stands=project), create_plugin_manager(), reporter)
+
+    async def stop_first(backend):
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(60)
+
+    assert session.drive(stop_first) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted before the run had begun"
+    assert not (project / ".flujo").exists()

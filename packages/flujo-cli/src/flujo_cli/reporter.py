@@ -1,7 +1,7 @@
 """Who tells the user of a run: output to stdout, everything else to stderr, `--json` and `--quiet` respected."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from flujo.domain.outcomes import PipelineResult
@@ -29,10 +29,14 @@ class Reporter:
         self._quiet = quiet
 
     @contextmanager
-    def refusals(self) -> Iterator[None]:
-        """With `--json`, write the object for a run that could not begin or be recorded; the error goes on."""
+    def telling(self) -> Iterator[None]:
+        """Keep stdout for the output: what the project's code prints inside goes to stderr.
+
+        With `--json`, an error inside also becomes the object for a run that could not begin or be recorded.
+        """
         try:
-            yield
+            with redirect_stdout(self.console.stderr):
+                yield
         except FlujoError as error:
             if self._as_json:
                 self.console.json(describe_refusal(error, self.progress.run_id))

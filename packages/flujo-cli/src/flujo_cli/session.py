@@ -23,6 +23,9 @@ __all__ = ["Action", "Session"]
 Result = PipelineResult[Any, Any]
 Action = Callable[[StateBackend], Awaitable[Result]]
 
+#: What a run that was stopped ends with; without a signal a step has cancelled it.
+_STOPS: dict[int | None, ExitCode] = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -56,7 +59,7 @@ class Session:
             self.reporter.ended(result, self._following(result))
             return ExitCode.OK if result.success else ExitCode.FAILED
         self.reporter.stopped(self._last_words())
-        return ExitCode.TERMINATED if interrupts.signum == signal.SIGTERM else ExitCode.INTERRUPTED
+        return _STOPS.get(interrupts.signum, ExitCode.FAILED)
 
     async def _supervise(self, action: Action, interrupts: Interrupts) -> Result | None:
         task = asyncio.create_task(self._with_state(action))
@@ -64,8 +67,6 @@ class Session:
         try:
             return await task
         except asyncio.CancelledError:
-            if interrupts.signum is None:
-                raise
             return None
 
     async def _with_state(self, action: Action) -> Result:

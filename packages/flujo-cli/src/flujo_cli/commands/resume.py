@@ -33,7 +33,7 @@ __all__ = ["resume"]
 def resume(options: Options, reference: str, force: bool, quiet: bool, as_json: bool, state: str | None) -> ExitCode:
     """Find the run, load the pipeline it began with, and go on."""
     reporter = Reporter(options, as_json=as_json, quiet=quiet)
-    with reporter.refusals():
+    with reporter.telling():
         session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
         reporter.warn_of_plugins(session.manager)
         return session.drive(partial(_resume, session, reference, force))

@@ -1,6 +1,7 @@
 """`flujo run`: give a pipeline file its input, run it, write its output."""
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,9 @@ from flujo_cli.reporter import Reporter
 from flujo_cli.session import Session
 
 __all__ = ["run"]
+
+#: What needs no quotes in a shell and is no option and no reference.
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,9 @@ def run(
     result is recorded before the next step begins.
     """
     reporter = Reporter(options, as_json=as_json, quiet=quiet)
-    with reporter.refusals():
+    with reporter.telling():
         project = Project.around(file, stands=options.stands, state=state)
+        _check_run_id(run_id)
         fields = read_context(context_file, context_data, context)
         text = "" if dry_run else _input(input_flag, no_stdin)
         session = Session(project, create_plugin_manager(), reporter)
@@ -85,6 +90,14 @@ def run(
         pipeline = resolve_pipeline(file, manager=session.manager, settings=project.settings)
         job = _Job(pipeline, project.source(file), text, fields, run_id)
         return _plan(session, job, as_json) if dry_run else session.drive(partial(_run, session, job))
+
+
+def _check_run_id(run_id: str | None) -> None:
+    if run_id is not None and not _RUN_ID.fullmatch(run_id):
+        raise ConfigurationError(
+            f"{run_id!r} is no run id",
+            suggestion="expected letters, digits, '_', '.' and '-', at most 64 of them, a letter or digit first",
+        )
 
 
 def _input(flag: str | None, no_stdin: bool) -> str:
