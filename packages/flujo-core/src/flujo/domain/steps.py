@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, get_args
 
 from flujo.domain.callables import UNKNOWN, Call, inspect_call, reference
@@ -134,8 +134,17 @@ class Step(Generic[In, Out]):
         return self.call is not None and "context" in self.call.injected
 
     def children(self) -> Iterable["Step[Any, Any]"]:
-        """The steps inside this one, in path order; without the fallback."""
-        return ()
+        """The steps inside this one, in path order, without the fallback: those in its kind's own fields."""
+        for _, value in self._own_fields():
+            parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else (value,)
+            yield from (part for part in parts if isinstance(part, Step))
+
+    def _own_fields(self) -> Iterator[tuple[str, Any]]:
+        """The fields that a kind has beside those of every step, where they are not at their default."""
+        for each in fields(self)[_COMMON_FIELDS:]:
+            value = getattr(self, each.name)
+            if value != each.default and value not in (None, (), {}):
+                yield each.name, value
 
     def walk(self) -> Iterator["Step[Any, Any]"]:
         """This step and every step under it, fallbacks included, in path order."""
@@ -161,7 +170,7 @@ class Step(Generic[In, Out]):
             what["effects"] = self.effects
         if self.fallback is not None:
             what["fallback"] = self.fallback.definition()
-        return what
+        return {**what, **{name: _plain(value) for name, value in self._own_fields()}}
 
     def __rshift__(self, after: "Step[Out, Next]") -> "Pipeline[In, Next]":
         """Make a pipeline of this step and the one after it."""
@@ -216,13 +225,9 @@ class Pipeline(Step[In, Out]):
         """The last step's output type."""
         return self.steps[-1].output_type if self.steps else self.input_type
 
-    def children(self) -> Iterable[Step[Any, Any]]:
-        """The pipeline's steps."""
-        return self.steps
 
-    def definition(self) -> dict[str, Any]:
-        """The pipeline's steps beside what any step has."""
-        return {**super().definition(), "steps": [step.definition() for step in self.steps]}
+#: How many fields every step has; a kind's own come after them.
+_COMMON_FIELDS = len(fields(Step))
 
 
 def _parts(step: Step[Any, Any]) -> Sequence[Step[Any, Any]]:
@@ -238,6 +243,10 @@ def _plain(value: object) -> Any:
     """`value` as plain data for a definition; what isn't plain is named by its class or its code."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
+    if isinstance(value, Step):
+        return value.definition()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
