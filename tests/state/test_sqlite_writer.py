@@ -423,14 +423,15 @@ async def test_closing_lets_go_only_of_what_is_still_owned(path, opened, run):
 
 
 async def test_closing_does_not_fail_when_nothing_can_be_written(opened, path, run, foreign):
-    """The run is free all the same, because nobody holds it any more."""
-    backend = opened(path, busy_s=0.02)
+    """The run is free all the same, also for others of the same process."""
+    backend, bystander = opened(path, busy_s=0.02), opened(path)
     await backend.create_run(run())
+    await bystander.create_run(run("run-2"))
     other = foreign()
     other.execute("BEGIN IMMEDIATE")
     await backend.close()
     other.execute("COMMIT")
-    assert (await opened(path).claim("run-1")).epoch == 2
+    assert (await bystander.claim("run-1")).epoch == 2
 
 
 async def test_fenced_record_is_refused_on_both_ways(backend, run):

@@ -220,8 +220,16 @@ class Writer:
         batch = [write for write in late if isinstance(write, Write)]
         tell(batch, [(None, self._refusal)] * len(batch))
         if file is not None:
-            if file.holding.epochs:
-                # If this can't be written, the runs are free as soon as this process ends.
-                with suppress(StateError, sqlite3.Error), file.transaction(full=False):
-                    runs.release(file)
-            file.close()
+            _leave(file)
+
+
+def _leave(file: StateFile) -> None:
+    """Let go of every run and close the file."""
+    # If that can't be written down, the runs are free all the same.
+    file.holding.abandoned = True
+    try:
+        if file.holding.epochs:
+            with suppress(StateError, sqlite3.Error), file.transaction(full=False):
+                runs.release(file)
+    finally:
+        file.close()
