@@ -1,6 +1,8 @@
 """What references in files may name, and what not."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -228,3 +230,31 @@ def test_code_that_fails_while_it_is_imported_says_where(resolver, write, text, 
 def test_checking_lets_pass_what_only_running_can_tell(resolver, write, text):
     write("skills/h.py", text + "1 / 0\n")
     assert resolver("skills").check("skills.h:f") is None
+
+
+AUDITED = """
+import sys
+from pathlib import Path
+from flujo.blueprint.skills import SkillResolver
+from flujo.exceptions import FlujoError
+
+resolver = SkillResolver({}, ("skills",), root=Path(sys.argv[1]), base=Path(sys.argv[1]))
+seen = []
+sys.addaudithook(lambda event, args: seen.append((event, *args[:1])) if seen is not None else None)
+for reference in sys.argv[2:]:
+    try:
+        resolver.resolve(reference)
+        print("resolved", reference)
+    except FlujoError:
+        pass
+doing = ("import", "open", "exec", "compile", "os.system", "subprocess.Popen", "socket.connect")
+print([event for event in seen if event[0] in doing])
+"""
+
+
+def test_what_is_refused_is_neither_imported_nor_opened(write, tmp_path):
+    write("other/h.py", "raise SystemExit\n")
+    references = ["os:system", "subprocess.run", "subprocess:run", "other.h:f", "Skills.h:f", *filter(None, MALFORMED)]
+    command = [sys.executable, "-c", AUDITED, str(tmp_path), *references]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
