@@ -120,7 +120,7 @@ def test_the_rest_of_a_step_is_checked_though_a_part_of_it_is_wrong(project):
         "    name: 1st\n"
         "    config: {max_retries: two, retries: 1}\n"
         "    yess: 1\n"
-        "    yes: {nam: y, agent: nope}\n"
+        "    yes: {nme: y, agent: nope}\n"
         "    fallback: {name: b, input: '{{ a b }}'}\n"
         "  - kind: either\n"
         "    name: needs-more\n"
@@ -142,7 +142,7 @@ def test_a_clash_inside_a_nested_sequence_is_told_once(project):
 
 
 def test_mistakes_in_nested_steps_bring_no_others_with_them(project):
-    findings = project.findings("steps:\n  - name: p\n    steps: [{nam: a}, {name: 3}, {name: a}, 4]\n")
+    findings = project.findings("steps:\n  - name: p\n    steps: [{nme: a}, {name: 3}, {name: a}, 4]\n")
     assert [f.code for f in findings] == ["V-S01", "V-S02", "V-S03", "V-S03"]
 
 

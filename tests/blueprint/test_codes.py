@@ -91,9 +91,9 @@ CASES = {
         "help: leave 'step' out",
     ),
     "V-K01": (
-        "steps:\n  - {name: a, kind: pipelin}\n",
-        "error[V-K01] pipeline.yaml:2:21: unknown kind 'pipelin'\n"
-        "    2 |   - {name: a, kind: pipelin}\n"
+        "steps:\n  - {name: a, kind: pipelyne}\n",
+        "error[V-K01] pipeline.yaml:2:21: unknown kind 'pipelyne'\n"
+        "    2 |   - {name: a, kind: pipelyne}\n"
         "      |                     ^\n"
         "help: did you mean 'pipeline'?",
     ),
@@ -162,9 +162,9 @@ CASES = {
         "help: change one of the annotations, or give 'b' an 'input' that converts",
     ),
     "V-T02": (
-        "steps:\n  - name: a\n    input: '{{ previous_step | uper }}'\n",
-        "error[V-T02] pipeline.yaml:3:32: there is no filter 'uper'\n"
-        "    3 |     input: '{{ previous_step | uper }}'\n"
+        "steps:\n  - name: a\n    input: '{{ previous_step | uppr }}'\n",
+        "error[V-T02] pipeline.yaml:3:32: there is no filter 'uppr'\n"
+        "    3 |     input: '{{ previous_step | uppr }}'\n"
         "      |                                ^\n"
         "help: did you mean 'upper'?",
     ),

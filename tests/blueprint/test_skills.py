@@ -165,8 +165,8 @@ def test_a_missing_module_or_name_is_told_with_the_nearest(resolver, write):
         "there is no module 'skills.helpr'",
         "did you mean 'skills.helper'?",
     )
-    assert refused(found, "skills.helper:doubel")[1:] == (
-        "module 'skills.helper' has no 'doubel'",
+    assert refused(found, "skills.helper:dubble")[1:] == (
+        "module 'skills.helper' has no 'dubble'",
         "did you mean 'double'?",
     )
     code, message, advice = refused(found, "tools.x:f")

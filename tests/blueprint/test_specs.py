@@ -73,7 +73,7 @@ NUMBER = "name: a\n    kind: number\n    number: 1\n"
 CASES += [
     ("name: a\n    kind: number\n    number: 13", (4, 13), "V-S03", "thirteen brings bad luck", None),
     (NUMBER + "    pairs: [{id: a}, {id: 3}]", (5, 27), "V-S03", "'id' should be text, not 3", "quote it: '3'"),
-    (NUMBER + "    pairs: [{id: a, parms: {}}]", (5, 21), "V-S02", "unknown key 'parms'", "did you mean 'params'?"),
+    (NUMBER + "    pairs: [{id: a, paramz: {}}]", (5, 21), "V-S02", "unknown key 'paramz'", "did you mean 'params'?"),
     (NUMBER + "    pairs: [3]", (5, 13), "V-S03", "item 1 of 'pairs' should be a mapping, not 3", None),
 ]
 
