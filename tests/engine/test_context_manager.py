@@ -148,6 +148,16 @@ def test_a_path_goes_through_the_models_on_its_way():
     assert operations == [["set", ["place", "home"], Address(city="Ulm")]]
 
 
+def test_a_path_goes_on_from_a_models_own_mapping():
+    class House(BaseModel):
+        rooms: dict[str, int] = {}  # noqa: RUF012 - pydantic copies it
+
+    context = OpenContext(house=House())
+    sink(context, "house.rooms.hall", 1)
+
+    assert context.house.rooms == {"hall": 1}
+
+
 def test_a_field_takes_only_what_its_type_takes():
     context = Typed()
 

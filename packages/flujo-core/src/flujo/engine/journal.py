@@ -48,11 +48,6 @@ class Journal:
         else:
             self._attempts.setdefault(record.path.rpartition("#")[0], []).append(record)
 
-    @property
-    def encodes(self) -> bool:
-        """Whether values are written down as bytes, so that identity and unknown types are lost."""
-        return self._codec is not None
-
     def __len__(self) -> int:
         """How many results are recorded."""
         return len(self._results)
