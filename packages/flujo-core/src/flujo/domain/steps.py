@@ -246,11 +246,9 @@ def _plain(value: object) -> Any:
     if isinstance(value, Step):
         return value.definition()
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        value = {each.name: getattr(value, each.name) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted((_plain(item) for item in value), key=repr)
-    return reference(value)
+    return sorted(map(_plain, value), key=repr) if isinstance(value, set | frozenset) else reference(value)

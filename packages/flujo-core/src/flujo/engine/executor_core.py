@@ -15,7 +15,7 @@ from flujo.domain.interfaces import JournalRecord, RecordKind, TemplateCompiler
 from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE, Usage
-from flujo.engine.context_manager import Change, Snapshot, apply, change, merge_output, restore, sink, snapshot
+from flujo.engine.changes import Change, Snapshot, apply, change, merge_output, restore, sink, snapshot
 from flujo.engine.fallback_handler import FallbackHandler
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.journal import Recorded

@@ -24,7 +24,7 @@ from flujo.domain.outcomes import (
     Success,
 )
 from flujo.domain.steps import Pipeline
-from flujo.engine.context_manager import fields_of
+from flujo.engine.changes import fields_of
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.frame import ExecutionFrame, RunScope

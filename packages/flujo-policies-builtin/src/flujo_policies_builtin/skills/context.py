@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from flujo.domain.context import PipelineContext
 from flujo.domain.suggest import did_you_mean
-from flujo.engine.context_manager import sink
+from flujo.engine.changes import sink
 from flujo.exceptions import ConfigurationError, ContextFieldError
 from flujo_policies_builtin.skills.arguments import MISSING, gather, required
 

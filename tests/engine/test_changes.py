@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from flujo.domain.context import OpenContext, PipelineContext
-from flujo.engine.context_manager import apply, assign, change, fields_of, merge_output, restore, sink, snapshot
+from flujo.engine.changes import apply, assign, change, fields_of, merge_output, restore, sink, snapshot
 from flujo.exceptions import ContextFieldError
 
 scalars = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.0, 1.0, -0.5]) | st.sampled_from("abc")
