@@ -164,6 +164,13 @@ def test_project_code_that_can_not_be_imported_is_code_3(flujo, pipeline, projec
     assert "Traceback" not in ran.err
 
 
+def test_the_object_has_the_same_keys_whatever_came_of_the_run(flujo, stopped):
+    keys = ["schema", "run_id", "status", "success", "output", "error", "duration_s", "usage", "steps"]
+    assert list(flujo("run", "--json", "--state", "memory:").json) == keys
+    assert list(flujo("run", "--json", "--run-id", "@").json) == keys
+    assert list(flujo("run", "--json", "--no-stdin", "--context", "x", "nope.yaml").json) == keys
+
+
 def test_the_context_comes_from_the_command_line(flujo, pipeline):
     pipeline("seen")
     ran = flujo("run", "--context-data", '{"who": "ann", "n": 1}', "--context", "n=2", "-q")

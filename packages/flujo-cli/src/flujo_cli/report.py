@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus, StepResult
-from flujo.domain.usage import Usage
+from flujo.domain.usage import NO_USAGE, Usage
 from flujo.exceptions import BlueprintError, FlujoError
 from flujo.infra.codec import jsonable
 from flujo_cli.output import Console, one_line
@@ -29,31 +29,47 @@ Result = PipelineResult[Any, Any]
 
 def describe_result(result: Result) -> dict[str, Any]:
     """The object for a run that came to an end."""
-    return {
-        **_run(result.run_id, result.status, result.step_history),
-        "output": jsonable(result.output),
-        "error": jsonable(result.error),
-        "duration_s": round(result.duration_s, 6),
-        "usage": describe_usage(result.usage),
-    }
+    return _run(
+        result.run_id,
+        result.status,
+        output=jsonable(result.output),
+        error=jsonable(result.error),
+        duration_s=round(result.duration_s, 6),
+        usage=result.usage,
+        steps=result.step_history,
+    )
 
 
 def describe_stop(run_id: str | None, finished: Sequence[StepResult[Any]]) -> dict[str, Any]:
     """The object for a run that was interrupted; `finished` are the pipeline's steps that had ended."""
-    return {**_run(run_id, RunStatus.INTERRUPTED, finished), "output": None, "error": None}
+    usage = sum((step.usage for step in finished), NO_USAGE)
+    return _run(run_id, RunStatus.INTERRUPTED, usage=usage, steps=finished)
 
 
 def describe_refusal(error: FlujoError, run_id: str | None) -> dict[str, Any]:
     """The object for a run that could not begin, or whose record could not be written."""
-    return {**_run(run_id, "error", ()), "output": None, "error": describe_error(error)}
+    return _run(run_id, "error", error=describe_error(error))
 
 
-def _run(run_id: str | None, status: str, steps: Iterable[StepResult[Any]]) -> dict[str, Any]:
+def _run(
+    run_id: str | None,
+    status: str,
+    *,
+    output: Any = None,
+    error: Any = None,
+    duration_s: float | None = None,
+    usage: Usage = NO_USAGE,
+    steps: Iterable[StepResult[Any]] = (),
+) -> dict[str, Any]:
     return {
         "schema": RUN_SCHEMA,
         "run_id": run_id,
         "status": str(status),
         "success": status == RunStatus.COMPLETED,
+        "output": output,
+        "error": error,
+        "duration_s": duration_s,
+        "usage": describe_usage(usage),
         "steps": [_step(step) for step in steps],
     }
 
