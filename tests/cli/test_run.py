@@ -146,7 +146,7 @@ def test_a_result_that_can_not_be_stored_fails_its_step(flujo, pipeline):
 
 
 def test_a_run_that_could_not_begin_is_an_object_with_its_findings(flujo, project):
-    (project / "pipeline.yaml").write_text('version: "0.1"\nsteps:\n  - nmae: a\n')
+    (project / "pipeline.yaml").write_text('version: "0.1"\nsteps:\n  - nname: a\n')
     ran = flujo("run", "--json")
     assert ran.code == 4
     assert (ran.json["schema"], ran.json["status"], ran.json["run_id"]) == ("flujo.run/1", "error", None)

@@ -113,7 +113,7 @@ def test_a_valid_file_is_ok(flujo):
 
 
 def test_every_finding_of_every_file_is_told_on_stdout(flujo, project):
-    (project / "bad.yaml").write_text('version: "0.1"\nsteps:\n  - nmae: a\n  - { name: b, knd: step }\n')
+    (project / "bad.yaml").write_text('version: "0.1"\nsteps:\n  - nname: a\n  - { name: b, knd: step }\n')
     ran = flujo("validate", "pipeline.yaml", "bad.yaml")
     assert ran.code == 4
     assert "pipeline.yaml: ok\n" in ran.out
