@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+from flujo.domain.foreign import attempt
 from flujo.exceptions import ConfigurationError
 
 __all__ = ["INJECTED", "UNKNOWN", "Call", "inspect_call", "reference"]
@@ -29,9 +30,6 @@ _UNTOLD = inspect.Signature(
         inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD),
     ]
 )
-
-#: What a constructor or a factory raises for params it can't work with.
-_UNWORKABLE = (AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +96,15 @@ def _made(cls: type, params: dict[str, Any], name: str) -> object:
             suggestion="name a function, or a class with a method 'run'; "
             "to make an instance of the data, write a function that does",
         )
-    try:
-        return cls(**params)
-    except _UNWORKABLE as error:
-        given = f"with params {', '.join(map(str, params))}" if params else "without params"
-        raise ConfigurationError(
-            f"class {name!r} can't be made {given}: {error}",
+    given = f"with params {', '.join(map(str, params))}" if params else "without params"
+    return attempt(
+        lambda: cls(**params),
+        lambda line, error: ConfigurationError(
+            f"class {name!r} can't be made {given}: {line}",
             suggestion="give its constructor's arguments as 'params'",
             cause=error,
-        ) from error
+        ),
+    )
 
 
 def _is_factory(function: Callable[..., Any], signature: inspect.Signature, params: dict[str, Any]) -> bool:
@@ -117,14 +115,14 @@ def _is_factory(function: Callable[..., Any], signature: inspect.Signature, para
 
 def _produced(factory: Callable[..., Any], params: dict[str, Any], name: str) -> object:
     """What a factory gives, if that is something to call."""
-    try:
-        product = factory(**params)
-    except _UNWORKABLE as error:
-        raise ConfigurationError(
-            f"factory {name!r} failed with params {', '.join(params)}: {error}",
+    product = attempt(
+        lambda: factory(**params),
+        lambda line, error: ConfigurationError(
+            f"factory {name!r} failed with params {', '.join(params)}: {line}",
             suggestion="params that fill a function's whole signature make it a factory, called once",
             cause=error,
-        ) from error
+        ),
+    )
     if callable(product) or callable(getattr(product, "run", None)):
         return product
     raise ConfigurationError(
