@@ -11,7 +11,7 @@ import pytest
 
 from flujo.domain.interfaces import JournalRecord, Sync
 from flujo.domain.outcomes import RunStatus
-from flujo.exceptions import RunOwnedElsewhere, StateBackendBusy, StateStorageFull, StateUnavailable
+from flujo.exceptions import RunOwnedElsewhere, StateBackendBusy, StateError, StateStorageFull, StateUnavailable
 from flujo_state_sqlite.opening import connect
 
 
@@ -99,12 +99,17 @@ async def test_what_waits_is_committed_together(observed, watched, run):
 async def test_batch_is_synced_if_one_of_it_asks(observed, watched, run):
     """Records that do not ask ride along, and one such alone goes unsynced."""
     claims = [await observed.create_run(run(f"run-{n}")) for n in range(3)]
-    file, synced = observed._writer._file, []
-    watched.before = lambda statement: statement == "COMMIT" and synced.append(file._full)
+    connection, levels = observed._writer._file.connection, []
+
+    def look(statement):
+        if statement == "COMMIT":
+            levels.extend(sqlite3.Connection.execute(connection, "PRAGMA synchronous").fetchone())
+
+    watched.before = look
     await observed.append(claims[0], JournalRecord("a"))
     await append_all(observed, claims[0], [JournalRecord("b"), safe("c"), JournalRecord("d")])
     await observed.append(claims[0], JournalRecord("e"))
-    assert (synced[0], True in synced[1:-1], synced[-1]) == (False, True, False)
+    assert (levels[0], max(levels[1:-1]), levels[-1]) == (1, 2, 1)
 
 
 @pytest.mark.parametrize(("sync", "level"), [("auto", 1), ("normal", 1), ("full", 2)])
@@ -157,6 +162,15 @@ async def test_refused_record_leaves_its_batch_alone(backend, run):
     kinds = [type(outcome).__name__ for outcome in outcomes]
     assert kinds == ["NoneType", "StateError", "RunOwnedElsewhere", "ValueNotStorable", "NoneType"]
     assert await recorded(backend) == ["a", "b"]
+
+
+async def test_refused_write_leaves_nothing_of_itself(path, backend, run):
+    """A run whose id is taken does not leave its definition behind."""
+    await backend.create_run(run())
+    with pytest.raises(StateError, match="there is a run 'run-1' already"):
+        await backend.create_run(run(definition="other", digest=b"other"))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT document FROM definition").fetchall() == [("{}",)]
 
 
 @pytest.mark.parametrize("where", ["INSERT", "RELEASE", "COMMIT"])
