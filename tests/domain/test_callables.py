@@ -203,7 +203,7 @@ def test_a_class_is_made_once_with_the_params():
 
 
 def test_a_class_that_the_params_do_not_fit_is_refused():
-    assert refusal(Agent, {"faktor": 3}).startswith(f"class '{HERE}:Agent' can't be made with params faktor: ")
+    assert refusal(Agent, {"fctr": 3}).startswith(f"class '{HERE}:Agent' can't be made with params fctr: ")
 
 
 def test_a_class_that_cannot_be_made_is_refused_with_its_reason():
@@ -288,7 +288,7 @@ def test_the_params_of_an_object_with_run_are_bound():
 
 
 def test_a_param_nobody_asked_for_is_refused():
-    assert refusal(scaled, {"faktor": 2}) == f"'{HERE}:scaled' has no parameter 'faktor'"
+    assert refusal(scaled, {"fctr": 2}) == f"'{HERE}:scaled' has no parameter 'fctr'"
     assert refusal(scaled, {1: 2}) == f"'{HERE}:scaled' has no parameter 1"
     with pytest.raises(ConfigurationError) as caught:
         inspect_call(lambda: 1, {"x": 2})

@@ -12,7 +12,7 @@ from flujo.domain.suggest import did_you_mean, nearest
     [
         ("stpe", ["step", "loop"], "step"),
         ("STEP", ["step", "loop"], "step"),
-        ("concurency", ["concurrency", "condition"], "concurrency"),
+        ("concurrncy", ["concurrency", "condition"], "concurrency"),
         ("zzz", ["step", "loop"], None),
         ("", ["step"], None),
         ("step", [], None),
