@@ -24,4 +24,4 @@ bench: ## measure beside hand-written code
 	touch $@
 
 clean: ## remove what the tools leave behind, but not .venv
-	rm -rf dist .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov
+	rm -rf dist .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
