@@ -119,7 +119,7 @@ def test_a_plugins_target_must_be_a_click_command(flujo):
         (["runs", "lst"], "there is no command 'runs lst'; did you mean 'list'?"),
         (["--nope"], "No such option"),
         (["run", "--nope"], "No such option"),
-        (["-C", "/nonexistent", "plugins"], "does not exist"),
+        (["-C", "no/such/folder", "plugins"], "does not exist"),
     ],
 )
 def test_wrong_usage_is_told_on_stderr_with_code_2(flujo, args, message):
