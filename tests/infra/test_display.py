@@ -66,7 +66,7 @@ class Text(str):
         (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (Path("a/b"), "a/b"),
         ((1, (2,)), [1, [2]]),
-        (namedtuple("Pair", "a b")(1, 2), [1, 2]),
+        (namedtuple("Pair", "a b")(1, 2), {"a": 1, "b": 2}),
         ({"b", "a"}, ["a", "b"]),
         (frozenset({2, 1}), [1, 2]),
         (Colour.RED, 1),

@@ -2,7 +2,6 @@
 
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -77,7 +76,7 @@ async def test_record_that_no_column_takes_is_refused(backend, run, fields):
     """The writer goes on with the others."""
     claim = await backend.create_run(run())
     with pytest.raises(StateError):
-        await backend.append(claim, replace(JournalRecord("odd"), **fields))
+        await backend.append(claim, JournalRecord("odd")._replace(**fields))
     await backend.append(claim, JournalRecord("even"))
     assert [record.path for record in await backend.load("run-1")] == ["even"]
 

@@ -2,8 +2,8 @@
 
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from flujo.exceptions import ConfigurationError
 from flujo.infra.config_manager import Settings, get_config_manager
@@ -11,8 +11,7 @@ from flujo.infra.config_manager import Settings, get_config_manager
 __all__ = ["Project"]
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(NamedTuple):
     """A project's settings, and the folder the user stands in."""
 
     settings: Settings

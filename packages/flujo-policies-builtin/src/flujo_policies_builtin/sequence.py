@@ -1,6 +1,5 @@
 """Steps one after the other: pipelines, and `kind: pipeline` inside them."""
 
-from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -38,7 +37,7 @@ class SequencePolicy(StepPolicy[Pipeline[Any, Any]]):
             if outcome.step_result is not None:
                 results.append(outcome.step_result)
             if not isinstance(outcome, Success):
-                return replace(outcome, usage=usage, children=tuple(results), step_result=None)
+                return outcome._replace(usage=usage, children=tuple(results), step_result=None)
             data = outcome.value
             outputs.add(step.name, data)
         return Success(data, usage, tuple(results))

@@ -2,8 +2,8 @@
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from flujo.exceptions import SettingsError, StateCorrupt, StateUnavailable
@@ -17,8 +17,7 @@ _PREFIX = "sqlite:///"
 _EXAMPLES = "write 'sqlite:///relative/path.db' or 'sqlite:////absolute/path.db'"
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """What a state URL says."""
 
     path: Path

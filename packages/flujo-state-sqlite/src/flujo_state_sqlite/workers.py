@@ -15,6 +15,7 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from flujo.exceptions import StateCorrupt
 from flujo_state_sqlite import forks
@@ -24,8 +25,7 @@ __all__ = ["Holding", "Peer", "Worker", "find", "folder_of", "is_at_work", "join
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """A living process that works on the state."""
 
     name: str

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from flujo.blueprint.diagnostics import Report, brief, finding_of, in_order
 from flujo.blueprint.document import Document, places_where
@@ -119,7 +118,7 @@ class _Builder:
         before = len(self.report.findings)
         steps = tuple(self.step(raw, path, self.document.value(raws, index)) for index, raw in enumerate(raws))
         for raw, finding in _clashes(raws, steps, path):
-            self.report.add(replace(finding, location=self._place_of_name(raw)))
+            self.report.add(finding._replace(location=self._place_of_name(raw)))
         if len(self.report.findings) > before or self.report.full:
             return tuple(Step(f"step_{number}") for number, _ in enumerate(steps, 1))  # no clash among stand-ins
         return steps
@@ -262,8 +261,7 @@ class _Context:
         self._builder.report.add(Finding(code, message, path=self._path, help=advice, location=at))
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
+class _Named(NamedTuple):
     """A step of which only the name is known."""
 
     name: str

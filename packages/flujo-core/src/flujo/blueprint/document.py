@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from flujo.domain.validation import Location
 
@@ -28,8 +28,7 @@ def place_of(text: str, offset: int) -> Place:
     return len(lines), len(lines[-1]) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(NamedTuple):
     """Where a mapping or list begins, and each of its keys and values; a list's keys are its indexes."""
 
     at: Place

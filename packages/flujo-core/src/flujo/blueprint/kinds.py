@@ -1,8 +1,7 @@
 """The kinds of step that a pipeline file may name, each with its schema and its builder."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a table of kinds is read without pydantic, which the models need
     from flujo.blueprint.schema import StepSpec
@@ -35,8 +34,7 @@ class BuildContext(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class KindSpec:
+class KindSpec(NamedTuple):
     """One `kind:`. `model` is its schema; `build` makes the step of a validated instance.
 
     `build` may raise a `FlujoError`, which becomes a finding at the step.
@@ -49,8 +47,7 @@ class KindSpec:
     provider: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SkillSpec:
+class SkillSpec(NamedTuple):
     """One skill id. `target` is `module:attr`, imported on first use, or the object itself."""
 
     id: str

@@ -6,11 +6,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from flujo.domain.foreign import attempt
 from flujo.exceptions import ConfigurationError
@@ -27,8 +26,7 @@ _LOCK = RLock()
 _LOADED: dict[tuple[Path, ...], dict[str, ModuleType]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(NamedTuple):
     """Where a pipeline's modules are looked for: its own folder `base`, then the project's `root`; both resolved."""
 
     base: Path

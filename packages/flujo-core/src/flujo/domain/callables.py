@@ -4,9 +4,8 @@ import functools
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from flujo.domain.foreign import attempt
 from flujo.exceptions import ConfigurationError
@@ -32,8 +31,7 @@ _UNTOLD = inspect.Signature(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A callable and what it wants: how to call it is decided here, not at every call.
 
     `target` takes the data by position, if `takes_data`, and what is `injected` by name.
@@ -68,12 +66,12 @@ def inspect_call(target: object, params: Mapping[str, Any] | None = None) -> Cal
     """
     name, bound = reference(target), dict(params or {})
     if inspect.isclass(target):
-        return replace(inspect_call(_made(target, bound, name)), reference=name)
+        return inspect_call(_made(target, bound, name))._replace(reference=name)
     function = _function(target, name)
     signature = _signature(function)
     _refuse_unknown_params(signature, bound, name)
     if function is target and bound and _is_factory(function, signature, bound):
-        return replace(inspect_call(_produced(function, bound, name)), reference=name)
+        return inspect_call(_produced(function, bound, name))._replace(reference=name)
     data = _data_parameter(signature, bound, name)
     hints = _hints(function, signature)
     output_type, awaited = _awaited(hints.get("return", UNKNOWN))

@@ -11,6 +11,8 @@ __all__ = ["ConversationTurn", "HumanInteraction", "OpenContext", "PipelineConte
 class HumanInteraction(BaseModel):
     """One question to a person and the answer to it."""
 
+    model_config = ConfigDict(defer_build=True)
+
     message_to_human: str
     human_response: Any
     timestamp: datetime = Field(default_factory=lambda: datetime.now(UTC))
@@ -18,6 +20,8 @@ class HumanInteraction(BaseModel):
 
 class ConversationTurn(BaseModel):
     """One turn of a conversation between a person and an agent."""
+
+    model_config = ConfigDict(defer_build=True)
 
     role: Literal["user", "assistant", "system"]
     content: str
@@ -30,7 +34,7 @@ class PipelineContext(BaseModel):
     `import_artifacts` holds what imported pipelines hand back.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     #: Fields that the engine sets itself; they are not part of a run's stored base or of any step's changes.
     engine_fields: ClassVar[frozenset[str]] = frozenset({"run_id", "initial_prompt"})
@@ -46,4 +50,4 @@ class PipelineContext(BaseModel):
 class OpenContext(PipelineContext):
     """The context of a pipeline written in YAML: any further field is allowed, and plain data."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)

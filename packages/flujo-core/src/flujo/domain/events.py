@@ -1,15 +1,13 @@
 """What happens in a run, as it happens. History, progress, logs and tracing are sinks on this one stream."""
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
 
 __all__ = ["Event", "RunFinished", "RunStarted", "StepFinished", "StepRetried", "StepStarted"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """A run begins, or goes on when `resumed`; `recorded` results are known already."""
 
     run_id: str
@@ -18,8 +16,7 @@ class RunStarted:
     recorded: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StepStarted:
+class StepStarted(NamedTuple):
     """A step is about to be executed. A step whose result is recorded does not start: it only finishes."""
 
     run_id: str
@@ -28,8 +25,7 @@ class StepStarted:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class StepRetried:
+class StepRetried(NamedTuple):
     """Attempt number `attempt` failed; the next one begins in `delay_s` seconds."""
 
     run_id: str
@@ -39,8 +35,7 @@ class StepRetried:
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class StepFinished:
+class StepFinished(NamedTuple):
     """A step has come to its end, and what it came to is recorded."""
 
     run_id: str
@@ -48,8 +43,7 @@ class StepFinished:
     result: StepResult[object]
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(NamedTuple):
     """The run has ended, or stopped where it can be resumed; see the result's status."""
 
     run_id: str

@@ -5,13 +5,12 @@ implementations in. `flujo.testing` ships fakes of each.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from flujo.domain.events import Event
 from flujo.domain.outcomes import ErrorInfo, RunStatus
-from flujo.domain.scope import Scope
+from flujo.domain.scope import NOTHING, Scope
 from flujo.domain.usage import NO_USAGE, Usage
 
 __all__ = [
@@ -121,8 +120,7 @@ class RecordKind(IntEnum):
     FAILED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class JournalRecord:
+class JournalRecord(NamedTuple):
     """One line of a run's journal. A result stands at the step's bare path, failed attempt n at `path#an`.
 
     `out` and `delta` are encoded bytes for a backend that `encodes`, the values themselves otherwise; `delta` is
@@ -144,8 +142,7 @@ class JournalRecord:
     sync: Sync = Sync.NORMAL
 
 
-@dataclass(frozen=True, slots=True)
-class NewRun:
+class NewRun(NamedTuple):
     """What is known of a run before its first step.
 
     `definition` is the pipeline's canonical text and `digest` its hash; `source` says where it was loaded from
@@ -162,11 +159,10 @@ class NewRun:
     base: Any
     created_at: float
     source: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """The right to write a run's journal. Its `epoch` fences off every earlier owner."""
 
     run_id: str
@@ -174,8 +170,7 @@ class Claim:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(NamedTuple):
     """One run as the state knows it; `input`, `base` and `output` as they were given."""
 
     run_id: str
@@ -196,7 +191,7 @@ class RunRow:
     epoch: int = 0
     recorded: int = 0
     usage: Usage = NO_USAGE
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = NOTHING
 
 
 class StateBackend(Protocol):

@@ -1,8 +1,7 @@
 """What comes of a step and of a run: values, never exceptions."""
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.exceptions import FlujoError
@@ -34,8 +33,7 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorInfo:
+class ErrorInfo(NamedTuple):
     """An exception in a form that can be stored, shown and compared."""
 
     type: str
@@ -68,8 +66,7 @@ def _innermost(error: BaseException) -> str | None:
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult(Generic[Out]):
+class StepResult(NamedTuple, Generic[Out]):
     """One line of a run's history: what the step at `path` did, and under it what its parts did.
 
     `attempts` counts from 1; `duration_s` covers all of them. `recalled` says that the result came from the
@@ -91,8 +88,7 @@ class StepResult(Generic[Out]):
     children: tuple["StepResult[Any]", ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Success(Generic[Out]):
+class Success(NamedTuple, Generic[Out]):
     """The step has a result. A policy gives `value` (and `children`); the executor fills in `step_result`."""
 
     value: Out | None = None
@@ -101,8 +97,7 @@ class Success(Generic[Out]):
     step_result: StepResult[Out] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failure(Generic[Out]):
+class Failure(NamedTuple, Generic[Out]):
     """The step has failed for good. `feedback` is what the next try, a person or a model can learn from it."""
 
     error: BaseException
@@ -112,8 +107,7 @@ class Failure(Generic[Out]):
     step_result: StepResult[Out] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Paused(Generic[Out]):
+class Paused(NamedTuple, Generic[Out]):
     """The step waits for an answer."""
 
     message: str
@@ -123,8 +117,7 @@ class Paused(Generic[Out]):
     step_result: StepResult[Out] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Aborted(Generic[Out]):
+class Aborted(NamedTuple, Generic[Out]):
     """The step ended the run on purpose."""
 
     reason: str
@@ -136,8 +129,7 @@ class Aborted(Generic[Out]):
 StepOutcome: TypeAlias = Success[Out] | Failure[Out] | Paused[Out] | Aborted[Out]
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineResult(Generic[Out, Ctx]):
+class PipelineResult(NamedTuple, Generic[Out, Ctx]):
     """What a run came to. `output` is None unless `status` is `COMPLETED`."""
 
     run_id: str

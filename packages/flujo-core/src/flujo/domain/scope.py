@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from flujo.domain.context import PipelineContext
 
-__all__ = ["Outputs", "Scope"]
+__all__ = ["NOTHING", "Outputs", "Scope"]
+
+#: A mapping that is empty and stays so: what a record has where nothing was given.
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Outputs(Mapping[str, Any]):
@@ -48,4 +52,4 @@ class Scope:
     outputs: Mapping[str, Any]
     context: PipelineContext | None
     input: Any
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = field(default_factory=lambda: NOTHING)

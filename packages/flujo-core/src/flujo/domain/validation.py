@@ -1,17 +1,15 @@
 """What is checked before anything runs: unique names, and types that fit. All findings at once."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from flujo.domain.hints import fits, show
 
 __all__ = ["Finding", "Location", "check_sequence", "fits"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Location:
+class Location(NamedTuple):
     """A place in a text file; lines and columns count from 1."""
 
     file: str
@@ -19,8 +17,7 @@ class Location:
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong with a pipeline. `path` is the step's, `help` how to mend it."""
 
     code: str

@@ -5,7 +5,7 @@ recall -> input -> fallback( retry( timeout( policy ))) -> record -> events
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -129,7 +129,7 @@ class ExecutorCore:
             return Failure(outcome.error, both, usage, children)
         work.error = ErrorInfo.of(primary.error, work.frame.path)
         work.fallback = fallback.name
-        return replace(outcome, usage=usage, children=children)
+        return outcome._replace(usage=usage, children=children)
 
     async def _attempts(self, work: _Work) -> StepOutcome[Any]:
         """Attempt the step until it is through, or until its configuration says that it is enough."""
@@ -336,4 +336,4 @@ def _finished(work: _Work, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
         run.events.emit(StepFinished(run.run_id, frame.path, result))
     if isinstance(outcome, Success):
         return Success(outcome.value, usage, (), result)
-    return replace(outcome, usage=usage, step_result=result)
+    return outcome._replace(usage=usage, step_result=result)

@@ -2,22 +2,23 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flujo.domain.context import PipelineContext
 from flujo.domain.interfaces import Clock
-from flujo.domain.scope import Outputs, Scope
+from flujo.domain.scope import NOTHING, Outputs, Scope
 from flujo.domain.steps import Step
 from flujo.engine.event_stream import EventStream
 from flujo.engine.journal import Journal
 
 __all__ = ["ExecutionFrame", "RunScope", "StepRun"]
 
+#: The outputs before the first step. A sequence adds to outputs of its own.
+_NO_OUTPUTS = Outputs()
 
-@dataclass(frozen=True, slots=True)
-class RunScope:
+
+class RunScope(NamedTuple):
     """What every step of one run shares. `root` is the project's folder, where there is one."""
 
     run_id: str
@@ -29,8 +30,7 @@ class RunScope:
     root: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionFrame:
+class ExecutionFrame(NamedTuple):
     """A step, its data and its place. A composite's policy makes its children's frames with `child`."""
 
     step: Step[Any, Any]
@@ -38,8 +38,8 @@ class ExecutionFrame:
     run: RunScope
     context: PipelineContext
     path: str = ""
-    outputs: Outputs = field(default_factory=Outputs)
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Outputs = _NO_OUTPUTS
+    extras: Mapping[str, Any] = NOTHING
     chain: tuple[str, ...] = ()
     attempt: int = 1
 
@@ -71,19 +71,18 @@ class ExecutionFrame:
 
     def with_data(self, data: Any) -> "ExecutionFrame":
         """This frame with other data."""
-        return replace(self, data=data)
+        return self._replace(data=data)
 
     def at_attempt(self, attempt: int) -> "ExecutionFrame":
         """This frame at attempt number `attempt`, counted from 1."""
-        return replace(self, attempt=attempt)
+        return self._replace(attempt=attempt)
 
     def scope(self) -> Scope:
         """What a template of this step can see."""
         return Scope(self.data, self.outputs, self.context, self.run.input, self.extras)
 
 
-@dataclass(frozen=True, slots=True)
-class StepRun:
+class StepRun(NamedTuple):
     """What a function gets that has a parameter named `run`. `root` is the project's folder, where there is one."""
 
     run_id: str

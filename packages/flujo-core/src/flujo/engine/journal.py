@@ -1,8 +1,7 @@
 """The record of one run: what each path came to, known before anything is executed."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend
 from flujo.domain.outcomes import ErrorInfo
@@ -12,8 +11,7 @@ from flujo.exceptions import PayloadTooLarge, StateError
 __all__ = ["Journal", "Recorded"]
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A result read back from the journal, with its values as they were before they were written down."""
 
     value: Any
@@ -89,8 +87,7 @@ class Journal:
         codec, path = self._codec, record.path
         if codec is not None:
             delta = record.delta
-            record = replace(
-                record,
+            record = record._replace(
                 out=codec.encode(record.out, where=path),
                 delta=None if delta is None else codec.encode(delta, where=f"{path} (context)"),
             )

@@ -1,8 +1,7 @@
 """What can be known of a step before it runs, found out once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flujo.domain.canonical import digest
 from flujo.domain.interfaces import Sync, TemplateCompiler
@@ -14,8 +13,7 @@ from flujo.exceptions import ConfigurationError
 __all__ = ["StepPlan", "plan_step"]
 
 
-@dataclass(frozen=True, slots=True)
-class StepPlan:
+class StepPlan(NamedTuple):
     """How a step is run: its policy, and which of the engine's concerns it needs at all.
 
     `render` makes its data; None leaves what the step before handed on. `watches` says that the step could change

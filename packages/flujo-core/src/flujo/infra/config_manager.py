@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import SettingsError
@@ -41,8 +41,7 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+class _Key(NamedTuple):
     """One setting: its name in files, in the environment, and how its value is read from either."""
 
     name: str
@@ -55,8 +54,7 @@ class _Key:
         return self.name.replace(".", "_")
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
+class _Document(NamedTuple):
     """The flujo part of one TOML file: dotted keys with their values, and the text for line numbers."""
 
     file: Path

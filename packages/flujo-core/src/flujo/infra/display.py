@@ -9,7 +9,7 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import Any
 from uuid import UUID
 
@@ -62,8 +62,10 @@ def _show_parts(value: Any, above: tuple[int, ...]) -> Any:
 
 def _members(value: Any) -> dict[Any, Any] | None:
     kind = type(value)
-    if issubclass(kind, dict):
+    if issubclass(kind, dict | MappingProxyType):
         return dict(value)
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):  # a named tuple has no other mark
+        return dict(zip(kind._fields, value, strict=False))
     if issubclass(kind, BaseModel):
         return {**vars(value), **(value.__pydantic_extra__ or {})}
     if dataclasses.is_dataclass(kind):

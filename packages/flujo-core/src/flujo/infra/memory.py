@@ -1,7 +1,7 @@
 """Runs kept in memory: the rules of a durable backend, without the durability."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -141,7 +141,7 @@ class InMemoryBackend:
         self._check_open()
         ids = sorted((run_id for run_id in self._runs if run_id.startswith(prefix)), reverse=True)
         rows = (self._runs[run_id].row() for run_id in ids[offset : offset + limit])
-        return [replace(row, input=None, base=None, output=None) for row in rows]
+        return [row._replace(input=None, base=None, output=None) for row in rows]
 
     async def close(self) -> None:
         """Forget every run. A second call does nothing."""

@@ -7,7 +7,7 @@ from io import IOBase
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic import BaseModel
 
 from flujo.infra.scalars import READERS, TAG, WRITERS, Refused, Unreadable, tagged
 from flujo.infra.shapes import Shapes, class_name
@@ -112,7 +112,7 @@ def _refusal(value: Any) -> Refused:
     """Why an object of a class without a shape can't be stored."""
     cls = type(value)
     name = class_name(cls)
-    if issubclass(cls, SecretStr | SecretBytes):
+    if any(base.__module__ == "pydantic.types" and "Secret" in base.__name__ for base in cls.__mro__):
         return Refused(f"a secret ({cls.__qualname__})", "hand on the secret's name, and read it where it is used")
     if issubclass(cls, BaseModel | Enum) or dataclasses.is_dataclass(cls):
         return Refused(

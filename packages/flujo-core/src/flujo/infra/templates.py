@@ -1,9 +1,8 @@
 """What a step's `input` may hold: template text, or mappings and lists with template text in them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flujo.domain.interfaces import Template
 from flujo.domain.scope import Scope
@@ -63,16 +62,14 @@ class Templates:
         return _Constant(source)
 
 
-@dataclass(frozen=True, slots=True)
-class _Constant:
+class _Constant(NamedTuple):
     value: Any
 
     def render(self, _: Scope, /) -> Any:
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(NamedTuple):
     """A mapping: made anew each time, so that whoever gets it may change it."""
 
     values: dict[Any, Template]
@@ -81,8 +78,7 @@ class _Record:
         return {key: value.render(scope) for key, value in self.values.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Series:
+class _Series(NamedTuple):
     """A list: made anew each time, so that whoever gets it may change it."""
 
     values: list[Template]

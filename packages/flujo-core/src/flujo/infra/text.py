@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from flujo.domain.interfaces import Template
 from flujo.domain.scope import Scope
@@ -57,16 +57,14 @@ def compile_text(source: str, filters: Mapping[str, Filter]) -> Template:
     return _Text(source, _Statements(Compiler(source, filters)).block(nodes))
 
 
-@dataclass(frozen=True, slots=True)
-class _Literal:
+class _Literal(NamedTuple):
     text: str
 
     def render(self, _: Scope, /) -> str:
         return self.text
 
 
-@dataclass(frozen=True, slots=True)
-class _Whole:
+class _Whole(NamedTuple):
     """A text that is one expression: its value keeps its type."""
 
     expression: Expression

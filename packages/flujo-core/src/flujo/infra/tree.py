@@ -1,8 +1,7 @@
 """What the nodes of a parsed template say of themselves. Nodes are known by the names of their classes."""
 
-from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 __all__ = [
     "REFERENCES",
@@ -22,16 +21,14 @@ __all__ = [
 REFERENCES: Final = frozenset({"Getattr", "Getitem", "Name"})
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """A bare name, called as the parser calls it."""
 
     name: str
     lineno: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Getattr:
+class Getattr(NamedTuple):
     """A dotted name, called as the parser calls it."""
 
     node: "Name | Getattr"

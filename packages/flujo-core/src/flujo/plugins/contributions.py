@@ -1,9 +1,8 @@
 """What plugins contribute, and whose offer counts when two claim one thing."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from flujo.blueprint.kinds import KindSpec, SkillSpec
 from flujo.exceptions import PolicyConflictError
@@ -31,8 +30,7 @@ V = TypeVar("V")
 ANY_STEP = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class PolicySpec:
+class PolicySpec(NamedTuple):
     """Which policy runs a step type: `factory` is the policy, what makes it when called, or where that is."""
 
     handles: "type[Step[Any, Any]] | str"
@@ -40,8 +38,7 @@ class PolicySpec:
     provider: str
 
 
-@dataclass(frozen=True, slots=True)
-class KindTargets:
+class KindTargets(NamedTuple):
     """A kind whose schema and builder may not be imported yet."""
 
     name: str
@@ -56,8 +53,7 @@ class KindTargets:
         return KindSpec(self.name, model, build, self.summary, self.provider)
 
 
-@dataclass(frozen=True, slots=True)
-class BackendSpec:
+class BackendSpec(NamedTuple):
     """What opens a state URL of `scheme`: a function of the URL and the project's root, or where it is."""
 
     scheme: str
@@ -65,8 +61,7 @@ class BackendSpec:
     provider: str
 
 
-@dataclass(frozen=True, slots=True)
-class CommandSpec:
+class CommandSpec(NamedTuple):
     """A command of the command line, `path` as it is typed ("runs list")."""
 
     path: str
@@ -83,8 +78,7 @@ class Rank(IntEnum):
     EXPLICIT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """One thing that one plugin contributes: a `value` for `key` in the table `facet`."""
 
     facet: str
@@ -137,8 +131,7 @@ class Table(Mapping[str, V], Generic[V]):
     __hash__ = None  # type: ignore[assignment]  # a mapping compares by what it holds
 
 
-@dataclass(frozen=True, slots=True)
-class Contributions:
+class Contributions(NamedTuple):
     """Everything that the active plugins contribute.
 
     `policies` by step type ("module:qualname", or `ANY_STEP`), `kinds` by their name in files, `skills` by id,

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -58,7 +57,7 @@ def new_run(backend: StateBackend, run_id: str = "run-1", **fields: Any) -> NewR
         source="pipelines/tickets.yaml",
         tags={"team": "support", "ünï": ""},
     )
-    return replace(run, **fields)
+    return run._replace(**fields)
 
 
 class StateBackendConformance:
@@ -134,7 +133,7 @@ class StateBackendConformance:
             sync=Sync.FULL,
         )
         await backend.append(claim, record)
-        assert [replace(r, sync=Sync.FULL) for r in await _journal(backend)] == [record]
+        assert [r._replace(sync=Sync.FULL) for r in await _journal(backend)] == [record]
 
     async def test_record_with_nothing_but_a_path_is_read_back(self, backend: StateBackend) -> None:
         """What was left out stays left out: None is not an empty value."""
