@@ -1,6 +1,5 @@
 """Outcomes, results and the form errors are kept in."""
 
-
 import pytest
 
 from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, PipelineResult, RunStatus, StepResult, Success

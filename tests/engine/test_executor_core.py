@@ -99,6 +99,32 @@ async def test_a_failed_step_is_tried_again_when_the_run_is_resumed(bench):
     assert outcome.value == "x after 2"
 
 
+class OddError(BaseException):
+    """An exception that is none of the ordinary ones, and can't even say what is wrong."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("error", [OddError(), asyncio.CancelledError("my own")])
+async def test_whatever_a_step_raises_by_itself_is_its_failure(bench, error):
+    outcome = await bench.execute(Step("odd", Flaky(9, error)), "x")
+
+    assert isinstance(outcome, Failure)
+    assert outcome.step_result.error.type == type(error).__name__
+
+
+async def test_an_error_without_a_text_is_still_described(bench):
+    outcome = await bench.execute(Step("odd", Flaky(9, OddError()), fallback=Step("b", Flaky(9, OddError()))), "x")
+
+    assert outcome.step_result.error.message == "an error whose text can't be had: RuntimeError: no text"
+
+
+async def test_an_interrupt_from_the_keyboard_goes_through(bench):
+    with pytest.raises(KeyboardInterrupt):
+        await bench.execute(Step("stop", Flaky(9, KeyboardInterrupt())), "x")
+
+
 @pytest.mark.parametrize("direct", [True, False])
 async def test_signals_become_outcomes_and_are_never_retried(bench, direct):
     config = StepConfig() if direct else StepConfig(max_retries=2)

@@ -278,6 +278,11 @@ async def test_context_data_that_does_not_fit_is_refused_before_anything_runs():
     assert ledger.calls == []
 
 
+async def test_the_engines_own_context_fields_can_not_be_given():
+    with pytest.raises(ContextFieldError, match="'run_id' is the engine's own"):
+        await Flujo(size).run("x", initial_context_data={"run_id": "mine"})
+
+
 async def test_a_typed_context_is_the_results_context():
     class Mine(PipelineContext):
         count: int = 0

@@ -27,10 +27,8 @@ QUOTE = "quote text that begins with '{': \"{{ ... }}\""
 _Parser = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 _ENDS = "\r\n\x85\u2028\u2029"
-#: Blank lines, comments and other directives before a %TAG directive; the parser's time for many of those is quadratic.
-_TAG_DIRECTIVE = re.compile(rf"(?:[ \t]*(?:#[^{_ENDS}]*)?[{_ENDS}]|%(?!TAG)[^{_ENDS}]*[{_ENDS}])*+%TAG")
-#: What may follow a document: blank lines, comments and its end marker.
-_REST = re.compile(rf"(?:[ \t]*(?:#[^{_ENDS}]*)?(?:[{_ENDS}]|\Z)|\.\.\.[ \t]*(?:[{_ENDS}]|\Z))*+")
+#: One line, with its end. (Lines are looked at one by one: Python 3.11.2 gets possessive repetitions wrong.)
+_LINE = re.compile(rf"[^{_ENDS}]*(?:[{_ENDS}]|\Z)")
 #: A value that begins like a template but is no quoted text.
 _BARE_TEMPLATE = re.compile(r"(?:^|[:\[,-])[ \t]+\{\{")
 
@@ -52,6 +50,11 @@ class Node:
     is_open: bool = False
 
 
+def _is_blank(line: str) -> bool:
+    """Whether the line holds nothing but space and a comment."""
+    return line.strip()[:1] in ("", "#")
+
+
 class Composer:
     """Puts the events of one document together, notes mistakes, and stops at the first limit that is passed."""
 
@@ -66,9 +69,7 @@ class Composer:
 
     def compose(self) -> Node:
         """The document's root; of an empty text, an empty scalar. Raises `BlueprintError`."""
-        if begin := _TAG_DIRECTIVE.match(self._text):
-            line = len(split_lines(self._text[: begin.end()]))
-            self._stop("V-Y06", "the directive '%TAG' is not allowed", (line, 1))
+        self._refuse_tag_directives()
         try:
             for event in yaml.parse(self._text, Loader=_Parser):
                 if isinstance(event, yaml.DocumentEndEvent):
@@ -152,11 +153,20 @@ class Composer:
         if len(self._open) + more > MAX_DEPTH:
             self._stop("V-Y04", f"mappings and lists stand more than {MAX_DEPTH} deep in one another", place)
 
+    def _refuse_tag_directives(self) -> None:
+        """Stop at a %TAG directive before the parser sees it: its time for many of those is quadratic."""
+        for line in _LINE.finditer(self._text):
+            if line[0].startswith("%TAG"):
+                self._stop("V-Y06", "the directive '%TAG' is not allowed", place_of(self._text, line.start()))
+            if not (_is_blank(line[0]) or line[0].startswith("%")):
+                return
+
     def _refuse_more(self, end: Any) -> None:
-        rest = _REST.match(self._text, end.end_mark.index)
-        begin = rest.end() if rest else end.end_mark.index
-        if begin < len(self._text):
-            self._stop("V-Y09", "the file holds more than one document", place_of(self._text, begin))
+        """Stop at what follows the document, beside blank lines, comments and its end marker."""
+        for line in _LINE.finditer(self._text, end.end_mark.index):
+            is_marker = line[0].startswith("...") and not line[0][3:].strip()
+            if not (is_marker or _is_blank(line[0])):
+                self._stop("V-Y09", "the file holds more than one document", place_of(self._text, line.start()))
 
     def _stop(self, code: str, message: str, place: Place) -> NoReturn:
         self._report.note(code, message, place)

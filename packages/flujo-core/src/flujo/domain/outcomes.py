@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
+from flujo.domain.foreign import attempt
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.exceptions import FlujoError
 
@@ -49,12 +50,20 @@ class ErrorInfo(NamedTuple):
         flujo = error if isinstance(error, FlujoError) else None
         return cls(
             type=type(error).__name__,
-            message=str(error) or type(error).__name__,
+            message=_text_of(error) or type(error).__name__,
             code=flujo.code if flujo else None,
             suggestion=flujo.suggestion if flujo else None,
             path=path,
             location=None if flujo else _innermost(error),
         )
+
+
+def _text_of(error: BaseException) -> str:
+    """`str(error)`; of an error that can't even say what is wrong, what its own failure says."""
+    try:
+        return attempt(lambda: str(error), lambda text, _: FlujoError(f"an error whose text can't be had: {text}"))
+    except FlujoError as failure:
+        return failure.message
 
 
 def _innermost(error: BaseException) -> str | None:

@@ -125,7 +125,8 @@ class ExecutorCore:
         usage = primary.usage + outcome.usage
         children = (*primary.children, *_results(outcome))
         if isinstance(outcome, Failure):
-            both = f"{primary.error}; then fallback {fallback.name!r}: {outcome.feedback or outcome.error}"
+            first, second = ErrorInfo.of(primary.error), ErrorInfo.of(outcome.error)
+            both = f"{first.message}; then fallback {fallback.name!r}: {outcome.feedback or second.message}"
             return Failure(outcome.error, both, usage, children)
         work.error = ErrorInfo.of(primary.error, work.frame.path)
         work.fallback = fallback.name
@@ -173,8 +174,10 @@ class ExecutorCore:
             return Paused(str(signal))
         except PipelineAbortSignal as signal:
             return Aborted(str(signal))
-        except (Exception, SystemExit) as error:  # the boundary: a step may raise anything
-            if error is frame.run.journal.failure:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise  # these come from outside: the process or the loop is about to end
+        except BaseException as error:  # the boundary: a step may raise anything
+            if error is frame.run.journal.failure or _is_cancellation(error):
                 raise
             return Failure(error)
 
@@ -238,6 +241,12 @@ class ExecutorCore:
             started_at=now - (run.clock.monotonic() - work.started),
             ended_at=now,
         )
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Whether somebody cancels the work, rather than the step having raised `CancelledError` by itself."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
 
 
 def _recalled(frame: ExecutionFrame, recorded: Recorded) -> StepOutcome[Any]:

@@ -177,6 +177,10 @@ class RunSession:
 
     def _context(self, run_id: str, input: Any, data: Mapping[str, Any]) -> PipelineContext:
         prompt = input if isinstance(input, str) else ""
+        if taken := sorted(self.context_model.engine_fields.intersection(data)):
+            raise ContextFieldError(
+                f"context field {taken[0]!r} is the engine's own", suggestion="use a field of another name"
+            )
         try:
             return self.context_model(**{**data, "run_id": run_id, "initial_prompt": prompt})
         except PydanticError as error:
