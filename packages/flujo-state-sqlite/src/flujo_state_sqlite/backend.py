@@ -102,7 +102,7 @@ class SqliteBackend:
         return await asyncio.to_thread(_get, self._path, self._connect, run_id)
 
     async def list(self, *, prefix: str = "", limit: int = 50, offset: int = 0) -> Sequence[RunRow]:
-        """Runs whose id starts with `prefix`, the highest id first, without inputs, bases and outputs."""
+        """Runs whose id starts with `prefix`, the one created last first, without inputs, bases and outputs."""
         self._writer.check()
         return await asyncio.to_thread(_list, self._path, self._connect, prefix, limit, offset)
 

@@ -55,7 +55,7 @@ FROM run AS r JOIN definition AS d ON d.hash = r.def_hash
 _ONE = _ROW + "WHERE r.run_id = ?"
 
 # Not LIKE or GLOB: a prefix is plain text. The last character of Unicode comes after any that can follow it.
-_MANY = _ROW + "WHERE r.run_id >= ? AND r.run_id < ? || char(1114111) ORDER BY r.run_id DESC LIMIT ? OFFSET ?"
+_MANY = _ROW + "WHERE r.run_id >= ? AND r.run_id < ? || char(1114111) ORDER BY r.id DESC LIMIT ? OFFSET ?"
 
 _TOTALS = """
 SELECT COUNT(*) FILTER (WHERE kind = 0), COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0)
@@ -183,7 +183,7 @@ def read_one(connection: sqlite3.Connection, folder: Path, run_id: str) -> RunRo
 
 
 def read_many(connection: sqlite3.Connection, folder: Path, prefix: str, limit: int, offset: int) -> Sequence[RunRow]:
-    """Runs whose id starts with `prefix`, the highest id first, without their values."""
+    """Runs whose id starts with `prefix`, the one created last first, without their values."""
     rows = connection.execute(_MANY, (prefix, prefix, limit, offset)).fetchall()
     return [_run(connection, folder, row, input=None, base=None, output=None) for row in rows]
 

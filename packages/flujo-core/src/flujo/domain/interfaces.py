@@ -237,7 +237,7 @@ class StateBackend(Protocol):
         ...
 
     async def list(self, *, prefix: str = "", limit: int = 50, offset: int = 0) -> Sequence[RunRow]:
-        """Runs whose id starts with `prefix`, newest first; without inputs, bases and outputs."""
+        """Runs whose id starts with `prefix`, the one created last first; without inputs, bases and outputs."""
         ...
 
     async def close(self) -> None:

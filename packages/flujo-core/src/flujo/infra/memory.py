@@ -137,11 +137,11 @@ class InMemoryBackend:
         return run.row() if run else None
 
     async def list(self, *, prefix: str = "", limit: int = 50, offset: int = 0) -> Sequence[RunRow]:
-        """Runs whose id starts with `prefix`, newest first; without inputs, bases and outputs."""
+        """Runs whose id starts with `prefix`, the one created last first; without inputs, bases and outputs."""
         self._check_open()
-        ids = sorted((run_id for run_id in self._runs if run_id.startswith(prefix)), reverse=True)
-        rows = (self._runs[run_id].row() for run_id in ids[offset : offset + limit])
-        return [row._replace(input=None, base=None, output=None) for row in rows]
+        # The dict holds the runs in the order in which they were created.
+        runs = [run for run_id, run in reversed(self._runs.items()) if run_id.startswith(prefix)]
+        return [run.row()._replace(input=None, base=None, output=None) for run in runs[offset : offset + limit]]
 
     async def close(self) -> None:
         """Forget every run. A second call does nothing."""

@@ -276,12 +276,13 @@ class StateBackendConformance:
         assert len({(claim.run_id, claim.number) for claim in claims}) == 1
 
     async def test_list_is_newest_first_and_without_values(self, backend: StateBackend) -> None:
-        """Runs are ordered by id, the highest first, and come without inputs, bases and outputs."""
-        for run_id in ("run-2", "run-3", "run-1"):
-            claim = await backend.create_run(new_run(backend, run_id))
+        """The run created last comes first, whatever the ids and the clock say; values are left out."""
+        for age, run_id in enumerate(("run-2", "zeta", "run-3", "run-1")):
+            claim = await backend.create_run(new_run(backend, run_id, created_at=_START - age))
             await backend.finish(claim, RunStatus.COMPLETED, output=stored(backend, 1), at=_START)
         rows = await backend.list()
-        assert [row.run_id for row in rows] == ["run-3", "run-2", "run-1"]
+        assert [row.run_id for row in rows] == ["run-1", "run-3", "zeta", "run-2"]
+        assert [row.run_id for row in await backend.list(prefix="run", limit=2, offset=1)] == ["run-3", "run-2"]
         assert {(row.input, row.base, row.output) for row in rows} == {(None, None, None)}
         assert {(row.pipeline, row.status) for row in rows} == {("tickets", RunStatus.COMPLETED)}
 
