@@ -153,7 +153,7 @@ def test_time_is_read_by_the_clock():
 
 def test_the_four_distributions_have_one_version_and_one_licence():
     versions = {tomllib.loads(path.read_text())["project"]["version"] for path in PROJECTS}
-    init = (ROOT / "packages/flujo-core/src/flujo/__init__.py").read_text()
+    init = (ROOT / "packages/flujo-core/src/flujo/version.py").read_text()
     assert len(PROJECTS) == 4
     assert versions == {re.search(r'^__version__ = "(.+)"$', init, re.MULTILINE)[1]}
     licences = {path.read_bytes() for path in [ROOT / "LICENSE", *ROOT.glob("packages/*/LICENSE")]}

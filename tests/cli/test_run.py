@@ -196,7 +196,7 @@ def test_what_can_not_be_run_is_refused_with_code_2(flujo, project, args, messag
 
 
 def test_a_dry_run_calls_nothing_and_records_nothing(flujo, pipeline, project):
-    pipeline("count", "once", extra=", config: { max_retries: 3, timeout_s: 2 }")
+    pipeline("count", "once", extra=", config: { max_retries: 3, timeout_s: 2 }, blocking: true")
     ran = flujo("run", "--dry-run")
     assert ran.code == 0
     assert ran.out.splitlines() == [

@@ -37,7 +37,7 @@ def test_empty_brackets_are_the_same_as_none():
 
 def test_a_config_is_respected():
     config = StepConfig(max_retries=3, timeout_s=2.5, backoff=Backoff(initial_s=1))
-    assert step(config=config)(fetch).config == config
+    assert step(config=config, blocking=True)(fetch).config == config
 
 
 def test_settings_alone_make_a_config_without_a_warning():
@@ -63,7 +63,7 @@ def test_a_step_s_own_fields_beside_a_config_are_no_override():
 def test_overrides_win_over_a_config_with_one_warning_at_the_caller(overrides, named):
     config = StepConfig(max_retries=1, retry_on=(OSError,))
     with pytest.warns(UserWarning, match=f"^@step got both config and {named}$") as caught:
-        made = step(config=config, **overrides)(fetch)
+        made = step(config=config, blocking=True, **overrides)(fetch)
     assert [warning.filename for warning in caught] == [__file__]
     assert (made.config.max_retries, made.config.retry_on) == (5, (OSError,))
     assert config.max_retries == 1

@@ -12,7 +12,7 @@ from flujo.domain.outcomes import StepOutcome
 from flujo.domain.steps import Step
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
-from flujo.engine.frame import ExecutionFrame, RunScope
+from flujo.engine.frame import ExecutionFrame, Pulse, RunScope
 from flujo.engine.journal import Journal
 from flujo.infra.codec import JsonCodec
 from flujo.infra.memory import InMemoryBackend
@@ -40,7 +40,7 @@ class Bench:
             claim = await self.backend.claim("r", force=True)
         codec = JsonCodec().for_types([step.output_type])
         journal = Journal(self.backend, claim, codec, await self.backend.load("r"))
-        run = RunScope("r", journal, EventStream([self.sink]), self.clock, data)
+        run = RunScope("r", journal, EventStream([self.sink]), self.clock, Pulse(), data)
         self.core.prepare(step)
         return await self.core.execute(
             ExecutionFrame(step, data, run, self.context, step.name if path is None else path)

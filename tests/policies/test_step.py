@@ -148,7 +148,7 @@ class Shout:
     def __init__(self, mark="!"): self.mark = mark
     async def run(self, data): return data.upper() + self.mark
 
-@step(max_retries=4, timeout_s=9.0, params={"end": "."}, sink_to="kept", effects="local")
+@step(max_retries=4, timeout_s=9.0, blocking=True, params={"end": "."}, sink_to="kept", effects="local")
 def finish(data: str, *, end: str) -> str: return data + end
 """
 
@@ -204,7 +204,7 @@ async def test_a_step_made_in_python_keeps_what_the_file_does_not_say(run, load)
 
 async def test_what_the_file_says_of_a_step_made_in_python_wins(run, load):
     line = "{ name: end, uses: 'helpers:finish', params: { end: '?' }, sink_to: other, config: { timeout: 3 } }"
-    step = load(f"  - {line[:-2]}, blocking: true }}\n", HELPERS).steps[0]
+    step = load(f"  - {line}\n", HELPERS).steps[0]
 
     assert (step.sink_to, step.effects, step.blocking) == ("other", "local", True)
     assert (step.config.max_retries, step.config.timeout_s) == (4, 3.0)

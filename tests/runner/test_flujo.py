@@ -1,6 +1,7 @@
 """`Flujo` as a program uses it: run, resume, and what stays when something goes wrong."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -212,6 +213,53 @@ async def test_steps_in_another_order_are_another_pipeline():
 
     with pytest.raises(DefinitionChanged, match="order of the steps changed"):
         await Flujo(Pipeline([b, a]), state_backend=backend).resume(failed.run_id)
+
+
+async def test_plain_functions_that_never_wait_do_not_keep_cancellation_out():
+    calls = []
+
+    def work(data: int) -> int:
+        calls.append(data)
+        if len(calls) == 3:
+            asyncio.get_running_loop().call_soon(task.cancel)
+        time.sleep(0.02)
+        return data + 1
+
+    pipeline = Pipeline([Step(f"s{n}", work) for n in range(100)])
+    task = asyncio.create_task(Flujo(pipeline, state_backend=InMemoryBackend()).run(0))
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(calls) < 10
+
+
+async def test_a_run_that_is_cancelled_while_its_end_is_written_has_ended():
+    class Slow(InMemoryBackend):
+        async def finish(self, claim, status, /, **kwargs):
+            task.cancel()
+            await asyncio.sleep(0.01)
+            await super().finish(claim, status, **kwargs)
+
+    backend, sink = Slow(), RecordingSink()
+    task = asyncio.create_task(Flujo(size, state_backend=backend, sinks=[sink]).run("x", run_id="mine"))
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await backend.get("mine")).status is RunStatus.COMPLETED
+    assert sink.of_type(RunFinished)[0].result.output == 1
+
+
+async def test_what_is_no_step_can_not_be_run():
+    with pytest.raises(ConfigurationError, match=r"is not a step or a pipeline") as caught:
+        Flujo(lambda data: data)
+
+    assert "Step('name', function)" in caught.value.suggestion
+
+
+@pytest.mark.parametrize("run_id", ["", "bad id", "../x", "x" * 65])
+async def test_a_run_id_is_a_plain_name(run_id):
+    with pytest.raises(ConfigurationError, match="is not a run id"):
+        await Flujo(size).run("x", run_id=run_id)
 
 
 async def test_a_cancelled_run_is_let_go_of_and_can_be_resumed():

@@ -7,6 +7,8 @@ neither pydantic nor a plugin.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from flujo.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from flujo.domain.config import Backoff as Backoff
     from flujo.domain.config import StepConfig as StepConfig
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from flujo.domain.usage import Usage as Usage
     from flujo.exceptions import FlujoError as FlujoError
     from flujo.runner.flujo import Flujo as Flujo
-
-__version__ = "0.1.0"
 
 #: Where each public name lives.
 _HOMES = {

@@ -87,8 +87,12 @@ class Step(Generic[In, Out]):
         self._check_fields()
         if self.run is not None:
             object.__setattr__(self, "call", inspect_call(self.run, self.params))
-        if self.blocking and (self.call is None or self.call.is_async):
+        plain_call = self.call is not None and not self.call.is_async
+        if self.blocking and not plain_call:
             self._refuse("is blocking, but runs no plain function", "only a plain function can run in a thread")
+        if self.config.timeout_s is not None and plain_call and not self.blocking:
+            advice = "make it an async function, or run it in a thread: blocking=True"
+            self._refuse("has timeout_s, but runs a plain function, which nothing can stop", advice)
 
     def _check_fields(self) -> None:
         """Refuse at once what would go wrong, or have no effect, when the step runs."""

@@ -92,9 +92,12 @@ class ExecutorCore:
             recorded = run.journal.recall(frame.path)
             if recorded is not None:
                 return _recalled(frame, recorded)
+        now = run.clock.monotonic()
+        if now >= run.pulse.due:
+            await run.pulse.beat(now)
         if run.events.active:
             run.events.emit(StepStarted(run.run_id, frame.path, frame.step.name, frame.step.kind))
-        work = _Work(frame, plan, run.clock.monotonic())
+        work = _Work(frame, plan, now)
         outcome = await (self._attempt(work) if plan.direct else self._guarded(work))
         work.duration_s = run.clock.monotonic() - work.started
         if type(outcome) is Success and (plan.records or plan.writes):
@@ -192,8 +195,9 @@ class ExecutorCore:
         except TimeoutError as error:
             if not limit.expired():
                 raise
+            still = ", and its thread is still at work" if step.blocking else ""
             raise StepTimeoutError(
-                f"step {step.name!r} took longer than {step.config.timeout_s} s",
+                f"step {step.name!r} took longer than {step.config.timeout_s} s{still}",
                 suggestion="raise timeout_s, or let the step do less at once",
                 cause=error,
             ) from error

@@ -1,9 +1,10 @@
 """One step about to be run: what it gets, where it stands, and the run it belongs to."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from flujo.domain.context import PipelineContext
 from flujo.domain.interfaces import Clock
@@ -12,10 +13,28 @@ from flujo.domain.steps import Step
 from flujo.engine.event_stream import EventStream
 from flujo.engine.journal import Journal
 
-__all__ = ["ExecutionFrame", "RunScope", "StepRun"]
+__all__ = ["ExecutionFrame", "Pulse", "RunScope", "StepRun"]
 
 #: The outputs before the first step. A sequence adds to outputs of its own.
 _NO_OUTPUTS = Outputs()
+
+
+class Pulse:
+    """Lets the event loop breathe: steps that never wait would otherwise keep cancellation and other runs out."""
+
+    __slots__ = ("due",)
+
+    #: How long steps may follow each other without the loop having its turn, in seconds.
+    interval_s: ClassVar[float] = 0.05
+
+    def __init__(self) -> None:
+        #: The monotonic time from which on the loop should have its turn.
+        self.due = 0.0
+
+    async def beat(self, now: float) -> None:
+        """Give the loop its turn; whoever cancels the run is heard here."""
+        self.due = now + self.interval_s
+        await asyncio.sleep(0)
 
 
 class RunScope(NamedTuple):
@@ -25,6 +44,7 @@ class RunScope(NamedTuple):
     journal: Journal
     events: EventStream
     clock: Clock
+    pulse: Pulse
     input: Any = None
     resources: Any = None
     root: Path | None = None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from flujo import __version__
 from flujo.domain.suggest import nearest
 from flujo.exceptions import PluginError, StateUnavailable
 from flujo.plugins import hookspecs
@@ -24,6 +23,7 @@ from flujo.plugins.discovery import (
 )
 from flujo.plugins.registrars import REGISTRARS
 from flujo.plugins.vetting import check_api, check_hooks
+from flujo.version import __version__
 
 if TYPE_CHECKING:
     from flujo.domain.interfaces import StateBackend

@@ -8,6 +8,7 @@ from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar
 
+from flujo.domain.callables import reference
 from flujo.domain.context import PipelineContext
 from flujo.domain.interfaces import Clock, EventSink, StateBackend
 from flujo.domain.outcomes import PipelineResult
@@ -20,7 +21,7 @@ from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec
 from flujo.infra.templates import Templates
 from flujo.plugins import PluginManager, create_default_registry, create_plugin_manager
-from flujo.runner.ids import new_run_id
+from flujo.runner.ids import check_run_id, new_run_id
 from flujo.runner.run_session import RunSession
 from flujo.runner.state_backend_manager import StateBackendManager
 
@@ -61,6 +62,11 @@ class Flujo(Generic[In, Out, Ctx]):
         root: Path | None = None,
         clock: Clock | None = None,
     ) -> None:
+        if not isinstance(pipeline, Step):
+            raise ConfigurationError(
+                f"{reference(pipeline)!r} is not a step or a pipeline",
+                suggestion="decorate a function with @step, or wrap it: Step('name', function)",
+            )
         whole = pipeline if isinstance(pipeline, Pipeline) else Pipeline([pipeline], name=pipeline.name)
         manager = plugins
         if manager is None and (registry is None or state_uri is not None):
@@ -99,6 +105,7 @@ class Flujo(Generic[In, Out, Ctx]):
         """
         data = {**self._data, **(initial_context_data or {})}
         if run_id is not None:
+            check_run_id(run_id)
             row = await self._session.backend.get(run_id)
             if row is not None:
                 if not self._session.same_input(row, input):
@@ -114,11 +121,11 @@ class Flujo(Generic[In, Out, Ctx]):
         self, input: In, *, run_id: str | None = None, initial_context_data: Mapping[str, Any] | None = None
     ) -> PipelineResult[Out, Ctx]:
         """`run` for code that is not async. Raises `ConfigurationError` inside a running event loop."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(self.run(input, run_id=run_id, initial_context_data=initial_context_data))
-        raise ConfigurationError("run_sync was called inside a running event loop", suggestion="await run(...) there")
+        if _in_loop():
+            raise ConfigurationError(
+                "run_sync was called inside a running event loop", suggestion="await run(...) there"
+            )
+        return asyncio.run(self.run(input, run_id=run_id, initial_context_data=initial_context_data))
 
     async def resume(self, run_id: str, *, force: bool = False) -> PipelineResult[Out, Ctx]:
         """Go on with a run that was interrupted, failed or lost its process: recorded steps do not run again.
@@ -144,6 +151,14 @@ class Flujo(Generic[In, Out, Ctx]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _declared_types(pipeline: Pipeline[Any, Any], model: type[PipelineContext]) -> list[Any]:

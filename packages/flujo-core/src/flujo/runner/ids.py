@@ -1,8 +1,13 @@
 """Run ids: short, lower case, and in the order the runs began."""
 
+import re
 import secrets
 
-__all__ = ["new_run_id"]
+from flujo.exceptions import ConfigurationError
+
+__all__ = ["check_run_id", "new_run_id"]
+
+_OWN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 #: Crockford's base 32: no letter that looks like a digit, and its order is the order of the numbers.
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -13,6 +18,16 @@ _CHANCE_DIGITS = 5
 def new_run_id(now: float) -> str:
     """An id for a run that begins at `now` (seconds since the epoch): milliseconds, then 25 bits of chance."""
     return _base32(int(now * 1000), _TIME_DIGITS) + _base32(secrets.randbits(25), _CHANCE_DIGITS)
+
+
+def check_run_id(run_id: str) -> None:
+    """Raise `ConfigurationError` for an id of the user's own that can't be shown, typed or stored safely."""
+    if not _OWN_ID.fullmatch(run_id):
+        raise ConfigurationError(
+            f"{run_id!r} is not a run id",
+            suggestion="an id starts with a letter or digit, goes on with letters, digits, '_', '.' or '-', "
+            "and has at most 64 characters",
+        )
 
 
 def _base32(number: int, width: int) -> str:

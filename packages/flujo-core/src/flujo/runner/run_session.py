@@ -27,7 +27,7 @@ from flujo.domain.steps import Pipeline
 from flujo.engine.changes import fields_of
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
-from flujo.engine.frame import ExecutionFrame, RunScope
+from flujo.engine.frame import ExecutionFrame, Pulse, RunScope
 from flujo.engine.journal import Journal
 from flujo.exceptions import (
     ContextFieldError,
@@ -119,28 +119,40 @@ class RunSession:
             self.events.emit(RunStarted(claim.run_id, self.pipeline.name, resumed, len(journal)))
         try:
             outcome = await self._execute(journal, context, input)
-            result = self._result(claim.run_id, outcome, context, self.clock.monotonic() - began)
-            result = await self._finish(claim, result)
         except BaseException as error:
             await self._let_go(claim, error)
             raise
-        if self.events.active:
-            self.events.emit(RunFinished(claim.run_id, result))
-        return result
+        result = self._result(claim.run_id, outcome, context, self.clock.monotonic() - began)
+        try:
+            return await self._end(claim, result)
+        except StateError as error:
+            await self._let_go(claim, error)
+            raise
 
     async def _execute(self, journal: Journal, context: PipelineContext, input: Any) -> StepOutcome[Any]:
-        run = RunScope(context.run_id, journal, self.events, self.clock, input, self.resources, self.root)
+        run = RunScope(context.run_id, journal, self.events, self.clock, Pulse(), input, self.resources, self.root)
         return await self.core.execute(ExecutionFrame(self.pipeline, input, run, context))
 
+    async def _end(self, claim: Claim, result: Result) -> Result:
+        """Write the end down and tell of it; who cancels meanwhile is heard after that."""
+        ending = asyncio.ensure_future(self._finish(claim, result))
+        try:
+            return await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await asyncio.wait([ending])
+            ending.result()
+            raise
+
     async def _finish(self, claim: Claim, result: Result) -> Result:
-        """Write the end down; an output that can't be written makes it a failed run."""
+        """An output that can't be written makes it a failed run."""
         try:
             output = self._encoded(result.output, "output") if result.success else None
             await self.backend.finish(claim, result.status, output=output, error=result.error, at=self.clock.now())
         except (ValueNotStorable, PayloadTooLarge) as error:
-            failed = _failed(result, ErrorInfo.of(error))
-            await self.backend.finish(claim, failed.status, error=failed.error, at=self.clock.now())
-            return failed
+            result = _failed(result, ErrorInfo.of(error))
+            await self.backend.finish(claim, result.status, error=result.error, at=self.clock.now())
+        if self.events.active:
+            self.events.emit(RunFinished(claim.run_id, result))
         return result
 
     async def _let_go(self, claim: Claim, error: BaseException) -> None:
