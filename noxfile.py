@@ -70,7 +70,7 @@ def tests(session: nox.Session) -> None:
         session.run(python, "-m", "pytest", *session.posargs, external=True)
         return
     workers = str(min(4, os.cpu_count() or 1))
-    options = ("--cov", "--cov-report=term", "--cov-fail-under=95", "-n", workers)
+    options = ("-rs", "--cov", "--cov-report=term", "--cov-fail-under=95", "-n", workers)
     session.run(python, "-m", "pytest", *options, external=True)
     engine = ("--include=*/flujo/engine/*", "--fail-under=100")
     session.run(python, "-m", "coverage", "report", *engine, external=True)

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,8 @@ def main() -> None:
             print(comparison.line(), flush=True)
             done.append(comparison)
     print(_write(done))
+    if not all(comparison.meets(comparison.limit) for comparison in done):
+        sys.exit("a limit was missed")
 
 
 def _write(done: list[Comparison]) -> Path:

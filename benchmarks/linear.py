@@ -5,7 +5,7 @@ import gc
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from benchmarks.measure import Comparison, compare
+from benchmarks.measure import Comparison, Target, compare
 from flujo import Flujo, Pipeline, Step
 
 __all__ = ["linear"]
@@ -49,7 +49,8 @@ def linear(rounds: int) -> Iterator[Comparison]:
         yield compare(
             "S1 linear",
             unit="us a step",
-            goal="ours <= 8",
+            limit=Target("ours", 15),
+            goal=Target("ours", 8),
             ours=lambda: sample(by_flujo),
             bare=lambda: sample(lambda: _by_hand(functions)),
             rounds=rounds,

@@ -3,20 +3,29 @@
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
-__all__ = ["Comparison", "Subject", "compare"]
+__all__ = ["Comparison", "Subject", "Target", "compare"]
 
 #: One sample of a subject, in the comparison's unit. Raises `AssertionError` when the work came out wrong.
 Subject = Callable[[], float]
 
 
+class Target(NamedTuple):
+    """At most so much, of the ratio to `bare` or of `ours` in the comparison's unit."""
+
+    of: Literal["ratio", "ours"]
+    at_most: float
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """The samples of `ours` and `bare`, taken in turn, and the goal for their ratio or for ours alone."""
+    """The samples of `ours` and `bare`, taken in turn; the `limit` that must hold now, and the `goal`."""
 
     name: str
     unit: str
-    goal: str
+    limit: Target | None
+    goal: Target | None
     samples: Mapping[str, list[float]] = field(default_factory=dict)
 
     def median(self, subject: str) -> float:
@@ -40,7 +49,18 @@ class Comparison:
         for subject in ("ours", "bare"):
             low, high = self.spread(subject)
             parts.append(f"{subject} {self.median(subject):9.2f} ({low:.2f} .. {high:.2f})")
-        return f"{'  '.join(parts)} {self.unit}  ratio {self.ratio:.2f}  goal {self.goal}"
+        parts[-1] += f" {self.unit}  ratio {self.ratio:.2f}"
+        for what, target in (("limit", self.limit), ("goal", self.goal)):
+            if target is not None:
+                verdict = "met" if self.meets(target) else "MISSED"
+                parts.append(f"{what} {target.of} <= {target.at_most:g} {verdict}")
+        return "  ".join(parts)
+
+    def meets(self, target: Target | None) -> bool:
+        """Whether the medians keep to `target`; without one there is nothing to miss."""
+        if target is None:
+            return True
+        return (self.ratio if target.of == "ratio" else self.median("ours")) <= target.at_most
 
     def record(self) -> dict[str, object]:
         """The comparison as plain data."""
@@ -48,10 +68,26 @@ class Comparison:
             name: {"median": self.median(name), "quartiles": self.spread(name), "minimum": min(taken), "samples": taken}
             for name, taken in self.samples.items()
         }
-        return {"name": self.name, "unit": self.unit, "goal": self.goal, "ratio": self.ratio, "subjects": subjects}
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "limit": self.limit,
+            "goal": self.goal,
+            "ratio": self.ratio,
+            "subjects": subjects,
+        }
 
 
-def compare(name: str, *, unit: str, goal: str, ours: Subject, bare: Subject, rounds: int) -> Comparison:
+def compare(
+    name: str,
+    *,
+    unit: str,
+    ours: Subject,
+    bare: Subject,
+    rounds: int,
+    limit: Target | None = None,
+    goal: Target | None = None,
+) -> Comparison:
     """Take `rounds` samples of each, after one that does not count; who goes first changes from round to round."""
     subjects = {"ours": ours, "bare": bare}
     samples: dict[str, list[float]] = {"ours": [], "bare": []}
@@ -60,4 +96,4 @@ def compare(name: str, *, unit: str, goal: str, ours: Subject, bare: Subject, ro
     for turn in range(rounds):
         for key in ("ours", "bare") if turn % 2 else ("bare", "ours"):
             samples[key].append(subjects[key]())
-    return Comparison(name, unit, goal, samples)
+    return Comparison(name, unit, limit, goal, samples)

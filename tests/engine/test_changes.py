@@ -168,6 +168,14 @@ def test_a_field_takes_only_what_its_type_takes():
         assign(context, "count", "many")
 
 
+def test_a_step_can_not_put_another_type_into_a_field():
+    context = Typed()
+
+    with pytest.raises(ValueError, match="count"):
+        context.count = "many"
+    assert context.count == 0
+
+
 def test_an_unknown_field_is_refused_with_the_nearest_name():
     with pytest.raises(ContextFieldError) as caught:
         assign(Typed(), "cuont", 1)

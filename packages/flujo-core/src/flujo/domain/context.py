@@ -28,13 +28,13 @@ class ConversationTurn(BaseModel):
 
 
 class PipelineContext(BaseModel):
-    """What a run's steps share. Subclass it to add typed fields; undeclared fields are refused.
+    """What a run's steps share. Subclass it to add typed fields; undeclared fields and other types are refused.
 
     `initial_prompt` is the run's input as text; `scratchpad` is free for the pipeline's own use;
     `import_artifacts` holds what imported pipelines hand back.
     """
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, defer_build=True)
 
     #: Fields that the engine sets itself; they are not part of a run's stored base or of any step's changes.
     engine_fields: ClassVar[frozenset[str]] = frozenset({"run_id", "initial_prompt"})

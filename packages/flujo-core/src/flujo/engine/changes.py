@@ -53,7 +53,7 @@ def restore(context: PipelineContext, before: Snapshot, names: Iterable[str] | N
         if name not in before:
             delattr(context, name)
     for name, value in before.items():
-        setattr(context, name, _copy(value))
+        _put(context, name, _copy(value))
 
 
 def change(before: Snapshot, context: PipelineContext, names: Collection[str] | None = None) -> Change | None:
@@ -71,7 +71,7 @@ def apply(context: PipelineContext, operations: Change) -> None:
     for operation, path, *values in operations:
         rest = [_copy(value) for value in values]
         if len(path) == 1 and operation == "set":
-            setattr(context, path[0], rest[0])
+            _put(context, path[0], rest[0])
         elif len(path) == 1 and operation == "del":
             delattr(context, path[0])
         elif operation == "add":
@@ -165,6 +165,12 @@ def _at(context: PipelineContext, path: list[Any]) -> Any:
     for key in path[1:]:
         holder = getattr(holder, key) if isinstance(holder, BaseModel) else holder[key]
     return holder
+
+
+def _put(context: PipelineContext, name: str, value: Any) -> None:
+    """Set a field to a value that it has held before: there is nothing to validate."""
+    holder: Any = context.__dict__ if name in type(context).model_fields else context.__pydantic_extra__
+    holder[name] = value
 
 
 def _copy(value: Any) -> Any:
