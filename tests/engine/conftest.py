@@ -10,6 +10,7 @@ from flujo.domain.context import OpenContext, PipelineContext
 from flujo.domain.interfaces import NewRun
 from flujo.domain.outcomes import StepOutcome
 from flujo.domain.steps import Step
+from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.frame import ExecutionFrame, Pulse, RunScope
@@ -40,7 +41,7 @@ class Bench:
             claim = await self.backend.claim("r", force=True)
         codec = JsonCodec().for_types([step.output_type])
         journal = Journal(self.backend, claim, codec, await self.backend.load("r"))
-        run = RunScope("r", journal, EventStream([self.sink]), self.clock, Pulse(), data)
+        run = RunScope("r", journal, EventStream([self.sink]), self.clock, Pulse(), ContextManager(), data)
         self.core.prepare(step)
         return await self.core.execute(
             ExecutionFrame(step, data, run, self.context, step.name if path is None else path)

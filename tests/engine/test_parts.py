@@ -67,7 +67,7 @@ def test_a_childs_path_names_every_step_on_the_way_and_the_iteration():
     outer = frame_of(Pipeline(name="outer"))
 
     child = outer.child(Pipeline(name="inner"), "y")
-    item = child.child(Step("leaf"), "z", index=3)
+    item = child.child(Step("leaf"), "z", at="[3]/leaf")
 
     assert child.path == "sub:inner"
     assert item.path == "sub:inner[3]/leaf"

@@ -29,11 +29,33 @@ _SKILLS = (
 )
 
 
+#: Every kind made of other steps: its step type and the policy that runs it.
+_POLICIES = (
+    ("ConditionalStep", "conditional:ConditionalPolicy"),
+    ("DynamicParallelRouterStep", "router:RouterPolicy"),
+    ("LoopStep", "loop:LoopPolicy"),
+    ("MapStep", "map:MapPolicy"),
+    ("ParallelStep", "parallel:ParallelPolicy"),
+)
+
+#: Every such kind in files: its name, its module with the schema and the builder, what it does.
+_KINDS = (
+    ("conditional", "conditional", "Conditional", "run the branch that a condition names"),
+    ("switch", "conditional", "Conditional", "another name of conditional"),
+    ("dynamic_router", "router", "Router", "run the branches that an agent names, side by side"),
+    ("loop", "loop", "Loop", "run steps again until a test holds"),
+    ("map", "map", "Map", "run steps for every item of a list"),
+    ("parallel", "parallel", "Parallel", "run branches side by side"),
+)
+
+
 @hookimpl
 def flujo_register_policies(registrar: PolicyRegistrar) -> None:
     """Run steps and sequences."""
     registrar.policy("flujo.domain.steps:Step", f"{_HERE}.step:FunctionPolicy")
     registrar.policy("flujo.domain.steps:Pipeline", f"{_HERE}.sequence:SequencePolicy")
+    for step, policy in _POLICIES:
+        registrar.policy(f"flujo.domain.kinds:{step}", f"{_HERE}.{policy}")
 
 
 @hookimpl
@@ -48,6 +70,9 @@ def flujo_register_step_kinds(registrar: StepKindRegistrar) -> None:
         f"{_HERE}.sequence:build_sequence",
         summary="steps that run one after the other",
     )
+    for name, module, word, summary in _KINDS:
+        spec, build = f"{_HERE}.{module}:{word}Spec", f"{_HERE}.{module}:build_{word.lower()}"
+        registrar.kind(name, spec, build, summary=summary)
 
 
 @hookimpl

@@ -55,10 +55,13 @@ FROM run AS r JOIN definition AS d ON d.hash = r.def_hash
 _ONE = _ROW + "WHERE r.run_id = ?"
 
 # Not LIKE or GLOB: a prefix is plain text. The last character of Unicode comes after any that can follow it.
-_MANY = _ROW + """
+_MANY = (
+    _ROW
+    + """
 WHERE r.id IN (SELECT id FROM run WHERE run_id >= ? AND run_id < ? || char(1114111) ORDER BY id DESC LIMIT ? OFFSET ?)
 ORDER BY r.id DESC
 """
+)
 
 _TOTALS = """
 SELECT COUNT(*) FILTER (WHERE kind = 0), COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0)

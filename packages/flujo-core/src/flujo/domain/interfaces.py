@@ -18,6 +18,7 @@ __all__ = [
     "Claim",
     "Clock",
     "Codec",
+    "Condition",
     "EventSink",
     "JournalRecord",
     "NewRun",
@@ -71,6 +72,14 @@ class Template(Protocol):
         ...
 
 
+class Condition(Protocol):
+    """A compiled expression."""
+
+    def evaluate(self, scope: Scope, /) -> Any:
+        """The expression's value. Raises `TemplateResolutionError` for a name that isn't there."""
+        ...
+
+
 class TemplateCompiler(Protocol):
     """Compiles what a step's `input` may hold."""
 
@@ -79,6 +88,10 @@ class TemplateCompiler(Protocol):
 
         Raises `TemplateResolutionError` for text that is no template of ours.
         """
+        ...
+
+    def compile_expression(self, source: str, /) -> Condition:
+        """Compile an expression. Raises `TemplateResolutionError`."""
         ...
 
 

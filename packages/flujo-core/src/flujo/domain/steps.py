@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, get_args
 
 from flujo.domain.callables import UNKNOWN, Call, inspect_call, reference
@@ -54,7 +55,9 @@ class Step(Generic[In, Out]):
     code reference comes to mean something else.
 
     A kind of step is a subclass with its own fields; `prefix` stands before its name in paths, and one with
-    `records` false leaves the record to its children. Raises `ConfigurationError` for a field that can't be so.
+    `records` false leaves the record to its children. A kind whose policy changes the context says so by
+    `reads_context`; `expressions` and `templates` name the fields that hold such text, so that it is checked early.
+    Raises `ConfigurationError` for a field that can't be so.
     """
 
     name: str
@@ -75,6 +78,8 @@ class Step(Generic[In, Out]):
     kind: ClassVar[str] = "step"
     prefix: ClassVar[str] = ""
     records: ClassVar[bool] = True
+    expressions: ClassVar[tuple[str, ...]] = ()
+    templates: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         name: object = self.name
@@ -136,6 +141,11 @@ class Step(Generic[In, Out]):
     def reads_context(self) -> bool:
         """Whether the step is handed the context, and so could change it."""
         return self.call is not None and "context" in self.call.injected
+
+    @cached_property
+    def touches_context(self) -> bool:
+        """Whether this step or one under it could change the context; if not, it can share another's."""
+        return any(each.reads_context or each.sink_to or each.updates_context for each in self.walk())
 
     def children(self) -> Iterable["Step[Any, Any]"]:
         """The steps inside this one, in path order, without the fallback: those in its kind's own fields."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from flujo.domain.events import StepFinished, StepRetried, StepStarted
 from flujo.domain.interfaces import JournalRecord, RecordKind, TemplateCompiler
 from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
+from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import Change, Snapshot, apply, change, merge_output, restore, sink, snapshot
@@ -23,6 +24,7 @@ from flujo.engine.plan import StepPlan, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.engine.retry import retry_delay
 from flujo.exceptions import (
+    ConfigurationError,
     ContextError,
     ControlFlowError,
     ExecutionError,
@@ -83,6 +85,22 @@ class ExecutorCore:
 
     def _plan(self, step: Step[Any, Any]) -> StepPlan:
         return plan_step(step, self._registry.require(step), self._templates)
+
+    def render(self, template: Any, scope: Scope, /) -> Any:
+        """The value of a template; see `StepExecutor.render`."""
+        return self._language().compile(template).render(scope)
+
+    def evaluate(self, expression: str, scope: Scope, /) -> Any:
+        """The value of an expression; see `StepExecutor.evaluate`."""
+        return self._language().compile_expression(expression).evaluate(scope)
+
+    def _language(self) -> TemplateCompiler:
+        if self._templates is None:
+            raise ConfigurationError(
+                "a step has a template or an expression, but the engine was given no template compiler",
+                suggestion="pass ExecutorCore(templates=flujo.infra.templates.Templates())",
+            )
+        return self._templates
 
     async def execute(self, frame: ExecutionFrame, /) -> StepOutcome[Any]:
         """Run the frame's step and everything that belongs to it; see `StepExecutor.execute`."""

@@ -10,6 +10,7 @@ from flujo.domain.context import PipelineContext
 from flujo.domain.interfaces import Clock
 from flujo.domain.scope import NOTHING, Outputs, Scope
 from flujo.domain.steps import Step
+from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.journal import Journal
 
@@ -45,6 +46,7 @@ class RunScope(NamedTuple):
     events: EventStream
     clock: Clock
     pulse: Pulse
+    contexts: ContextManager
     input: Any = None
     resources: Any = None
     root: Path | None = None
@@ -71,20 +73,22 @@ class ExecutionFrame(NamedTuple):
         outputs: Outputs | None = None,
         context: PipelineContext | None = None,
         extras: Mapping[str, Any] | None = None,
-        index: int | None = None,
+        at: str | None = None,
     ) -> "ExecutionFrame":
         """The frame of `step` under this one.
 
-        `outputs` are those its templates see as `steps`; `context` an isolated one; `index` the iteration or item
-        this frame's own segment is numbered with (`loop:refine[3]/...`).
+        `outputs` are those its templates see as `steps`; `context` an isolated one; `extras` further names. `at`
+        stands in the path for the step's own segment: "[3]" for an iteration or item (`loop:refine[3]`), "/legal"
+        for a branch.
         """
-        here = self.path if index is None else f"{self.path}[{index}]"
+        if at is None:
+            at = f"/{step.segment}" if self.path else step.segment
         return ExecutionFrame(
             step,
             data,
             self.run,
             self.context if context is None else context,
-            f"{here}/{step.segment}" if here else step.segment,
+            self.path + at,
             self.outputs if outputs is None else outputs,
             self.extras if extras is None else extras,
         )

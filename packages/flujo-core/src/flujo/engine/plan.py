@@ -36,6 +36,8 @@ def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: Template
     """Plan `step`. Raises `TemplateResolutionError` for an input that is no template of ours."""
     config = step.config
     render = _render(step, templates)
+    if templates is not None:
+        _check_language(step, templates)
     retried = config.max_retries > 0 or step.fallback is not None
     watches = step.records and _may_change_context(step)
     guards = watches or (retried and not step.records)
@@ -61,6 +63,15 @@ def _may_change_context(step: Step[Any, Any]) -> bool:
     if fallback is None:
         return False
     return fallback.sink_to is not None or fallback.updates_context or _may_change_context(fallback)
+
+
+def _check_language(step: Step[Any, Any], templates: TemplateCompiler) -> None:
+    """Compile what a kind's own fields hold, so that what is wrong is found before anything runs."""
+    for name in step.expressions:
+        if getattr(step, name) is not None:
+            templates.compile_expression(getattr(step, name))
+    for name in step.templates:
+        templates.compile(getattr(step, name))
 
 
 def _render(step: Step[Any, Any], templates: TemplateCompiler | None) -> Callable[[Scope], Any] | None:

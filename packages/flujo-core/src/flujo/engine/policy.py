@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Generic, Protocol, TypeVar
 
 from flujo.domain.outcomes import StepOutcome
+from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.engine.frame import ExecutionFrame
 
@@ -13,7 +14,15 @@ S = TypeVar("S", bound=Step[Any, Any])
 
 
 class StepExecutor(Protocol):
-    """What a policy may ask of the engine: run a child step, with everything that belongs to it."""
+    """What a policy may ask of the engine: run a child step, with everything that belongs to it; and the language."""
+
+    def render(self, template: Any, scope: Scope, /) -> Any:
+        """The value of a template: text, or a mapping or list with texts. Raises `TemplateResolutionError`."""
+        ...
+
+    def evaluate(self, expression: str, scope: Scope, /) -> Any:
+        """The value of an expression. Raises `TemplateResolutionError`."""
+        ...
 
     async def execute(self, frame: ExecutionFrame, /) -> StepOutcome[Any]:
         """Run the frame's step: record, retries, timeout, fallback and events included. Does not raise for a

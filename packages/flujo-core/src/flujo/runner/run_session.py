@@ -25,6 +25,7 @@ from flujo.domain.outcomes import (
 )
 from flujo.domain.steps import Pipeline
 from flujo.engine.changes import fields_of
+from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.frame import ExecutionFrame, Pulse, RunScope
@@ -130,7 +131,17 @@ class RunSession:
             raise
 
     async def _execute(self, journal: Journal, context: PipelineContext, input: Any) -> StepOutcome[Any]:
-        run = RunScope(context.run_id, journal, self.events, self.clock, Pulse(), input, self.resources, self.root)
+        run = RunScope(
+            context.run_id,
+            journal,
+            self.events,
+            self.clock,
+            Pulse(),
+            ContextManager(),
+            input,
+            self.resources,
+            self.root,
+        )
         return await self.core.execute(ExecutionFrame(self.pipeline, input, run, context))
 
     async def _end(self, claim: Claim, result: Result) -> Result:

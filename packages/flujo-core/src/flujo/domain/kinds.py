@@ -1,0 +1,363 @@
+"""The kinds of step beside calls and sequences. Data only: how they run is their policies' business.
+
+A `body` or branch is a pipeline of its own; it may be given as a step, a sequence of steps or a pipeline.
+Expressions and templates are text in the one language of conditions and templates; a callable may stand for each.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Literal, NoReturn, TypeAlias, get_args
+
+from flujo.domain.callables import UNKNOWN
+from flujo.domain.steps import In, Out, Pipeline, Step
+from flujo.exceptions import ConfigurationError
+
+__all__ = [
+    "Body",
+    "CacheStep",
+    "ConditionalStep",
+    "DynamicParallelRouterStep",
+    "HumanInTheLoopStep",
+    "ImportStep",
+    "LoopStep",
+    "MapStep",
+    "MergeStrategy",
+    "OnBranchFailure",
+    "ParallelStep",
+    "Reduce",
+    "StateMachineStep",
+    "Transition",
+    "as_body",
+    "branch_key",
+]
+
+Body: TypeAlias = Step[Any, Any] | Sequence[Step[Any, Any]]
+
+#: What may stand in a branch's name: it is part of paths.
+_BRANCH = re.compile(r"[A-Za-z0-9_.-]{1,63}")
+
+#: How the contexts of branches flow back, in declaration order; a callable gets (parent, {branch: context}).
+MergeStrategy: TypeAlias = Literal["context_update", "overwrite", "keep_first", "no_merge", "error_on_conflict"]
+OnBranchFailure: TypeAlias = Literal["propagate", "ignore", "collect"]
+Reduce: TypeAlias = Literal["keys", "values", "union", "concat", "first", "last", "majority_vote"]
+Operations: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+def as_body(body: Body, name: str) -> Pipeline[Any, Any]:
+    """`body` as a pipeline called `name`; a pipeline that somebody named keeps its name."""
+    if type(body) is Pipeline:
+        return body if body.name != "pipeline" else Pipeline(body.steps, name=name)
+    return Pipeline([body] if isinstance(body, Step) else body, name=name)
+
+
+def branch_key(value: Any) -> str:
+    """The branch that a condition's value names: `True` is "true", an enum its value, anything else its text."""
+    if isinstance(value, Enum):
+        return branch_key(value.value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Composite(Step[In, Out]):
+    """A step made of other steps: its children keep the record, and nobody declares its types."""
+
+    records: ClassVar[bool] = False
+
+    @property
+    def input_type(self) -> Any:
+        """Not declared."""
+        return UNKNOWN
+
+    @property
+    def output_type(self) -> Any:
+        """Not declared."""
+        return UNKNOWN
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _wrong(self, what: str, suggestion: str) -> NoReturn:
+        raise ConfigurationError(f"{self.kind} {self.name!r} {what}", suggestion=suggestion)
+
+    def _body(self, body: Body | None, name: str = "body") -> Pipeline[Any, Any]:
+        made = as_body(body or (), name)
+        if not made.steps:
+            self._wrong(f"has nothing in its {name}", "give it at least one step")
+        return made
+
+    def _branches(self, branches: Mapping[Any, Body]) -> dict[str, Pipeline[Any, Any]]:
+        if not branches:
+            self._wrong("has no branches", "give it at least one")
+        made: dict[str, Pipeline[Any, Any]] = {}
+        for key, body in branches.items():
+            name = branch_key(key)
+            if not _BRANCH.fullmatch(name):
+                self._wrong(
+                    f"has a branch {name!r}", "a branch's name has letters, digits, '_', '.' and '-', at most 63"
+                )
+            made[name] = self._body(body, name if name[0].isalpha() else f"_{name}")
+        return made
+
+    def _one_of(self, name: str, known: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value not in known and not callable(value):
+            self._wrong(f"has {name} {value!r}", f"expected one of {', '.join(known)}, or a callable")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LoopStep(_Composite[In, Out]):
+    """Runs its body again and again, each time with the output of the time before.
+
+    It ends when `exit_expression` or `exit_condition` (a callable of output and context) holds after an iteration,
+    and fails after `max_loops` iterations without that, unless `on_max` is "take_last". Without any exit test it is
+    a counted loop. `init` (rendered once) and `state` (after every iteration) are operations on the context:
+    {path: template}, or {"set" | "append" | "merge": [{"target": path, "value": template}]}. The mappers make the
+    first input (of input, context), the next one (of output, context, iterations done) and the loop's output (of
+    output, context). `propagation` is a template for the next input, or "context".
+    """
+
+    body: Any = None
+    max_loops: int = 5
+    exit_expression: str | None = None
+    exit_condition: Callable[[Any, Any], Any] | None = None
+    on_max: Literal["fail", "take_last"] = "fail"
+    initial_input_mapper: Callable[[Any, Any], Any] | None = None
+    iteration_input_mapper: Callable[[Any, Any, int], Any] | None = None
+    loop_output_mapper: Callable[[Any, Any], Any] | None = None
+    init: Operations = field(default_factory=dict)
+    state: Operations = field(default_factory=dict)
+    propagation: str | None = None
+
+    kind: ClassVar[str] = "loop"
+    prefix: ClassVar[str] = "loop"
+    expressions: ClassVar[tuple[str, ...]] = ("exit_expression",)
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether its own operations change the context."""
+        return bool(self.init or self.state)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("body", self._body(self.body))
+        if self.max_loops < 1:
+            self._wrong(f"has max_loops {self.max_loops}", "a loop runs at least once")
+        if self.exit_expression is not None and self.exit_condition is not None:
+            self._wrong("has both exit_expression and exit_condition", "say once when it ends")
+        self._one_of("on_max", ("fail", "take_last"))
+
+    @property
+    def counted(self) -> bool:
+        """Whether the loop has no exit test, so that reaching `max_loops` is its end."""
+        return self.exit_expression is None and self.exit_condition is None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MapStep(_Composite[In, Out]):
+    """Runs its body once for every item; the output is the list of results, in the order of the items.
+
+    `iterable_input` names a field of the context ("items", "context.items"), is a template, or a callable of data
+    and context; without it the step's own data is iterated. At most
+    `concurrency` items are worked on at a time. `on_error`: "fail" at the
+    first item that fails, "skip" leaves it out, "collect" puts its error in its place as {"error": text}; more than
+    `max_failures` fail the step. `finalize` is {"output_template": template} or {"output": {key: template}} over
+    the list. Items work on isolated contexts, which flow back by `merge_strategy`.
+    """
+
+    body: Any = None
+    iterable_input: str | Callable[[Any, Any], Any] | None = None
+    concurrency: int = 1
+    on_error: Literal["fail", "skip", "collect"] = "fail"
+    max_failures: int | None = None
+    finalize: Mapping[str, Any] = field(default_factory=dict)
+    merge_strategy: MergeStrategy | Callable[..., Any] = "context_update"
+
+    kind: ClassVar[str] = "map"
+    prefix: ClassVar[str] = "map"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("body", self._body(self.body))
+        if self.concurrency < 1:
+            self._wrong(f"has concurrency {self.concurrency}", "at least one item is worked on at a time")
+        self._one_of("on_error", ("fail", "skip", "collect"))
+        self._one_of("merge_strategy", get_args(MergeStrategy))
+        if unknown := sorted(set(self.finalize) - {"output_template", "output"}):
+            self._wrong(f"has finalize {unknown[0]!r}", "finalize takes output_template or output")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ParallelStep(_Composite[In, Out]):
+    """Runs its branches side by side, each with the step's data and an isolated context.
+
+    The output is a dict by branch in the order of declaration, or what `reduce` makes of it (a name, or a callable
+    of that dict). Contexts flow back by `merge_strategy`; `field_mapping` {branch: [fields]} and `include_keys`
+    narrow what does. `on_branch_failure`: "propagate" cancels the others and fails, "ignore" leaves the branch out
+    (at least one must succeed), "collect" puts {"error": text} in its place. At most `max_concurrency` at a time.
+    """
+
+    branches: Mapping[str, Any] = field(default_factory=dict)
+    reduce: Reduce | Callable[[dict[str, Any]], Any] | None = None
+    merge_strategy: MergeStrategy | Callable[..., Any] = "context_update"
+    field_mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    include_keys: Sequence[str] = ()
+    on_branch_failure: OnBranchFailure = "propagate"
+    max_concurrency: int | None = None
+
+    kind: ClassVar[str] = "parallel"
+    prefix: ClassVar[str] = "parallel"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("branches", self._branches(self.branches))
+        if self.reduce is not None:
+            self._one_of("reduce", get_args(Reduce))
+        self._one_of("merge_strategy", get_args(MergeStrategy))
+        self._one_of("on_branch_failure", get_args(OnBranchFailure))
+        if self.max_concurrency is not None and self.max_concurrency < 1:
+            self._wrong(f"has max_concurrency {self.max_concurrency}", "at least one branch runs at a time")
+        if unknown := sorted(set(self.field_mapping) - set(self.branches)):
+            self._wrong(f"maps fields of {unknown[0]!r}", f"its branches are {', '.join(self.branches)}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DynamicParallelRouterStep(ParallelStep[In, Out]):
+    """Asks `router` (a step) for one branch name or several, and runs those as a parallel step would.
+
+    The output is a dict in the order of the router's answer; an unknown name fails the step, listing the known.
+    """
+
+    router: Any = None
+
+    kind: ClassVar[str] = "dynamic_router"
+    prefix: ClassVar[str] = "router"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.router, Step):
+            self._wrong("has no router", "give it the step that picks the branches")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConditionalStep(_Composite[In, Out]):
+    """Runs the branch that its condition names, with the step's data; the branch's output is the step's.
+
+    `condition_expression` is an expression, `condition` a callable of data and context; see `branch_key`. Without a
+    branch of that name `default_branch` runs; without that the step fails, listing the branches.
+    """
+
+    branches: Mapping[Any, Any] = field(default_factory=dict)
+    condition_expression: str | None = None
+    condition: Callable[[Any, Any], Any] | None = None
+    default_branch: Any = None
+
+    kind: ClassVar[str] = "conditional"
+    expressions: ClassVar[tuple[str, ...]] = ("condition_expression",)
+    prefix: ClassVar[str] = "conditional"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("branches", self._branches(self.branches))
+        if (self.condition is None) == (self.condition_expression is None):
+            self._wrong("needs one condition", "give it condition_expression, or condition (a callable)")
+        if self.default_branch is not None:
+            self._set("default_branch", self._body(self.default_branch, "default_branch"))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HumanInTheLoopStep(Step[In, Out]):
+    """Pauses the run until a person answers `message` (a template). `input_schema` is what the answer must fit: a
+    pydantic model or a JSON Schema. The answer is the step's output."""
+
+    message: str = ""
+    input_schema: Any = None
+
+    kind: ClassVar[str] = "hitl"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CacheStep(_Composite[In, Out]):
+    """Remembers the output of `wrapped` for its definition, its data and the context fields in `context_keys`.
+
+    An entry counts for `ttl_s` seconds, for ever by default.
+    """
+
+    wrapped: Any = None
+    ttl_s: float | None = None
+    context_keys: Sequence[str] = ()
+
+    kind: ClassVar[str] = "cache"
+    prefix: ClassVar[str] = "cache"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.wrapped, Step):
+            self._wrong("wraps nothing", "give it the step whose output it remembers")
+        if self.ttl_s is not None and self.ttl_s <= 0:
+            self._wrong(f"has ttl_s {self.ttl_s}", "an entry counts for some time, or without ttl_s for ever")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImportStep(_Composite[In, Out]):
+    """Runs another pipeline with a context of its own; its last output is the step's.
+
+    `input_to` says where the data goes beside the first step: "initial_prompt", "scratchpad", or a dotted path.
+    `outputs` are pairs {"child": path, "parent": path} copied back into this context. With `inherit_context` the
+    child starts from a copy of this one. `on_failure`: "abort", "skip" (output None), "continue_with_default" ({}).
+    """
+
+    pipeline: Any = None
+    input_to: str = "initial_prompt"
+    outputs: Sequence[Mapping[str, str]] = ()
+    inherit_context: bool = False
+    on_failure: Literal["abort", "skip", "continue_with_default"] = "abort"
+
+    kind: ClassVar[str] = "import"
+    prefix: ClassVar[str] = "import"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.pipeline, Pipeline):
+            self._wrong("imports nothing", "give it a pipeline")
+        self._one_of("on_failure", ("abort", "skip", "continue_with_default"))
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """From one state ("*" is any) to another, on "success", "failure" or "pause", if the expression `when` holds."""
+
+    source: str
+    to: str
+    on: Literal["success", "failure", "pause"] = "success"
+    when: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StateMachineStep(_Composite[In, Out]):
+    """Goes from state to state, running each one's steps, until it reaches one of `end_states`.
+
+    After a state the first transition that applies decides; else `context.next_state`, else the output's
+    `next_state`. `context.current_state` names the state. More than `max_transitions` fail the step. The output is
+    that of the last state that ran.
+    """
+
+    states: Mapping[str, Any] = field(default_factory=dict)
+    start_state: str = ""
+    end_states: Sequence[str] = ()
+    transitions: Sequence[Transition] = ()
+    max_transitions: int | None = None
+
+    kind: ClassVar[str] = "state_machine"
+    prefix: ClassVar[str] = "state_machine"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("states", {name: as_body(body, name) for name, body in self.states.items()})
+        named = [("start_state", self.start_state), *(("end_states", name) for name in self.end_states)]
+        named += [("transition", t.to) for t in self.transitions]
+        named += [("transition", t.source) for t in self.transitions if t.source != "*"]
+        for what, name in named:
+            if name not in self.states:
+                self._wrong(f"has no state {name!r} ({what})", f"its states are {', '.join(self.states)}")

@@ -1,0 +1,156 @@
+"""Running branches side by side and putting together what they come to."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flujo.domain.kinds import ParallelStep
+from flujo.domain.outcomes import ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
+from flujo.domain.steps import Step
+from flujo.engine.context_manager import Isolation
+from flujo.engine.frame import ExecutionFrame
+from flujo.engine.policy import StepExecutor
+from flujo.exceptions import ExecutionError
+from flujo_policies_builtin.composites import called, isolated, spent
+
+__all__ = ["run_branches", "run_together"]
+
+Outcomes = dict[str, StepOutcome[Any]]
+
+
+async def run_together(
+    work: Mapping[Any, Callable[[], Any]], *, at_most: int | None, stop: Callable[[StepOutcome[Any]], bool]
+) -> dict[Any, StepOutcome[Any]]:
+    """Run `work` side by side, `at_most` so many at a time, and cancel the rest when one's outcome says `stop`.
+
+    What was cancelled is a failure that says so. The outcomes are in the order of `work`.
+    """
+    gate = asyncio.Semaphore(at_most or len(work) or 1)
+    stopped_by: list[Any] = []
+
+    async def one(key: Any, start: Callable[[], Any]) -> StepOutcome[Any]:
+        async with gate:
+            outcome: StepOutcome[Any] = await start()
+        if stop(outcome) and not stopped_by:
+            stopped_by.append(key)
+            for other, task in tasks.items():
+                if other != key:
+                    task.cancel()
+        return outcome
+
+    tasks = {key: asyncio.ensure_future(one(key, start)) for key, start in work.items()}
+    try:
+        await asyncio.wait(tasks.values())
+    except asyncio.CancelledError:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.wait(tasks.values())
+        raise
+    return {key: _outcome(task, stopped_by) for key, task in tasks.items()}
+
+
+def _outcome(task: "asyncio.Future[StepOutcome[Any]]", stopped_by: list[Any]) -> StepOutcome[Any]:
+    if task.cancelled():
+        return Failure(ExecutionError(f"cancelled because {stopped_by[0]!r} failed"))
+    return task.result()
+
+
+async def run_branches(
+    core: StepExecutor, frame: ExecutionFrame, step: ParallelStep[Any, Any], branches: Mapping[str, Step[Any, Any]]
+) -> StepOutcome[Any]:
+    """Run `branches` of `step` on the frame's data, merge their contexts, and put their outputs together."""
+    isolations = {
+        name: isolated(
+            frame, body, f"branch {name!r}", include_keys=step.include_keys, wanted=callable(step.merge_strategy)
+        )
+        for name, body in branches.items()
+    }
+
+    def start(name: str) -> Callable[[], Any]:
+        own = isolations[name]
+        child = frame.child(branches[name], frame.data, at=f"/{name}", context=own.context if own else None)
+        return lambda: core.execute(child)
+
+    outcomes: Outcomes = await run_together(
+        {name: start(name) for name in branches},
+        at_most=step.max_concurrency,
+        stop=lambda outcome: isinstance(outcome, Failure) and step.on_branch_failure == "propagate",
+    )
+    results = tuple(_result(frame, name, outcome) for name, outcome in outcomes.items())
+    unfinished = _unfinished(step, outcomes)
+    if unfinished is not None:
+        return unfinished._replace(usage=spent(results), children=results, step_result=None)
+    done = {name: own for name, own in isolations.items() if own and isinstance(outcomes[name], Success)}
+    _merge(frame, step, done)
+    outputs = {name: _output(outcome) for name, outcome in outcomes.items() if _counts(step, outcome)}
+    value = await called(step.reduce, outputs) if callable(step.reduce) else _REDUCERS[step.reduce](outputs)
+    return Success(value, spent(results), results)
+
+
+def _unfinished(step: ParallelStep[Any, Any], outcomes: Outcomes) -> StepOutcome[Any] | None:
+    """The outcome that keeps the step from succeeding: the first failure that counts, else a pause or an abort."""
+    failures = [outcome for outcome in outcomes.values() if isinstance(outcome, Failure)]
+    own = [failure for failure in failures if failure.step_result is not None]
+    all_failed = len(failures) == len(outcomes) and step.on_branch_failure == "ignore"
+    if own and (all_failed or step.on_branch_failure == "propagate"):
+        return own[0]
+    stopped = [outcome for outcome in outcomes.values() if not isinstance(outcome, Success | Failure)]
+    stopped.sort(key=lambda outcome: not isinstance(outcome, Paused))
+    return stopped[0] if stopped else None
+
+
+def _result(frame: ExecutionFrame, name: str, outcome: StepOutcome[Any]) -> StepResult[Any]:
+    """The branch's result; of one that was cancelled, what it was cancelled for."""
+    if outcome.step_result is not None:
+        return outcome.step_result
+    error = ErrorInfo.of(outcome.error) if isinstance(outcome, Failure) else None
+    return StepResult(name, False, None, f"{frame.path}/{name}", "pipeline", error=error)
+
+
+def _merge(frame: ExecutionFrame, step: ParallelStep[Any, Any], done: Mapping[str, Isolation]) -> None:
+    frame.run.contexts.merge(frame.context, done, step.merge_strategy, field_mapping=step.field_mapping)
+
+
+def _counts(step: ParallelStep[Any, Any], outcome: StepOutcome[Any]) -> bool:
+    return isinstance(outcome, Success) or step.on_branch_failure == "collect"
+
+
+def _output(outcome: StepOutcome[Any]) -> Any:
+    return {"error": str(outcome.error)} if isinstance(outcome, Failure) else outcome.value  # type: ignore[union-attr]
+
+
+def _union(outputs: dict[str, Any]) -> dict[Any, Any]:
+    merged: dict[Any, Any] = {}
+    for name, output in outputs.items():
+        if not isinstance(output, Mapping):
+            raise ExecutionError(
+                f"reduce 'union' needs mappings, but branch {name!r} gives {type(output).__name__!r}",
+                suggestion="let every branch give a mapping, or reduce by another name",
+            )
+        merged.update(output)
+    return merged
+
+
+def _concat(outputs: dict[str, Any]) -> list[Any]:
+    joined: list[Any] = []
+    for output in outputs.values():
+        joined.extend(output if isinstance(output, list | tuple) else [output])
+    return joined
+
+
+def _majority(outputs: dict[str, Any]) -> Any:
+    """The output that most branches gave; of several, the one that came first in the order of declaration."""
+    values = list(outputs.values())
+    return max(values, key=values.count)
+
+
+_REDUCERS: dict[str | None, Callable[[dict[str, Any]], Any]] = {
+    None: lambda outputs: outputs,
+    "keys": list,
+    "values": lambda outputs: list(outputs.values()),
+    "union": _union,
+    "concat": _concat,
+    "first": lambda outputs: next(iter(outputs.values())),
+    "last": lambda outputs: list(outputs.values())[-1],
+    "majority_vote": _majority,
+}

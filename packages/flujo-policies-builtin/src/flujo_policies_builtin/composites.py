@@ -1,0 +1,65 @@
+"""What the kinds that are made of other steps share: handing on outcomes, contexts of their own, nested specs."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flujo.blueprint.kinds import BuildContext
+from flujo.blueprint.schema import StepSpec
+from flujo.domain.outcomes import StepOutcome, StepResult
+from flujo.domain.steps import Step
+from flujo.domain.usage import NO_USAGE, Usage
+from flujo.engine.context_manager import Isolation
+from flujo.engine.frame import ExecutionFrame
+
+__all__ = ["body_of", "branches_of", "called", "handed_on", "isolated", "options_of", "resolved", "spent"]
+
+
+def handed_on(outcome: StepOutcome[Any], children: Sequence[StepResult[Any]] = ()) -> StepOutcome[Any]:
+    """A child's outcome as the composite's own: with the children's results, the child's last, and all their cost."""
+    results = (*children, outcome.step_result) if outcome.step_result is not None else tuple(children)
+    return outcome._replace(usage=spent(results), children=results, step_result=None)
+
+
+def spent(results: Sequence[StepResult[Any]]) -> Usage:
+    """What the children have used."""
+    return sum((result.usage for result in results if result.usage is not NO_USAGE), NO_USAGE)
+
+
+def isolated(
+    frame: ExecutionFrame, body: Step[Any, Any], purpose: str, *, include_keys: Sequence[str] = (), wanted: bool = False
+) -> Isolation | None:
+    """A context of its own for `body`; None when it isn't `wanted` and nothing could change the one it would share."""
+    contexts = frame.run.contexts
+    if not (body.touches_context or contexts.strict or wanted):
+        return None
+    return contexts.isolate(frame.context, purpose=f"{purpose} of {frame.path!r}", include_keys=include_keys)
+
+
+async def called(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What `function` gives, awaited if it must be."""
+    value = function(*arguments)
+    return await value if inspect.isawaitable(value) else value
+
+
+def options_of(spec: StepSpec, context: BuildContext) -> dict[str, Any]:
+    """What every step type takes. A composite's parts have their own retries; it has one only if the file says so."""
+    options = context.common(spec)
+    if "max_retries" not in spec.config.model_fields_set:
+        options["config"] = options["config"].model_copy(update={"max_retries": 0})
+    return options
+
+
+def body_of(raw: Any, context: BuildContext) -> tuple[Step[Any, Any], ...]:
+    """The steps of a body: a list of steps, or one."""
+    return context.sequence(raw) if isinstance(raw, list) else (context.build(raw),)
+
+
+def branches_of(raw: Mapping[str, Any], context: BuildContext) -> dict[str, Any]:
+    """The steps of each branch."""
+    return {name: body_of(body, context) for name, body in raw.items()}
+
+
+def resolved(value: Any, known: Sequence[str], context: BuildContext) -> Any:
+    """A name that the kind knows, or else the callable at `module:attr`."""
+    return context.resolve(value) if isinstance(value, str) and value not in known and ":" in value else value
