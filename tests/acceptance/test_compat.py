@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 CASES = Path(os.environ.get("FLUJO_COMPAT_DIR") or CHECKOUT.parent / "shared" / "compat")
 
 #: What a case may need to be run here.
-SUPPORTED = {"step"}
+SUPPORTED = {"conditional", "fallback", "loop", "map", "parallel", "step", "teleport"}
 
 
 def case_files() -> list[Path]:

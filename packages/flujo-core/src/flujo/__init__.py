@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from flujo.domain.context import OpenContext as OpenContext
     from flujo.domain.context import PipelineContext as PipelineContext
     from flujo.domain.decorators import step as step
+    from flujo.domain.dsl import branch as branch
+    from flujo.domain.dsl import loop as loop
+    from flujo.domain.dsl import map_ as map_
+    from flujo.domain.dsl import parallel as parallel
+    from flujo.domain.dsl import route as route
+    from flujo.domain.kinds import ConditionalStep as ConditionalStep
+    from flujo.domain.kinds import DynamicParallelRouterStep as DynamicParallelRouterStep
+    from flujo.domain.kinds import LoopStep as LoopStep
+    from flujo.domain.kinds import MapStep as MapStep
+    from flujo.domain.kinds import ParallelStep as ParallelStep
     from flujo.domain.outcomes import PipelineResult as PipelineResult
     from flujo.domain.outcomes import RunStatus as RunStatus
     from flujo.domain.outcomes import StepResult as StepResult
@@ -27,9 +37,14 @@ if TYPE_CHECKING:
 #: Where each public name lives.
 _HOMES = {
     "Backoff": "flujo.domain.config",
+    "ConditionalStep": "flujo.domain.kinds",
+    "DynamicParallelRouterStep": "flujo.domain.kinds",
     "Flujo": "flujo.runner.flujo",
     "FlujoError": "flujo.exceptions",
+    "LoopStep": "flujo.domain.kinds",
+    "MapStep": "flujo.domain.kinds",
     "OpenContext": "flujo.domain.context",
+    "ParallelStep": "flujo.domain.kinds",
     "Pipeline": "flujo.domain.steps",
     "PipelineContext": "flujo.domain.context",
     "PipelineResult": "flujo.domain.outcomes",
@@ -38,14 +53,24 @@ _HOMES = {
     "StepConfig": "flujo.domain.config",
     "StepResult": "flujo.domain.outcomes",
     "Usage": "flujo.domain.usage",
+    "branch": "flujo.domain.dsl",
+    "loop": "flujo.domain.dsl",
+    "map_": "flujo.domain.dsl",
+    "parallel": "flujo.domain.dsl",
+    "route": "flujo.domain.dsl",
     "step": "flujo.domain.decorators",
 }
 
 __all__ = [
     "Backoff",
+    "ConditionalStep",
+    "DynamicParallelRouterStep",
     "Flujo",
     "FlujoError",
+    "LoopStep",
+    "MapStep",
     "OpenContext",
+    "ParallelStep",
     "Pipeline",
     "PipelineContext",
     "PipelineResult",
@@ -54,6 +79,11 @@ __all__ = [
     "StepConfig",
     "StepResult",
     "Usage",
+    "branch",
+    "loop",
+    "map_",
+    "parallel",
+    "route",
     "step",
 ]
 

@@ -11,7 +11,7 @@ from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor
 from flujo.exceptions import ExecutionError
-from flujo_policies_builtin.composites import called, isolated, spent
+from flujo_policies_builtin.composites import MISTAKES, called, failed, isolated, output_of, spent
 
 __all__ = ["run_branches", "run_together"]
 
@@ -40,18 +40,22 @@ async def run_together(
 
     tasks = {key: asyncio.ensure_future(one(key, start)) for key, start in work.items()}
     try:
-        await asyncio.wait(tasks.values())
-    except asyncio.CancelledError:
-        for task in tasks.values():
+        await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        pending = [task for task in tasks.values() if not task.done()]
+        for task in pending:
             task.cancel()
-        await asyncio.wait(tasks.values())
-        raise
+        if pending:
+            await asyncio.wait(pending)
+    errors = [task.exception() for task in tasks.values() if not task.cancelled()]
+    for error in filter(None, errors):
+        raise error
     return {key: _outcome(task, stopped_by) for key, task in tasks.items()}
 
 
 def _outcome(task: "asyncio.Future[StepOutcome[Any]]", stopped_by: list[Any]) -> StepOutcome[Any]:
     if task.cancelled():
-        return Failure(ExecutionError(f"cancelled because {stopped_by[0]!r} failed"))
+        return Failure(ExecutionError(f"cancelled because branch {stopped_by[0]!r} failed"))
     return task.result()
 
 
@@ -80,11 +84,28 @@ async def run_branches(
     unfinished = _unfinished(step, outcomes)
     if unfinished is not None:
         return unfinished._replace(usage=spent(results), children=results, step_result=None)
-    done = {name: own for name, own in isolations.items() if own and isinstance(outcomes[name], Success)}
-    _merge(frame, step, done)
-    outputs = {name: _output(outcome) for name, outcome in outcomes.items() if _counts(step, outcome)}
-    value = await called(step.reduce, outputs) if callable(step.reduce) else _REDUCERS[step.reduce](outputs)
-    return Success(value, spent(results), results)
+    try:
+        _merge(frame, step, {name: own for name, own in isolations.items() if own}, outcomes)
+        return Success(await _reduced(step, outcomes), spent(results), results)
+    except MISTAKES as error:
+        return failed(error, results)
+
+
+def _merge(
+    frame: ExecutionFrame, step: ParallelStep[Any, Any], isolations: Mapping[str, Isolation], outcomes: Outcomes
+) -> None:
+    """Let the contexts of the branches that succeeded flow back; those of the others are only looked at."""
+    contexts = frame.run.contexts
+    for isolation in isolations.values():
+        contexts.verify(isolation)
+    done = {name: own for name, own in isolations.items() if isinstance(outcomes[name], Success)}
+    contexts.merge(frame.context, done, step.merge_strategy, field_mapping=step.field_mapping)
+
+
+async def _reduced(step: ParallelStep[Any, Any], outcomes: Outcomes) -> Any:
+    collects = step.on_branch_failure == "collect"
+    outputs = {name: output_of(out) for name, out in outcomes.items() if collects or isinstance(out, Success)}
+    return await called(step.reduce, outputs) if callable(step.reduce) else _REDUCERS[step.reduce](outputs)
 
 
 def _unfinished(step: ParallelStep[Any, Any], outcomes: Outcomes) -> StepOutcome[Any] | None:
@@ -105,18 +126,6 @@ def _result(frame: ExecutionFrame, name: str, outcome: StepOutcome[Any]) -> Step
         return outcome.step_result
     error = ErrorInfo.of(outcome.error) if isinstance(outcome, Failure) else None
     return StepResult(name, False, None, f"{frame.path}/{name}", "pipeline", error=error)
-
-
-def _merge(frame: ExecutionFrame, step: ParallelStep[Any, Any], done: Mapping[str, Isolation]) -> None:
-    frame.run.contexts.merge(frame.context, done, step.merge_strategy, field_mapping=step.field_mapping)
-
-
-def _counts(step: ParallelStep[Any, Any], outcome: StepOutcome[Any]) -> bool:
-    return isinstance(outcome, Success) or step.on_branch_failure == "collect"
-
-
-def _output(outcome: StepOutcome[Any]) -> Any:
-    return {"error": str(outcome.error)} if isinstance(outcome, Failure) else outcome.value  # type: ignore[union-attr]
 
 
 def _union(outputs: dict[str, Any]) -> dict[Any, Any]:

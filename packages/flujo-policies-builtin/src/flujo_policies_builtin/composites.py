@@ -6,13 +6,35 @@ from typing import Any
 
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import StepSpec
-from flujo.domain.outcomes import StepOutcome, StepResult
+from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, StepResult, Success
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
+from flujo.exceptions import ContextError, ExecutionError, ValidationError
 
-__all__ = ["body_of", "branches_of", "called", "handed_on", "isolated", "options_of", "resolved", "spent"]
+__all__ = [
+    "MISTAKES",
+    "body_of",
+    "branches_of",
+    "called",
+    "failed",
+    "handed_on",
+    "isolated",
+    "options_of",
+    "output_of",
+    "resolved",
+    "spent",
+]
+
+
+#: What a composite's own work can fail with, beside its children: their results and their cost are kept.
+MISTAKES = (ContextError, ExecutionError, ValidationError)
+
+
+def failed(error: BaseException, results: Sequence[StepResult[Any]]) -> Failure[Any]:
+    """The failure of a composite whose children have come to `results`."""
+    return Failure(error, usage=spent(results), children=tuple(results))
 
 
 def handed_on(outcome: StepOutcome[Any], children: Sequence[StepResult[Any]] = ()) -> StepOutcome[Any]:
@@ -34,6 +56,13 @@ def isolated(
     if not (body.touches_context or contexts.strict or wanted):
         return None
     return contexts.isolate(frame.context, purpose=f"{purpose} of {frame.path!r}", include_keys=include_keys)
+
+
+def output_of(outcome: StepOutcome[Any]) -> Any:
+    """What a branch or item puts into the output: its value, or {"error": text} where failures are collected."""
+    if isinstance(outcome, Failure):
+        return {"error": ErrorInfo.of(outcome.error).message}
+    return outcome.value if isinstance(outcome, Success) else None
 
 
 async def called(function: Callable[..., Any], *arguments: Any) -> Any:

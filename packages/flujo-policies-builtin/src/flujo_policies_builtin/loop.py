@@ -1,14 +1,14 @@
 """The same steps again and again: `kind: loop`."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import Spec, StepSpec
-from flujo.domain.kinds import LoopStep
+from flujo.domain.kinds import LoopStep, operations
 from flujo.domain.outcomes import StepOutcome, StepResult, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
@@ -16,7 +16,16 @@ from flujo.engine.changes import sink
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ContextFieldError, ExecutionError
-from flujo_policies_builtin.composites import body_of, called, handed_on, isolated, options_of, spent
+from flujo_policies_builtin.composites import (
+    MISTAKES,
+    body_of,
+    called,
+    failed,
+    handed_on,
+    isolated,
+    options_of,
+    spent,
+)
 
 __all__ = ["LoopPolicy", "LoopSpec", "build_loop"]
 
@@ -30,14 +39,21 @@ class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):
         return LoopStep
 
     async def execute(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any]:
-        """The last iteration's output. Raises `ExecutionError` when the loop has not ended within `max_loops`."""
+        """The last iteration's output; a failure when the loop has not ended within `max_loops`."""
+        results: list[StepResult[Any]] = []
+        try:
+            return await self._loop(core, frame, results)
+        except MISTAKES as error:
+            return failed(error, results)
+
+    async def _loop(
+        self, core: StepExecutor, frame: ExecutionFrame, results: list[StepResult[Any]]
+    ) -> StepOutcome[Any]:
         step: LoopStep[Any, Any] = frame.step  # type: ignore[assignment]  # the registry dispatches by type
-        data = frame.data
+        data = output = frame.data
         if step.initial_input_mapper is not None:
             data = await called(step.initial_input_mapper, data, frame.context)
         _operate(core, frame, step.init, frame.scope())
-        results: list[StepResult[Any]] = []
-        output = data
         for index in range(step.max_loops):
             outcome = await self._iterate(core, frame, step, data, index)
             if not isinstance(outcome, Success):
@@ -48,15 +64,14 @@ class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):
             scope = _scope(frame, output, index)
             _operate(core, frame, step.state, scope)
             if await self._ends(core, step, scope):
-                return await self._ended(frame, step, output, results)
+                break
             if index + 1 < step.max_loops:
                 data = await self._next(core, step, scope, index)
-        if not (step.counted or step.on_max == "take_last"):
-            raise ExecutionError(
-                f"loop {step.name!r} did not end within {step.max_loops} iterations",
-                suggestion="raise max_loops, mend the exit test, or take the last output: on_max: take_last",
-            )
-        return await self._ended(frame, step, output, results)
+        else:
+            _check_end(step)
+        if step.loop_output_mapper is not None:
+            output = await called(step.loop_output_mapper, output, frame.context)
+        return Success(output, spent(results), tuple(results))
 
     async def _iterate(
         self, core: StepExecutor, frame: ExecutionFrame, step: LoopStep[Any, Any], data: Any, index: int
@@ -65,8 +80,8 @@ class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):
         extras = {**frame.extras, "loop": _Counter(index)}
         child = frame.child(step.body, data, at=f"[{index}]", context=own.context if own else None, extras=extras)
         outcome = await core.execute(child)
-        if own and isinstance(outcome, Success):
-            frame.run.contexts.adopt(own)
+        if own:
+            (frame.run.contexts.adopt if isinstance(outcome, Success) else frame.run.contexts.verify)(own)
         return outcome
 
     async def _ends(self, core: StepExecutor, step: LoopStep[Any, Any], scope: Scope) -> bool:
@@ -83,12 +98,15 @@ class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):
             return scope.context if step.propagation == "context" else core.render(step.propagation, scope)
         return scope.previous
 
-    async def _ended(
-        self, frame: ExecutionFrame, step: LoopStep[Any, Any], output: Any, results: Sequence[StepResult[Any]]
-    ) -> StepOutcome[Any]:
-        if step.loop_output_mapper is not None:
-            output = await called(step.loop_output_mapper, output, frame.context)
-        return Success(output, spent(results), tuple(results))
+
+def _check_end(step: LoopStep[Any, Any]) -> None:
+    """Raise `ExecutionError` if reaching `max_loops` is not how the loop may end."""
+    if step.counted or step.on_max == "take_last":
+        return
+    raise ExecutionError(
+        f"loop {step.name!r} did not end within {step.max_loops} iterations",
+        suggestion="raise max_loops, mend the exit test, or take the last output: on_max: take_last",
+    )
 
 
 class _Counter(dict[str, int]):
@@ -104,28 +122,16 @@ def _scope(frame: ExecutionFrame, output: Any, index: int) -> Scope:
     return Scope(output, frame.outputs, frame.context, frame.run.input, extras)
 
 
-def _operate(core: StepExecutor, frame: ExecutionFrame, operations: Any, scope: Scope) -> None:
+def _operate(core: StepExecutor, frame: ExecutionFrame, written: Any, scope: Scope) -> None:
     """Do the operations on the context, each with its value rendered once."""
-    for what, target, template in _operations(operations):
+    for action, target, template in operations(written):
         value = core.render(template, scope)
-        path = target.removeprefix("context.")
-        if what == "set":
-            sink(frame.context, path, value)
-        elif what == "append":
-            sink(frame.context, path, [*_held(frame, path, list, []), value])
-        else:
-            sink(frame.context, path, {**_held(frame, path, dict, {}), **_mapping(path, value)})
-
-
-def _operations(operations: Any) -> Iterator[tuple[str, str, Any]]:
-    """(what, target, template) of each: {path: template}, or lists under "set", "append" and "merge"."""
-    for group in [operations] if isinstance(operations, Mapping) else operations:
-        for key, value in group.items():
-            if key in ("set", "append", "merge") and isinstance(value, list | Mapping):
-                for each in [value] if isinstance(value, Mapping) else value:
-                    yield key, each["target"], each["value"]
-            else:
-                yield "set", key, value
+        path = str(target).removeprefix("context.")
+        if action == "append":
+            value = [*_held(frame, path, list, []), value]
+        elif action == "merge":
+            value = {**_held(frame, path, dict, {}), **_mapping(path, value)}
+        sink(frame.context, path, value)
 
 
 def _held(frame: ExecutionFrame, path: str, kind: type, empty: Any) -> Any:

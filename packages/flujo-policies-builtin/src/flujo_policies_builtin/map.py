@@ -1,7 +1,7 @@
 """The same steps for every item: `kind: map`."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, Literal, get_args
 
 from pydantic import Field
@@ -16,7 +16,17 @@ from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ExecutionError
-from flujo_policies_builtin.composites import body_of, called, isolated, options_of, resolved, spent
+from flujo_policies_builtin.composites import (
+    MISTAKES,
+    body_of,
+    called,
+    failed,
+    isolated,
+    options_of,
+    output_of,
+    resolved,
+    spent,
+)
 
 __all__ = ["MapPolicy", "MapSpec", "build_map"]
 
@@ -33,8 +43,8 @@ class _Items:
         self._waiting: Iterator[tuple[int, Any]] = enumerate(items)
         self._failures = 0
         self.outcomes: dict[int, StepOutcome[Any]] = {}
-        self.isolations: dict[str, Isolation] = {}
-        self.stopped_by: StepOutcome[Any] | None = None
+        self.isolations: dict[int, Isolation] = {}
+        self.stopped = False
 
     async def work(self) -> None:
         """Take one item after the other until there are none, or one has stopped the map."""
@@ -44,12 +54,17 @@ class _Items:
             context = own.context if own else None
             frame = self._frame.child(self._step.body, item, at=f"[{index}]", context=context, extras=extras)
             outcome = self.outcomes[index] = await self._core.execute(frame)
-            if own and isinstance(outcome, Success):
-                self.isolations[str(index)] = own
-            if self._is_enough(outcome) and self.stopped_by is None:
-                self.stopped_by = outcome
-            if self.stopped_by is not None:
+            if own:
+                self._frame.run.contexts.verify(own)
+                self.isolations[index] = own
+            self.stopped = self.stopped or self._is_enough(outcome)
+            if self.stopped:
                 return
+
+    def merging(self) -> dict[str, Isolation]:
+        """The contexts of the items that succeeded, in the order of the items."""
+        done = [index for index in sorted(self.isolations) if isinstance(self.outcomes[index], Success)]
+        return {str(index): self.isolations[index] for index in done}
 
     def _is_enough(self, outcome: StepOutcome[Any]) -> bool:
         if isinstance(outcome, Success):
@@ -75,14 +90,21 @@ class MapPolicy(StepPolicy[MapStep[Any, Any]]):
         await _together([items.work() for _ in range(step.concurrency)])
         outcomes = [items.outcomes[index] for index in sorted(items.outcomes)]
         results = tuple(outcome.step_result for outcome in outcomes if outcome.step_result is not None)
-        if items.stopped_by is not None:
-            return items.stopped_by._replace(usage=spent(results), children=results, step_result=None)
-        merged = {name: items.isolations[name] for name in sorted(items.isolations, key=int)}
-        frame.run.contexts.merge(frame.context, merged, step.merge_strategy)
-        outputs = [
-            _output(outcome) for outcome in outcomes if isinstance(outcome, Success) or step.on_error == "collect"
-        ]
-        return Success(_finalized(core, frame, step, outputs), spent(results), results)
+        if items.stopped:
+            first = _first_unfinished(outcomes)
+            return first._replace(usage=spent(results), children=results, step_result=None)
+        try:
+            frame.run.contexts.merge(frame.context, items.merging(), step.merge_strategy)
+            counting = [out for out in outcomes if isinstance(out, Success) or step.on_error == "collect"]
+            return Success(_finalized(core, frame, step, [output_of(out) for out in counting]), spent(results), results)
+        except MISTAKES as error:
+            return failed(error, results)
+
+
+def _first_unfinished(outcomes: list[StepOutcome[Any]]) -> StepOutcome[Any]:
+    """What stopped the map: the first pause or abort in the order of the items, else the first failure."""
+    unfinished = [outcome for outcome in outcomes if not isinstance(outcome, Success)]
+    return min(unfinished, key=lambda outcome: isinstance(outcome, Failure))
 
 
 async def _together(work: list[Any]) -> None:
@@ -101,26 +123,28 @@ async def _together(work: list[Any]) -> None:
 
 
 async def _iterable(core: StepExecutor, frame: ExecutionFrame, step: MapStep[Any, Any]) -> Iterable[Any]:
-    """The items. Raises `ExecutionError` for what can't be iterated, text and mappings among it."""
+    """The items. Raises `ExecutionError` for what is no list of items: text, mappings, sets without an order."""
     source = step.iterable_input
     if source is None:
         items = frame.data
     elif callable(source):
         items = await called(source, frame.data, frame.context)
-    elif "{{" in source:
-        items = core.render(source, frame.scope())
+    elif step.iterable_field is not None:
+        items = core.evaluate(step.iterable_field, frame.scope())
     else:
-        items = core.evaluate(f"context.{source.removeprefix('context.')}", frame.scope())
-    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        items = core.render(source, frame.scope())
+    if isinstance(items, str | bytes | Mapping | Set) or not isinstance(items, Iterable):
         raise ExecutionError(
-            f"map {step.name!r} needs a list of items, but {source or 'its input'} is {type(items).__name__!r}",
+            f"map {step.name!r} needs a list of items, but {_source(step)} is {type(items).__name__!r}",
             suggestion="name a list in the context with iterable_input, or hand the step a list",
         )
     return items
 
 
-def _output(outcome: StepOutcome[Any]) -> Any:
-    return {"error": str(outcome.error)} if isinstance(outcome, Failure) else outcome.value  # type: ignore[union-attr]
+def _source(step: MapStep[Any, Any]) -> str:
+    if step.iterable_input is None:
+        return "its input"
+    return repr(step.iterable_input) if isinstance(step.iterable_input, str) else "what its function gives"
 
 
 def _finalized(core: StepExecutor, frame: ExecutionFrame, step: MapStep[Any, Any], outputs: list[Any]) -> Any:

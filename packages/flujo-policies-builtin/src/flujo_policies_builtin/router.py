@@ -1,6 +1,7 @@
 """Branches that an agent picks: `kind: dynamic_router`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -13,9 +14,9 @@ from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
-from flujo.exceptions import ExecutionError
+from flujo.exceptions import ConfigurationError, ExecutionError
 from flujo_policies_builtin.branches import run_branches
-from flujo_policies_builtin.composites import branches_of, handed_on, options_of
+from flujo_policies_builtin.composites import branches_of, failed, handed_on, options_of
 from flujo_policies_builtin.parallel import MergingSpec, merging_of
 
 __all__ = ["RouterPolicy", "RouterSpec", "build_router"]
@@ -35,9 +36,12 @@ class RouterPolicy(StepPolicy[DynamicParallelRouterStep[Any, Any]]):
         answer = await core.execute(frame.child(step.router, frame.data, at="/router"))
         if not isinstance(answer, Success):
             return handed_on(answer)
-        chosen = {name: step.branches[name] for name in _names(step, answer.value)}
-        outcome = await run_branches(core, frame, step, chosen)
         first = (answer.step_result,) if answer.step_result is not None else ()
+        try:
+            chosen = {name: step.branches[name] for name in _names(step, answer.value)}
+        except ExecutionError as error:
+            return failed(error, first)
+        outcome = await run_branches(core, frame, step, chosen)
         return outcome._replace(usage=answer.usage + outcome.usage, children=(*first, *outcome.children))
 
 
@@ -73,11 +77,23 @@ class RouterSpec(MergingSpec):
 
 def build_router(spec: RouterSpec, context: BuildContext) -> Step[Any, Any]:
     """Make the step of a validated `spec`."""
-    agent = spec.router.router_agent
-    if isinstance(agent, Mapping) and "name" in agent:
-        router = context.build(agent)
-    else:
-        router = Step("router", context.resolve(str(agent["id"] if isinstance(agent, Mapping) else agent)))
     branches = branches_of(spec.router.branches, context)
     options = options_of(spec, context)
+    router = _router(spec.router.router_agent, context)
     return DynamicParallelRouterStep(**options, **merging_of(spec, context), router=router, branches=branches)
+
+
+def _router(agent: Any, context: BuildContext) -> Step[Any, Any]:
+    """The step that picks: a step as the file has it, or one that calls what `agent` names."""
+    if isinstance(agent, Mapping) and "name" in agent:
+        return context.build(agent)
+    named: Any = {"id": agent} if isinstance(agent, str) else agent
+    if not isinstance(named, Mapping) or not isinstance(named.get("id"), str) or set(named) - {"id", "params"}:
+        raise ConfigurationError(
+            "router_agent names nothing to call", suggestion="expected module:attr, {id, params}, or a step"
+        )
+    target = context.resolve(named["id"])
+    params = named.get("params", {})
+    if isinstance(target, Step):
+        return replace(target, params={**target.params, **params}) if params else target
+    return Step("router", target, params=params)

@@ -5,32 +5,31 @@ Expressions and templates are text in the one language of conditions and templat
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, Literal, NoReturn, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, TypeAlias, get_args
 
-from flujo.domain.callables import UNKNOWN
-from flujo.domain.steps import In, Out, Pipeline, Step
+from flujo.domain.callables import UNKNOWN, reference
+from flujo.domain.steps import MAX_DEPTH, In, Out, Pipeline, Step, chained
+from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError
 
 __all__ = [
     "Body",
-    "CacheStep",
     "ConditionalStep",
     "DynamicParallelRouterStep",
-    "HumanInTheLoopStep",
-    "ImportStep",
     "LoopStep",
     "MapStep",
     "MergeStrategy",
     "OnBranchFailure",
+    "Operation",
+    "Operations",
     "ParallelStep",
     "Reduce",
-    "StateMachineStep",
-    "Transition",
     "as_body",
     "branch_key",
+    "operations",
 ]
 
 Body: TypeAlias = Step[Any, Any] | Sequence[Step[Any, Any]]
@@ -46,10 +45,15 @@ Operations: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 def as_body(body: Body, name: str) -> Pipeline[Any, Any]:
-    """`body` as a pipeline called `name`; a pipeline that somebody named keeps its name."""
-    if type(body) is Pipeline:
-        return body if body.name != "pipeline" else Pipeline(body.steps, name=name)
-    return Pipeline([body] if isinstance(body, Step) else body, name=name)
+    """`body` as a pipeline called `name`; a pipeline with a name or options of its own stays as it is.
+
+    Raises `ConfigurationError` for what is neither a step nor a sequence of steps.
+    """
+    if not isinstance(body, Step):
+        parts: Any = body if isinstance(body, list | tuple) else [body]
+        return Pipeline(parts, name=name)
+    parts = chained(body)
+    return body if isinstance(body, Pipeline) and parts == (body,) else Pipeline(parts, name=name)
 
 
 def branch_key(value: Any) -> str:
@@ -57,6 +61,30 @@ def branch_key(value: Any) -> str:
     if isinstance(value, Enum):
         return branch_key(value.value)
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class Operation(NamedTuple):
+    """What a loop does to the context: "set", "append" or "merge" the `template`'s value at the path `target`."""
+
+    action: str
+    target: str | None
+    template: Any
+
+
+def operations(raw: Operations) -> Iterator[Operation]:
+    """The operations that `init` or `state` hold, in their order; one that is written wrongly has no target."""
+    for group in [raw] if isinstance(raw, Mapping) else raw:
+        for key, value in group.items():
+            if key in ("set", "append", "merge") and isinstance(value, list | Mapping):
+                yield from (_operation(key, each) for each in ([value] if isinstance(value, Mapping) else value))
+            else:
+                yield Operation("set", key, value)
+
+
+def _operation(action: str, written: Any) -> Operation:
+    if isinstance(written, Mapping) and set(written) == {"target", "value"} and isinstance(written["target"], str):
+        return Operation(action, written["target"], written["value"])
+    return Operation(action, None, None)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,6 +103,11 @@ class _Composite(Step[In, Out]):
         """Not declared."""
         return UNKNOWN
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.run is not None:
+            self._wrong(f"runs {reference(self.run)!r}, but runs steps only", "wrap it: Step('name', function)")
+
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
@@ -82,14 +115,17 @@ class _Composite(Step[In, Out]):
         raise ConfigurationError(f"{self.kind} {self.name!r} {what}", suggestion=suggestion)
 
     def _body(self, body: Body | None, name: str = "body") -> Pipeline[Any, Any]:
-        made = as_body(body or (), name)
+        made = as_body(() if body is None else body, name)
         if not made.steps:
             self._wrong(f"has nothing in its {name}", "give it at least one step")
+        if made.depth >= MAX_DEPTH:
+            self._wrong(f"holds steps {made.depth + 1} deep", f"at most {MAX_DEPTH} can stand in one another")
         return made
 
     def _branches(self, branches: Mapping[Any, Body]) -> dict[str, Pipeline[Any, Any]]:
-        if not branches:
-            self._wrong("has no branches", "give it at least one")
+        given: object = branches
+        if not isinstance(given, Mapping) or not given:
+            self._wrong("has no branches", "give it a mapping from names to steps, with at least one")
         made: dict[str, Pipeline[Any, Any]] = {}
         for key, body in branches.items():
             name = branch_key(key)
@@ -97,13 +133,19 @@ class _Composite(Step[In, Out]):
                 self._wrong(
                     f"has a branch {name!r}", "a branch's name has letters, digits, '_', '.' and '-', at most 63"
                 )
+            if name in made:
+                self._wrong(f"has two branches {name!r}", "True is 'true', a number its text, an enum its value")
             made[name] = self._body(body, name if name[0].isalpha() else f"_{name}")
         return made
 
     def _one_of(self, name: str, known: tuple[str, ...]) -> None:
         value = getattr(self, name)
-        if value not in known and not callable(value):
-            self._wrong(f"has {name} {value!r}", f"expected one of {', '.join(known)}, or a callable")
+        if value not in known:
+            self._wrong(f"has {name} {value!r}", did_you_mean(str(value), known, what=f"{name} is one of"))
+
+    def _one_of_or_callable(self, name: str, known: tuple[str, ...]) -> None:
+        if not callable(getattr(self, name)):
+            self._one_of(name, known)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -133,11 +175,13 @@ class LoopStep(_Composite[In, Out]):
     kind: ClassVar[str] = "loop"
     prefix: ClassVar[str] = "loop"
     expressions: ClassVar[tuple[str, ...]] = ("exit_expression",)
+    templates: ClassVar[tuple[str, ...]] = ("init", "state", "propagation")
 
     @property
     def reads_context(self) -> bool:
-        """Whether its own operations change the context."""
-        return bool(self.init or self.state)
+        """Whether its own operations or one of its callables could change the context."""
+        callables = (self.exit_condition, self.initial_input_mapper, self.iteration_input_mapper)
+        return bool(self.init or self.state) or any((*callables, self.loop_output_mapper))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -147,6 +191,9 @@ class LoopStep(_Composite[In, Out]):
         if self.exit_expression is not None and self.exit_condition is not None:
             self._wrong("has both exit_expression and exit_condition", "say once when it ends")
         self._one_of("on_max", ("fail", "take_last"))
+        for what in (*operations(self.init), *operations(self.state)):
+            if what.target is None:
+                self._wrong("has an operation that is not one", "write {path: template}, or {target: path, value: ...}")
 
     @property
     def counted(self) -> bool:
@@ -159,11 +206,10 @@ class MapStep(_Composite[In, Out]):
     """Runs its body once for every item; the output is the list of results, in the order of the items.
 
     `iterable_input` names a field of the context ("items", "context.items"), is a template, or a callable of data
-    and context; without it the step's own data is iterated. At most
-    `concurrency` items are worked on at a time. `on_error`: "fail" at the
-    first item that fails, "skip" leaves it out, "collect" puts its error in its place as {"error": text}; more than
-    `max_failures` fail the step. `finalize` is {"output_template": template} or {"output": {key: template}} over
-    the list. Items work on isolated contexts, which flow back by `merge_strategy`.
+    and context; without it the step's own data is iterated. At most `concurrency` items are worked on at a time.
+    `on_error`: "fail" at the first item that fails, "skip" leaves it out, "collect" puts its error in its place as
+    {"error": text}; more than `max_failures` fail the step. `finalize` is {"output_template": template} or
+    {"output": {key: template}} over the list. Items work on isolated contexts, which flow back by `merge_strategy`.
     """
 
     body: Any = None
@@ -176,6 +222,20 @@ class MapStep(_Composite[In, Out]):
 
     kind: ClassVar[str] = "map"
     prefix: ClassVar[str] = "map"
+    expressions: ClassVar[tuple[str, ...]] = ("iterable_field",)
+    templates: ClassVar[tuple[str, ...]] = ("iterable_input", "finalize")
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether one of its callables could change the context."""
+        return callable(self.iterable_input) or callable(self.merge_strategy)
+
+    @property
+    def iterable_field(self) -> str | None:
+        """The expression for the field of the context that `iterable_input` names, if it does."""
+        if not isinstance(self.iterable_input, str) or "{{" in self.iterable_input:
+            return None
+        return f"context.{self.iterable_input.removeprefix('context.')}"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -183,9 +243,14 @@ class MapStep(_Composite[In, Out]):
         if self.concurrency < 1:
             self._wrong(f"has concurrency {self.concurrency}", "at least one item is worked on at a time")
         self._one_of("on_error", ("fail", "skip", "collect"))
-        self._one_of("merge_strategy", get_args(MergeStrategy))
-        if unknown := sorted(set(self.finalize) - {"output_template", "output"}):
-            self._wrong(f"has finalize {unknown[0]!r}", "finalize takes output_template or output")
+        self._one_of_or_callable("merge_strategy", get_args(MergeStrategy))
+        if self.max_failures is not None and (self.on_error == "fail" or self.max_failures < 0):
+            self._wrong(
+                f"has max_failures {self.max_failures} and on_error {self.on_error!r}",
+                "with on_error 'skip' or 'collect', max_failures is how many items may fail",
+            )
+        if self.finalize and set(self.finalize) not in ({"output_template"}, {"output"}):
+            self._wrong(f"has finalize {', '.join(self.finalize)}", "finalize takes output_template, or output")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -209,12 +274,17 @@ class ParallelStep(_Composite[In, Out]):
     kind: ClassVar[str] = "parallel"
     prefix: ClassVar[str] = "parallel"
 
+    @property
+    def reads_context(self) -> bool:
+        """Whether its own way of merging could change the context."""
+        return callable(self.merge_strategy)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("branches", self._branches(self.branches))
         if self.reduce is not None:
-            self._one_of("reduce", get_args(Reduce))
-        self._one_of("merge_strategy", get_args(MergeStrategy))
+            self._one_of_or_callable("reduce", get_args(Reduce))
+        self._one_of_or_callable("merge_strategy", get_args(MergeStrategy))
         self._one_of("on_branch_failure", get_args(OnBranchFailure))
         if self.max_concurrency is not None and self.max_concurrency < 1:
             self._wrong(f"has max_concurrency {self.max_concurrency}", "at least one branch runs at a time")
@@ -238,6 +308,9 @@ class DynamicParallelRouterStep(ParallelStep[In, Out]):
         super().__post_init__()
         if not isinstance(self.router, Step):
             self._wrong("has no router", "give it the step that picks the branches")
+        if "router" in self.branches:
+            self._wrong("has a branch 'router'", "that is the router's own place: give the branch another name")
+        self._check_depth()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -257,6 +330,11 @@ class ConditionalStep(_Composite[In, Out]):
     expressions: ClassVar[tuple[str, ...]] = ("condition_expression",)
     prefix: ClassVar[str] = "conditional"
 
+    @property
+    def reads_context(self) -> bool:
+        """Whether its condition could change the context."""
+        return self.condition is not None
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("branches", self._branches(self.branches))
@@ -264,100 +342,3 @@ class ConditionalStep(_Composite[In, Out]):
             self._wrong("needs one condition", "give it condition_expression, or condition (a callable)")
         if self.default_branch is not None:
             self._set("default_branch", self._body(self.default_branch, "default_branch"))
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class HumanInTheLoopStep(Step[In, Out]):
-    """Pauses the run until a person answers `message` (a template). `input_schema` is what the answer must fit: a
-    pydantic model or a JSON Schema. The answer is the step's output."""
-
-    message: str = ""
-    input_schema: Any = None
-
-    kind: ClassVar[str] = "hitl"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class CacheStep(_Composite[In, Out]):
-    """Remembers the output of `wrapped` for its definition, its data and the context fields in `context_keys`.
-
-    An entry counts for `ttl_s` seconds, for ever by default.
-    """
-
-    wrapped: Any = None
-    ttl_s: float | None = None
-    context_keys: Sequence[str] = ()
-
-    kind: ClassVar[str] = "cache"
-    prefix: ClassVar[str] = "cache"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.wrapped, Step):
-            self._wrong("wraps nothing", "give it the step whose output it remembers")
-        if self.ttl_s is not None and self.ttl_s <= 0:
-            self._wrong(f"has ttl_s {self.ttl_s}", "an entry counts for some time, or without ttl_s for ever")
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ImportStep(_Composite[In, Out]):
-    """Runs another pipeline with a context of its own; its last output is the step's.
-
-    `input_to` says where the data goes beside the first step: "initial_prompt", "scratchpad", or a dotted path.
-    `outputs` are pairs {"child": path, "parent": path} copied back into this context. With `inherit_context` the
-    child starts from a copy of this one. `on_failure`: "abort", "skip" (output None), "continue_with_default" ({}).
-    """
-
-    pipeline: Any = None
-    input_to: str = "initial_prompt"
-    outputs: Sequence[Mapping[str, str]] = ()
-    inherit_context: bool = False
-    on_failure: Literal["abort", "skip", "continue_with_default"] = "abort"
-
-    kind: ClassVar[str] = "import"
-    prefix: ClassVar[str] = "import"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.pipeline, Pipeline):
-            self._wrong("imports nothing", "give it a pipeline")
-        self._one_of("on_failure", ("abort", "skip", "continue_with_default"))
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """From one state ("*" is any) to another, on "success", "failure" or "pause", if the expression `when` holds."""
-
-    source: str
-    to: str
-    on: Literal["success", "failure", "pause"] = "success"
-    when: str | None = None
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StateMachineStep(_Composite[In, Out]):
-    """Goes from state to state, running each one's steps, until it reaches one of `end_states`.
-
-    After a state the first transition that applies decides; else `context.next_state`, else the output's
-    `next_state`. `context.current_state` names the state. More than `max_transitions` fail the step. The output is
-    that of the last state that ran.
-    """
-
-    states: Mapping[str, Any] = field(default_factory=dict)
-    start_state: str = ""
-    end_states: Sequence[str] = ()
-    transitions: Sequence[Transition] = ()
-    max_transitions: int | None = None
-
-    kind: ClassVar[str] = "state_machine"
-    prefix: ClassVar[str] = "state_machine"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set("states", {name: as_body(body, name) for name, body in self.states.items()})
-        named = [("start_state", self.start_state), *(("end_states", name) for name in self.end_states)]
-        named += [("transition", t.to) for t in self.transitions]
-        named += [("transition", t.source) for t in self.transitions if t.source != "*"]
-        for what, name in named:
-            if name not in self.states:
-                self._wrong(f"has no state {name!r} ({what})", f"its states are {', '.join(self.states)}")

@@ -12,7 +12,7 @@ from flujo.domain.scope import Scope
 from flujo.domain.validation import check_sequence
 from flujo.exceptions import BlueprintError, ConfigurationError, TypeMismatchError
 
-__all__ = ["PREVIOUS", "InputSource", "Pipeline", "Step"]
+__all__ = ["MAX_DEPTH", "PREVIOUS", "InputSource", "Pipeline", "Step", "chained"]
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
@@ -26,6 +26,9 @@ Next = TypeVar("Next")
 
 #: What may stand in a name: a path joins names with the characters that are missing here.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+
+#: How deep steps may stand in one another.
+MAX_DEPTH = 64
 
 Effects: TypeAlias = Literal["none", "local", "external"]
 
@@ -145,7 +148,19 @@ class Step(Generic[In, Out]):
     @cached_property
     def touches_context(self) -> bool:
         """Whether this step or one under it could change the context; if not, it can share another's."""
-        return any(each.reads_context or each.sink_to or each.updates_context for each in self.walk())
+        return any(
+            each.reads_context or each.sink_to or each.updates_context or callable(each.input) for each in self.walk()
+        )
+
+    @cached_property
+    def depth(self) -> int:
+        """How deep steps stand in this one. A pipeline that only holds the steps of another kind is no level."""
+        levels = [each.depth + (each.kind == self.kind == "pipeline") for each in self.children()]
+        return max(levels, default=0) + (bool(levels) and self.kind != "pipeline")
+
+    def _check_depth(self) -> None:
+        if self.depth > MAX_DEPTH:
+            self._refuse(f"holds steps {self.depth} deep", f"at most {MAX_DEPTH} can stand in one another")
 
     def children(self) -> Iterable["Step[Any, Any]"]:
         """The steps inside this one, in path order, without the fallback: those in its kind's own fields."""
@@ -157,7 +172,7 @@ class Step(Generic[In, Out]):
         """The fields that a kind has beside those of every step, where they are not at their default."""
         for each in fields(self)[_COMMON_FIELDS:]:
             value = getattr(self, each.name)
-            if value != each.default and value not in (None, (), {}):
+            if value != each.default and value not in (None, (), [], {}):
                 yield each.name, value
 
     def walk(self) -> Iterator["Step[Any, Any]"]:
@@ -188,7 +203,7 @@ class Step(Generic[In, Out]):
 
     def __rshift__(self, after: "Step[Out, Next]") -> "Pipeline[In, Next]":
         """Make a pipeline of this step and the one after it."""
-        return Pipeline([*_parts(self), *_parts(after)])
+        return Pipeline([*chained(self), *chained(after)])
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -211,6 +226,7 @@ class Pipeline(Step[In, Out]):
     ) -> None:
         Step.__init__(self, name, None, version=version, **options)
         object.__setattr__(self, "steps", self._checked(steps))
+        self._check_depth()
         findings = list(check_sequence(self.steps))
         if not findings:
             return
@@ -244,7 +260,7 @@ class Pipeline(Step[In, Out]):
 _COMMON_FIELDS = len(fields(Step))
 
 
-def _parts(step: Step[Any, Any]) -> Sequence[Step[Any, Any]]:
+def chained(step: Step[Any, Any]) -> Sequence[Step[Any, Any]]:
     """The steps to chain: those of a pipeline that is nothing but its steps, as `>>` makes it, or the step itself."""
     if type(step) is not Pipeline:
         return (step,)

@@ -24,6 +24,7 @@ __all__ = [
     "fields_of",
     "merge_output",
     "restore",
+    "same",
     "sink",
     "snapshot",
 ]
@@ -190,9 +191,9 @@ def _copy(value: Any) -> Any:
 def _compare(before: Any, after: Any, path: list[Any], operations: Change) -> None:
     if type(before) is dict and type(after) is dict and _keeps_order(before, after):
         _compare_mappings(before, after, path, operations)
-    elif not _same(before, after):
+    elif not same(before, after):
         grown = type(before) is list and type(after) is list and 0 < len(before) < len(after)
-        if grown and _same(before, after[: len(before)]):
+        if grown and same(before, after[: len(before)]):
             operations.append(["add", path, _copy(after[len(before) :])])
         else:
             operations.append(["set", path, _copy(after)])
@@ -204,15 +205,15 @@ def _keeps_order(before: dict[Any, Any], after: dict[Any, Any]) -> bool:
     return list(after)[: len(kept)] == kept
 
 
-def _same(before: Any, after: Any) -> bool:
+def same(before: Any, after: Any) -> bool:
     """Equal in value and in type, all the way down: `True` is not 1 here."""
     kind = type(before)
     if kind is not type(after):
         return False
     if kind is list or kind is tuple:
-        return len(before) == len(after) and all(map(_same, before, after))
+        return len(before) == len(after) and all(map(same, before, after))
     if kind is dict:
-        return list(before) == list(after) and all(_same(before[key], after[key]) for key in before)
+        return list(before) == list(after) and all(same(before[key], after[key]) for key in before)
     return bool(before == after)
 
 

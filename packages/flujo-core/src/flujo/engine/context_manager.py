@@ -1,12 +1,13 @@
 """Contexts of their own for branches, items and iterations, and how what they changed flows back."""
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flujo.domain.context import PipelineContext
 from flujo.domain.kinds import MergeStrategy
-from flujo.engine.changes import Change, Snapshot, apply, change, fields_of, snapshot
+from flujo.domain.suggest import did_you_mean
+from flujo.engine.changes import Change, Snapshot, apply, change, fields_of, restore, same, snapshot
 from flujo.exceptions import ContextIsolationError, ContextMergeError, ContextMutationError
 
 __all__ = ["ContextManager", "Isolation"]
@@ -17,13 +18,14 @@ _Path = tuple[Any, ...]
 class Isolation(NamedTuple):
     """A context of its own, what it was made from, and for whom ("branch 'legal' of 'parallel:fan'").
 
-    `before` is what the parent held then: copied in strict mode, to see whether the parent was changed.
+    `before` is what it began with; `held` is, in strict mode, a copy of what its parent held then.
     """
 
     parent: PipelineContext
     context: PipelineContext
     purpose: str
     before: Snapshot
+    held: Snapshot | None
 
 
 class ContextManager:
@@ -39,31 +41,21 @@ class ContextManager:
     def isolate(self, parent: PipelineContext, *, purpose: str, include_keys: Collection[str] = ()) -> Isolation:
         """Copy `parent`: what can change is copied, what can't is shared. `include_keys` narrows what flows in.
 
-        Raises `ContextIsolationError` when a field that is left out has no default.
+        A field that is left out starts with its default. Raises `ContextIsolationError` when it has none, and for
+        a name in `include_keys` that no field can have.
         """
-        model = type(parent)
-        held = snapshot(parent, include_keys or None)
-        missing = [name for name, field in model.model_fields.items() if field.is_required() and name not in held]
-        if missing:
-            raise ContextIsolationError(
-                f"{purpose} leaves out context field {missing[0]!r}, which has no default",
-                suggestion=f"add {missing[0]!r} to include_keys, or give the field a default",
-            )
-        child = model.model_construct(run_id=parent.run_id, initial_prompt=parent.initial_prompt, **held)
-        before = snapshot(parent) if self.strict else fields_of(parent)
-        if include_keys:
-            before = {name: value for name, value in before.items() if name in held}
-        return Isolation(parent, child, purpose, before)
+        fields = fields_of(parent)
+        before = _narrowed(parent, fields, include_keys, purpose) if include_keys else fields
+        child = parent.model_copy()
+        restore(child, before)
+        return Isolation(parent, child, purpose, before, snapshot(parent) if self.strict else None)
 
     def verify(self, isolation: Isolation) -> None:
         """In strict mode, raise `ContextMutationError` if the parent has changed since it was isolated."""
-        if not self.strict:
-            return
-        changed = change(isolation.before, isolation.parent, isolation.before)
+        changed = None if isolation.held is None else change(isolation.held, isolation.parent)
         if changed is not None:
-            place = ".".join(str(part) for part in changed[0][1])
             raise ContextMutationError(
-                f"{isolation.purpose} changed {place!r} in its parent's context",
+                f"{isolation.purpose} changed {_dotted(changed[0][1])!r} in its parent's context",
                 suggestion="change the context that a step is given, and keep no reference to another",
             )
 
@@ -104,9 +96,35 @@ class ContextManager:
         return change(isolation.before, isolation.context) or []
 
 
+def _narrowed(
+    parent: PipelineContext, fields: Mapping[str, Any], include_keys: Collection[str], purpose: str
+) -> Snapshot:
+    """What a child that gets `include_keys` alone starts with."""
+    declared = type(parent).model_fields
+    for name in include_keys:
+        if name not in declared and type(parent).model_config.get("extra") != "allow":
+            raise ContextIsolationError(
+                f"{purpose} includes {name!r}, which is no field of the context",
+                suggestion=did_you_mean(name, declared, what="its fields are"),
+            )
+    kept = {name: value for name, value in fields.items() if name in include_keys}
+    for name, field in declared.items():
+        if field.is_required() and name not in kept:
+            raise ContextIsolationError(
+                f"{purpose} leaves out context field {name!r}, which has no default",
+                suggestion=f"add {name!r} to include_keys, or give the field a default",
+            )
+    return fields_of(type(parent).model_construct(**kept))
+
+
+def _dotted(path: Iterable[Any]) -> str:
+    """A path in the context as text."""
+    return ".".join(str(part) for part in path)
+
+
 def _flows(path: list[Any], wanted: Collection[str]) -> bool:
     """Whether a change at `path` is within one of the dotted paths in `wanted`."""
-    place = ".".join(str(part) for part in path)
+    place = _dotted(path)
     return any(place == each or place.startswith(f"{each}.") for each in wanted)
 
 
@@ -122,29 +140,39 @@ class _Merge:
     def add(self, branch: str, operation: list[Any], context: PipelineContext) -> None:
         """Take the operation, leave it, or raise `ContextMergeError`."""
         path: _Path = tuple(operation[1])
-        rival = self._rival(path, branch)
+        if self._has_won(path, branch):
+            return
+        rival = self._rival(path)
         if rival is not None:
-            if self._strategy == "keep_first" or (self._strategy == "context_update" and rival[1] == operation):
+            other, there = rival
+            if self._strategy == "keep_first" or (self._strategy != "error_on_conflict" and same(there, operation)):
                 return
             if self._strategy != "overwrite":
                 raise ContextMergeError(
-                    f"branches {rival[0]!r} and {branch!r} both changed {'.'.join(map(str, path))!r} in the context",
+                    f"branches {other!r} and {branch!r} both changed {_dotted(path)!r} in the context",
                     suggestion="let one of them change it, or choose a merge_strategy: overwrite, keep_first, no_merge",
                 )
-            path = min(path, tuple(rival[1][1]), key=len)  # the later branch wins all of the place where they meet
-            operation = operation if operation[0] == "del" else ["set", list(path), _value_at(context, path)]
+            place = min(path, tuple(there[1]), key=len)  # the later branch wins all of the place where they meet
+            if operation[0] != "del" or place != path:
+                operation = ["set", list(place), _value_at(context, place)]
+            path = place
         self.operations.append(operation)
         self._changed[path] = (branch, operation)
         for depth in range(1, len(path)):
             self._inside[path[:depth]] = (branch, operation)
 
-    def _rival(self, path: _Path, branch: str) -> tuple[str, list[Any]] | None:
+    def _around(self, path: _Path) -> Iterator[tuple[str, list[Any]]]:
+        """The operations at this place and at those around it."""
+        found = (self._changed.get(path[:depth]) for depth in range(1, len(path) + 1))
+        return (each for each in found if each is not None)
+
+    def _has_won(self, path: _Path, branch: str) -> bool:
+        """Whether the branch's own value already stands around this place."""
+        return any(owner == branch for owner, _ in self._around(path))
+
+    def _rival(self, path: _Path) -> tuple[str, list[Any]] | None:
         """The operation of another branch at this place, around it or within it."""
-        around = (self._changed.get(path[:depth]) for depth in range(1, len(path) + 1))
-        for found in (*around, self._inside.get(path)):
-            if found is not None and found[0] != branch:
-                return found
-        return None
+        return next(self._around(path), self._inside.get(path))
 
 
 def _value_at(context: PipelineContext, path: _Path) -> Any:
