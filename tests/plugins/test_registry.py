@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from flujo import Flujo, Pipeline, Step
+from flujo import Flujo, LoopStep, ParallelStep, Pipeline, Step
 from flujo.domain.outcomes import Success
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.policy import StepPolicy
@@ -175,7 +175,7 @@ def test_a_missing_policy_is_blamed_on_the_plugin_that_did_not_load():
 
 
 def test_by_default_the_policies_are_those_of_everything_installed():
-    assert set(create_default_registry().list_registered()) == {Step, Pipeline}
+    assert set(create_default_registry().list_registered()) >= {Step, Pipeline, LoopStep, ParallelStep}
 
 
 async def test_no_hook_is_called_while_a_pipeline_runs():

@@ -8,8 +8,10 @@ import pytest
 
 from flujo import Flujo, OpenContext, PipelineResult, Step
 from flujo.blueprint.builder import load_pipeline
+from flujo.engine.executor_core import ExecutorCore
+from flujo.infra.memory import InMemoryBackend
 from flujo.infra.templates import Templates
-from flujo.plugins import create_plugin_manager
+from flujo.plugins import create_default_registry, create_plugin_manager
 
 
 @pytest.fixture
@@ -42,3 +44,51 @@ def load(tmp_path: Path) -> Callable[..., Step[Any, Any]]:
         )
 
     return load_it
+
+
+class Resumed:
+    """Runs a step that fails once, then goes on with the same run; `ran` names the calls of both in their order."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    def calls(self, name: str, label: str = "{name}", **options: Any) -> Step[Any, Any]:
+        """A step that notes that it ran, by `label` with its data in it, and hands its data on."""
+
+        def note(data: Any) -> Any:
+            self.ran.append(label.format(name=name, data=data))
+            return data
+
+        return Step(name, note, **options)
+
+    def flaky(self, name: str, label: str = "{name}", *, on: Any = None, **options: Any) -> Step[Any, Any]:
+        """Such a step that fails at its first call, or its first call on the data `on`."""
+        failed: list[Any] = []
+
+        def note(data: Any) -> Any:
+            self.ran.append(label.format(name=name, data=data))
+            if not failed and on in (None, data):
+                failed.append(data)
+                raise ValueError("not yet")
+            return data
+
+        return Step(name, note, **options)
+
+    async def __call__(self, step: Step[Any, Any], data: Any = "x", **context: Any) -> PipelineResult[Any, Any]:
+        backend = InMemoryBackend()
+        async with Flujo(step, state_backend=backend, context_model=OpenContext) as flujo:
+            first = await flujo.run(data, run_id="r", initial_context_data=context)
+            assert first.status == "failed"
+        async with Flujo(step, state_backend=backend, context_model=OpenContext) as flujo:
+            return await flujo.resume("r")
+
+
+@pytest.fixture
+def resumed() -> Resumed:
+    return Resumed()
+
+
+@pytest.fixture
+def prepare() -> Callable[[Step[Any, Any]], None]:
+    """Plan a step as a run would, without running it."""
+    return lambda step: ExecutorCore(policy_registry=create_default_registry(), templates=Templates()).prepare(step)

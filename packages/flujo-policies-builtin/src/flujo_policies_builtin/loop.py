@@ -27,7 +27,7 @@ from flujo_policies_builtin.composites import (
     spent,
 )
 
-__all__ = ["LoopPolicy", "LoopSpec", "build_loop"]
+__all__ = ["LoopPart", "LoopPolicy", "LoopSpec", "build_loop"]
 
 
 class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):

@@ -28,7 +28,7 @@ from flujo_policies_builtin.composites import (
     spent,
 )
 
-__all__ = ["MapPolicy", "MapSpec", "build_map"]
+__all__ = ["MapPart", "MapPolicy", "MapSpec", "build_map"]
 
 
 class _Items:

@@ -14,7 +14,7 @@ from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo_policies_builtin.branches import run_branches
 from flujo_policies_builtin.composites import branches_of, options_of, resolved
 
-__all__ = ["ParallelPolicy", "ParallelSpec", "build_parallel", "merging_of"]
+__all__ = ["MergingSpec", "ParallelPolicy", "ParallelSpec", "build_parallel", "merging_of"]
 
 
 class ParallelPolicy(StepPolicy[ParallelStep[Any, Any]]):

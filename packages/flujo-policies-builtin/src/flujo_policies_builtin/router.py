@@ -19,7 +19,7 @@ from flujo_policies_builtin.branches import run_branches
 from flujo_policies_builtin.composites import branches_of, failed, handed_on, options_of
 from flujo_policies_builtin.parallel import MergingSpec, merging_of
 
-__all__ = ["RouterPolicy", "RouterSpec", "build_router"]
+__all__ = ["RouterPart", "RouterPolicy", "RouterSpec", "build_router"]
 
 
 class RouterPolicy(StepPolicy[DynamicParallelRouterStep[Any, Any]]):

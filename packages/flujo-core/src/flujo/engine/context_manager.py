@@ -87,9 +87,9 @@ class ContextManager:
             merged = _Merge(strategy)
             for name, isolation in branches.items():
                 wanted = (field_mapping or {}).get(name)
-                for operation in self._changes(isolation):
-                    if wanted is None or _flows(operation[1], wanted):
-                        merged.add(name, operation, isolation.context)
+                changes = self._changes(isolation)
+                for operation in changes if wanted is None else _within(changes, wanted):
+                    merged.add(name, operation, isolation.context)
             apply(parent, merged.operations)
 
     def _changes(self, isolation: Isolation) -> Change:
@@ -122,10 +122,10 @@ def _dotted(path: Iterable[Any]) -> str:
     return ".".join(str(part) for part in path)
 
 
-def _flows(path: list[Any], wanted: Collection[str]) -> bool:
-    """Whether a change at `path` is within one of the dotted paths in `wanted`."""
-    place = _dotted(path)
-    return any(place == each or place.startswith(f"{each}.") for each in wanted)
+def _within(changes: Change, wanted: Collection[str]) -> Change:
+    """The changes within the dotted paths in `wanted`."""
+    starts = tuple(f"{each}." for each in wanted)
+    return [operation for operation in changes if f"{_dotted(operation[1])}.".startswith(starts)]
 
 
 class _Merge:
