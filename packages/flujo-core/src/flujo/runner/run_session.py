@@ -253,11 +253,12 @@ def _status(outcome: StepOutcome[Any]) -> tuple[RunStatus, ErrorInfo | None]:
 
 
 def _deepest(failure: Failure[Any]) -> ErrorInfo | None:
-    """The error of the step that failed first, with that step's path rather than its parents'."""
+    """The step's error with the path of the step that it comes from, rather than its parents'."""
     result = failure.step_result
-    while result is not None:
-        below = next((child for child in result.children if not child.success), None)
-        if below is None:
+    while result is not None and result.error is not None:
+        told = result.error[:2]
+        below = next((child for child in result.children if child.error is not None and child.error[:2] == told), None)
+        if below is None or below.success:
             return result.error
         result = below
     return None
