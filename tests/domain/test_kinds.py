@@ -2,10 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, ClassVar
 
-from flujo import Step
+import pytest
+
+from flujo import ConditionalStep, LoopStep, MapStep, ParallelStep, Pipeline, Step
 from flujo.domain.canonical import digest
+from flujo.domain.kinds import as_body, branch_key, operations
+from flujo.exceptions import BlueprintError, ConfigurationError
+
+
+class Flag(Enum):
+    """Names a branch by a value that is not text."""
+
+    ON = True
 
 
 @dataclass(frozen=True)
@@ -54,3 +65,72 @@ def test_a_kind_s_fields_are_part_of_what_it_is():
         "rule": {"when": "always", "then": {"kind": "step", "name": "r"}},
     }
     assert digest(choice.definition()) != digest(Choice("c", limit=7).definition())
+
+
+def test_a_body_is_a_step_a_sequence_or_a_pipeline():
+    one, two = Step("a"), Step("b")
+
+    assert [step.name for step in as_body(one, "body").steps] == ["a"]
+    assert [step.name for step in as_body((one, two), "body").steps] == ["a", "b"]
+    chain = as_body(one >> two, "body")
+    assert (chain.name, [step.name for step in chain.steps]) == ("body", ["a", "b"])
+
+
+def test_a_pipeline_with_a_name_or_options_of_its_own_stays_as_it_is():
+    named, sinking = Pipeline([Step("a")], name="mine"), Pipeline([Step("a")], sink_to="n")
+
+    assert as_body(named, "body") is named
+    assert as_body(sinking, "body") is sinking
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [(True, "true"), (False, "false"), (3, "3"), (1.5, "1.5"), (None, "None"), ("x", "x"), (Flag.ON, "true")],
+)
+def test_a_branch_key_is_the_text_of_a_value(value, key):
+    assert branch_key(value) == key
+
+
+@pytest.mark.parametrize(
+    ("branches", "message"),
+    [
+        ({}, "has no branches"),
+        ([Step("a")], "has no branches"),
+        ({"a": []}, "has nothing in its a"),
+        ({"1": None}, "has nothing in its _1"),
+        ({"a/b": Step("a")}, "has a branch 'a/b'"),
+        ({"": Step("a")}, "has a branch ''"),
+        ({True: Step("a"), "true": Step("b")}, "has two branches 'true'"),
+        ({"a": print}, "'builtins:print' in pipeline 'a' is not a step"),
+        ({"a": "text"}, "in pipeline 'a' is not a step"),
+    ],
+)
+def test_branches_that_cannot_be_are_refused(branches, message):
+    with pytest.raises(ConfigurationError, match=message):
+        ParallelStep("fan", branches=branches)
+
+
+def test_steps_of_one_branch_have_names_of_their_own():
+    with pytest.raises(BlueprintError, match="two steps are named 'a'"):
+        ParallelStep("fan", branches={"x": [Step("a"), Step("a")]})
+
+
+def test_operations_are_paths_and_templates_or_lists_under_a_verb():
+    written = [{"n": "{{ 1 }}"}, {"set": [{"target": "a", "value": 1}]}, {"append": {"target": "b", "value": 2}}]
+
+    assert list(operations(written)) == [("set", "n", "{{ 1 }}"), ("set", "a", 1), ("append", "b", 2)]
+    assert list(operations({"set": "text"})) == [("set", "set", "text")]
+    assert [each.target for each in operations({"merge": [{"target": 1, "value": 2}, "x"]})] == [None, None]
+
+
+def test_a_step_that_may_change_the_context_is_found_however_deep():
+    quiet = Step("a", lambda data: data)
+    reads = Step("b", lambda data, *, context: data)
+
+    assert not MapStep("m", body=LoopStep("l", body=quiet)).touches_context
+    assert MapStep("m", body=LoopStep("l", body=reads)).touches_context
+    assert MapStep("m", body=Step("s", input=lambda scope: scope.context)).touches_context
+    assert MapStep("m", body=ConditionalStep("c", condition=max, branches={"a": quiet})).touches_context
+    assert LoopStep("l", body=quiet, exit_condition=max).touches_context
+    assert MapStep("m", body=quiet, merge_strategy=max).touches_context
+    assert ParallelStep("p", branches={"a": quiet}, merge_strategy=max).touches_context
