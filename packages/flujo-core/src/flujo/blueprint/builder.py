@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from flujo.blueprint.diagnostics import Report, brief, finding_of, in_order
 from flujo.blueprint.document import Document, places_where
+from flujo.blueprint.inputs import NO_STEPS, Visible, mistakes
 from flujo.blueprint.kinds import KindSpec, SkillSpec
 from flujo.blueprint.loader import load
 from flujo.blueprint.modules import running
@@ -19,7 +20,7 @@ from flujo.domain.interfaces import TemplateCompiler
 from flujo.domain.steps import PREVIOUS, Pipeline, Step
 from flujo.domain.suggest import did_you_mean
 from flujo.domain.validation import Finding, Location, check_sequence
-from flujo.exceptions import BlueprintError, FlujoError, TemplateResolutionError
+from flujo.exceptions import BlueprintError, FlujoError
 
 __all__ = ["check_pipeline", "load_pipeline"]
 
@@ -79,6 +80,10 @@ def _unresolved(data: Any = None, /, **_params: Any) -> Any:
     """Stand in for what a reference names, where that isn't imported or isn't there; never called."""
 
 
+async def _unresolved_async(data: Any = None, /, **_params: Any) -> Any:
+    """The same for a step that isn't `blocking`: only of a plain function would it be wrong to have a time limit."""
+
+
 class _Builder:
     """Builds the steps of one document; notes what is wrong, and goes on with a stand-in."""
 
@@ -96,6 +101,12 @@ class _Builder:
         self.templates = templates
         self.resolver = resolver
         self.importing = importing
+        #: Fields of the context that the file's steps are seen to set.
+        self.fields = {
+            str(container[key]).partition(".")[0]
+            for container, key in places_where(document.data, lambda value: isinstance(value, str))
+            if key == "sink_to"
+        }
         self._kinds = kinds
 
     def pipeline(self, stem: str) -> Pipeline[Any, Any] | None:
@@ -108,23 +119,27 @@ class _Builder:
             return None
         spec = validate(DocumentSpec, data, self.document, self.report, "", {})
         raw = data.get("steps")
-        steps = self.sequence(raw, "") if isinstance(raw, list) else ()
+        steps = self.sequence(raw, "", NO_STEPS) if isinstance(raw, list) else ()
         if spec is None or self.report.findings:
             return None
         return Pipeline(steps, name=spec.name or _as_name(stem), version=str(spec.version))
 
-    def sequence(self, raws: Sequence[Any], path: str) -> Steps:
+    def sequence(self, raws: Sequence[Any], path: str, around: Visible) -> Steps:
         """The steps of a list, with names and types checked against each other."""
         before = len(self.report.findings)
-        steps = tuple(self.step(raw, path, self.document.value(raws, index)) for index, raw in enumerate(raws))
+        names = [_name_of(raw) if isinstance(raw, dict) else None for raw in raws]
+        steps = tuple(
+            self.step(raw, path, self.document.value(raws, index), around.at(names, index))
+            for index, raw in enumerate(raws)
+        )
         for raw, finding in _clashes(raws, steps, path):
             self.report.add(finding._replace(location=self._place_of_name(raw)))
         if len(self.report.findings) > before or self.report.full:
             return tuple(Step(f"step_{number}") for number, _ in enumerate(steps, 1))  # no clash among stand-ins
         return steps
 
-    def step(self, raw: Any, path: str, at: Location | None) -> Step[Any, Any]:
-        """The step of one mapping, which stands at `at`, inside the steps of `path`."""
+    def step(self, raw: Any, path: str, at: Location | None, sees: Visible) -> Step[Any, Any]:
+        """The step of one mapping, which stands at `at`, inside the steps of `path`; its templates see `sees`."""
         if self.report.full:
             return _STAND_IN
         if not isinstance(raw, dict):
@@ -138,7 +153,7 @@ class _Builder:
         if kind is None or spec is None:
             return _STAND_IN
         is_whole = len(self.report.findings) == before
-        context = _Context(self, raw, path)
+        context = _Context(self, raw, path, sees)
         what = f"building step {spec.name!r}"
         try:
             return running(what, lambda: kind.build(spec, context), self.resolver.project)
@@ -174,23 +189,24 @@ class _Builder:
 class _Context:
     """What one step's builder may ask for: `BuildContext`."""
 
-    def __init__(self, builder: _Builder, raw: Mapping[str, Any], path: str) -> None:
+    def __init__(self, builder: _Builder, raw: Mapping[str, Any], path: str, sees: Visible) -> None:
         self._builder = builder
         self._raw = raw
         self._path = path
+        self._sees = sees
         #: Where the reference stands that was resolved last: what the made step can't work with is probably that.
         self.reference_at: Location | None = None
 
     def build(self, spec: Any, /) -> Step[Any, Any]:
         """Build one nested step."""
         place = next(places_where(self._raw, lambda value: value is spec), None)
-        return self._builder.step(spec, f"{self._path}/", self._at(place))
+        return self._builder.step(spec, f"{self._path}/", self._at(place), self._sees)
 
     def sequence(self, specs: Sequence[Any], /) -> Steps:
         """Build nested steps that follow each other."""
         place = next(places_where(self._raw, lambda value: _is_same(value, specs)), None)
         written = place[0][place[1]] if place else specs  # the list in the file, not a validated copy: it has places
-        return self._builder.sequence(written, f"{self._path}/")
+        return self._builder.sequence(written, f"{self._path}/", self._sees)
 
     def resolve(self, reference: str, /) -> Any:
         """The skill or object that `reference` names; a stand-in for one that is wrong, or not imported."""
@@ -203,8 +219,8 @@ class _Context:
                 return resolver.resolve(reference)
             resolver.check(reference)
         except FlujoError as error:
-            self._builder.report.add(finding_of(error, "V-K02", self._path, self.reference_at))
-        return _unresolved
+            self._builder.report.add_once(finding_of(error, "V-K02", self._path, self.reference_at))
+        return _unresolved if self._raw.get("blocking") is True else _unresolved_async
 
     def common(self, spec: StepSpec, /) -> dict[str, Any]:
         """The keyword arguments that every step type takes."""
@@ -224,7 +240,7 @@ class _Context:
             self._check_templates(spec.input)
         if spec.fallback is not None:
             at = self._at((self._raw, "fallback"))
-            options["fallback"] = self._builder.step(spec.fallback, f"{self._path}/", at)
+            options["fallback"] = self._builder.step(spec.fallback, f"{self._path}/", at, self._sees)
         return options
 
     def _config(self, spec: ConfigSpec) -> StepConfig:
@@ -237,20 +253,18 @@ class _Context:
         return StepConfig(max_retries=spec.max_retries, timeout_s=timeout_s, backoff=backoff)
 
     def _check_templates(self, value: Any) -> None:
-        """Compile every text in the step's `input` on its own, so that what is wrong is found at its place."""
+        """Check every text in the step's `input` on its own, so that what is wrong is found at its place."""
         texts = list(places_where(value, lambda inner: isinstance(inner, str)))
         if isinstance(value, str):
             texts = [(self._raw, "input")]
         for container, key in texts:
             if self._builder.report.full:
                 return
-            try:
-                self._builder.templates.compile(container[key])
-            except TemplateResolutionError as error:
+            for wrong in mistakes(container[key], self._builder.templates, self._sees, self._builder.fields):
                 at = self._at((container, key))
-                if at is not None and error.line is not None and error.column is not None:
-                    at = self._builder.document.inside(at, container[key], error.line, error.column)
-                self._note("V-T02", error.message, at, error.suggestion)
+                if at is not None and wrong.line is not None and wrong.column is not None:
+                    at = self._builder.document.inside(at, container[key], wrong.line, wrong.column)
+                self._note(wrong.code, wrong.message, at, wrong.advice)
 
     def _at(self, place: tuple[Any, Any] | None) -> Location | None:
         """Where the value at `place` stands, a container and a key; else where the step does."""

@@ -37,6 +37,9 @@ CODES: Mapping[str, str] = {
     "V-N02": "two steps of one sequence have the same name",
     "V-T01": "a step's output does not fit the next step's input",
     "V-T02": "a template can't be understood",
+    "V-T03": "a template reads the output of a step that doesn't stand before its own",
+    "V-T04": "a template reads the output of a step that runs only later",
+    "V-T05": "a template's name is nearly one that every template has",
 }
 
 #: As many findings are gathered about one file; nobody reads more, and a hostile file could hold thousands.
@@ -65,6 +68,11 @@ class Report:
         """Note `finding`."""
         if not self.full:
             self.findings.append(finding)
+
+    def add_once(self, finding: Finding) -> None:
+        """Note `finding`, unless it says again that some code fails while it is loaded: one of its users is enough."""
+        if finding.code != "V-A05" or finding.message not in {other.message for other in self.findings}:
+            self.add(finding)
 
     def error(self) -> BlueprintError:
         """One error that holds everything noted."""

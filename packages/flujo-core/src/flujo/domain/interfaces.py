@@ -66,6 +66,11 @@ class Clock(Protocol):
 class Template(Protocol):
     """A compiled step input."""
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The dotted names it reads (`steps.fetch.output`), without the variables of its own loops."""
+        ...
+
     def render(self, scope: Scope, /) -> Any:
         """The input's value. Raises `TemplateResolutionError` for a name that isn't there."""
         ...

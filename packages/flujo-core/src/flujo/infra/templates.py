@@ -1,6 +1,6 @@
 """What a step's `input` may hold: template text, or mappings and lists with template text in them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -64,6 +64,7 @@ class Templates:
 
 class _Constant(NamedTuple):
     value: Any
+    names: frozenset[str] = frozenset()
 
     def render(self, _: Scope, /) -> Any:
         return self.value
@@ -74,6 +75,10 @@ class _Record(NamedTuple):
 
     values: dict[Any, Template]
 
+    @property
+    def names(self) -> frozenset[str]:
+        return _all_names(self.values.values())
+
     def render(self, scope: Scope, /) -> dict[Any, Any]:
         return {key: value.render(scope) for key, value in self.values.items()}
 
@@ -83,5 +88,13 @@ class _Series(NamedTuple):
 
     values: list[Template]
 
+    @property
+    def names(self) -> frozenset[str]:
+        return _all_names(self.values)
+
     def render(self, scope: Scope, /) -> list[Any]:
         return [value.render(scope) for value in self.values]
+
+
+def _all_names(templates: Iterable[Template]) -> frozenset[str]:
+    return frozenset(name for template in templates for name in template.names)

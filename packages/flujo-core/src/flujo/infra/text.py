@@ -54,11 +54,14 @@ def compile_text(source: str, filters: Mapping[str, Filter]) -> Template:
     expression = reference(dotted[1]) if dotted else only_expression(nodes)
     if expression is not None:
         return _Whole(Compiler(source, filters).expression(expression))
-    return _Text(source, _Statements(Compiler(source, filters)).block(nodes))
+    compiler = Compiler(source, filters)
+    emit = _Statements(compiler).block(nodes)
+    return _Text(source, frozenset(compiler.names), emit)
 
 
 class _Literal(NamedTuple):
     text: str
+    names: frozenset[str] = frozenset()
 
     def render(self, _: Scope, /) -> str:
         return self.text
@@ -69,6 +72,10 @@ class _Whole(NamedTuple):
 
     expression: Expression
 
+    @property
+    def names(self) -> frozenset[str]:
+        return self.expression.names
+
     def render(self, scope: Scope, /) -> Any:
         return self.expression.evaluate(scope)
 
@@ -76,6 +83,7 @@ class _Whole(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Text:
     source: str
+    names: frozenset[str]
     emit: _Emit = field(repr=False)
 
     def render(self, scope: Scope, /) -> str:
