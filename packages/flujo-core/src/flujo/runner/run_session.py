@@ -149,7 +149,7 @@ class RunSession:
             output = self._encoded(result.output, "output") if result.success else None
             await self.backend.finish(claim, result.status, output=output, error=result.error, at=self.clock.now())
         except (ValueNotStorable, PayloadTooLarge) as error:
-            result = _failed(result, ErrorInfo.of(error))
+            result = _failed(result, error)
             await self.backend.finish(claim, result.status, error=result.error, at=self.clock.now())
         if self.events.active:
             self.events.emit(RunFinished(claim.run_id, result))
@@ -175,6 +175,7 @@ class RunSession:
             usage=outcome.usage,
             error=error,
             duration_s=duration,
+            exception=outcome.error if isinstance(outcome, Failure) else None,
         )
 
     def _refuse_changed(self, row: RunRow) -> None:
@@ -216,7 +217,7 @@ def _no_claim(row: RunRow) -> Claim:
     return Claim(row.run_id, 0, -1)
 
 
-def _failed(result: Result, error: ErrorInfo) -> Result:
+def _failed(result: Result, error: BaseException) -> Result:
     return PipelineResult(
         result.run_id,
         RunStatus.FAILED,
@@ -224,8 +225,9 @@ def _failed(result: Result, error: ErrorInfo) -> Result:
         result.final_pipeline_context,
         result.step_history,
         result.usage,
-        error,
+        ErrorInfo.of(error),
         result.duration_s,
+        error,
     )
 
 
