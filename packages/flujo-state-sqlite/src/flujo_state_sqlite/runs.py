@@ -30,13 +30,13 @@ _NUMBERS = {
 _STATUSES = {number: status for status, number in _NUMBERS.items()}
 
 _INSERT = """
-INSERT INTO run(run_id, pipeline, version, def_hash, source, status, epoch, owner, claims, wid, enc,
+INSERT INTO run(run_id, pipeline, version, def_hash, source, status, epoch, owner, wid, enc,
                 input, input_blob, base, base_blob, tags, created_at, updated_at)
-VALUES (?, ?, ?, ?, ?, 1, 1, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, 1, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _CLAIM = """
-UPDATE run SET epoch = epoch + 1, owner = ?, claims = claims + 1, wid = ?, status = 1,
+UPDATE run SET epoch = epoch + 1, owner = ?, wid = ?, status = 1,
                output = NULL, output_blob = NULL, error = NULL, ended_at = NULL
 WHERE id = ? AND epoch = ?
 """
@@ -55,10 +55,12 @@ FROM run AS r JOIN definition AS d ON d.hash = r.def_hash
 _ONE = _ROW + "WHERE r.run_id = ?"
 
 # Not LIKE or GLOB: a prefix is plain text. The last character of Unicode comes after any that can follow it.
-_MANY = _ROW + """
+_NEWEST = """
 WHERE r.id IN (SELECT id FROM run WHERE run_id >= ? AND run_id < ? || char(1114111) ORDER BY id DESC LIMIT ? OFFSET ?)
 ORDER BY r.id DESC
 """
+
+_MANY = _ROW + _NEWEST
 
 _TOTALS = """
 SELECT COUNT(*) FILTER (WHERE kind = 0), COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0)
