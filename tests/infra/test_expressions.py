@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from flujo.domain.context import OpenContext
+from flujo.domain.scope import Outputs, Scope
 from flujo.exceptions import TemplateResolutionError
 from flujo.infra.expressions import compile_expression
 
@@ -180,6 +181,19 @@ def test_the_advice_names_the_nearest_name_or_the_way_out(worth):
 )
 def test_the_output_of_the_previous_step_is_its_key_or_the_whole(worth, previous, value):
     assert worth("{{ previous_step.output }}", previous=previous) == value
+
+
+@pytest.mark.parametrize(
+    ("output", "value"),
+    [({"value": 7, "x": 1}, 7), ({"x": 1}, {"x": 1}), ("text", "text")],
+    ids=["key", "none", "text"],
+)
+def test_value_of_a_step_is_a_key_of_its_output_where_there_is_one(output, value):
+    outputs = Outputs()
+    outputs.add("a", output)
+    scope = Scope(None, outputs, None, None)
+    assert compile_expression("steps.a.value").evaluate(scope) == value
+    assert compile_expression("steps.a.output").evaluate(scope) == output
 
 
 def test_a_dotted_name_on_a_mapping_is_its_key_never_a_method(worth):

@@ -4,7 +4,7 @@ The engine knows nothing else of files, databases, clocks and template languages
 implementations in. `flujo.testing` ships fakes of each.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -89,10 +89,6 @@ class TemplateCompiler(Protocol):
 
 class Codec(Protocol):
     """Writes values down so that exactly the same values are read back, or refuses."""
-
-    def for_types(self, types: Iterable[Any], /) -> "Codec":
-        """A codec that also knows the classes in `types` (annotations are searched for classes)."""
-        ...
 
     def encode(self, value: Any, *, where: str) -> bytes:
         """`value` as canonical bytes. Raises `ValueNotStorable`, naming `where` and the place in the value."""

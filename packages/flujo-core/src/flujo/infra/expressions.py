@@ -170,9 +170,11 @@ class Compiler:
     def _getattr(self, node: Any) -> Evaluate:
         self._no_underscore(node, node.attr)
         if tree.is_output_of_step(node):
-            return self._base(node.node)
+            return (
+                self._base(node.node) if node.attr == "output" else references.either(self._base(node.node), node.attr)
+            )
         if node.attr == "output" and tree.path(node) == "previous_step.output":
-            return references.previous_output
+            return references.either(self._base(node.node), node.attr)
         return references.field(self._base(node.node), node.attr, tree.label(node.node))
 
     def _getitem(self, node: Any) -> Evaluate:
