@@ -32,8 +32,9 @@ class JsonCodec:
 
     JSON's own types stand as they are. Tagged are: large integers, tuple, set, frozenset, bytes, datetime, date,
     time, timedelta, Decimal, UUID, and objects of declared classes: enums, dataclasses and pydantic models. A
-    class is looked up by name among those that the annotations in `types` mention, and those of their fields; none is
-    imported. Objects are put together without a call of their constructors. A fixed offset from UTC comes back as a `datetime.timezone`, whatever class it had.
+    class is looked up by name among those that the annotations in `types` mention, and those of their fields; none
+    is imported. Objects are put together without a call of their constructors. A fixed offset from UTC comes back as
+    a `datetime.timezone`, whatever class it had.
     """
 
     def __init__(self, types: Iterable[Any] = ()) -> None:
