@@ -17,6 +17,8 @@ _ROOTS = ("context", "input", "previous_step", "steps")
 #: How like a root a name must be to be taken for a slip: one letter more or less, or two letters in a long one.
 _SLIP = 0.88
 
+_FIRST = "it is the first step: its data is previous_step, and the run's input is input"
+
 
 class Visible(NamedTuple):
     """The steps around a template: those whose outputs it can read, and those that have none yet.
@@ -66,18 +68,15 @@ def _of_step(text: str, name: str, steps: Visible) -> Iterator[Mistake]:
     """What is wrong with `name`: a step's, and maybe what is read in its output, all joined by dots."""
     if _step_in(name, steps.before):
         return
-    step = _step_in(name, steps.later)
-    if step is not None:
-        message = f"the output of step {step!r} is not yet produced here"
-        advice = "a template can read what the steps before its own have produced"
-        yield Mistake("V-T04", message, advice, *_place(text, rf"\bsteps\W+({re.escape(step)})(?!\w)"))
-        return
-    step = name.partition(".")[0]
-    advice = did_you_mean(step, steps.before, what="steps before it are")
-    if not steps.before:
-        advice = "it is the first step: its data is previous_step, and the run's input is input"
+    later = _step_in(name, steps.later)
+    step = later or name.partition(".")[0]
     place = _place(text, rf"\bsteps\W+({re.escape(step)})(?!\w)")
-    yield Mistake("V-T03", f"there is no step {step!r} before this one", advice, *place)
+    if later:
+        message = f"the output of step {step!r} is not yet produced here"
+        yield Mistake("V-T04", message, "a template can read what the steps before its own have produced", *place)
+    else:
+        advice = did_you_mean(step, steps.before, what="steps before it are") if steps.before else _FIRST
+        yield Mistake("V-T03", f"there is no step {step!r} before this one", advice, *place)
 
 
 def _step_in(name: str, steps: Collection[str]) -> str | None:
