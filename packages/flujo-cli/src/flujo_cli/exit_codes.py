@@ -15,6 +15,7 @@ from flujo.exceptions import (
     StateUnavailable,
     ValidationError,
 )
+from flujo_cli.streams import OutputError
 
 __all__ = ["EXIT_CODES", "EXIT_CODE_HELP", "ExitCode", "code_for"]
 
@@ -36,7 +37,7 @@ class ExitCode(IntEnum):
 EXIT_CODES = {
     ExitCode.OK: "ok",
     ExitCode.FAILED: "the run failed",
-    ExitCode.USAGE: "wrong usage, configuration or state",
+    ExitCode.USAGE: "wrong usage, configuration or state, or stdout can't be written",
     ExitCode.IMPORT: "the project's code can't be imported",
     ExitCode.VALIDATION: "the pipeline is not valid",
     ExitCode.OWNED_ELSEWHERE: "the run belongs to another process",
@@ -58,6 +59,7 @@ _BY_CLASS: tuple[tuple[type[FlujoError], ExitCode], ...] = (
     (RunNotPaused, ExitCode.USAGE),
     (StateCorrupt, ExitCode.USAGE),
     (StateUnavailable, ExitCode.USAGE),
+    (OutputError, ExitCode.USAGE),
 )
 
 #: Findings about project code that a pipeline names: it isn't there, or fails while it is loaded.

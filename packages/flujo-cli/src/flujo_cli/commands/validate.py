@@ -11,7 +11,7 @@ from flujo.infra.codec import jsonable
 from flujo.plugins import PluginManager, create_plugin_manager
 from flujo.runner.pipeline_resolver import check_file
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
-from flujo_cli.options import Options
+from flujo_cli.options import Options, note_json
 from flujo_cli.project import Project
 from flujo_cli.reporter import Reporter
 
@@ -20,7 +20,15 @@ __all__ = ["validate"]
 
 @click.command(epilog=EXIT_CODE_HELP)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How findings are written.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    is_eager=True,
+    callback=note_json,
+    help="How findings are written; as JSON, an error is an object too.",
+)
 @click.pass_obj
 def validate(options: Options, files: tuple[Path, ...], form: str) -> ExitCode:
     """Check pipeline files and write every finding to stdout.
