@@ -56,26 +56,12 @@ def plain_row(claim: Claim, record: JournalRecord, wid: bytes) -> tuple[object, 
 def _row(claim: Claim, record: JournalRecord, wid: bytes) -> tuple[object, ...]:
     """The values of `_INSERT`."""
     usage = record.usage
+    cost = str(usage.cost_usd) if usage.cost_usd else None
     return (
-        record.path,
-        record.kind.value,
-        record.attempt,
-        wid,
-        record.fingerprint,
-        record.sync is _FULL,
-        VALUE_ENCODING,
-        *pack(record.out),
-        *pack(record.delta),
-        error_to_text(record.error),
-        record.fallback,
-        usage.calls,
-        usage.tokens_in,
-        usage.tokens_out,
-        str(usage.cost_usd) if usage.cost_usd else None,
-        record.started_at,
-        record.ended_at,
-        claim.number,
-        claim.epoch,
+        *(record.path, record.kind.value, record.attempt, wid, record.fingerprint, record.sync is _FULL),
+        *(VALUE_ENCODING, *pack(record.out), *pack(record.delta), error_to_text(record.error), record.fallback),
+        *(usage.calls, usage.tokens_in, usage.tokens_out, cost, record.started_at, record.ended_at),
+        *(claim.number, claim.epoch),
     )
 
 
@@ -108,20 +94,10 @@ def read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]
 def _record(connection: sqlite3.Connection, row: tuple[Any, ...]) -> JournalRecord:
     (path, kind, attempt, fp, durable, enc, out, out_blob, delta, delta_blob, error, fallback) = row[:12]
     check_encoding(enc, path)
-    return JournalRecord(
-        path=path,
-        kind=RecordKind(kind),
-        attempt=attempt,
-        out=unpack(connection, out, out_blob),
-        delta=unpack(connection, delta, delta_blob),
-        error=error_from_text(error),
-        fallback=fallback,
-        usage=_usage(*row[12:16]),
-        fingerprint=fp,
-        started_at=row[16],
-        ended_at=row[17],
-        sync=Sync.FULL if durable else Sync.NORMAL,
-    )
+    value, change = unpack(connection, out, out_blob), unpack(connection, delta, delta_blob)
+    info, usage, start, end = error_from_text(error), _usage(*row[12:16]), row[16], row[17]
+    sync = Sync.FULL if durable else Sync.NORMAL
+    return JournalRecord(path, RecordKind(kind), attempt, value, change, info, fallback, usage, fp, start, end, sync)
 
 
 def _usage(calls: int, tokens_in: int, tokens_out: int, cost: str | None) -> Usage:

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from flujo.domain.interfaces import Claim, NewRun, RunRow
 from flujo.domain.outcomes import ErrorInfo, RunStatus
@@ -17,6 +17,9 @@ from flujo_state_sqlite.statefile import StateFile
 from flujo_state_sqlite.values import check_encoding, error_from_text, error_to_text, pack, store_blobs, unpack
 
 __all__ = ["claim", "create", "finish", "not_found", "number_of", "read_many", "read_one", "refusal", "release"]
+
+#: A run's input, base and output.
+_Values: TypeAlias = tuple[bytes | None, bytes | None, bytes | None]
 
 #: The numbers are stored. 0 and 6 are kept for runs that wait for a worker, and for those given up after many deaths.
 _NUMBERS = {
@@ -177,23 +180,17 @@ def read_one(connection: sqlite3.Connection, folder: Path, run_id: str) -> RunRo
         "SELECT enc, input, input_blob, base, base_blob, output, output_blob FROM run WHERE id = ?", (found[0],)
     ).fetchone()
     check_encoding(enc, run_id)
-    return _run(
-        connection,
-        folder,
-        found,
-        input=unpack(connection, *cells[0:2]),
-        base=unpack(connection, *cells[2:4]),
-        output=unpack(connection, *cells[4:6]),
-    )
+    values = unpack(connection, *cells[0:2]), unpack(connection, *cells[2:4]), unpack(connection, *cells[4:6])
+    return _run(connection, folder, found, values)
 
 
 def read_many(connection: sqlite3.Connection, folder: Path, prefix: str, limit: int, offset: int) -> Sequence[RunRow]:
     """Runs whose id starts with `prefix`, the one created last first, without their values."""
     rows = connection.execute(_MANY, (prefix, prefix, limit, offset)).fetchall()
-    return [_run(connection, folder, row, input=None, base=None, output=None) for row in rows]
+    return [_run(connection, folder, row, (None, None, None)) for row in rows]
 
 
-def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], **values: bytes | None) -> RunRow:
+def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], values: _Values) -> RunRow:
     (number, run_id, status, pipeline, version, definition, digest, source) = row[:8]
     (error, created_at, updated_at, ended_at, owner, epoch, tags) = row[8:]
     status = _STATUSES[status]
@@ -201,25 +198,9 @@ def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], **v
         # Nobody was left to write it down when the process died.
         status, owner = RunStatus.INTERRUPTED, None
     recorded, usage = _totals(connection, number)
-    return RunRow(
-        run_id=run_id,
-        status=status,
-        pipeline=pipeline,
-        version=version,
-        definition=definition,
-        digest=digest,
-        source=source,
-        error=error_from_text(error),
-        created_at=created_at,
-        updated_at=updated_at,
-        ended_at=ended_at,
-        owner=owner,
-        epoch=epoch,
-        recorded=recorded,
-        usage=usage,
-        tags=json.loads(tags),
-        **values,
-    )
+    begun, info = (run_id, status, pipeline, version, definition, digest, source), error_from_text(error)
+    times, labels = (created_at, updated_at, ended_at), json.loads(tags)
+    return RunRow(*begun, *values, info, *times, owner, epoch, recorded, usage, labels)
 
 
 def _totals(connection: sqlite3.Connection, number: int) -> tuple[int, Usage]:
