@@ -172,7 +172,8 @@ def test_an_input_over_the_limit_is_refused(monkeypatch, tmp_path):
     assert "file's path" in str(caught.value.suggestion)
 
 
-def test_a_pipe_that_does_not_block_is_waited_for():
+def test_a_pipe_that_does_not_block_is_waited_for(monkeypatch):
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.01)
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
 

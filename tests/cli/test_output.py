@@ -6,10 +6,9 @@ import os
 
 import pytest
 
-from flujo.domain.outcomes import ErrorInfo
 from flujo.domain.validation import Finding, Location
 from flujo.exceptions import BlueprintError, FlujoError, RunNotFound
-from flujo_cli.output import Console, brief, one_line, show_error
+from flujo_cli.output import Console, one_line, show_error
 
 
 def stream(encoding: str = "utf-8") -> io.TextIOWrapper:
@@ -96,11 +95,6 @@ def test_a_trace_is_shown_under_the_error():
     err = stream()
     show_error(Console(stream(), err), FlujoError("odd"), trace=True)
     assert text_of(err).splitlines() == ["error[FLUJO-000] odd", "flujo.exceptions.FlujoError: odd"]
-
-
-def test_an_error_that_says_nothing_is_named_once():
-    assert brief(ErrorInfo.of(RuntimeError())) == "RuntimeError"
-    assert brief(ErrorInfo.of(RuntimeError("odd"))) == "RuntimeError: odd"
 
 
 def test_findings_are_shown_with_their_lines(tmp_path):

@@ -7,8 +7,9 @@ import signal
 
 import pytest
 
-from flujo.domain.events import RunFinished
+from flujo.domain.events import RunFinished, RunStarted
 from flujo.domain.outcomes import PipelineResult, RunStatus
+from flujo.exceptions import RunOwnedElsewhere, StateStorageFull
 from flujo.plugins import create_plugin_manager
 from flujo_cli.options import Options
 from flujo_cli.project import Project
@@ -461,6 +462,36 @@ def test_a_record_that_can_not_be_written_leaves_a_run_that_can_go_on(flujo_proc
     assert (ran.json["status"], ran.json["run_id"]) == ("error", "r1") if form else ran.out == ""
     (project / "room").touch()
     assert flujo_process("resume", "r1", "-q").out == "x\n"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_a_process_says_at_its_end_is_the_object_that_is_owed(project, ended):
+    options = Options(project, owes_json=True)
+    reporter = Reporter(options)
+    if ended:
+        reporter.progress.handle(RunFinished("r1", PipelineResult("r1", RunStatus.COMPLETED, "x", None)))
+    words, (descriptor, text) = reporter.farewell("bye")
+    assert (words, descriptor) == ((2, "bye"), 1)
+    assert json.loads(text)["status"] == ("completed" if ended else "interrupted")
+    options.owes_json = False
+    assert list(reporter.farewell("bye")) == [(2, "bye")]
+
+
+@pytest.mark.parametrize("error", [StateStorageFull("no room"), RunOwnedElsewhere("taken over")])
+def test_only_a_run_that_nobody_has_taken_over_is_left_with_advice(project, capfd, error):
+    reporter = Reporter(Options(project))
+    session = Session(Project.here(stands=project), create_plugin_manager(), reporter)
+
+    async def breaks(backend):
+        reporter.progress.handle(RunStarted("r1", "p"))
+        raise error
+
+    if isinstance(error, RunOwnedElsewhere):
+        with pytest.raises(RunOwnedElsewhere):
+            session.drive(breaks)
+    else:
+        assert session.drive(breaks) == 1
+    assert ("next: flujo resume r1" in capfd.readouterr().err) is isinstance(error, StateStorageFull)
 
 
 def test_an_error_of_a_named_run_has_its_id(flujo, pipeline):

@@ -34,7 +34,7 @@ def resolve_input(flag: str | None, env: str | None, stdin: Callable[[], str]) -
     if flag.startswith("@@"):
         return _checked(flag[1:], "--input")
     if flag.startswith("@"):
-        return _read_input_file(flag[1:])
+        return _read_file(Path(flag[1:]), f"input file {flag[1:]!r}", f"for text that begins with '@', write '@{flag}'")
     return _checked(flag, "--input")
 
 
@@ -99,22 +99,13 @@ def _read_chunk(descriptor: int) -> bytes:
             raise ConfigurationError(f"standard input can't be read: {error.strerror}") from error
 
 
-def _read_input_file(name: str) -> str:
-    try:
-        return _read_file(Path(name), f"input file {name!r}")
-    except ConfigurationError as error:
-        if isinstance(error.__cause__, OSError):
-            error.suggestion = f"for text that begins with '@', write '@@{name}'"
-        raise
-
-
-def _read_file(file: Path, what: str) -> str:
+def _read_file(file: Path, what: str, advice: str | None = None) -> str:
     try:
         with file.open("rb") as stream:
             data = stream.read(INPUT_LIMIT + 1)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"{what} can't be read: {reason}") from error
+        reason, way = (error.strerror, advice) if isinstance(error, OSError) else (error, None)
+        raise ConfigurationError(f"{what} can't be read: {reason}", suggestion=way) from error
     _refuse_over_limit(len(data), what)
     return _decoded(data, what)
 

@@ -16,11 +16,7 @@ def main() -> NoReturn:
         guard_streams()
         code = run_command_line(sys.argv[1:])
     except KeyboardInterrupt:
-        sys.exit(_interrupted())
+        if sys.stderr is not None:
+            sys.stderr.write("interrupted\n")
+        code = 130
     sys.exit(code)
-
-
-def _interrupted() -> int:
-    if sys.stderr is not None:
-        sys.stderr.write("interrupted\n")
-    return 130

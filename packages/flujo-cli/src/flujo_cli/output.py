@@ -7,16 +7,13 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import click
 
 from flujo.exceptions import BlueprintError, FlujoError
 
-if TYPE_CHECKING:
-    from flujo.domain.outcomes import ErrorInfo
-
-__all__ = ["Console", "brief", "one_line", "show_error", "show_trace"]
+__all__ = ["Console", "one_line", "show_error", "show_trace"]
 
 #: Signs of how something ended, and what stands for them where the stream can't encode them.
 _GLYPHS = {"ok": ("✓", "ok"), "failed": ("✗", "FAILED"), "again": ("↻", "retry"), "recalled": ("•", "-")}
@@ -89,11 +86,6 @@ def show_error(console: Console, error: FlujoError, *, trace: bool = False) -> N
 def show_trace(console: Console, error: BaseException) -> None:
     """Write the traceback of `error` to stderr."""
     console.note("".join(traceback.format_exception(error)).rstrip())
-
-
-def brief(error: "ErrorInfo", limit: int = 2000) -> str:
-    """The error's type and what it says; the type alone where it says nothing."""
-    return error.type if error.message == error.type else f"{error.type}: {one_line(error.message, limit)}"
 
 
 def one_line(text: str, limit: int = 2000) -> str:

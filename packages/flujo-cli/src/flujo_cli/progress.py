@@ -1,10 +1,10 @@
 """What a run is doing, one line for each step that ends."""
 
 from flujo.domain.events import Event, RunFinished, RunStarted, StepFinished, StepRetried
-from flujo.domain.outcomes import PipelineResult, StepResult
-from flujo_cli.output import Console, brief
+from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
+from flujo_cli.output import Console, one_line
 
-__all__ = ["Progress", "elapsed"]
+__all__ = ["Progress", "brief", "elapsed"]
 
 
 class Progress:
@@ -52,6 +52,11 @@ class Progress:
     def _say(self, text: str) -> None:
         if text and not self._quiet:
             self._console.note(text)
+
+
+def brief(error: ErrorInfo, limit: int = 2000) -> str:
+    """The error's type and what it says; the type alone where it says nothing."""
+    return error.type if error.message == error.type else f"{error.type}: {one_line(error.message, limit)}"
 
 
 def elapsed(seconds: float) -> str:

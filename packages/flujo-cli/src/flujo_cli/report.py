@@ -7,8 +7,8 @@ from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus, StepResu
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.exceptions import BlueprintError, FlujoError
 from flujo.infra.codec import jsonable
-from flujo_cli.output import Console, brief, one_line
-from flujo_cli.progress import elapsed
+from flujo_cli.output import Console, one_line
+from flujo_cli.progress import brief, elapsed
 
 __all__ = [
     "ERROR_SCHEMA",

@@ -63,10 +63,8 @@ class Session:
             code = _STOPS.get(interrupts.signum, ExitCode.FAILED)
         except KeyboardInterrupt:  # a step has raised it, or it comes while the result is written
             code = ExitCode.INTERRUPTED
-        except (OutputError, RunOwnedElsewhere):
-            raise
         except FlujoError as error:
-            if self.reporter.progress.run_id is None:
+            if self.reporter.progress.run_id is None or isinstance(error, OutputError | RunOwnedElsewhere):
                 raise
             self.reporter.broken_off(error, self._last_words())
             return code_for(error)

@@ -47,9 +47,8 @@ def guarded_stream(descriptor: int, encoding: str = "utf-8", *, vital: bool) -> 
     What can't be written is dropped, or an `OutputError` where it is `vital`: the first time, and only then. Lines are
     written at once where nothing is vital, or to a terminal.
     """
-    raw = _Descriptor(descriptor, vital=vital)
-    at_once = not vital or raw.isatty()
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=at_once)
+    raw = io.BufferedWriter(_Descriptor(descriptor, vital=vital))
+    return io.TextIOWrapper(raw, encoding, errors="backslashreplace", line_buffering=not vital or raw.isatty())
 
 
 def guard_streams() -> None:
@@ -57,9 +56,5 @@ def guard_streams() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest free number is always the next
         pass
     os.close(descriptor)
-    sys.stdout = guarded_stream(1, _encoding(sys.stdout), vital=True)
-    sys.stderr = guarded_stream(2, _encoding(sys.stderr), vital=False)
-
-
-def _encoding(stream: TextIO | None) -> str:
-    return "utf-8" if stream is None else stream.encoding
+    sys.stdout = guarded_stream(1, sys.stdout.encoding if sys.stdout else "utf-8", vital=True)
+    sys.stderr = guarded_stream(2, sys.stderr.encoding if sys.stderr else "utf-8", vital=False)

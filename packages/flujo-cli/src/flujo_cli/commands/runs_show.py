@@ -9,8 +9,8 @@ import click
 
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
 from flujo_cli.options import Options, json_option, state_option
-from flujo_cli.output import Console, brief, one_line
-from flujo_cli.progress import elapsed
+from flujo_cli.output import Console, one_line
+from flujo_cli.progress import brief, elapsed
 from flujo_cli.records import describe_record, describe_row, read_state, value_of
 from flujo_cli.references import REFERENCE_HELP, find_run
 
