@@ -1,16 +1,18 @@
 """docs/reference/settings.md has the settings that there are."""
 
+from pathlib import Path
+
 from flujo.infra import config_manager
-from flujo.infra.config_manager import get_config_manager
+from flujo.infra.config_manager import Settings, get_config_manager
 
 
 def test_the_keys_are_those_there_are_each_with_its_variable_and_default(page):
-    table = page("settings").table("key")
+    table, defaults = page("settings").table("key"), Settings(Path())
     assert set(table) == set(config_manager._KEYS)
     for name, (variable, default, _) in table.items():
-        key = config_manager._KEYS[name]
-        assert variable == f"`{key.env}`"
-        assert default == (f"`{key.default}`" if key.default else "none")
+        field = name.replace(".", "_")
+        assert variable == f"`FLUJO_{field.upper()}`"
+        assert default == (f"`{getattr(defaults, field)}`" if getattr(defaults, field) else "none")
 
 
 def test_the_example_is_read(page, tmp_path):
