@@ -168,6 +168,14 @@ def test_project_code_that_can_not_be_imported_is_code_3(flujo, pipeline, projec
     assert "Traceback" not in ran.err
 
 
+def test_validating_says_the_same_of_project_code_that_can_not_be_parsed(flujo, pipeline, project):
+    pipeline("count")
+    (project / "skills" / "s.py").write_text("def count(:\n")
+    ran = flujo("validate", "pipeline.yaml")
+    assert ran.code == flujo("run", "--input", "x").code == 3
+    assert "skills/s.py:1 can't be parsed" in ran.out
+
+
 def test_the_object_has_the_same_keys_whatever_came_of_the_run(flujo, stopped):
     keys = ["schema", "run_id", "status", "success", "output", "error", "duration_s", "usage", "steps"]
     assert list(flujo("run", "--json", "--state", "memory:").json) == keys

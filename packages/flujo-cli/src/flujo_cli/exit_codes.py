@@ -1,7 +1,9 @@
 """The exit codes of `flujo`, and which error ends with which."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 
+from flujo.domain.validation import Finding
 from flujo.exceptions import (
     BlueprintError,
     ConfigurationError,
@@ -17,7 +19,7 @@ from flujo.exceptions import (
 )
 from flujo_cli.streams import OutputError
 
-__all__ = ["EXIT_CODES", "EXIT_CODE_HELP", "ExitCode", "code_for"]
+__all__ = ["EXIT_CODES", "EXIT_CODE_HELP", "ExitCode", "code_for", "code_of"]
 
 
 class ExitCode(IntEnum):
@@ -66,9 +68,16 @@ _BY_CLASS: tuple[tuple[type[FlujoError], ExitCode], ...] = (
 _IMPORT_FINDINGS = {"V-A04", "V-A05"}
 
 
+def code_of(findings: Iterable[Finding]) -> ExitCode:
+    """The exit code for a pipeline with these findings."""
+    codes = {finding.code for finding in findings if finding.severity == "error"}
+    if not codes:
+        return ExitCode.OK
+    return ExitCode.IMPORT if codes <= _IMPORT_FINDINGS else ExitCode.VALIDATION
+
+
 def code_for(error: FlujoError) -> ExitCode:
     """The exit code of a command that ended with `error`."""
-    codes = {finding.code for finding in error.findings} if isinstance(error, BlueprintError) else set()
-    if codes and codes <= _IMPORT_FINDINGS:
-        return ExitCode.IMPORT
+    if isinstance(error, BlueprintError) and error.findings:
+        return code_of(error.findings)
     return next((code for kind, code in _BY_CLASS if isinstance(error, kind)), ExitCode.FAILED)

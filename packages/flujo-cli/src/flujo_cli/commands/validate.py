@@ -10,7 +10,7 @@ from flujo.domain.validation import Finding
 from flujo.infra.codec import jsonable
 from flujo.plugins import PluginManager, create_plugin_manager
 from flujo.runner.pipeline_resolver import check_file
-from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
+from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode, code_of
 from flujo_cli.options import Options, note_json
 from flujo_cli.project import Project
 from flujo_cli.reporter import Reporter
@@ -44,7 +44,7 @@ def validate(options: Options, files: tuple[Path, ...], form: str) -> ExitCode:
     else:
         for file, findings in found.items():
             reporter.console.out(render(findings, read_sources(findings)) if findings else f"{file}: ok")
-    return ExitCode.OK if all(map(_is_valid, found.values())) else ExitCode.VALIDATION
+    return code_of(finding for findings in found.values() for finding in findings)
 
 
 def _check(file: Path, manager: PluginManager, options: Options) -> tuple[Finding, ...]:
@@ -52,9 +52,5 @@ def _check(file: Path, manager: PluginManager, options: Options) -> tuple[Findin
     return check_file(file, manager=manager, settings=project.settings)
 
 
-def _is_valid(findings: tuple[Finding, ...]) -> bool:
-    return all(finding.severity != "error" for finding in findings)
-
-
 def _describe(file: Path, findings: tuple[Finding, ...]) -> dict[str, Any]:
-    return {"file": str(file), "valid": _is_valid(findings), "findings": jsonable(findings)}
+    return {"file": str(file), "valid": code_of(findings) is ExitCode.OK, "findings": jsonable(findings)}
