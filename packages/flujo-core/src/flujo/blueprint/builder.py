@@ -1,8 +1,8 @@
 """From a loaded file to a pipeline, or to everything that is wrong with it at once."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,10 +19,10 @@ from flujo.domain.config import Backoff, StepConfig
 from flujo.domain.interfaces import TemplateCompiler
 from flujo.domain.steps import PREVIOUS, Pipeline, Step
 from flujo.domain.suggest import did_you_mean
-from flujo.domain.validation import Finding, Location, check_sequence
+from flujo.domain.validation import Finding, Location, misfits, twins
 from flujo.exceptions import BlueprintError, FlujoError
 
-__all__ = ["check_pipeline", "load_pipeline"]
+__all__ = ["Sources", "check_pipeline", "load_pipeline"]
 
 Steps: TypeAlias = tuple[Step[Any, Any], ...]
 
@@ -30,48 +30,40 @@ Steps: TypeAlias = tuple[Step[Any, Any], ...]
 _STAND_IN: Step[Any, Any] = Step("step")
 
 
-def load_pipeline(
-    path: Path,
-    *,
-    kinds: Mapping[str, KindSpec],
-    skills: Mapping[str, SkillSpec],
-    templates: TemplateCompiler,
-    allowed_imports: Sequence[str],
-    root: Path,
-) -> Pipeline[Any, Any]:
+class Sources(NamedTuple):
+    """What pipeline files are made of: kinds by name, skills by id, and the project at `root`.
+
+    `allowed_imports` are the modules and packages a file may name, looked for in its folder and then in `root`.
+    """
+
+    kinds: Mapping[str, KindSpec]
+    skills: Mapping[str, SkillSpec]
+    templates: TemplateCompiler
+    allowed_imports: Sequence[str]
+    root: Path
+
+
+def load_pipeline(path: Path, sources: Sources) -> Pipeline[Any, Any]:
     """Load the pipeline in the file at `path`, importing the project's code that it names.
 
-    `allowed_imports` are the modules and packages it may name, looked for in the file's folder and then in `root`.
     Raises `BlueprintError`, which holds every finding.
     """
-    document = load(path)
-    resolver = SkillResolver(skills, allowed_imports, root=root, base=path.parent)
-    builder = _Builder(document, kinds, templates, resolver, importing=True)
+    builder = _Builder(load(path), sources, path.parent, importing=True)
     pipeline = builder.pipeline(path.stem)
     if pipeline is None:
         raise builder.report.error()
     return pipeline
 
 
-def check_pipeline(
-    path: Path,
-    *,
-    kinds: Mapping[str, KindSpec],
-    skills: Mapping[str, SkillSpec],
-    templates: TemplateCompiler,
-    allowed_imports: Sequence[str],
-    root: Path,
-) -> tuple[Finding, ...]:
+def check_pipeline(path: Path, sources: Sources) -> tuple[Finding, ...]:
     """Everything that can be found wrong with the file at `path` without importing the project's code.
 
     Names in the project's modules are looked up in their text; what only their types could tell is not found.
     """
     try:
-        document = load(path)
+        builder = _Builder(load(path), sources, path.parent, importing=False)
     except BlueprintError as error:
         return error.findings
-    resolver = SkillResolver(skills, allowed_imports, root=root, base=path.parent)
-    builder = _Builder(document, kinds, templates, resolver, importing=False)
     builder.pipeline(path.stem)
     return in_order(builder.report.findings)
 
@@ -87,19 +79,11 @@ async def _unresolved_async(data: Any = None, /, **_params: Any) -> Any:
 class _Builder:
     """Builds the steps of one document; notes what is wrong, and goes on with a stand-in."""
 
-    def __init__(
-        self,
-        document: Document,
-        kinds: Mapping[str, KindSpec],
-        templates: TemplateCompiler,
-        resolver: SkillResolver,
-        *,
-        importing: bool,
-    ) -> None:
+    def __init__(self, document: Document, sources: Sources, base: Path, *, importing: bool) -> None:
         self.report = Report(document.file)
         self.document = document
-        self.templates = templates
-        self.resolver = resolver
+        self.templates = sources.templates
+        self.resolver = SkillResolver(sources.skills, sources.allowed_imports, root=sources.root, base=base)
         self.importing = importing
         #: Fields of the context that the file's steps are seen to set.
         self.fields = {
@@ -107,7 +91,7 @@ class _Builder:
             for container, key in places_where(document.data, lambda value: isinstance(value, str))
             if key == "sink_to"
         }
-        self._kinds = kinds
+        self._kinds = sources.kinds
 
     def pipeline(self, stem: str) -> Pipeline[Any, Any] | None:
         """The whole pipeline, called `stem` if the file doesn't name it; None when something was noted."""
@@ -117,7 +101,7 @@ class _Builder:
             where = self.document.at(data) or Location(self.document.file, 1, 1)
             self.report.add(Finding("V-S03", message, location=where))
             return None
-        spec = validate(DocumentSpec, data, self.document, self.report, "", {})
+        spec = validate(DocumentSpec, data, self.document, self.report, "")
         raw = data.get("steps")
         steps = self.sequence(raw, "", NO_STEPS) if isinstance(raw, list) else ()
         if spec is None or self.report.findings:
@@ -132,8 +116,8 @@ class _Builder:
             self.step(raw, path, self.document.value(raws, index), around.at(names, index))
             for index, raw in enumerate(raws)
         )
-        for raw, finding in _clashes(raws, steps, path):
-            self.report.add(finding._replace(location=self._place_of_name(raw)))
+        for index, finding in chain(twins(names, path), misfits(steps, path)):
+            self.report.add(finding._replace(location=self._place_of_name(raws[index])))
         if len(self.report.findings) > before or self.report.full:
             return tuple(Step(f"step_{number}") for number, _ in enumerate(steps, 1))  # no clash among stand-ins
         return steps
@@ -149,7 +133,7 @@ class _Builder:
         path = f"{path}{_name_of(raw) or '?'}"
         kind = self._kind(raw, path)
         before = len(self.report.findings)
-        spec = kind and validate(kind.model, raw, self.document, self.report, path, {"step": "name"})
+        spec = kind and validate(kind.model, raw, self.document, self.report, path)
         if kind is None or spec is None:
             return _STAND_IN
         is_whole = len(self.report.findings) == before
@@ -244,13 +228,8 @@ class _Context:
         return options
 
     def _config(self, spec: ConfigSpec) -> StepConfig:
-        if spec.timeout is not None and spec.timeout_s is not None:
-            where = self._builder.document.key(self._raw["config"], "timeout")
-            message = "'timeout' and 'timeout_s' say the same"
-            self._note("V-S04", message, where, "leave 'timeout' out")
         backoff = Backoff(**spec.backoff.model_dump()) if spec.backoff else Backoff()
-        timeout_s = spec.timeout if spec.timeout_s is None else spec.timeout_s
-        return StepConfig(max_retries=spec.max_retries, timeout_s=timeout_s, backoff=backoff)
+        return StepConfig(max_retries=spec.max_retries, timeout_s=spec.timeout_s, backoff=backoff)
 
     def _check_templates(self, value: Any) -> None:
         """Check every text in the step's `input` on its own, so that what is wrong is found at its place."""
@@ -273,30 +252,6 @@ class _Context:
 
     def _note(self, code: str, message: str, at: Location | None, advice: str | None) -> None:
         self._builder.report.add(Finding(code, message, path=self._path, help=advice, location=at))
-
-
-class _Named(NamedTuple):
-    """A step of which only the name is known."""
-
-    name: str
-    input_type: Any = Any
-    output_type: Any = Any
-    takes_previous: bool = False
-
-
-def _clashes(raws: Sequence[Any], steps: Steps, path: str) -> Iterator[tuple[Any, Finding]]:
-    """Names that stand twice, and outputs that don't fit the next input, each with the later step's mapping."""
-    seen: set[str] = set()
-    for raw in raws:
-        name = _name_of(raw) if isinstance(raw, dict) else None
-        if name in seen:
-            twins = (_Named(name), _Named(name))
-            yield from ((raw, finding) for finding in check_sequence(twins, path))
-        elif name is not None:
-            seen.add(name)
-    for (before, after), raw in zip(pairwise(steps), raws[1:], strict=True):
-        findings = check_sequence((before, after), path)
-        yield from ((raw, finding) for finding in findings if finding.code != "V-N02")
 
 
 def _name_of(raw: Mapping[str, Any]) -> str | None:
