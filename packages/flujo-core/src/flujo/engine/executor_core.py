@@ -216,14 +216,15 @@ class ExecutorCore:
         return outcome
 
     async def _record(self, work: _Work, outcome: Success[Any], delta: Change | None) -> None:
+        path, journal = work.frame.path, work.frame.run.journal
         now = work.frame.run.clock.now()
-        await work.frame.run.journal.record(
+        await journal.record(
             JournalRecord(
-                work.frame.path,
+                path,
                 RecordKind.RESULT,
                 work.attempt,
-                outcome.value,
-                delta,
+                journal.encoded(outcome.value, path),
+                None if delta is None else journal.encoded(delta, f"{path} (context)"),
                 work.error,
                 work.fallback,
                 work.usage + outcome.usage,
