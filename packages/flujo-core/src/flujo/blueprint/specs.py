@@ -109,11 +109,13 @@ class _Checker:
                 return self._other(error, where)
 
     def _extra(self, key: str, models: Sequence[type[BaseModel]], at: Location | None) -> Finding:
-        fields = {name: field for model in models for name, field in model.model_fields.items()}
-        for name, field in fields.items():
-            if isinstance(field.validation_alias, AliasChoices) and key in field.validation_alias.choices:
-                return self._finding("V-S04", f"{key!r} and {name!r} say the same", at, f"leave {key!r} out")
-        advice = did_you_mean(key, fields, what="known keys are")
+        known: dict[str, str] = {}
+        for name, field in ((name, field) for model in models for name, field in model.model_fields.items()):
+            alias = field.validation_alias
+            known |= dict.fromkeys(map(str, alias.choices) if isinstance(alias, AliasChoices) else [name], name)
+        if known.get(key, key) != key:
+            return self._finding("V-S04", f"{key!r} and {known[key]!r} say the same", at, f"leave {key!r} out")
+        advice = did_you_mean(key, known, what="known keys are")
         return self._finding("V-S02", f"unknown key {brief(key)}", at, advice)
 
     def _other(self, error: Any, where: tuple[Any, ...]) -> Finding:
