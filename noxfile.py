@@ -30,7 +30,7 @@ steps:
 
 _has_tools = all(importlib.util.find_spec(name) for name in ("pytest", "mypy", "flujo_cli"))
 nox.options.default_venv_backend = "none" if _has_tools else "venv"
-nox.options.sessions = ["lint", "types", "wheels", "tests"]
+nox.options.sessions = ["lint", "types", "wheels", "tests", "strict"]
 
 
 def _python(session: nox.Session) -> str:
@@ -74,6 +74,14 @@ def tests(session: nox.Session) -> None:
     session.run(python, "-m", "pytest", *options, external=True)
     engine = ("--include=*/flujo/engine/*", "--fail-under=100")
     session.run(python, "-m", "coverage", "report", *engine, external=True)
+
+
+@nox.session
+def strict(session: nox.Session) -> None:
+    """The engine, the kinds and the runner once more, comparing every parent's context with what it was."""
+    suites = ("tests/engine", "tests/policies", "tests/runner", "tests/acceptance/test_compat.py")
+    environment = {"FLUJO_STRICT_CONTEXT": "1"}
+    session.run(_python(session), "-m", "pytest", "-rs", *suites, env=environment, external=True)
 
 
 @nox.session

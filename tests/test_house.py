@@ -81,8 +81,8 @@ def test_a_file_is_one_noun_of_at_most_400_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
-def test_the_four_packages_stay_within_ten_thousand_lines_of_code():
-    assert sum(code_lines(path, tree(path)) for path in SOURCES) <= 10_000
+def test_the_four_packages_stay_within_their_wall():
+    assert sum(code_lines(path, tree(path)) for path in SOURCES) <= 14_000  # ADR 7
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=place)

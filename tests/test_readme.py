@@ -59,11 +59,20 @@ def test_the_second_command_is_the_gate_and_the_one_that_ci_runs():
     assert [line.endswith("/nox") for line in found] == [True]
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "examples/tickets/README.md"])
+REFERENCE = [page.relative_to(ROOT).as_posix() for page in sorted(ROOT.glob("docs/reference/*.md"))]
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "examples/tickets/README.md", *REFERENCE]
+)
 def test_links_lead_somewhere(page):
     path = ROOT / page
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8"))
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_every_page_of_the_reference_is_linked():
+    assert [page for page in REFERENCE if f"]({page})" not in README] == []
 
 
 def test_every_command_the_readme_names_exists():

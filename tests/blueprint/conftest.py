@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import Field, field_validator
 
-from flujo.blueprint.builder import check_pipeline, load_pipeline
+from flujo.blueprint.builder import Sources, check_pipeline, load_pipeline
 from flujo.blueprint.diagnostics import read_sources, render
 from flujo.blueprint.kinds import BuildContext, KindSpec, SkillSpec
 from flujo.blueprint.schema import Spec, StepSpec
@@ -114,10 +114,10 @@ class Project:
         return self.check_at(self.write(name, text))
 
     def load_at(self, path: Path) -> Pipeline[Any, Any]:
-        return load_pipeline(path, **self._given())
+        return load_pipeline(path, self._given())
 
     def check_at(self, path: Path) -> tuple[Finding, ...]:
-        return check_pipeline(path, **self._given())
+        return check_pipeline(path, self._given())
 
     def findings(self, text: str | bytes) -> tuple[Finding, ...]:
         with pytest.raises(BlueprintError) as caught:
@@ -132,14 +132,8 @@ class Project:
     def cut(self, text: str) -> str:
         return text.replace(f"{self.root}/", "").replace(str(self.root), ".")
 
-    def _given(self) -> dict[str, Any]:
-        return {
-            "kinds": self.kinds,
-            "skills": self.skills,
-            "templates": Templates(),
-            "allowed_imports": self.allowed,
-            "root": self.root,
-        }
+    def _given(self) -> Sources:
+        return Sources(self.kinds, self.skills, Templates(), self.allowed, self.root)
 
 
 @pytest.fixture

@@ -180,6 +180,13 @@ def test_a_step_that_cannot_call_what_it_names_is_told_at_the_reference(project)
     assert findings[0].message == "nothing fills parameter 'y' of 'skills.h:f'"
 
 
+def test_a_time_limit_that_nothing_could_enforce_is_told_at_the_reference(project):
+    project.write("skills/h.py", "def f(x): ...\n")
+    (finding,) = project.findings("steps:\n  - {name: a, config: {timeout_s: 1}, uses: 'skills.h:f'}\n")
+    assert (finding.code, finding.location.line, finding.location.column) == ("V-K02", 2, 45)
+    assert "blocking" in finding.help
+
+
 def test_a_reference_is_found_at_its_own_key_though_others_say_the_same(project):
     findings = project.findings("steps:\n  - {name: nope, meta: {was: nope}, agent: nope}\n")
     assert [(f.code, f.location.column) for f in findings] == [("V-A01", 44)]
@@ -261,5 +268,31 @@ class TestCheck:
         project.write("skills/bad.py", "def f(:\n")
         (finding,) = project.check("steps: [{name: a, uses: 'skills.bad:f'}]\n")
         assert finding.code == "V-A05"
-        assert finding.message.startswith("reading 'skills.bad' raised SyntaxError: ")
-        assert finding.message.endswith("(skills/bad.py:1)")
+        assert finding.message.startswith("skills/bad.py:1 can't be parsed: ")
+
+    def test_a_package_that_is_no_python_is_told(self, project):
+        project.write("skills/deep/__init__.py", "def f(:\n")
+        project.write("skills/deep/good.py", "def f(x): ...\n")
+        (finding,) = project.check("steps: [{name: a, uses: 'skills.deep.good:f'}]\n")
+        assert finding.message.startswith("skills/deep/__init__.py:1 can't be parsed: ")
+
+    def test_checking_and_loading_say_the_same_of_a_module_that_is_no_python_and_say_it_once(self, project):
+        project.write("skills/bad.py", "def f(:\n")
+        text = "steps: [{name: a, uses: 'skills.bad:f'}, {name: b, uses: 'skills.bad:g'}]\n"
+        assert project.check(text) == project.findings(text)
+        assert len(project.check(text)) == 1
+
+    def test_nothing_is_assumed_of_a_function_that_is_not_imported(self, project):
+        limited = "uses: 'skills.h:f', config: {timeout_s: 3}"
+        project.kinds["threaded"] = KindSpec("threaded", ThreadedSpec, build_threaded, "in a thread")
+        threaded = "kind: threaded, blocking: true, uses: 'skills.h:f'"
+        assert project.check(f"steps: [{{name: a, {limited}}}, {{name: b, {threaded}}}]\n") == ()
+
+
+class ThreadedSpec(StepSpec):
+    uses: str
+    blocking: bool
+
+
+def build_threaded(spec, context):
+    return Step(run=context.resolve(spec.uses), blocking=spec.blocking, **context.common(spec))

@@ -1,8 +1,12 @@
 """Every code once, with the whole text that the user sees."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from flujo.blueprint.diagnostics import CODES, read_sources, render
+import flujo
+from flujo.blueprint.diagnostics import read_sources, render
 from flujo.exceptions import BlueprintError
 
 CASES = {
@@ -168,6 +172,27 @@ CASES = {
         "      |                                ^\n"
         "help: did you mean 'upper'?",
     ),
+    "V-T03": (
+        "steps:\n  - name: fetch\n  - name: a\n    input: '{{ steps.fecth.output }}'\n",
+        "error[V-T03] pipeline.yaml:4:22: there is no step 'fecth' before this one\n"
+        "    4 |     input: '{{ steps.fecth.output }}'\n"
+        "      |                      ^\n"
+        "help: did you mean 'fetch'?",
+    ),
+    "V-T04": (
+        "steps:\n  - name: a\n    input: '{{ steps.b.output }}'\n  - name: b\n",
+        "error[V-T04] pipeline.yaml:3:22: the output of step 'b' is not yet produced here\n"
+        "    3 |     input: '{{ steps.b.output }}'\n"
+        "      |                      ^\n"
+        "help: a template can read what the steps before its own have produced",
+    ),
+    "V-T05": (
+        "steps:\n  - name: a\n    input: 'got {{ step.fetch }}'\n",
+        "error[V-T05] pipeline.yaml:3:20: there is no 'step' in templates\n"
+        "    3 |     input: 'got {{ step.fetch }}'\n"
+        "      |                    ^\n"
+        "help: did you mean 'steps'? A field of the context called 'step' is context.step",
+    ),
 }
 
 HELPER = "def count(text: str) -> int: ...\ndef upper(text: str) -> str: ...\n"
@@ -190,4 +215,6 @@ def test_a_file_that_cannot_be_read_is_a_finding_too(project):
 
 
 def test_every_code_has_an_example_here():
-    assert {*CASES, "V-Y01"} == set(CODES)
+    sources = Path(flujo.__file__).parent.rglob("*.py")
+    used = {code for file in sources for code in re.findall(r'"(V-\w+)"', file.read_text(encoding="utf-8"))}
+    assert {*CASES, "V-Y01"} == used

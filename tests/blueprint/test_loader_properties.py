@@ -4,12 +4,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flujo.blueprint.builder import check_pipeline
+from flujo.blueprint.builder import Sources, check_pipeline
 from flujo.blueprint.diagnostics import render
 from flujo.blueprint.document import split_lines
 from flujo.blueprint.loader import parse
 from flujo.blueprint.scalars import resolve
 from flujo.exceptions import BlueprintError
+from flujo.infra.templates import Templates
 
 PIECES = [
     "a",
@@ -109,6 +110,6 @@ def test_numbers_are_read_as_python_writes_them(number):
 def test_checking_any_text_gives_findings_and_never_an_error(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(text.encode())
-    findings = check_pipeline(path, kinds={}, skills={}, templates=None, allowed_imports=(), root=path.parent)
+    findings = check_pipeline(path, Sources({}, {}, Templates(), (), path.parent))
     places_are_inside(text, findings)
     assert findings

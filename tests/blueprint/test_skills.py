@@ -209,7 +209,10 @@ def test_a_module_that_merely_lies_in_the_working_directory_is_refused(resolver,
         ("\n1 / 0\n", "ZeroDivisionError: division by zero (skills/h.py:2)"),
         ("import sys\nsys.exit(3)\n", "SystemExit: 3 (skills/h.py:2)"),
         ("raise Exception\n", "Exception (skills/h.py:1)"),
-        ("def f(:\n", "SyntaxError: invalid syntax (h.py, line 1) (skills/h.py:1)"),
+        (
+            "import ast\nast.literal_eval('f(')\n",
+            "SyntaxError: '(' was never closed (<unknown>, line 1) (skills/h.py:2)",
+        ),
         (
             "import no_such_module_at_all\n",
             "ModuleNotFoundError: No module named 'no_such_module_at_all' (skills/h.py:1)",
@@ -224,6 +227,26 @@ def test_code_that_fails_while_it_is_imported_says_where(resolver, write, text, 
         resolver("skills").resolve("skills.h:f")
     assert caught.value.message == f"importing 'skills.h' raised {said}"
     assert caught.value.code == "V-A05"
+
+
+def test_a_module_that_is_no_python_is_told_with_its_line_and_so_is_one_that_it_imports(resolver, write):
+    write("skills/h.py", "import skills.g\n")
+    write("skills/g.py", "\ndef f(:\n")
+    assert refused(resolver("skills"), "skills.g:f")[:2] == ("V-A05", "skills/g.py:2 can't be parsed: invalid syntax")
+    with pytest.raises(ConfigurationError, match=r"skills/g\.py:2 can't be parsed"):
+        resolver("skills").resolve("skills.h:f")
+
+
+def test_a_module_without_names_and_one_that_is_nowhere_are_told_with_advice(resolver, write, tmp_path):
+    write("skills/h.py")
+    write("flows/skills/h.py")
+    assert refused(resolver("skills"), "skills.h:f")[2] == "the module defines nothing"
+    expected = f"expected skills/x.py under {str(tmp_path / 'flows')!r} or {str(tmp_path)!r}"
+    assert refused(resolver("skills", base="flows"), "skills.x:f") == (
+        "V-A04",
+        "there is no module 'skills.x'",
+        expected,
+    )
 
 
 @pytest.mark.parametrize("text", ["from os.path import *\n", "def __getattr__(name): ...\n", "if 1:\n    f = 2\n"])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flujo.infra.config_manager import invalidate_config_cache
-from flujo_cli.main import run_command_line
+from flujo_cli.app import run_command_line
 
 ECHO = """\
 version: "0.1"
@@ -64,28 +64,32 @@ def project(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def flujo(capsys, project) -> Callable[..., Ran]:
+def flujo(capfd, project) -> Callable[..., Ran]:
     """Run a command in the project, in this process."""
 
     def run(*args: str) -> Ran:
-        capsys.readouterr()
+        capfd.readouterr()
         code = run_command_line(args)
-        return Ran(code, *capsys.readouterr())
+        return Ran(code, *capfd.readouterr())
 
     return run
 
 
 @pytest.fixture
 def flujo_process(project) -> Callable[..., Ran]:
-    """Run the installed command in the project; `stdin` and the rest go to `subprocess.run`."""
+    """Run the installed command in the project; `stdin` and the rest go to `subprocess.run`.
+
+    With `shell`, the one argument is a line for bash, in which `flujo` stands for the command.
+    """
     command = Path(sys.executable).with_name("flujo")
 
-    def run(*args: str, env: dict[str, str] | None = None, **options: Any) -> Ran:
+    def run(*args: str, env: dict[str, str] | None = None, shell: bool = False, **options: Any) -> Ran:
+        words = ["/bin/bash", "-c", f"flujo() {{ '{command}' \"$@\"; }}; {args[0]}"] if shell else [command, *args]
         options.setdefault("input", b"")
         if "stdin" in options or options["input"] is None:
             del options["input"]
         done = subprocess.run(
-            [command, *args], env={**os.environ, **(env or {})}, capture_output=True, timeout=60, check=False, **options
+            words, env={**os.environ, **(env or {})}, capture_output=True, timeout=60, check=False, **options
         )
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 

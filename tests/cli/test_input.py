@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -83,6 +84,46 @@ def test_a_file_that_is_not_there_is_refused_with_the_way_to_write_the_text(tmp_
     assert caught.value.suggestion == "for text that begins with '@', write '@@nobody@example.org'"
 
 
+def test_a_context_file_that_is_not_there_is_named_as_such():
+    with pytest.raises(ConfigurationError, match="--context-file 'nope' can't be read: No such file") as caught:
+        read_context(Path("nope"), None, [])
+    assert caught.value.suggestion is None
+
+
+def test_a_mark_of_the_encoding_is_no_part_of_the_input(tmp_path):
+    (tmp_path / "in.txt").write_bytes(b"\xef\xbb\xbf{}\n")
+    assert resolve_input(f"@{tmp_path}/in.txt", None, never) == "{}"
+    assert read_context(tmp_path / "in.txt", None, []) == {}
+    with piped(b"\xef\xbb\xbfx") as stream:
+        assert read_stdin(stream) == "x"
+
+
+def test_text_that_the_locale_could_not_decode_is_utf8():
+    undecoded = "é".encode().decode("ascii", "surrogateescape")
+    assert resolve_input(undecoded, None, never) == "é"
+    assert read_context(None, f'{{"a": "{undecoded}"}}', [f"{undecoded}={undecoded}"]) == {"a": "é", "é": "é"}
+
+
+@pytest.mark.parametrize("chunks", [[b"", b"late"], [b"early", b"", b", late", b""]])
+def test_a_wait_for_standard_input_is_told_once(monkeypatch, chunks):
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.01)
+    reader, writer = os.pipe()
+    told: list[str] = []
+
+    def write() -> None:
+        for chunk in chunks:
+            os.write(writer, chunk)
+            time.sleep(0.05)
+        os.close(writer)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with os.fdopen(reader, encoding="utf-8") as stream:
+        assert read_stdin(stream, waiting=lambda: told.append("waiting")) == b"".join(chunks).decode()
+    thread.join()
+    assert told == ["waiting"]
+
+
 def test_a_name_that_no_file_can_have_is_refused():
     with pytest.raises(ConfigurationError, match=r"can't be read: .*null"):
         resolve_input("@a\0b", None, never)
@@ -131,7 +172,8 @@ def test_an_input_over_the_limit_is_refused(monkeypatch, tmp_path):
     assert "file's path" in str(caught.value.suggestion)
 
 
-def test_a_pipe_that_does_not_block_is_waited_for():
+def test_a_pipe_that_does_not_block_is_waited_for(monkeypatch):
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.01)
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
 

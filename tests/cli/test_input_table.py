@@ -32,6 +32,21 @@ def test_the_input_that_wins_is_the_output(flujo_process, project, args, env, st
     assert (ran.code, ran.out, ran.err) == (0, out, "")
 
 
+def test_words_of_another_locale_are_utf8(flujo_process):
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}
+    ran = flujo_process(*QUIET, "--input", "é", env=env)
+    assert (ran.code, ran.out, ran.err) == (0, "é\n", "")
+
+
+@pytest.mark.parametrize(("flag", "advice"), [([], b"; --no-stdin leaves it"), (["--input", "-"], b"")])
+def test_a_wait_for_standard_input_is_told(project, flag, advice):
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([COMMAND, *QUIET, *flag], **streams) as process:
+        assert process.stderr.readline() == b"reading the input from standard input" + advice + b"\n"
+        out, err = process.communicate(b"late")
+    assert (process.returncode, out, err) == (0, b"late\n", b"")
+
+
 def test_five_megabytes_go_through_whole(flujo_process):
     data = ("0123456789abcde\n" * (5 * 65536)).encode()
     ran = flujo_process(*QUIET, input=data)

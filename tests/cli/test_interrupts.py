@@ -7,7 +7,10 @@ import time
 
 import pytest
 
+from flujo_cli import interrupts as module
 from flujo_cli.interrupts import Interrupts
+
+STOPPING = "stopping; once more stops at once\n"
 
 
 @pytest.fixture
@@ -18,8 +21,8 @@ def ended(monkeypatch) -> list[int]:
     return codes
 
 
-def interrupts(said: list[str], grace_s: float = 60.0) -> Interrupts:
-    return Interrupts(on_first=lambda: said.append("stopping"), last_words=lambda: "bye", grace_s=grace_s)
+def interrupts(grace_s: float = 60.0) -> Interrupts:
+    return Interrupts(last_words=lambda: [(2, "bye"), (1, "{}")], grace_s=grace_s)
 
 
 async def wait_under(watcher: Interrupts, *signals: int) -> str:
@@ -40,26 +43,25 @@ def wait_for(ended: list[int]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_cancels_the_task_and_says_so(number):
-    said: list[str] = []
-    watcher = interrupts(said)
+def test_the_first_signal_cancels_the_task_and_says_so(number, capfd):
+    watcher = interrupts()
     with watcher.installed():
         assert asyncio.run(wait_under(watcher, number)) == "cancelled"
-    assert (watcher.signum, said) == (number, ["stopping"])
+    assert (watcher.signum, capfd.readouterr().err) == (number, STOPPING)
 
 
 def test_the_second_signal_ends_the_process_at_once_with_the_firsts_code(ended, capfd):
-    watcher = interrupts([])
+    watcher = interrupts()
     with watcher.installed():
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         wait_for(ended)
     assert ended == [143]
-    assert capfd.readouterr().err == "bye\n"
+    assert capfd.readouterr() == ("{}\n", f"{STOPPING}bye\n")
 
 
 def test_a_signal_before_there_is_a_task_cancels_it_when_it_comes():
-    watcher = interrupts([])
+    watcher = interrupts()
     with watcher.installed():
         os.kill(os.getpid(), signal.SIGINT)
         while watcher.signum is None:
@@ -68,7 +70,7 @@ def test_a_signal_before_there_is_a_task_cancels_it_when_it_comes():
 
 
 def test_a_signal_after_the_loop_has_closed_changes_nothing():
-    watcher = interrupts([])
+    watcher = interrupts()
 
     async def nothing() -> None:
         watcher.watch(asyncio.current_task())
@@ -81,14 +83,14 @@ def test_a_signal_after_the_loop_has_closed_changes_nothing():
 
 
 def test_a_step_that_does_not_stop_is_left_behind_after_the_grace_period(ended):
-    with interrupts([], grace_s=0.01).installed():
+    with interrupts(grace_s=0.01).installed():
         os.kill(os.getpid(), signal.SIGINT)
         wait_for(ended)
     assert ended == [130]
 
 
 def test_other_signals_do_not_count():
-    watcher = interrupts([])
+    watcher = interrupts()
     before = signal.signal(signal.SIGUSR1, lambda *_: None)
     with watcher.installed():
         os.kill(os.getpid(), signal.SIGUSR1)
@@ -98,6 +100,20 @@ def test_other_signals_do_not_count():
 
 def test_handlers_are_put_back_afterwards():
     before = signal.getsignal(signal.SIGINT)
-    with interrupts([]).installed():
+    with interrupts().installed():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_last_words_hold_nothing_up_where_nobody_reads(monkeypatch, ended):
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.01)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    os.write(writer, b"x" * 10_000_000)  # as much of it as fits
+    watcher = Interrupts(last_words=lambda: [(writer, "bye")], grace_s=0.01)
+    with watcher.installed():
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_for(ended)
+    os.close(writer)
+    os.close(reader)
+    assert ended == [130]

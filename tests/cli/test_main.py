@@ -1,5 +1,6 @@
 """The command itself: names, help, options, and what is said of errors."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 from flujo import __version__
 from flujo.exceptions import FlujoError, RunOwnedElsewhere
 from flujo.plugins import create_plugin_manager, hookimpl
-from flujo_cli import main as module
+from flujo_cli import app as module
+from flujo_cli.app import run_command_line
 from flujo_cli.commands import COMMANDS
-from flujo_cli.main import run_command_line
+from flujo_cli.main import main
+from flujo_cli.options import json_option
 
 
 @click.command()
@@ -33,15 +36,25 @@ def odd(how: str) -> int:
     return 3 if how == "code" else 0
 
 
+@click.command()
+@click.option("--how")
+@json_option
+@click.pass_context
+def jodd(ctx: click.Context, how: str, as_json: bool) -> int:
+    """The same with an object."""
+    return ctx.invoke(odd, how=how)
+
+
 class OddPlugin:
     """Adds commands, and tries to take one of flujo's own."""
 
     @hookimpl
     def flujo_register_commands(self, registrar) -> None:
         registrar.command("odd", odd, short_help="Odd.")
+        registrar.command("jodd", jodd, short_help="Odd.")
         registrar.command("strange odd", odd, short_help="Odd.")
         registrar.command("plugins", odd, short_help="Not yours.")
-        registrar.command("broken", "flujo_cli.main:main", short_help="No click command.")
+        registrar.command("broken", "flujo_cli.app:run_command_line", short_help="No click command.")
 
 
 REAL = module._plugin_commands
@@ -108,7 +121,7 @@ def test_a_plugins_target_must_be_a_click_command(flujo):
     ran = flujo("broken")
     assert ran.code == 2
     assert "error[FLUJO-106] plugin " in ran.err
-    assert "offers 'flujo_cli.main:main' for 'broken', which is no click command" in ran.err
+    assert "offers 'flujo_cli.app:run_command_line' for 'broken', which is no click command" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -143,8 +156,75 @@ def test_an_errors_code_is_the_exit_code_of_its_kind(flujo):
     assert flujo("odd", "--how", "owned").code == 75
 
 
-def test_an_interrupt_ends_with_130(flujo):
-    assert flujo("odd", "--how", "stop").code == 130
+def test_an_interrupt_ends_with_130_and_one_line(flujo):
+    ran = flujo("odd", "--how", "stop")
+    assert (ran.code, ran.out, ran.err) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("stderr", ["open", "closed"])
+def test_an_interrupt_of_the_first_imports_is_one_line_too(capsys, monkeypatch, stderr):
+    class Interrupting:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "flujo_cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "flujo_cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    if stderr == "closed":
+        monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 130
+    assert capsys.readouterr() == ("", "interrupted\n" if stderr == "open" else "")
+
+
+@pytest.mark.parametrize(
+    ("args", "kind"),
+    [
+        (["runs", "show", "nope", "--json"], "RunNotFound"),
+        (["runs", "list", "--json", "--state", "foo"], "StateUnavailable"),
+        (["validate", "--format", "json", "nope.yaml"], "ConfigurationError"),
+        (["runs", "list", "--json", "--limit", "x"], "BadParameter"),
+        (["run", "--json", "--nope"], "NoSuchOption"),
+        (["validate", "--format=json"], "MissingParameter"),
+        (["validate", "--nope", "--format", "json"], "NoSuchOption"),
+        (["jodd", "--how", "stop", "--json"], "Abort"),
+        (["jodd", "--how", "error", "--json"], "FlujoError"),
+    ],
+)
+def test_an_error_is_an_object_where_json_is_asked_for(flujo, args, kind):
+    ran = flujo(*args)
+    assert (ran.json["schema"], ran.json["error"]["type"]) == ("flujo.error/1", kind)
+    assert ran.json["error"]["message"]
+    assert ran.code != 0
+    assert ran.err
+
+
+def test_a_bug_is_an_object_too(capsys):
+    with pytest.raises(KeyError) as caught:
+        run_command_line(["jodd", "--how", "bug", "--json"])
+    sys.excepthook(caught.type, caught.value, caught.tb)
+    assert json.loads(capsys.readouterr().out)["error"]["type"] == "KeyError"
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [("--version", 0), ("--help", 0), ("plugins", 0), ("run p.yaml", 2), ("runs list", 2), ("validate p.yaml", 2)],
+)
+def test_only_what_needs_the_working_directory_is_refused_when_that_is_gone(flujo, project, monkeypatch, args, code):
+    (project / "gone").mkdir()
+    monkeypatch.chdir(project / "gone")
+    (project / "gone").rmdir()
+    ran = flujo(*args.split())
+    assert ran.code == code
+    assert ("error[FLUJO-100] the working directory is gone\n" in ran.err) is (code == 2)
+
+
+def test_the_installed_command_says_its_version_where_the_working_directory_is_gone(flujo_process):
+    ran = flujo_process(
+        "mkdir gone; cd gone; rmdir ../gone; flujo --version", shell=True, env={"COVERAGE_PROCESS_START": ""}
+    )
+    assert (ran.code, ran.out) == (0, f"flujo {__version__}\n")
 
 
 @pytest.mark.parametrize("debug", [True, False])
@@ -158,8 +238,8 @@ def test_an_exception_that_nobody_expected_is_called_a_bug(capsys, debug):
     assert ("flujo --debug" in err) is not debug
 
 
-def test_an_exception_without_a_traceback_is_told_as_well(flujo, capsys):
-    flujo("--version")
+def test_an_exception_without_a_traceback_is_told_as_well(capsys):
+    run_command_line(["--version"])
     sys.excepthook(KeyError, KeyError("odd"), None)
     assert "this is a bug in flujo: KeyError: 'odd'\n" in capsys.readouterr().err
 
@@ -174,7 +254,7 @@ def test_help_and_version_load_no_plugin_and_nothing_heavy():
     code = """
 import subprocess
 import sys
-from flujo_cli.main import run_command_line
+from flujo_cli.app import run_command_line
 run_command_line(["--help"]); run_command_line(["--version"]); run_command_line(["runs", "--help"])
 heavy = {"pydantic", "jinja2", "asyncio", "yaml", "pluggy", "structlog", "importlib_metadata", "flujo.plugins.manager",
          "flujo_cli.plugin", "flujo_policies_builtin", "flujo_state_sqlite", "flujo_cli.commands.run", "rich"}

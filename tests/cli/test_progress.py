@@ -7,7 +7,7 @@ import pytest
 from flujo.domain.events import RunStarted, StepFinished, StepRetried, StepStarted
 from flujo.domain.outcomes import ErrorInfo, StepResult
 from flujo_cli.output import Console
-from flujo_cli.progress import Progress, elapsed
+from flujo_cli.progress import Progress, brief, elapsed
 
 
 @pytest.fixture
@@ -81,3 +81,8 @@ def test_quiet_progress_remembers_and_says_nothing(err):
 )
 def test_durations_are_for_people(seconds, text):
     assert elapsed(seconds) == text
+
+
+def test_an_error_that_says_nothing_is_named_once():
+    assert brief(ErrorInfo.of(RuntimeError())) == "RuntimeError"
+    assert brief(ErrorInfo.of(RuntimeError("odd"))) == "RuntimeError: odd"

@@ -1,11 +1,15 @@
 """`flujo run` and `flujo resume`: streams, forms, records, and refusals."""
 
 import asyncio
+import json
 import os
 import signal
 
 import pytest
 
+from flujo.domain.events import RunFinished, RunStarted
+from flujo.domain.outcomes import PipelineResult, RunStatus
+from flujo.exceptions import RunOwnedElsewhere, StateStorageFull
 from flujo.plugins import create_plugin_manager
 from flujo_cli.options import Options
 from flujo_cli.project import Project
@@ -164,6 +168,14 @@ def test_project_code_that_can_not_be_imported_is_code_3(flujo, pipeline, projec
     assert "Traceback" not in ran.err
 
 
+def test_validating_says_the_same_of_project_code_that_can_not_be_parsed(flujo, pipeline, project):
+    pipeline("count")
+    (project / "skills" / "s.py").write_text("def count(:\n")
+    ran = flujo("validate", "pipeline.yaml")
+    assert ran.code == flujo("run", "--input", "x").code == 3
+    assert "skills/s.py:1 can't be parsed" in ran.out
+
+
 def test_the_object_has_the_same_keys_whatever_came_of_the_run(flujo, stopped):
     keys = ["schema", "run_id", "status", "success", "output", "error", "duration_s", "usage", "steps"]
     assert list(flujo("run", "--json", "--state", "memory:").json) == keys
@@ -182,6 +194,7 @@ def test_the_context_comes_from_the_command_line(flujo, pipeline):
     [
         (["--context-data", "{nope"], "error[FLUJO-100] --context-data is not JSON: "),
         (["--input", "-", "--no-stdin"], "--no-stdin forbids it"),
+        (["--context", "run_id=3"], "error[FLUJO-401] context field 'run_id' is the engine's own"),
         (["--context", "scratchpad=3"], "error[FLUJO-401] context field 'scratchpad'"),
         (["--state", "nowhere:x"], "error[FLUJO-610] no state backend opens 'nowhere' urls"),
         (["--run-id", "@last"], "error[FLUJO-100] '@last' is no run id"),
@@ -287,7 +300,7 @@ def broken_plugin(tmp_path, monkeypatch):
     dist = tmp_path / "site" / "flujo_broken-1.0.dist-info"
     dist.mkdir(parents=True)
     (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: flujo-broken\nVersion: 1.0\n")
-    (dist / "entry_points.txt").write_text("[flujo.plugins]\nbroken = nothing_of_that_name\n")
+    (dist / "entry_points.txt").write_text("[flujo.plugins]\nbroken = nothing_of_that_name\nworse = nor_this\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
 
 
@@ -295,6 +308,7 @@ def test_broken_plugins_are_named_and_the_run_goes_on(flujo, broken_plugin):
     ran = flujo("--log-format", "json", "run", "--input", "x", "--state", "memory:", "-q")
     assert (ran.code, ran.out) == (0, "x\n")
     assert '"level": "warning"' in ran.err
+    assert [json.loads(line)["entry_point"] for line in ran.err.splitlines()] == ["broken", "worse"]
     assert "flujo-broken 1.0 is not loaded" in ran.err
 
 
@@ -360,8 +374,8 @@ def test_a_step_that_cancels_its_own_run_leaves_it_where_it_can_go_on(flujo, sto
     assert ran.err.splitlines()[-1] == "next: flujo resume r1"
 
 
-def test_a_signal_before_the_run_has_begun_leaves_nothing(project, capsys):
-    reporter = Reporter(Options(stands=project))
+def test_a_signal_before_the_run_has_begun_leaves_nothing(project, capfd):
+    reporter = Reporter(Options(project))
     session = Session(Project.here(stands=project), create_plugin_manager(), reporter)
 
     async def stop_first(backend):
@@ -369,5 +383,130 @@ def test_a_signal_before_the_run_has_begun_leaves_nothing(project, capsys):
         await asyncio.sleep(60)
 
     assert session.drive(stop_first) == 130
-    assert capsys.readouterr().err.splitlines()[-1] == "interrupted before the run had begun"
+    assert capfd.readouterr().err.splitlines()[-1] == "interrupted before the run had begun"
     assert not (project / ".flujo").exists()
+
+
+def test_a_run_that_ends_in_spite_of_a_signal_is_told_like_any_other(project, capfd):
+    options = Options(project, owes_json=True)
+    reporter = Reporter(options, quiet=True)
+    session = Session(Project.here(stands=project), create_plugin_manager(), reporter)
+
+    async def ends(backend):
+        os.kill(os.getpid(), signal.SIGTERM)
+        result = PipelineResult("r1", RunStatus.COMPLETED, "x", None)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            reporter.progress.handle(RunFinished("r1", result))
+
+    assert session.drive(ends) == 0
+    assert json.loads(capfd.readouterr().out)["status"] == "completed"
+    assert options.owes_json is False
+
+
+@pytest.fixture
+def interrupting(project) -> None:
+    """A pipeline whose second step raises what Ctrl-C raises."""
+    raising = STOPPED.replace("    os.kill(os.getpid(), signal.SIGTERM)\n", "    raise KeyboardInterrupt\n")
+    (project / "skills" / "stopped.py").write_text(raising)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_step_that_interrupts_leaves_a_run_that_can_go_on(flujo, stopped, interrupting, form):
+    ran = flujo("run", "--input", "x", "--run-id", "r1", "-q", *form)
+    assert (ran.code, ran.err) == (130, "interrupted, run r1\nnext: flujo resume r1\n")
+    assert (ran.json["status"], ran.json["run_id"]) == ("interrupted", "r1") if form else ran.out == ""
+
+
+def test_an_interrupt_while_the_result_is_written_names_the_run_that_has_ended(flujo, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flujo_cli.reporter.show_summary", interrupted)
+    ran = flujo("run", "--input", "x", "--run-id", "r1")
+    assert (ran.code, ran.out) == (130, "x\n")
+    assert ran.err.splitlines()[-2:] == ["interrupted, but run r1 has ended: completed", "next: flujo runs show r1"]
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_an_interrupt_before_the_run_has_begun_is_one_line(flujo, monkeypatch, form):
+    def interrupted(*_: object, **__: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flujo_cli.commands.run.read_stdin", interrupted)
+    ran = flujo("run", "--run-id", "r1", *form)
+    assert (ran.code, ran.err) == (130, "interrupted\n")
+    assert (ran.json["status"], ran.json["run_id"]) == ("interrupted", "r1") if form else ran.out == ""
+
+
+def test_debug_shows_the_traceback_of_a_step_that_failed(flujo, pipeline):
+    pipeline("boom")
+    assert "Traceback" not in flujo("run").err
+    assert "s.py" in flujo("--debug", "run").err.partition("Traceback (most recent call last):")[2]
+
+
+FILLING = """\
+import atexit
+import resource
+from pathlib import Path
+
+def fill(data):
+    if not Path("room").exists():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, -1))
+        atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, (-1, -1))
+    return data
+"""
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_record_that_can_not_be_written_leaves_a_run_that_can_go_on(flujo_process, project, form):
+    (project / "skills" / "filling.py").write_text(FILLING)
+    (project / "pipeline.yaml").write_text('version: "0.1"\nsteps:\n  - { name: fill, uses: "skills.filling:fill" }\n')
+    ran = flujo_process("run", "--input", "x", "--run-id", "r1", "-q", *form)
+    assert ran.code == 1
+    assert ran.err.startswith("error[FLUJO-607] ")
+    assert ran.err.splitlines()[-2:] == ["interrupted, run r1", "next: flujo resume r1"]
+    assert (ran.json["status"], ran.json["run_id"]) == ("error", "r1") if form else ran.out == ""
+    (project / "room").touch()
+    assert flujo_process("resume", "r1", "-q").out == "x\n"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_a_process_says_at_its_end_is_the_object_that_is_owed(project, ended):
+    options = Options(project, owes_json=True)
+    reporter = Reporter(options)
+    if ended:
+        reporter.progress.handle(RunFinished("r1", PipelineResult("r1", RunStatus.COMPLETED, "x", None)))
+    words, (descriptor, text) = reporter.farewell("bye")
+    assert (words, descriptor) == ((2, "bye"), 1)
+    assert json.loads(text)["status"] == ("completed" if ended else "interrupted")
+    options.owes_json = False
+    assert list(reporter.farewell("bye")) == [(2, "bye")]
+
+
+@pytest.mark.parametrize("error", [StateStorageFull("no room"), RunOwnedElsewhere("taken over")])
+def test_only_a_run_that_nobody_has_taken_over_is_left_with_advice(project, capfd, error):
+    reporter = Reporter(Options(project))
+    session = Session(Project.here(stands=project), create_plugin_manager(), reporter)
+
+    async def breaks(backend):
+        reporter.progress.handle(RunStarted("r1", "p"))
+        raise error
+
+    if isinstance(error, RunOwnedElsewhere):
+        with pytest.raises(RunOwnedElsewhere):
+            session.drive(breaks)
+    else:
+        assert session.drive(breaks) == 1
+    assert ("next: flujo resume r1" in capfd.readouterr().err) is isinstance(error, StateStorageFull)
+
+
+def test_an_error_of_a_named_run_has_its_id(flujo, pipeline):
+    pipeline("boom")
+    flujo("run", "--input", "x", "--run-id", "r1")
+    assert flujo("run", "--input", "y", "--run-id", "r1", "--json").json["run_id"] == "r1"
+    pipeline("count")
+    ran = flujo("resume", "@last", "--json")
+    assert (ran.json["error"]["type"], ran.json["run_id"]) == ("DefinitionChanged", "r1")
+    assert "next:" not in ran.err

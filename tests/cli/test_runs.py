@@ -99,7 +99,10 @@ def test_records_stand_in_the_tree_with_attempts_and_fallbacks(flujo, record):
 def test_plugins_are_listed_with_what_they_add(flujo):
     lines = flujo("plugins").out.splitlines()
     assert lines[0].split() == ["NAME", "VERSION", "STATUS", "SOURCE", "CONTRIBUTES"]
-    assert {line.split()[0]: line.split()[2] for line in lines[1:]}["flujo-cli"] == "active"
+    rows = {line.split()[0]: line for line in lines[1:]}
+    assert rows["flujo-cli"].split()[2] == "active"
+    assert rows["flujo-state-sqlite"].endswith(" 1 backend")
+    assert rows["flujo-policies-builtin"].partition("installed  ")[2].startswith("2 policies, ")
 
 
 def test_plugins_as_json_have_every_key(flujo):

@@ -1,5 +1,6 @@
 """Runs that are stopped from outside, through the installed command: each goes on where it stopped."""
 
+import json
 import os
 import signal
 import subprocess
@@ -70,14 +71,23 @@ def test_a_signal_leaves_a_run_that_goes_on_where_it_stopped(flujo_process, proj
 
 
 def test_a_second_signal_stops_a_step_that_does_not_listen(flujo_process, project, sleeping):
-    process = sleeping("time.sleep(60)")
+    process = sleeping("time.sleep(60)", "--json")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=30)
     assert process.returncode in (130, 143)
     assert "next: flujo resume " in err.decode()
+    assert json.loads(out)["status"] == "interrupted"
     (project / "awake").touch()
     assert flujo_process("resume", "@last", "-q").out == "HI rested\n"
+
+
+def test_the_first_signal_is_answered_at_once_by_a_step_that_does_not_listen(sleeping):
+    process = sleeping("time.sleep(60)")
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline().startswith(b"\xe2\x9c\x93 first ")
+    assert process.stderr.readline() == b"stopping; once more stops at once\n"
+    assert process.poll() is None
 
 
 def test_a_run_that_another_process_works_on_can_not_be_resumed(flujo_process, sleeping):

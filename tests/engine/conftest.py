@@ -39,7 +39,7 @@ class Bench:
             claim = await self.backend.create_run(NewRun("r", "p", "", "{}", b"", None, None, 0.0))
         else:
             claim = await self.backend.claim("r", force=True)
-        codec = JsonCodec().for_types([step.output_type])
+        codec = JsonCodec([step.output_type])
         journal = Journal(self.backend, claim, codec, await self.backend.load("r"))
         run = RunScope("r", journal, EventStream([self.sink]), self.clock, Pulse(), ContextManager(), data)
         self.core.prepare(step)

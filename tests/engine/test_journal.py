@@ -25,7 +25,8 @@ async def open_journal(*, encodes: bool = True) -> tuple[Journal, InMemoryBacken
 async def test_what_is_recorded_is_recalled_here_and_by_the_next_owner(encodes):
     journal, backend, _ = await open_journal(encodes=encodes)
 
-    await journal.record(JournalRecord("a", RecordKind.RESULT, 3, {"x": 1}, [["set", ["f"], 2]], usage=Usage(calls=1)))
+    out, delta = journal.encoded({"x": 1}, "a"), journal.encoded([["set", ["f"], 2]], "a")
+    await journal.record(JournalRecord("a", RecordKind.RESULT, 3, out, delta, usage=Usage(calls=1)))
 
     again = Journal(backend, await backend.claim("r", force=True), JsonCodec(), await backend.load("r"))
     for each in (journal, again):
@@ -67,7 +68,7 @@ async def test_a_value_that_can_not_be_written_is_the_steps_fault_and_not_the_st
     journal, _, _ = await open_journal()
 
     with pytest.raises(ValueNotStorable, match="a"):
-        await journal.record(JournalRecord("a", out=object()))
+        journal.encoded(object(), "a")
     assert journal.failure is None
     assert not journal.knows("a")
 

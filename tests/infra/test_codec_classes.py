@@ -131,7 +131,7 @@ class Entry(NamedTuple):
 
 
 def codec(*types: Any) -> JsonCodec:
-    return JsonCodec().for_types(types)
+    return JsonCodec(types)
 
 
 def renamed(kind: type, *, module: str, name: str) -> type:
@@ -251,14 +251,6 @@ def test_annotations_that_say_nothing_are_passed_over():
 
     known = codec(Any, None, ..., "Ticket", 5, object, int, T, Local)
     assert known.decode(known.encode(Local(1, "x"), where=""), where="") == Local(1, "x")
-
-
-def test_for_types_leaves_the_codec_as_it_was():
-    base = codec(Point)
-    both = base.for_types([Colour])
-    assert both.decode(both.encode([Point(1), Colour.RED], where=""), where="") == [Point(1), Colour.RED]
-    with pytest.raises(ValueNotStorable):
-        base.encode(Colour.RED, where="")
 
 
 def refusal(value: Any, *types: Any) -> str:

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from flujo.domain.context import OpenContext
+from flujo.domain.scope import Outputs, Scope
 from flujo.exceptions import TemplateResolutionError
 from flujo.infra.expressions import compile_expression
 
@@ -182,6 +183,19 @@ def test_the_output_of_the_previous_step_is_its_key_or_the_whole(worth, previous
     assert worth("{{ previous_step.output }}", previous=previous) == value
 
 
+@pytest.mark.parametrize(
+    ("output", "value"),
+    [({"value": 7, "x": 1}, 7), ({"x": 1}, {"x": 1}), ("text", "text")],
+    ids=["key", "none", "text"],
+)
+def test_value_of_a_step_is_a_key_of_its_output_where_there_is_one(output, value):
+    outputs = Outputs()
+    outputs.add("a", output)
+    scope = Scope(None, outputs, None, None)
+    assert compile_expression("steps.a.value").render(scope) == value
+    assert compile_expression("steps.a.output").render(scope) == output
+
+
 def test_a_dotted_name_on_a_mapping_is_its_key_never_a_method(worth):
     assert worth("{{ previous_step.items }}", previous={"items": [1], "get": 2}) == [1]
     assert worth("{{ previous_step.get }}", previous={"items": [1], "get": 2}) == 2
@@ -272,7 +286,7 @@ def test_sets_can_be_asked_but_have_no_order(worth):
 @pytest.mark.parametrize("text", ["a == 1", "{{ a == 1 }}", "  {{a == 1}} \n", " a == 1 "])
 def test_a_condition_may_stand_in_braces(scope, text):
     expression = compile_expression(text.replace("a", "item").replace("1", "3"))
-    assert expression.evaluate(scope) is True
+    assert expression.render(scope) is True
 
 
 @pytest.mark.parametrize("text", ["", "{{ a }}{{ b }}", "{{ a }} x", "a b", "a, b", "a }} b", "{{ a }} == 1", "if x"])
@@ -300,4 +314,4 @@ def test_the_expression_of_an_older_pipeline(scope, worth):
         " and context.d['k'] == 1 and previous_step.lower().endswith('z'))"
     )
     assert worth("{{ " + text + " }}", previous="AbcZ") is True
-    assert compile_expression(text).evaluate(scope) is False
+    assert compile_expression(text).render(scope) is False

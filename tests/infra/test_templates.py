@@ -323,3 +323,18 @@ def test_a_filter_that_fails_says_which(worth):
 def test_a_filter_may_not_take_a_name_that_exists(name):
     with pytest.raises(ConfigurationError, match=f"there is a filter '{name}' already"):
         Templates({name: str})
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("plain", set()),
+        (7, set()),
+        ("{{ steps.a.output }}", {"steps.a.output"}),
+        ("{{ x or 1 }}", {"x"}),
+        ("{% for row in steps.a %}{{ row.n }}{{ context.n }}{{ loop.index }}{% endfor %}", {"steps.a", "context.n"}),
+        ({"k": "{{ a }}", "list": ["{{ b.c }}", 1]}, {"a", "b.c"}),
+    ],
+)
+def test_a_template_tells_the_names_it_reads(source, names):
+    assert Templates().compile(source).names == names

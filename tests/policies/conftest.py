@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flujo import Flujo, OpenContext, PipelineResult, Step
-from flujo.blueprint.builder import load_pipeline
+from flujo.blueprint.builder import Sources, load_pipeline
 from flujo.engine.executor_core import ExecutorCore
 from flujo.infra.memory import InMemoryBackend
 from flujo.infra.templates import Templates
@@ -34,14 +34,9 @@ def load(tmp_path: Path) -> Callable[..., Step[Any, Any]]:
     def load_it(steps: str, helpers: str = "") -> Step[Any, Any]:
         (tmp_path / "helpers.py").write_text(helpers)
         (tmp_path / "pipeline.yaml").write_text(f"steps:\n{steps}")
-        return load_pipeline(
-            tmp_path / "pipeline.yaml",
-            kinds=manager.contributions.kinds,
-            skills=manager.contributions.skills,
-            templates=Templates(),
-            allowed_imports=["helpers"],
-            root=tmp_path,
-        )
+        there = manager.contributions
+        sources = Sources(there.kinds, there.skills, Templates(), ["helpers"], tmp_path)
+        return load_pipeline(tmp_path / "pipeline.yaml", sources)
 
     return load_it
 

@@ -56,7 +56,7 @@ async def test_templates_see_the_item_and_its_number(run):
 async def test_neither_results_nor_the_context_depend_on_who_finishes_first(concurrency, order):
     async def work(data: int, *, context: OpenContext) -> int:
         for _ in range(order[data]):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
         context.last = data
         return data
 
@@ -75,7 +75,7 @@ async def test_at_most_so_many_items_are_worked_on_at_a_time(run, at_most):
         nonlocal now
         now += 1
         seen.append(now)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         now -= 1
 
     await run(map_("m", Step("s", work), concurrency=at_most), [1, 2, 3, 4])

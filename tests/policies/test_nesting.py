@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flujo import Flujo, OpenContext, Pipeline, Step, StepConfig, branch, loop, map_, parallel, route
-from flujo.exceptions import ConfigurationError
+from flujo.exceptions import BlueprintError, ConfigurationError
 
 # A program is a tuple: ("add", n), ("note", key), or a kind's name and its parts.
 PROGRAMS = st.recursive(
@@ -146,3 +146,23 @@ async def test_every_kind_stands_64_deep_in_itself(run, kind, options):
 def test_steps_65_deep_are_refused_when_the_pipeline_is_made(kind):
     with pytest.raises(ConfigurationError, match="holds steps 65 deep"):
         nested(kind, 66)
+
+
+@pytest.mark.parametrize(
+    ("step", "rest"),
+    [
+        ("kind: conditional, condition_expression: 'a ==', branches: { a: { name: s } }", "==', branches"),
+        ("kind: loop, loop: { body: { name: s }, exit_expression: 'a ==' }", "==' }"),
+        ("kind: loop, loop: { body: { name: s }, state: { n: '{{ a | nope }}' } }", "nope }}"),
+        ("kind: map, map: { body: { name: s }, finalize: { output: { n: '{{ a | nope }}' } } }", "nope }}"),
+        ("kind: map, map: { body: { name: s }, iterable_input: 'items[' }", "{ name: x"),
+    ],
+)
+def test_text_in_a_file_that_does_not_compile_is_told_at_its_place(load, step, rest):
+    line = f"  - {{ name: x, {step} }}\n"
+    with pytest.raises(BlueprintError) as caught:
+        load(line)
+
+    (finding,) = caught.value.findings
+    assert (finding.code, finding.path, finding.location.line) == ("V-T02", "x", 2)
+    assert line[finding.location.column - 1 :].startswith(rest)

@@ -147,7 +147,7 @@ async def test_at_most_so_many_branches_run_at_a_time(run, at_most, peak):
         nonlocal now
         now += 1
         seen.append(now)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         now -= 1
 
     await run(parallel("fan", {name: Step("s", work) for name in "abcd"}, max_concurrency=at_most))
@@ -229,7 +229,11 @@ async def test_every_branch_tells_of_its_start_and_its_end(run):
 @pytest.mark.parametrize(
     ("options", "message", "advice"),
     [
-        ({"merge_strategy": "overwite"}, "parallel 'fan' has merge_strategy 'overwite'", "did you mean 'overwrite'?"),
+        (
+            {"merge_strategy": "overwrritte"},
+            "parallel 'fan' has merge_strategy 'overwrritte'",
+            "did you mean 'overwrite'?",
+        ),
         ({"reduce": "sum"}, "has reduce 'sum'", "reduce is one of"),
         ({"on_branch_failure": "panic"}, "has on_branch_failure 'panic'", "propagate"),
         ({"max_concurrency": 0}, "has max_concurrency 0", "at least one"),

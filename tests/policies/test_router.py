@@ -121,7 +121,7 @@ def test_a_file_and_python_say_the_same(load):
     assert loaded.definition() == made.definition()
 
 
-@pytest.mark.parametrize("agent", ["[]", "3", "{ params: {} }", "{ id: 'helpers:pick', parms: {} }"])
+@pytest.mark.parametrize("agent", ["[]", "3", "{ params: {} }", "{ id: 'helpers:pick', paramz: {} }"])
 def test_a_router_agent_that_names_nothing_is_told(load, agent):
     with pytest.raises(BlueprintError, match="router_agent names nothing to call"):
         load(router(agent), HELPERS)

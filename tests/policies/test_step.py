@@ -179,8 +179,8 @@ async def test_a_file_names_what_a_step_calls(run, load, call, output):
     [
         ("agent: x.y, uses: x.y", "step 'a' has both 'agent' and 'uses'"),
         ("agent: x.y, params: { n: 1 }", "step 'a' has both 'agent' and 'params'"),
-        ("agent: { id: x.y, path: 'x:y' }", "the agent of step 'a' has both id and path"),
-        ("agent: { params: { n: 1 } }", "the agent of step 'a' has no id"),
+        ("agent: { id: flujo.builtins.stringify, path: 'x:y' }", "'path' and 'id' say the same"),
+        ("agent: { params: { n: 1 } }", "missing key 'id'"),
         ("params: { n: 1 }", "step 'a' has params, but nothing to call"),
         ("uses: agents.helper", "step 'a' uses 'agents.helper', but files have no section 'agents'"),
         ("uses: imports.child", "step 'a' uses 'imports.child', but files have no section 'imports'"),

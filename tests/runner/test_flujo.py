@@ -97,6 +97,7 @@ async def test_a_step_that_fails_makes_a_failed_result_and_not_an_exception():
     assert (result.status, result.output) == (RunStatus.FAILED, None)
     assert (result.error.type, result.error.message, result.error.path) == ("ValueError", "boom", "sub:inner/boom")
     assert [each.success for each in result.step_history] == [True, False]
+    assert (str(result.exception), result.exception.__traceback__ is not None) == ("boom", True)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What SQLite's errors are called, and that two processes may migrate one file."""
 
+import os
 import resource
 import sqlite3
 import time
@@ -40,14 +41,38 @@ def test_error_is_called_by_its_meaning(path, code, kind):
     assert error.suggestion
 
 
-def test_failed_write_under_a_limit_on_file_sizes_is_a_lack_of_room(path):
+@pytest.fixture
+def limited():
+    """Limits the size of files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10**12, hard))
-    try:
-        error = explain(sqlite_error(sqlite3.SQLITE_IOERR_WRITE), path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_limit_on_the_size_of_files_is_named(path, limited):
+    """The disk is not blamed for it."""
+    path.with_name("state.db-wal").write_bytes(b"x" * 2_000_000)
+    limited(2_000_000)
+    error = explain(sqlite_error(sqlite3.SQLITE_IOERR_WRITE), path)
     assert type(error) is StateStorageFull
+    assert "not make a file longer than 2,000,000 bytes" in str(error)
+    assert error.suggestion == "raise the limit (ulimit -f)"
+
+
+def test_limit_that_is_far_away_is_not_blamed(path, limited):
+    limited(10**12)
+    assert type(explain(sqlite_error(sqlite3.SQLITE_IOERR_WRITE), path)) is StateUnavailable
+
+
+@pytest.mark.parametrize("free", [0, 2**30])
+def test_full_disk_is_told_with_its_room(path, monkeypatch, free):
+    """A write that fails with next to no room is taken for a full disk; with room it is not."""
+    found = os.statvfs(path.parent)
+    places = os.statvfs_result((found.f_bsize, 1, *found[2:4], free, *found[5:]))
+    monkeypatch.setattr(os, "statvfs", lambda folder: places)
+    error = explain(sqlite_error(sqlite3.SQLITE_IOERR_WRITE), path)
+    assert type(error) is (StateUnavailable if free else StateStorageFull)
+    assert free or "is full" in str(error)
 
 
 def test_failed_write_into_a_folder_that_is_gone_claims_nothing_of_the_disk(path):
@@ -67,6 +92,6 @@ def test_value_that_no_column_takes_is_not_storable(path):
 async def test_migration_that_another_process_has_done_is_left_out(path, backend, run):
     await backend.create_run(run())
     with closing(connect(path.as_uri())) as connection:
-        StateFile(path, connection, 1.0, time.monotonic).migrate(0)
+        StateFile(path, connect, 1.0, time.monotonic).migrate(0)
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
     assert (await backend.get("run-1")).run_id == "run-1"

@@ -101,6 +101,17 @@ async def test_truncated_file_is_refused(made, opened, run):
         assert "recover" in caught.value.suggestion
 
 
+@pytest.mark.parametrize("missing", [1, 100, 4095])
+async def test_file_whose_last_page_is_cut_off_is_refused(made, opened, run, missing):
+    """SQLite would read zeros for what is missing."""
+    whole = made.stat().st_size
+    with made.open("r+b") as file:
+        file.truncate(whole - missing)
+    for call in (opened(made).create_run(run("run-2")), opened(made).load("run-1")):
+        with pytest.raises(StateCorrupt, match=f"it has {whole - missing:,} bytes, expected {whole:,}"):
+            await call
+
+
 async def test_damaged_page_is_refused(made, opened):
     """A page of the journal is overwritten: reading it says so, and does not invent records."""
     with made.open("r+b") as file:

@@ -11,7 +11,14 @@ import pytest
 
 from flujo.domain.interfaces import JournalRecord, Sync
 from flujo.domain.outcomes import RunStatus
-from flujo.exceptions import RunOwnedElsewhere, StateBackendBusy, StateError, StateStorageFull, StateUnavailable
+from flujo.exceptions import (
+    RunOwnedElsewhere,
+    StateBackendBusy,
+    StateCorrupt,
+    StateError,
+    StateStorageFull,
+    StateUnavailable,
+)
 from flujo_state_sqlite.opening import connect
 
 
@@ -248,9 +255,18 @@ async def test_lone_record_into_a_full_database_is_refused(path, opened, run):
             await limited.append(claim, JournalRecord(f"step-{len(written)}", out=b"x" * 3000))
             written.append(f"step-{len(written)}")
 
-    with pytest.raises(StateStorageFull):
+    with pytest.raises(StateStorageFull) as caught:
         await fill()
+    assert caught.value.suggestion == "make room, then resume the run; what it recorded is intact"
     assert await recorded(limited) == written
+
+
+async def test_run_that_found_no_room_to_begin_is_not_to_be_resumed(path, opened, run):
+    limited = opened(path, connect=Watched("PRAGMA max_page_count = 1"))
+    await opened(path).create_run(run())
+    with pytest.raises(StateStorageFull) as caught:
+        await limited.create_run(run("run-2", input=b"x" * 50_000))
+    assert caught.value.suggestion == "make room"
 
 
 def test_limit_on_the_size_of_files_is_a_full_disk(process):
@@ -319,10 +335,16 @@ async def test_reader_in_the_way_of_the_log_stops_nobody(path, backend, foreign,
     assert len(await backend.load("run-1")) == 300
 
 
+async def go_on_until_noticed(backend, claim):
+    """Append unsynced records until one is refused."""
+    for number in range(50):
+        await backend.append(claim, JournalRecord(f"more-{number}"))
+
+
 @pytest.mark.parametrize("instead", ["nothing", "another state"])
 @pytest.mark.parametrize("sync", [Sync.NORMAL, Sync.FULL])
 async def test_file_that_is_taken_away_is_noticed(path, opened, backend, run, tmp_path, instead, sync):
-    """A record that went into a deleted file is not acknowledged."""
+    """A synced record that went into a deleted file is not acknowledged; of others few are."""
     claim = await backend.create_run(run())
     await backend.append(claim, JournalRecord("a"))
     os.rename(path, tmp_path / "away.db")
@@ -332,7 +354,43 @@ async def test_file_that_is_taken_away_is_noticed(path, opened, backend, run, tm
         await other.close()
         os.rename(tmp_path / "other.db", path)
     with pytest.raises(StateUnavailable, match="deleted or replaced"):
-        await backend.append(claim, JournalRecord("b", sync=sync))
+        await (go_on_until_noticed(backend, claim) if sync is Sync.NORMAL else backend.append(claim, safe("b")))
+
+
+@pytest.mark.parametrize("mode", ["wb", "r+b"])
+@pytest.mark.parametrize("sync", [Sync.NORMAL, Sync.FULL])
+async def test_file_that_is_overwritten_is_noticed(path, backend, run, mode, sync):
+    """No run ends well in a file that another program has written over, shorter or as long as it was."""
+    claim = await backend.create_run(run())
+    await backend.append(claim, JournalRecord("a"))
+    with path.open(mode) as file:
+        file.write(b"not a database " * 50)
+    with pytest.raises(StateCorrupt, match="overwritten by another program"):
+        await (go_on_until_noticed(backend, claim) if sync is Sync.NORMAL else backend.append(claim, safe("b")))
+    with pytest.raises(StateCorrupt, match="overwritten by another program"):
+        await backend.finish(claim, RunStatus.COMPLETED, at=2.0)
+
+
+async def test_log_is_not_copied_over_a_file_that_was_overwritten(path, backend, run):
+    """A good first page would hide that the others are gone."""
+    claim = await backend.create_run(run())
+    await backend.append(claim, safe("a", 3_000_000))
+    path.write_bytes(b"not a database " * 5000)
+    with pytest.raises(StateCorrupt):
+        await backend.append(claim, safe("b", 3_000_000))
+    assert path.read_bytes().startswith(b"not a database")
+
+
+async def test_checkpoint_of_another_process_is_no_damage(path, opened, run, foreign):
+    """The file changes under the log, and is the state that it was."""
+    backend = opened(path)
+    claim = await backend.create_run(run())
+    await backend.append(claim, safe("a"))
+    before = path.read_bytes()
+    assert foreign().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    assert path.read_bytes() != before
+    await backend.append(claim, safe("b"))
+    assert await recorded(backend) == ["a", "b"]
 
 
 async def test_state_without_a_log_is_synced_at_every_record(path, opened, run, caplog):

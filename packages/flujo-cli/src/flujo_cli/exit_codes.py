@@ -1,7 +1,9 @@
 """The exit codes of `flujo`, and which error ends with which."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 
+from flujo.domain.validation import Finding
 from flujo.exceptions import (
     BlueprintError,
     ConfigurationError,
@@ -15,8 +17,9 @@ from flujo.exceptions import (
     StateUnavailable,
     ValidationError,
 )
+from flujo_cli.streams import OutputError
 
-__all__ = ["EXIT_CODES", "EXIT_CODE_HELP", "ExitCode", "code_for"]
+__all__ = ["EXIT_CODES", "EXIT_CODE_HELP", "ExitCode", "code_for", "code_of"]
 
 
 class ExitCode(IntEnum):
@@ -36,7 +39,7 @@ class ExitCode(IntEnum):
 EXIT_CODES = {
     ExitCode.OK: "ok",
     ExitCode.FAILED: "the run failed",
-    ExitCode.USAGE: "wrong usage, configuration or state",
+    ExitCode.USAGE: "wrong usage, configuration or state, or stdout can't be written",
     ExitCode.IMPORT: "the project's code can't be imported",
     ExitCode.VALIDATION: "the pipeline is not valid",
     ExitCode.OWNED_ELSEWHERE: "the run belongs to another process",
@@ -58,15 +61,23 @@ _BY_CLASS: tuple[tuple[type[FlujoError], ExitCode], ...] = (
     (RunNotPaused, ExitCode.USAGE),
     (StateCorrupt, ExitCode.USAGE),
     (StateUnavailable, ExitCode.USAGE),
+    (OutputError, ExitCode.USAGE),
 )
 
 #: Findings about project code that a pipeline names: it isn't there, or fails while it is loaded.
 _IMPORT_FINDINGS = {"V-A04", "V-A05"}
 
 
+def code_of(findings: Iterable[Finding]) -> ExitCode:
+    """The exit code for a pipeline with these findings."""
+    codes = {finding.code for finding in findings if finding.severity == "error"}
+    if not codes:
+        return ExitCode.OK
+    return ExitCode.IMPORT if codes <= _IMPORT_FINDINGS else ExitCode.VALIDATION
+
+
 def code_for(error: FlujoError) -> ExitCode:
     """The exit code of a command that ended with `error`."""
-    codes = {finding.code for finding in error.findings} if isinstance(error, BlueprintError) else set()
-    if codes and codes <= _IMPORT_FINDINGS:
-        return ExitCode.IMPORT
+    if isinstance(error, BlueprintError) and error.findings:
+        return code_of(error.findings)
     return next((code for kind, code in _BY_CLASS if isinstance(error, kind)), ExitCode.FAILED)

@@ -16,6 +16,9 @@ INPUT_LIMIT = 64 * 1024 * 1024
 
 _CHUNK = 1024 * 1024
 
+#: Seconds without anything from standard input after which the user is told what is waited for.
+_PATIENCE_S = 1.0
+
 
 def resolve_input(flag: str | None, env: str | None, stdin: Callable[[], str]) -> str:
     """The run's input: `--input`, else a non-empty FLUJO_INPUT, else what is piped in, else empty text.
@@ -31,19 +34,20 @@ def resolve_input(flag: str | None, env: str | None, stdin: Callable[[], str]) -
     if flag.startswith("@@"):
         return _checked(flag[1:], "--input")
     if flag.startswith("@"):
-        return _read_file(Path(flag[1:]))
+        return _read_file(Path(flag[1:]), f"input file {flag[1:]!r}", f"for text that begins with '@', write '@{flag}'")
     return _checked(flag, "--input")
 
 
-def read_stdin(stream: TextIO | None, *, explicit: bool = False) -> str:
+def read_stdin(stream: TextIO | None, *, explicit: bool = False, waiting: Callable[[], object] = lambda: None) -> str:
     """Everything that is piped in; empty text from a terminal or a closed stream, which are never read.
 
-    `explicit` says that the user asked for standard input by `-`: then a terminal is an error.
+    `explicit` says that the user asked for standard input by `-`: then a terminal is an error. `waiting` is called
+    once when nothing comes for a second.
     """
     if stream is None or stream.closed:
         return ""
     if not stream.isatty():
-        return _decoded(_drain(stream.fileno()), "standard input")
+        return _decoded(_drain(stream.fileno(), waiting), "standard input")
     if explicit:
         raise ConfigurationError(
             "--input - needs something piped in, but standard input is a terminal",
@@ -60,21 +64,28 @@ def read_context(file: Path | None, data: str | None, pairs: Sequence[str]) -> d
     """
     context: dict[str, Any] = {}
     if file is not None:
-        context.update(_object(_read_file(file), f"--context-file {str(file)!r}"))
+        what = f"--context-file {str(file)!r}"
+        context.update(_object(_read_file(file, what), what))
     if data is not None:
-        context.update(_object(data, "--context-data"))
+        context.update(_object(_checked(data, "--context-data"), "--context-data"))
     context.update(_pair(pair) for pair in pairs)
     return context
 
 
-def _drain(descriptor: int) -> bytes:
+def _drain(descriptor: int, waiting: Callable[[], object]) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    while chunk := _read_chunk(descriptor):
+    told = False
+    while True:
+        if not told and not select.select([descriptor], [], [], _PATIENCE_S)[0]:
+            waiting()
+            told = True
+        chunk = _read_chunk(descriptor)
+        if not chunk:
+            return b"".join(chunks)
         chunks.append(chunk)
         size += len(chunk)
         _refuse_over_limit(size, "standard input")
-    return b"".join(chunks)
 
 
 def _read_chunk(descriptor: int) -> bytes:
@@ -88,18 +99,15 @@ def _read_chunk(descriptor: int) -> bytes:
             raise ConfigurationError(f"standard input can't be read: {error.strerror}") from error
 
 
-def _read_file(file: Path) -> str:
+def _read_file(file: Path, what: str, advice: str | None = None) -> str:
     try:
         with file.open("rb") as stream:
             data = stream.read(INPUT_LIMIT + 1)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(
-            f"input file {str(file)!r} can't be read: {reason}",
-            suggestion=f"for text that begins with '@', write '@@{file}'" if isinstance(error, OSError) else None,
-        ) from error
-    _refuse_over_limit(len(data), f"file {str(file)!r}")
-    return _decoded(data, f"file {str(file)!r}")
+        reason, way = (error.strerror, advice) if isinstance(error, OSError) else (error, None)
+        raise ConfigurationError(f"{what} can't be read: {reason}", suggestion=way) from error
+    _refuse_over_limit(len(data), what)
+    return _decoded(data, what)
 
 
 def _refuse_over_limit(size: int, what: str) -> None:
@@ -111,28 +119,24 @@ def _refuse_over_limit(size: int, what: str) -> None:
 
 
 def _decoded(data: bytes, what: str) -> str:
-    """The text without its last line's end; white space inside is kept."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _not_utf8(what, data[error.start], error.start) from error
+    """The text without a mark of its encoding and without its last line's end; white space inside is kept."""
+    text = _from_utf8(data, what).removeprefix("\ufeff")
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
-def _checked(text: str, what: str) -> str:
-    """`text`, whose bytes the shell may have handed over undecoded."""
+def _from_utf8(data: bytes, what: str) -> str:
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise _not_utf8(what, os.fsencode(text[error.start])[0], len(os.fsencode(text[: error.start]))) from error
-    return text
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{what} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start}",
+            suggestion="convert it (iconv -t UTF-8), or give a file's path as the input and let a step read it",
+        ) from error
 
 
-def _not_utf8(what: str, byte: int, offset: int) -> ConfigurationError:
-    return ConfigurationError(
-        f"{what} is not UTF-8: byte {byte:#04x} at offset {offset}",
-        suggestion="convert it (iconv -t UTF-8), or give a file's path as the input and let a step read it",
-    )
+def _checked(text: str, what: str) -> str:
+    """`text`, whose bytes the shell may have handed over undecoded: in a locale of another encoding, all of them."""
+    return _from_utf8(os.fsencode(text), what) if any("\udc80" <= char <= "\udcff" for char in text) else text
 
 
 def _object(text: str, what: str) -> Mapping[str, Any]:
@@ -152,7 +156,7 @@ def _pair(pair: str) -> tuple[str, Any]:
     key, equals, text = pair.partition("=")
     if not equals or not key:
         raise ConfigurationError(f"--context {pair!r} is no key=value pair")
-    _checked(text, f"--context {key}")
+    key, text = _checked(key, "--context"), _checked(text, f"--context {key}")
     try:
         return key, json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):

@@ -4,7 +4,7 @@ import asyncio
 import os
 import select
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 from types import FrameType
@@ -15,6 +15,9 @@ __all__ = ["GRACE_S", "Interrupts"]
 #: Seconds that a step may take to stop before the process ends without it.
 GRACE_S = 5.0
 
+#: Seconds that a reader may take before what it doesn't read is dropped.
+_PATIENCE_S = 0.5
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -22,17 +25,14 @@ class Interrupts:
     """Cancels the watched task at the first signal; `signum` is then its number.
 
     A second signal, or a step that has not stopped after the grace period, ends the process where it is: every
-    finished step is recorded by then, so the run can be resumed all the same. `on_first` is called on the event
-    loop at the first signal; `last_words` gives what the process says before it ends.
+    finished step is recorded by then, so the run can be resumed all the same. `last_words` gives what the process says
+    before it ends, each text with the descriptor it goes to.
 
     A thread of its own listens, because Python calls no handler while a step blocks the interpreter's main thread.
     """
 
-    def __init__(
-        self, *, on_first: Callable[[], None], last_words: Callable[[], str], grace_s: float = GRACE_S
-    ) -> None:
+    def __init__(self, *, last_words: Callable[[], Iterable[tuple[int, str]]], grace_s: float = GRACE_S) -> None:
         self.signum: int | None = None
-        self._on_first = on_first
         self._last_words = last_words
         self._grace_s = grace_s
         self._task: asyncio.Task[Any] | None = None
@@ -67,21 +67,27 @@ class Interrupts:
         if number is None:
             return
         self.signum = number
+        _write_now(2, "stopping; once more stops at once")
         if self._task is not None:
             with suppress(RuntimeError):  # the loop is closed: the run has ended by itself
-                self._task.get_loop().call_soon_threadsafe(self._stop, self._task)
+                self._task.get_loop().call_soon_threadsafe(self._task.cancel)
         if _next_signal(reader, self._grace_s) is not None:
             self._kill(number)
 
-    def _stop(self, task: asyncio.Task[Any]) -> None:
-        self._on_first()
-        task.cancel()
-
     def _kill(self, number: int) -> None:
         """End the process from this thread; the main thread may hold any lock, a stream's too."""
-        with suppress(OSError):  # nobody may be there to read it
-            os.write(2, f"{self._last_words()}\n".encode())
-        os._exit(128 + number)
+        try:
+            for descriptor, text in self._last_words():
+                _write_now(descriptor, text)
+        finally:
+            os._exit(128 + number)
+
+
+def _write_now(descriptor: int, text: str) -> None:
+    """Write a line past the streams. Where nobody reads, it is dropped: it must not hold anything up."""
+    with suppress(OSError):
+        if select.select([], [descriptor], [], _PATIENCE_S)[1]:
+            os.write(descriptor, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def _noted(_: int, __: FrameType | None) -> None:

@@ -1,174 +1,22 @@
-"""The `flujo` command: finds commands without importing them, and turns errors into messages and exit codes."""
+"""The console script `flujo`: an interrupt is told in one line from the first import on."""
 
-import gc
-import os
 import sys
-import traceback
-from collections.abc import Mapping, Sequence
-from functools import cache, partial
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn
 
-import click
-
-from flujo import __version__
-from flujo.domain.suggest import did_you_mean
-from flujo.exceptions import FlujoError, PluginError
-from flujo.infra.logging import LogFormat
-from flujo_cli.commands import COMMANDS, GROUPS, CommandEntry
-from flujo_cli.exit_codes import ExitCode, code_for
-from flujo_cli.options import Options
-from flujo_cli.output import Console, show_error
-
-if TYPE_CHECKING:
-    from flujo.plugins import CommandSpec
-
-__all__ = ["LazyGroup", "main", "run_command_line"]
-
-_TABLE = {entry.path: entry for entry in COMMANDS}
-
-
-class LazyGroup(click.Group):
-    """A group that knows its commands by a table, and imports one when it is used.
-
-    flujo's own names come first and can't be taken; plugins are looked at only for a name that isn't there.
-    """
-
-    def __init__(self, *args: Any, words: str = "", **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._prefix = f"{words} " if words else ""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands and groups at this place, in the order of the table: flujo's own, or a plugin's group's."""
-        return list(self._short_helps())
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import the command `name`, or make the group that its word stands for."""
-        words = self._prefix + name
-        return self._among(words, _TABLE) or self._among(words, _plugin_commands())
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that `args` begin with; an unknown name gets the nearest known one as advice."""
-        name = args[0]
-        command = None if name.startswith("-") else self.get_command(ctx, name)
-        if command is None:
-            known = [path.removeprefix(self._prefix).partition(" ")[0] for path in (*_TABLE, *_plugin_commands())]
-            advice = did_you_mean(name, set(known), what="commands are")
-            ctx.fail(f"there is no command {self._prefix + name!r}; {advice}")
-        return name, command, args[1:]
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by their table: help imports none of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self._short_helps().items()))
-
-    def _short_helps(self) -> dict[str, str]:
-        return _below(self._prefix, _TABLE) or _below(self._prefix, _plugin_commands())
-
-    def _among(self, words: str, table: "Mapping[str, CommandEntry | CommandSpec]") -> click.Command | None:
-        if words in table:
-            return _load(table[words])
-        if any(path.startswith(f"{words} ") for path in table):
-            return LazyGroup(words.rpartition(" ")[2], words=words, help=_group_help(words))
-        return None
-
-
-def _below(prefix: str, table: "Mapping[str, CommandEntry | CommandSpec]") -> dict[str, str]:
-    """Each word that may follow `prefix`, with its line of help: a command's own, or that of its group."""
-    found: dict[str, str] = {}
-    for path in table:
-        if path.startswith(prefix):
-            word, _, more = path.removeprefix(prefix).partition(" ")
-            found.setdefault(word, _group_help(prefix + word) if more else table[path].short_help)
-    return found
-
-
-def _group_help(words: str) -> str:
-    return GROUPS.get(words, f"Commands that begin with {words!r}.")
-
-
-def _load(entry: "CommandEntry | CommandSpec") -> click.Command:
-    from flujo.plugins.discovery import load_target  # noqa: PLC0415 - a command is about to be imported anyway
-
-    provider = "flujo-cli" if isinstance(entry, CommandEntry) else entry.provider
-    gc.disable()  # what imports make stays: looking for garbage among it costs a tenth of a start
-    try:
-        command = load_target(entry.target, provider)
-    finally:
-        gc.freeze()
-        gc.enable()
-    if not isinstance(command, click.Command):
-        raise PluginError(f"plugin {provider} offers {entry.target!r} for {entry.path!r}, which is no click command")
-    return command
-
-
-@cache
-def _plugin_commands() -> "Mapping[str, CommandSpec]":
-    """The commands that plugins add: loads the plugins, so only for a name that flujo doesn't have itself."""
-    from flujo.plugins import create_plugin_manager  # noqa: PLC0415 - plugins are loaded for what needs them
-
-    return create_plugin_manager().contributions.commands
-
-
-def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
-        Console().out(f"flujo {__version__}")
-        ctx.exit()
-
-
-@click.group(
-    cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Plugins may add commands: `flujo plugins` lists them.",
-)
-@click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work in DIR.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option(
-    "--log-format", type=click.Choice(["human", "json"]), default="human", help="How warnings are written to stderr."
-)
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Say which.")
-@click.pass_obj
-def _flujo(options: Options, folder: str | None, debug: bool, log_format: LogFormat) -> None:
-    """Run durable pipelines of typed steps."""
-    options.debug = debug
-    options.log_format = log_format
-    if folder is not None:
-        os.chdir(folder)
-
-
-def run_command_line(args: Sequence[str]) -> int:
-    """Run one command and give its exit code. Errors of flujo's are told on stderr, others are raised."""
-    options = Options(stands=Path.cwd())
-    sys.excepthook = partial(_report_bug, options)
-    try:
-        return int(_flujo.main(list(args), prog_name="flujo", standalone_mode=False, obj=options) or ExitCode.OK)
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.USAGE
-    except click.Abort:
-        return ExitCode.INTERRUPTED
-    except FlujoError as error:
-        show_error(Console(), error)
-        if options.debug:
-            traceback.print_exception(error)
-        return code_for(error)
+__all__ = ["main"]
 
 
 def main() -> NoReturn:
-    """The console script `flujo`."""
-    sys.exit(run_command_line(sys.argv[1:]))
+    """Run the command that the process's arguments name, and exit with its code."""
+    try:
+        # These make up the start, and it must be possible to interrupt them.
+        from flujo_cli.app import run_command_line  # noqa: PLC0415
+        from flujo_cli.streams import guard_streams  # noqa: PLC0415
 
-
-def _report_bug(options: Options, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Tell of an exception that nobody expected in a few lines, or in full with `--debug`. Python then exits with 1."""
-    if options.debug:
-        sys.__excepthook__(kind, error, trace)
-        return
-    places = traceback.extract_tb(trace)
-    where = f" ({places[-1].filename}:{places[-1].lineno})" if places else ""
-    console = Console()
-    console.note(f"{console.paint('error', 'red', bold=True)} this is a bug in flujo: {kind.__name__}: {error}{where}")
-    console.note("  help: run the command again as `flujo --debug ...` for the traceback, and report it")
+        guard_streams()
+        code = run_command_line(sys.argv[1:])
+    except KeyboardInterrupt:
+        if sys.stderr is not None:
+            sys.stderr.write("interrupted\n")
+        code = 130
+    sys.exit(code)

@@ -7,25 +7,51 @@ from typing import Any, TypeVar
 
 import click
 
+from flujo.exceptions import ConfigurationError
 from flujo.infra.logging import LogFormat
 
-__all__ = ["Options", "json_option", "state_option"]
+__all__ = ["Options", "json_option", "note_json", "state_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(slots=True)
 class Options:
-    """What holds for every command; `stands` is the folder the user stands in, before any `-C`."""
+    """What holds for every command.
 
-    stands: Path
+    `started_in` is the folder the user stands in, before any `-C`; None when it is gone. `owes_json` says that an
+    object was asked for and is still to be written to stdout: whoever writes it takes the mark away.
+    """
+
+    started_in: Path | None
     debug: bool = False
     log_format: LogFormat = "human"
+    owes_json: bool = False
+
+    @property
+    def stands(self) -> Path:
+        """The folder the user stands in. Raises `ConfigurationError` when it is gone."""
+        if self.started_in is None:
+            raise ConfigurationError("the working directory is gone", suggestion="go to a folder that exists")
+        return self.started_in
 
 
 def json_option(function: F) -> F:
-    """Add `--json` as the argument `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Write one JSON object to stdout.")(function)
+    """Add `--json` as the argument `as_json`; with it an error is an object as well."""
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        is_eager=True,
+        callback=note_json,
+        help="Write one JSON object to stdout, of an error too.",
+    )(function)
+
+
+def note_json(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
+    """Take note that an object is asked for, as a callback of an option that has the value True or "json" then."""
+    ctx.ensure_object(Options).owes_json = value in (True, "json")
+    return value
 
 
 def state_option(function: F) -> F:

@@ -4,14 +4,16 @@ import io
 import json
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 import click
 
 from flujo.exceptions import BlueprintError, FlujoError
 
-__all__ = ["Console", "one_line", "show_error"]
+__all__ = ["Console", "one_line", "show_error", "show_trace"]
 
 #: Signs of how something ended, and what stands for them where the stream can't encode them.
 _GLYPHS = {"ok": ("✓", "ok"), "failed": ("✗", "FAILED"), "again": ("↻", "retry"), "recalled": ("•", "-")}
@@ -20,8 +22,8 @@ _GLYPHS = {"ok": ("✓", "ok"), "failed": ("✗", "FAILED"), "again": ("↻", "r
 class Console:
     """The two streams of a command.
 
-    A reader that goes away is quiet: what would follow is dropped, and the command still ends as it would have.
-    Colour is for terminals; NO_COLOR, TERM=dumb and FORCE_COLOR are honoured.
+    What can't be written to stderr is dropped: nothing but the words may be lost by it. Colour is for terminals;
+    NO_COLOR, TERM=dumb and FORCE_COLOR are honoured.
     """
 
     def __init__(
@@ -29,18 +31,19 @@ class Console:
     ) -> None:
         self.stdout = sys.stdout if stdout is None else stdout
         self.stderr = sys.stderr if stderr is None else stderr
-        self._environ = os.environ if environ is None else environ
+        self._coloured = _shows_colour(self.stderr, os.environ if environ is None else environ)
         for stream in (self.stdout, self.stderr):
-            if isinstance(stream, io.TextIOWrapper):
+            if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
                 stream.reconfigure(errors="backslashreplace")
 
     def out(self, text: str) -> None:
-        """Write `text` and a newline to stdout: a result."""
+        """Write `text` and a newline to stdout: a result. Raises `OutputError` in the process of a command."""
         _write(self.stdout, text)
 
     def note(self, text: str = "") -> None:
         """Write `text` and a newline to stderr: progress, warnings, advice."""
-        _write(self.stderr, text)
+        with suppress(OSError, ValueError):  # a step may have closed it
+            _write(self.stderr, text)
 
     def json(self, value: object) -> None:
         """Write plain data to stdout as one JSON value, indented."""
@@ -61,28 +64,28 @@ class Console:
 
     def paint(self, text: str, colour: str | None = None, *, bold: bool = False) -> str:
         """`text` for stderr, in colour where that is wanted."""
-        return click.style(text, fg=colour, bold=bold or None) if self._coloured(self.stderr) else text
-
-    def _coloured(self, stream: TextIO | None) -> bool:
-        if self._environ.get("NO_COLOR"):
-            return False
-        if self._environ.get("FORCE_COLOR"):
-            return True
-        return stream is not None and stream.isatty() and self._environ.get("TERM") != "dumb"
+        return click.style(text, fg=colour, bold=bold or None) if self._coloured else text
 
 
-def show_error(console: Console, error: FlujoError) -> None:
-    """Say on stderr what is wrong, where, and what helps."""
+def show_error(console: Console, error: FlujoError, *, trace: bool = False) -> None:
+    """Say on stderr what is wrong, where, and what helps; and the `trace` of it."""
     findings = error.findings if isinstance(error, BlueprintError) else ()
     if findings and any(finding.location for finding in findings):
         # Only commands that read pipeline files get here, and those have it loaded.
         from flujo.blueprint.diagnostics import read_sources, render  # noqa: PLC0415
 
         console.note(render(findings, read_sources(findings)))
-        return
-    console.note(f"{console.paint(f'error[{error.code}]', 'red', bold=True)} {one_line(str(error))}")
-    if error.suggestion:
-        console.note(f"  help: {error.suggestion}")
+    else:
+        console.note(f"{console.paint(f'error[{error.code}]', 'red', bold=True)} {one_line(str(error))}")
+        if error.suggestion:
+            console.note(f"  help: {error.suggestion}")
+    if trace:
+        show_trace(console, error)
+
+
+def show_trace(console: Console, error: BaseException) -> None:
+    """Write the traceback of `error` to stderr."""
+    console.note("".join(traceback.format_exception(error)).rstrip())
 
 
 def one_line(text: str, limit: int = 2000) -> str:
@@ -91,21 +94,20 @@ def one_line(text: str, limit: int = 2000) -> str:
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in cut)
 
 
-def _write(stream: TextIO | None, text: str) -> None:
-    """Write a line at once; a stream that was closed from the start takes nothing."""
-    if stream is None:
-        return
-    try:
-        stream.write(f"{text}\n")
-        stream.flush()
-    except BrokenPipeError:
-        # The reader is gone: the rest goes nowhere, so that the interpreter's last flush is quiet as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except OSError as error:
-        raise FlujoError(f"output can't be written: {error.strerror}") from error
+def _write(stream: TextIO, text: str) -> None:
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
-def _can_encode(stream: TextIO | None, text: str) -> bool:
+def _shows_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR"):
+        return True
+    return not stream.closed and stream.isatty() and environ.get("TERM") != "dumb"
+
+
+def _can_encode(stream: TextIO, text: str) -> bool:
     try:
         text.encode(getattr(stream, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -113,5 +115,5 @@ def _can_encode(stream: TextIO | None, text: str) -> bool:
     return True
 
 
-def _is_utf8(stream: TextIO | None) -> bool:
+def _is_utf8(stream: TextIO) -> bool:
     return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"

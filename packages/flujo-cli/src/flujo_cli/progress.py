@@ -1,10 +1,10 @@
 """What a run is doing, one line for each step that ends."""
 
-from flujo.domain.events import Event, RunStarted, StepFinished, StepRetried
-from flujo.domain.outcomes import StepResult
+from flujo.domain.events import Event, RunFinished, RunStarted, StepFinished, StepRetried
+from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
 from flujo_cli.output import Console, one_line
 
-__all__ = ["Progress", "elapsed"]
+__all__ = ["Progress", "brief", "elapsed"]
 
 
 class Progress:
@@ -17,6 +17,8 @@ class Progress:
         self.run_id: str | None = None
         #: The steps of the pipeline itself that have ended.
         self.finished: list[StepResult[object]] = []
+        #: What the run came to, once it has ended.
+        self.result: PipelineResult[object, object] | None = None
 
     def handle(self, event: Event, /) -> None:
         """Take note of `event`."""
@@ -27,12 +29,14 @@ class Progress:
             wait = f", again in {elapsed(event.delay_s)}" if event.delay_s else ""
             self._say(
                 f"{self._console.glyph('again')} {event.path}  attempt {event.attempt} failed: "
-                f"{event.error.type}: {one_line(event.error.message, 200)}{wait}"
+                f"{brief(event.error, 200)}{wait}"
             )
         elif isinstance(event, StepFinished) and event.path:
             if "/" not in event.path:
                 self.finished.append(event.result)
             self._say(self._line(event.result))
+        elif isinstance(event, RunFinished):
+            self.result = event.result
 
     def _line(self, result: StepResult[object]) -> str:
         if result.recalled:
@@ -48,6 +52,11 @@ class Progress:
     def _say(self, text: str) -> None:
         if text and not self._quiet:
             self._console.note(text)
+
+
+def brief(error: ErrorInfo, limit: int = 2000) -> str:
+    """The error's type and what it says; the type alone where it says nothing."""
+    return error.type if error.message == error.type else f"{error.type}: {one_line(error.message, limit)}"
 
 
 def elapsed(seconds: float) -> str:

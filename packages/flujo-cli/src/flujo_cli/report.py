@@ -8,11 +8,12 @@ from flujo.domain.usage import NO_USAGE, Usage
 from flujo.exceptions import BlueprintError, FlujoError
 from flujo.infra.codec import jsonable
 from flujo_cli.output import Console, one_line
-from flujo_cli.progress import elapsed
+from flujo_cli.progress import brief, elapsed
 
 __all__ = [
+    "ERROR_SCHEMA",
     "RUN_SCHEMA",
-    "describe_error",
+    "describe_problem",
     "describe_refusal",
     "describe_result",
     "describe_stop",
@@ -23,6 +24,9 @@ __all__ = [
 
 #: The name and version of the object that `run --json` and `resume --json` write.
 RUN_SCHEMA = "flujo.run/1"
+
+#: The same of the object that any command writes when it was asked for JSON and there was an error instead of a result.
+ERROR_SCHEMA = "flujo.error/1"
 
 Result = PipelineResult[Any, Any]
 
@@ -48,7 +52,7 @@ def describe_stop(run_id: str | None, finished: Sequence[StepResult[Any]]) -> di
 
 def describe_refusal(error: FlujoError, run_id: str | None) -> dict[str, Any]:
     """The object for a run that could not begin, or whose record could not be written."""
-    return _run(run_id, "error", error=describe_error(error))
+    return _run(run_id, "error", error=_error(error))
 
 
 def _run(
@@ -100,14 +104,20 @@ def describe_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def describe_error(error: FlujoError) -> dict[str, Any]:
+def describe_problem(error: BaseException, message: str | None = None) -> dict[str, Any]:
+    """The object for an error that ended a command; `message` says what is wrong where the error itself doesn't."""
+    return {"schema": ERROR_SCHEMA, "error": _error(error, message)}
+
+
+def _error(error: BaseException, message: str | None = None) -> dict[str, Any]:
     """An error as plain data, with every finding about a pipeline file."""
+    ours = error if isinstance(error, FlujoError) else None
     findings = error.findings if isinstance(error, BlueprintError) else ()
     return {
         "type": type(error).__name__,
-        "message": str(error),
-        "code": error.code,
-        "suggestion": error.suggestion,
+        "message": str(error) if message is None else message,
+        "code": ours.code if ours else None,
+        "suggestion": ours.suggestion if ours else None,
         "findings": jsonable(findings),
     }
 
@@ -116,8 +126,8 @@ def show_failure(console: Console, error: ErrorInfo) -> None:
     """Say on stderr which step failed, with what, and where."""
     code = f"[{error.code}]" if error.code else ""
     where = f" step {error.path!r} failed:" if error.path else ""
-    kind = "" if error.code else f" {error.type}:"
-    console.note(f"{console.paint(f'error{code}', 'red', bold=True)}{where}{kind} {one_line(error.message)}")
+    what = one_line(error.message) if error.code else brief(error)
+    console.note(f"{console.paint(f'error{code}', 'red', bold=True)}{where} {what}")
     if error.location:
         console.note(f"  at {error.location}")
     if error.suggestion:

@@ -1,5 +1,7 @@
 """Who tells the user of a run: output to stdout, everything else to stderr, `--json` and `--quiet` respected."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -11,7 +13,7 @@ from flujo.infra.logging import get_logger
 from flujo.plugins import PluginManager
 from flujo.runner.flujo import Flujo
 from flujo_cli.options import Options
-from flujo_cli.output import Console
+from flujo_cli.output import Console, show_error, show_trace
 from flujo_cli.progress import Progress
 from flujo_cli.report import describe_refusal, describe_result, describe_stop, show_failure, show_summary
 
@@ -19,37 +21,45 @@ __all__ = ["Reporter"]
 
 
 class Reporter:
-    """The voice of one command that runs a pipeline."""
+    """The voice of one command that runs a pipeline.
 
-    def __init__(self, options: Options, *, as_json: bool = False, quiet: bool = False) -> None:
+    `run_id` is the run's id as far as it is known before the run has begun.
+    """
+
+    def __init__(self, options: Options, *, quiet: bool = False) -> None:
         self.console = Console()
         self.progress = Progress(self.console, quiet=quiet)
+        self.run_id: str | None = None
         self._options = options
-        self._as_json = as_json
         self._quiet = quiet
 
     @contextmanager
     def telling(self) -> Iterator[None]:
         """Keep stdout for the output: what the project's code prints inside goes to stderr.
 
-        With `--json`, an error inside also becomes the object for a run that could not begin or be recorded.
+        With `--json`, what ends the command inside also becomes the object for a run that could not begin, or that
+        was interrupted before.
         """
         try:
             with redirect_stdout(self.console.stderr):
                 yield
         except FlujoError as error:
-            if self._as_json:
-                self.console.json(describe_refusal(error, self.progress.run_id))
+            self._answer(describe_refusal(error, self._known_id))
+            raise
+        except KeyboardInterrupt:
+            self._answer(describe_stop(self._known_id, self.progress.finished))
             raise
 
     def ended(self, result: PipelineResult[Any, Any], following: str | None) -> None:
-        """Tell of a run that came to an end, and of the command that may follow."""
-        if self._as_json:
-            self.console.json(describe_result(result))
+        """Tell of a run that came to an end, and of the command that may follow. Raises `OutputError`."""
+        if self._options.owes_json:
+            self._answer(describe_result(result))
         elif isinstance(result.output, str):
             self.console.out(result.output)
         elif result.output is not None:
             self.console.json(jsonable(result.output))
+        if self._options.debug and result.exception is not None:
+            show_trace(self.console, result.exception)
         if result.error is not None:
             show_failure(self.console, result.error)
         if self._quiet:
@@ -58,20 +68,44 @@ class Reporter:
             self.console.note("this run was completed before: nothing ran, this is its recorded result")
         show_summary(self.console, result, following)
 
-    def stopping(self) -> None:
-        """Say that a signal has arrived."""
-        self.console.note("stopping; once more stops at once")
-
     def stopped(self, last_words: str) -> None:
-        """Tell of a run that a signal has stopped."""
-        if self._as_json:
-            self.console.json(describe_stop(self.progress.run_id, self.progress.finished))
+        """Tell of a run that was interrupted."""
         self.console.note(last_words)
+        self._answer(self._stop())
+
+    def broken_off(self, error: FlujoError, last_words: str) -> None:
+        """Tell of a run that had begun when its record could not be written any more."""
+        show_error(self.console, error, trace=self._options.debug)
+        self.console.note(last_words)
+        self._answer(describe_refusal(error, self._known_id))
+
+    def farewell(self, last_words: str) -> Iterator[tuple[int, str]]:
+        """What a process that is about to end writes to its descriptors, past streams that may be locked."""
+        yield 2, last_words
+        if self._options.owes_json:
+            yield 1, json.dumps(self._stop(), indent=2)
+
+    def _stop(self) -> dict[str, Any]:
+        ended = self.progress.result
+        return describe_result(ended) if ended else describe_stop(self._known_id, self.progress.finished)
+
+    @property
+    def _known_id(self) -> str | None:
+        return self.progress.run_id or self.run_id
+
+    def _answer(self, described: dict[str, Any]) -> None:
+        """Write the one object that `--json` asks for, unless something has written it."""
+        if self._options.owes_json:
+            self._options.owes_json = False
+            self.console.json(described)
 
     def warn_of_plugins(self, manager: PluginManager) -> None:
         """Log each installed plugin that is broken; the command goes on without it."""
-        for problem in manager.problems():
-            self._logger().warning(problem, see="flujo plugins")
+        number = Counter(record.dist for record in manager.records)
+        for record in manager.records:
+            if record.error:
+                entry = {"entry_point": record.name.partition(":")[2]} if number[record.dist] > 1 else {}
+                self._logger().warning(record.problem, **entry, see="flujo plugins")
 
     def warn_of_sinks(self, flujo: Flujo[Any, Any, Any]) -> None:
         """Log each listener that failed and heard nothing of the rest of the run."""

@@ -10,13 +10,15 @@ from flujo.domain.context import OpenContext
 from flujo.domain.interfaces import StateBackend
 from flujo.domain.outcomes import PipelineResult
 from flujo.domain.steps import Pipeline
+from flujo.exceptions import FlujoError, RunOwnedElsewhere
 from flujo.plugins import PluginManager
 from flujo.runner.flujo import Flujo
 from flujo.runner.state_backend_manager import open_state
-from flujo_cli.exit_codes import ExitCode
+from flujo_cli.exit_codes import ExitCode, code_for
 from flujo_cli.interrupts import Interrupts
 from flujo_cli.project import Project
 from flujo_cli.reporter import Reporter
+from flujo_cli.streams import OutputError
 
 __all__ = ["Action", "Session"]
 
@@ -52,14 +54,32 @@ class Session:
 
     def drive(self, action: Action) -> ExitCode:
         """Do `action` with the project's state, and tell what came of it. A signal stops it where it can go on."""
-        interrupts = Interrupts(on_first=self.reporter.stopping, last_words=self._last_words)
-        with interrupts.installed():
-            result = asyncio.run(self._supervise(action, interrupts))
-        if result is not None:
-            self.reporter.ended(result, self._following(result))
-            return ExitCode.OK if result.success else ExitCode.FAILED
+        interrupts = Interrupts(last_words=lambda: self.reporter.farewell(self._last_words()))
+        try:
+            with interrupts.installed():
+                result = asyncio.run(self._supervise(action, interrupts))
+            if result is not None:
+                return self._tell(result)
+            code = _STOPS.get(interrupts.signum, ExitCode.FAILED)
+        except KeyboardInterrupt:  # a step has raised it, or it comes while the result is written
+            code = ExitCode.INTERRUPTED
+        except FlujoError as error:
+            if self.reporter.progress.run_id is None or isinstance(error, OutputError | RunOwnedElsewhere):
+                raise
+            self.reporter.broken_off(error, self._last_words())
+            return code_for(error)
         self.reporter.stopped(self._last_words())
-        return _STOPS.get(interrupts.signum, ExitCode.FAILED)
+        return code
+
+    def _tell(self, result: Result) -> ExitCode:
+        try:
+            self.reporter.ended(result, self._following(result))
+        except OutputError as error:
+            if not self.project.keeps_runs:
+                raise
+            shown = self.project.command("runs", "show", result.run_id)
+            raise OutputError(f"{error}; it is recorded: {shown}") from error
+        return ExitCode.OK if result.success else ExitCode.FAILED
 
     async def _supervise(self, action: Action, interrupts: Interrupts) -> Result | None:
         task = asyncio.create_task(self._with_state(action))
@@ -67,7 +87,7 @@ class Session:
         try:
             return await task
         except asyncio.CancelledError:
-            return None
+            return self.reporter.progress.result  # the run may have ended in spite of it
 
     async def _with_state(self, action: Action) -> Result:
         backend = open_state(self.project.settings.state_uri, self.manager, self.project.root)
@@ -85,8 +105,11 @@ class Session:
 
     def _last_words(self) -> str:
         run_id = self.reporter.progress.run_id
+        result = self.reporter.progress.result
         if run_id is None:
             return "interrupted before the run had begun"
         if not self.project.keeps_runs:
             return f"interrupted, run {run_id}: its record was in memory only"
+        if result is not None:
+            return f"interrupted, but run {run_id} has ended: {result.status}\nnext: {self._following(result)}"
         return f"interrupted, run {run_id}\nnext: {self.project.command('resume', run_id)}"

@@ -10,55 +10,29 @@ from typing import TYPE_CHECKING, Any
 from flujo.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from flujo.domain.config import Backoff as Backoff
-    from flujo.domain.config import StepConfig as StepConfig
-    from flujo.domain.context import OpenContext as OpenContext
-    from flujo.domain.context import PipelineContext as PipelineContext
-    from flujo.domain.decorators import step as step
-    from flujo.domain.dsl import branch as branch
-    from flujo.domain.dsl import loop as loop
-    from flujo.domain.dsl import map_ as map_
-    from flujo.domain.dsl import parallel as parallel
-    from flujo.domain.dsl import route as route
-    from flujo.domain.kinds import ConditionalStep as ConditionalStep
-    from flujo.domain.kinds import DynamicParallelRouterStep as DynamicParallelRouterStep
-    from flujo.domain.kinds import LoopStep as LoopStep
-    from flujo.domain.kinds import MapStep as MapStep
-    from flujo.domain.kinds import ParallelStep as ParallelStep
-    from flujo.domain.outcomes import PipelineResult as PipelineResult
-    from flujo.domain.outcomes import RunStatus as RunStatus
-    from flujo.domain.outcomes import StepResult as StepResult
-    from flujo.domain.steps import Pipeline as Pipeline
-    from flujo.domain.steps import Step as Step
-    from flujo.domain.usage import Usage as Usage
-    from flujo.exceptions import FlujoError as FlujoError
-    from flujo.runner.flujo import Flujo as Flujo
+    from flujo.domain.config import Backoff, StepConfig
+    from flujo.domain.context import OpenContext, PipelineContext
+    from flujo.domain.decorators import step
+    from flujo.domain.dsl import branch, loop, map_, parallel, route
+    from flujo.domain.kinds import ConditionalStep, DynamicParallelRouterStep, LoopStep, MapStep, ParallelStep
+    from flujo.domain.outcomes import PipelineResult, RunStatus, StepResult
+    from flujo.domain.steps import Pipeline, Step
+    from flujo.domain.usage import Usage
+    from flujo.exceptions import FlujoError
+    from flujo.runner.flujo import Flujo
 
-#: Where each public name lives.
+#: Where the public names live.
 _HOMES = {
-    "Backoff": "flujo.domain.config",
-    "ConditionalStep": "flujo.domain.kinds",
-    "DynamicParallelRouterStep": "flujo.domain.kinds",
-    "Flujo": "flujo.runner.flujo",
-    "FlujoError": "flujo.exceptions",
-    "LoopStep": "flujo.domain.kinds",
-    "MapStep": "flujo.domain.kinds",
-    "OpenContext": "flujo.domain.context",
-    "ParallelStep": "flujo.domain.kinds",
-    "Pipeline": "flujo.domain.steps",
-    "PipelineContext": "flujo.domain.context",
-    "PipelineResult": "flujo.domain.outcomes",
-    "RunStatus": "flujo.domain.outcomes",
-    "Step": "flujo.domain.steps",
-    "StepConfig": "flujo.domain.config",
-    "StepResult": "flujo.domain.outcomes",
-    "Usage": "flujo.domain.usage",
-    "branch": "flujo.domain.dsl",
-    "loop": "flujo.domain.dsl",
-    "map_": "flujo.domain.dsl",
-    "parallel": "flujo.domain.dsl",
-    "route": "flujo.domain.dsl",
-    "step": "flujo.domain.decorators",
+    "flujo.domain.config": ("Backoff", "StepConfig"),
+    "flujo.domain.context": ("OpenContext", "PipelineContext"),
+    "flujo.domain.decorators": ("step",),
+    "flujo.domain.dsl": ("branch", "loop", "map_", "parallel", "route"),
+    "flujo.domain.kinds": ("ConditionalStep", "DynamicParallelRouterStep", "LoopStep", "MapStep", "ParallelStep"),
+    "flujo.domain.outcomes": ("PipelineResult", "RunStatus", "StepResult"),
+    "flujo.domain.steps": ("Pipeline", "Step"),
+    "flujo.domain.usage": ("Usage",),
+    "flujo.exceptions": ("FlujoError",),
+    "flujo.runner.flujo": ("Flujo",),
 }
 
 __all__ = [
@@ -90,11 +64,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its home and remember it here."""
-    if name not in _HOMES:
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    return globals().setdefault(name, getattr(import_module(home), name))
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import Spec, StepSpec
@@ -73,8 +73,7 @@ def _in_thread(target: Callable[..., Any], arguments: tuple[Any, ...], injected:
 class AgentSpec(Spec):
     """`agent:` of a step. Plain text stands for the `id`."""
 
-    id: str | None = Field(default=None, description="A skill's id, or module:attr")
-    path: str | None = Field(default=None, description="Older name of id, for module:attr")
+    id: str = Field(validation_alias=AliasChoices("id", "path"), description="A skill's id, or module:attr")
     params: dict[str, Any] = Field(default_factory=dict, description="Arguments by name")
 
 
@@ -113,13 +112,7 @@ def _reference(spec: CallSpec) -> tuple[str | None, dict[str, Any]]:
             suggestion="name what it calls once: agent: {id, params}, or uses and params",
         )
     if spec.agent is not None:
-        names = [name for name in (spec.agent.id, spec.agent.path) if name is not None]
-        if len(names) != 1:
-            raise ConfigurationError(
-                f"the agent of step {spec.name!r} has {'both id and path' if names else 'no id'}",
-                suggestion="expected agent: {id: ...}, with a skill's id or module:attr",
-            )
-        return names[0], spec.agent.params
+        return spec.agent.id, spec.agent.params
     if spec.uses is None and spec.params:
         raise ConfigurationError(f"step {spec.name!r} has params, but nothing to call", suggestion="say what it 'uses'")
     if spec.uses is not None and spec.uses.partition(".")[0] in _SECTIONS:
@@ -145,5 +138,4 @@ def _adapted(step: Step[Any, Any], spec: CallSpec, options: dict[str, Any]) -> S
 
 
 def _merged(own: StepConfig, file: StepConfig, spec: CallSpec) -> StepConfig:
-    said = {"timeout_s" if name == "timeout" else name for name in spec.config.model_fields_set}
-    return own.model_copy(update={name: getattr(file, name) for name in said})
+    return own.model_copy(update={name: getattr(file, name) for name in spec.config.model_fields_set})

@@ -2,21 +2,27 @@
 
 import asyncio
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RunRow, StateBackend, Sync
 from flujo.domain.outcomes import ErrorInfo, RunStatus
+from flujo.exceptions import StateBackendBusy, StateStorageFull
 from flujo_state_sqlite import records, runs, workers
 from flujo_state_sqlite.locations import parse_url, real_path
-from flujo_state_sqlite.opening import Connect, connect, open_state, read_state
-from flujo_state_sqlite.schema import INLINE_LIMIT, INPUT_LIMIT, VALUE_LIMIT
-from flujo_state_sqlite.statefile import StateFile
+from flujo_state_sqlite.opening import connect, open_state, read_state
+from flujo_state_sqlite.schema import INPUT_LIMIT, VALUE_LIMIT
+from flujo_state_sqlite.statefile import Connect, StateFile
 from flujo_state_sqlite.values import check_size
 from flujo_state_sqlite.writer import Writer
 
 __all__ = ["SqliteBackend", "open_sqlite"]
+
+T = TypeVar("T")
+
+_FULL = Sync.FULL
 
 
 def open_sqlite(url: str, root: Path) -> StateBackend:
@@ -37,7 +43,7 @@ class SqliteBackend:
 
     def __init__(self, path: Path, *, sync: str = "auto", busy_s: float = 30.0, connect: Connect = connect) -> None:
         self._path = path
-        self._sync = sync
+        self._forced = None if sync == "auto" else sync == "full"
         self._connect = connect
         self._writer = Writer(path, partial(_open, path, connect, busy_s))
         self._finalizer = weakref.finalize(self, self._writer.desert)
@@ -52,12 +58,12 @@ class SqliteBackend:
         """Write the run down and own it. Raises `StateError` when the id is taken."""
         size = check_size(run.input, "input", INPUT_LIMIT) + check_size(run.base, "context", INPUT_LIMIT)
         work = partial(runs.create, run=run, wid=self._writer.new_id())
-        return await self._writer.write(work, full=self._full(Sync.FULL), size=size)
+        return await self._writer.write(work, full=self._forced is not False, size=size)
 
     async def claim(self, run_id: str, /, *, force: bool = False) -> Claim:
         """Own a run whose owner is gone, or any by `force`. Raises `RunNotFound` or `RunOwnedElsewhere`."""
         work = partial(runs.claim, run_id=run_id, wid=self._writer.new_id(), force=force)
-        return await self._writer.write(work, full=self._full(Sync.FULL))
+        return await self._go_on(work, full=self._forced is not False)
 
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:
         """Write one record. Raises `StateError` when its path is recorded, `PayloadTooLarge` above 16 MiB.
@@ -65,14 +71,15 @@ class SqliteBackend:
         A small record that need not survive the machine is written in this thread, if nobody else writes: that
         is shorter than the way to the writer and back.
         """
-        size = check_size(record.out, record.path, VALUE_LIMIT) + check_size(record.delta, record.path, VALUE_LIMIT)
-        full = self._full(record.sync)
-        wid = self._writer.new_id()
-        if not full and size <= INLINE_LIMIT:
-            values = records.row_of(claim, record, wid, (record.out, None), (record.delta, None))
-            if self._writer.write_now(records.INSERT, values):
+        writer = self._writer
+        full = record.sync is _FULL if self._forced is None else self._forced
+        wid = writer.new_id()
+        if not full:
+            values = records.plain_row(claim, record, wid)
+            if values is not None and writer.write_now(records.INSERT_PLAIN, values):
                 return
-        await self._writer.write(partial(records.add, claim=claim, record=record, wid=wid), full=full, size=size)
+        size = check_size(record.out, record.path, VALUE_LIMIT) + check_size(record.delta, record.path, VALUE_LIMIT)
+        await self._go_on(partial(records.add, claim=claim, record=record, wid=wid), full=full, size=size)
 
     async def finish(
         self,
@@ -89,7 +96,7 @@ class SqliteBackend:
         work = partial(
             runs.finish, claim=claim, wid=self._writer.new_id(), status=status, output=output, error=error, at=at
         )
-        await self._writer.write(work, full=self._full(Sync.FULL), size=size)
+        await self._go_on(work, full=self._forced is not False, size=size)
 
     async def load(self, run_id: str, /) -> Sequence[JournalRecord]:
         """The run's journal in the order it was written. Raises `RunNotFound`."""
@@ -111,8 +118,13 @@ class SqliteBackend:
         self._finalizer.detach()
         await asyncio.to_thread(self._writer.close)
 
-    def _full(self, asked: Sync) -> bool:
-        return asked is Sync.FULL if self._sync == "auto" else self._sync == "full"
+    async def _go_on(self, work: Callable[[StateFile], T], *, full: bool, size: int = 0) -> T:
+        """Do `work` on a run that exists: it can be resumed once the reason of a failure is mended."""
+        try:
+            return await self._writer.write(work, full=full, size=size)
+        except (StateStorageFull, StateBackendBusy) as error:
+            advice = f"{error.suggestion}, then resume the run; what it recorded is intact"
+            raise type(error)(error.message, suggestion=advice) from error
 
 
 def _open(path: Path, connect: Connect, busy_s: float) -> StateFile:

@@ -4,7 +4,7 @@ import os
 import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flujo.exceptions import (
@@ -16,23 +16,33 @@ from flujo.exceptions import (
     ValueNotStorable,
 )
 
-__all__ = ["REFUSED_VALUE", "busy", "explain", "explained", "is_busy"]
+__all__ = ["RECOVER", "REFUSED_VALUE", "busy", "code_of", "explain", "explained", "is_busy"]
 
 #: What binding a value raises that no column takes: text with a lone surrogate, an integer of more than 64 bits.
 REFUSED_VALUE = (ValueError, OverflowError)
 
+#: What to do with a damaged file.
+RECOVER = "keep the file as it is and restore a backup, or salvage it with: sqlite3 FILE .recover"
+
+#: A disk with less room than this is full.
 _FULL_BELOW = 64 * 1024
-_RECOVER = "keep the file as it is and restore a backup, or salvage it with: sqlite3 FILE .recover"
+
+#: No write makes a file longer than it is by more than this.
+_AT_ONCE = 1024 * 1024
+
+#: What SQLite makes of a state at `path`.
+_FILES = ("", "-wal", "-shm", "-journal")
 
 
-def _primary(error: sqlite3.Error) -> int:
+def code_of(error: sqlite3.Error) -> int:
+    """SQLite's number for this kind of error."""
     # An error of the module's own, say a misuse, carries no code.
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
 
 
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether another connection holds the lock that was asked for."""
-    return _primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return code_of(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def explain(error: BaseException, path: Path) -> StateError:
@@ -41,17 +51,15 @@ def explain(error: BaseException, path: Path) -> StateError:
         return error
     if not isinstance(error, sqlite3.Error):
         return ValueNotStorable(f"a value can't be written to {str(path)!r}: {error}", cause=error)
-    code = _primary(error)
-    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _out_of_room(path)):
-        return StateStorageFull(
-            f"the disk or the database is full: {str(path)!r}, {_free(path):,} bytes free on its file system",
-            suggestion="make room and resume the run; what was recorded is intact",
-            cause=error,
-        )
+    code = code_of(error)
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        full = _full(path, error, sure=code == sqlite3.SQLITE_FULL)
+        if full is not None:
+            return full
     if is_busy(error):
         return busy(path, error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StateCorrupt(f"{str(path)!r} can't be read as a state: {error}", suggestion=_RECOVER, cause=error)
+        return StateCorrupt(f"{str(path)!r} can't be read as a state: {error}", suggestion=RECOVER, cause=error)
     return StateUnavailable(
         f"the state {str(path)!r} can't be used: {error}",
         suggestion="check that the file and its folder exist and may be read and written",
@@ -63,7 +71,7 @@ def busy(path: Path, error: sqlite3.Error) -> StateBackendBusy:
     """The error for a lock that was not given up in time."""
     return StateBackendBusy(
         f"another process holds the lock on {str(path)!r}",
-        suggestion="find who keeps a transaction open there, then resume the run",
+        suggestion="find who keeps a transaction open there",
         cause=error,
     )
 
@@ -83,15 +91,37 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _full(path: Path, error: sqlite3.Error, *, sure: bool) -> StateStorageFull | None:
+    """The error for a write that found no room, or None if it failed for another reason; `sure` that it did not."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit != resource.RLIM_INFINITY and _longest(path) + _AT_ONCE > limit:
+        return StateStorageFull(
+            f"the state {str(path)!r} can't grow: this process may not make a file longer than {limit:,} bytes",
+            suggestion="raise the limit (ulimit -f)",
+            cause=error,
+        )
+    free = _free(path)
+    if not sure and free >= _FULL_BELOW:
+        return None
+    return StateStorageFull(
+        f"the disk or the database is full: {str(path)!r}, {free:,} bytes free on its file system",
+        suggestion="make room",
+        cause=error,
+    )
+
+
+def _longest(path: Path) -> int:
+    """The length in bytes of the longest file of the state at `path`."""
+    longest = 0
+    for ending in _FILES:
+        with suppress(OSError):
+            longest = max(longest, os.stat(f"{path}{ending}").st_size)
+    return longest
+
+
 def _free(path: Path) -> int:
     try:
         usage = os.statvfs(path.parent)
     except OSError:
         return _FULL_BELOW  # Nothing is known of a folder that is gone, so nothing is claimed.
     return usage.f_bavail * usage.f_frsize
-
-
-def _out_of_room(path: Path) -> bool:
-    """Whether a failed write is explained by a full disk or by the limit on the size of this process's files."""
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    return limit != resource.RLIM_INFINITY or _free(path) < _FULL_BELOW

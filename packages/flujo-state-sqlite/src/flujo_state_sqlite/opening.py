@@ -11,18 +11,15 @@ from pathlib import Path
 
 from flujo.exceptions import StateCorrupt, StateUnavailable
 from flujo_state_sqlite import forks, workers
-from flujo_state_sqlite.errors import explained
+from flujo_state_sqlite.errors import RECOVER, code_of, explained
 from flujo_state_sqlite.locations import make_folder, present
 from flujo_state_sqlite.schema import APPLICATION_ID, SCHEMA
-from flujo_state_sqlite.statefile import StateFile
+from flujo_state_sqlite.statefile import Connect, StateFile
 
-__all__ = ["Connect", "connect", "open_state", "read_state"]
+__all__ = ["connect", "open_state", "read_state"]
 
 # What a row that this package did not write raises when it is read.
 _NOT_OURS = (ValueError, TypeError, KeyError, ArithmeticError)
-
-#: Opens a connection, in autocommit mode and for any thread, from SQLite's own kind of URI.
-Connect = Callable[[str], sqlite3.Connection]
 
 
 def connect(uri: str) -> sqlite3.Connection:
@@ -43,13 +40,12 @@ def open_state(
         try:
             if not present(path):
                 _create(path, connect)
-            connection = connect(f"{path.as_uri()}?mode=rw")
+            file = StateFile(path, connect, busy_s, monotonic)
             try:
-                file = StateFile(path, connection, busy_s, monotonic)
                 _bring_up(file)
                 _join(file)
             except BaseException:
-                connection.close()
+                file.connection.close()
                 raise
         except BaseException:
             forks.release(path)
@@ -86,8 +82,9 @@ def _create(path: Path, connect: Connect) -> None:
     fresh = path.with_name(f"{path.name}.new-{secrets.token_hex(8)}")
     os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     try:
-        with closing(connect(f"{fresh.as_uri()}?mode=rw")) as connection:
-            StateFile(fresh, connection, 0.0, time.monotonic).migrate(0)
+        file = StateFile(fresh, connect, 0.0, time.monotonic)
+        with closing(file.connection):
+            file.migrate(0)
         with suppress(FileExistsError):
             os.link(fresh, path)
     finally:
@@ -129,10 +126,14 @@ def _open_to_read(path: Path, connect: Connect) -> sqlite3.Connection:
         return _checked(connect(uri), path)
     except sqlite3.OperationalError as error:
         # A log can't be made in a folder that may not be written, nor is it needed when there is none.
-        refused = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-        log = Path(f"{path}-wal")
-        if not refused or (log.exists() and log.stat().st_size):
+        if code_of(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
             raise
+        if _length_of_log(path):
+            raise StateUnavailable(
+                f"the state {str(path)!r} is at work, and its log can't be read by this user: {error}",
+                suggestion=f"get the right to read '{path.name}-wal' and '{path.name}-shm', or wait for the run's end",
+                cause=error,
+            ) from error
     return _checked(connect(f"{uri}&immutable=1"), path)
 
 
@@ -169,4 +170,30 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> int:
         )
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     assert isinstance(version, int)
+    _check_length(connection, path)
     return version
+
+
+def _check_length(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `StateCorrupt` for a file whose end is missing: what SQLite misses of the last page it takes for zeros.
+
+    While there is a log, pages that the file lacks may be in it. The length of the file is asked for last, because
+    the log may be copied into it at any moment; that only makes it longer.
+    """
+    expected = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[
+        0
+    ]
+    if _length_of_log(path):
+        return
+    found = path.stat().st_size
+    if found < expected:
+        raise StateCorrupt(
+            f"{str(path)!r} is damaged: it has {found:,} bytes, expected {expected:,}", suggestion=RECOVER
+        )
+
+
+def _length_of_log(path: Path) -> int:
+    try:
+        return os.stat(f"{path}-wal").st_size
+    except FileNotFoundError:
+        return 0

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from flujo.domain.interfaces import Claim, NewRun, RunRow
 from flujo.domain.outcomes import ErrorInfo, RunStatus
@@ -17,6 +17,9 @@ from flujo_state_sqlite.statefile import StateFile
 from flujo_state_sqlite.values import check_encoding, error_from_text, error_to_text, pack, store_blobs, unpack
 
 __all__ = ["claim", "create", "finish", "not_found", "number_of", "read_many", "read_one", "refusal", "release"]
+
+#: A run's input, base and output.
+_Values: TypeAlias = tuple[bytes | None, bytes | None, bytes | None]
 
 #: The numbers are stored. 0 and 6 are kept for runs that wait for a worker, and for those given up after many deaths.
 _NUMBERS = {
@@ -30,13 +33,13 @@ _NUMBERS = {
 _STATUSES = {number: status for status, number in _NUMBERS.items()}
 
 _INSERT = """
-INSERT INTO run(run_id, pipeline, version, def_hash, source, status, epoch, owner, claims, wid, enc,
+INSERT INTO run(run_id, pipeline, version, def_hash, source, status, epoch, owner, wid, enc,
                 input, input_blob, base, base_blob, tags, created_at, updated_at)
-VALUES (?, ?, ?, ?, ?, 1, 1, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, 1, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _CLAIM = """
-UPDATE run SET epoch = epoch + 1, owner = ?, claims = claims + 1, wid = ?, status = 1,
+UPDATE run SET epoch = epoch + 1, owner = ?, wid = ?, status = 1,
                output = NULL, output_blob = NULL, error = NULL, ended_at = NULL
 WHERE id = ? AND epoch = ?
 """
@@ -55,13 +58,12 @@ FROM run AS r JOIN definition AS d ON d.hash = r.def_hash
 _ONE = _ROW + "WHERE r.run_id = ?"
 
 # Not LIKE or GLOB: a prefix is plain text. The last character of Unicode comes after any that can follow it.
-_MANY = (
-    _ROW
-    + """
+_NEWEST = """
 WHERE r.id IN (SELECT id FROM run WHERE run_id >= ? AND run_id < ? || char(1114111) ORDER BY id DESC LIMIT ? OFFSET ?)
 ORDER BY r.id DESC
 """
-)
+
+_MANY = _ROW + _NEWEST
 
 _TOTALS = """
 SELECT COUNT(*) FILTER (WHERE kind = 0), COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0)
@@ -178,23 +180,17 @@ def read_one(connection: sqlite3.Connection, folder: Path, run_id: str) -> RunRo
         "SELECT enc, input, input_blob, base, base_blob, output, output_blob FROM run WHERE id = ?", (found[0],)
     ).fetchone()
     check_encoding(enc, run_id)
-    return _run(
-        connection,
-        folder,
-        found,
-        input=unpack(connection, *cells[0:2]),
-        base=unpack(connection, *cells[2:4]),
-        output=unpack(connection, *cells[4:6]),
-    )
+    values = unpack(connection, *cells[0:2]), unpack(connection, *cells[2:4]), unpack(connection, *cells[4:6])
+    return _run(connection, folder, found, values)
 
 
 def read_many(connection: sqlite3.Connection, folder: Path, prefix: str, limit: int, offset: int) -> Sequence[RunRow]:
     """Runs whose id starts with `prefix`, the one created last first, without their values."""
     rows = connection.execute(_MANY, (prefix, prefix, limit, offset)).fetchall()
-    return [_run(connection, folder, row, input=None, base=None, output=None) for row in rows]
+    return [_run(connection, folder, row, (None, None, None)) for row in rows]
 
 
-def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], **values: bytes | None) -> RunRow:
+def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], values: _Values) -> RunRow:
     (number, run_id, status, pipeline, version, definition, digest, source) = row[:8]
     (error, created_at, updated_at, ended_at, owner, epoch, tags) = row[8:]
     status = _STATUSES[status]
@@ -202,25 +198,9 @@ def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], **v
         # Nobody was left to write it down when the process died.
         status, owner = RunStatus.INTERRUPTED, None
     recorded, usage = _totals(connection, number)
-    return RunRow(
-        run_id=run_id,
-        status=status,
-        pipeline=pipeline,
-        version=version,
-        definition=definition,
-        digest=digest,
-        source=source,
-        error=error_from_text(error),
-        created_at=created_at,
-        updated_at=updated_at,
-        ended_at=ended_at,
-        owner=owner,
-        epoch=epoch,
-        recorded=recorded,
-        usage=usage,
-        tags=json.loads(tags),
-        **values,
-    )
+    begun, info = (run_id, status, pipeline, version, definition, digest, source), error_from_text(error)
+    times, labels = (created_at, updated_at, ended_at), json.loads(tags)
+    return RunRow(*begun, *values, info, *times, owner, epoch, recorded, usage, labels)
 
 
 def _totals(connection: sqlite3.Connection, number: int) -> tuple[int, Usage]:

@@ -30,7 +30,7 @@ _FIRST = (
       id INTEGER PRIMARY KEY AUTOINCREMENT,
       run_id TEXT NOT NULL UNIQUE,
       pipeline TEXT NOT NULL, version TEXT NOT NULL, def_hash BLOB NOT NULL, source TEXT NOT NULL,
-      status INT NOT NULL, epoch INT NOT NULL, owner TEXT, claims INT NOT NULL, wid BLOB NOT NULL,
+      status INT NOT NULL, epoch INT NOT NULL, owner TEXT, wid BLOB NOT NULL,
       enc INT NOT NULL,
       input BLOB, input_blob BLOB, base BLOB, base_blob BLOB, output BLOB, output_blob BLOB,
       error TEXT, tags TEXT NOT NULL,

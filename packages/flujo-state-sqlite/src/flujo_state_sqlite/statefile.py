@@ -6,21 +6,28 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from flujo.exceptions import StateCorrupt, StateUnavailable
+from flujo.exceptions import StateCorrupt, StateError, StateUnavailable
 from flujo_state_sqlite import forks, workers
-from flujo_state_sqlite.errors import REFUSED_VALUE, busy, is_busy
-from flujo_state_sqlite.schema import MIGRATIONS
+from flujo_state_sqlite.errors import RECOVER, REFUSED_VALUE, busy, code_of, is_busy
+from flujo_state_sqlite.schema import APPLICATION_ID, MIGRATIONS
 
-__all__ = ["StateFile"]
+__all__ = ["Connect", "StateFile"]
 
 T = TypeVar("T")
 
+#: Opens a connection, in autocommit mode and for any thread, from SQLite's own kind of URI.
+Connect = Callable[[str], sqlite3.Connection]
+
 logger = logging.getLogger(__name__)
+
+#: After so many inserts of their own, or so many seconds, the next one is followed by a look at the files.
+_LOOK_EVERY = 16
+_LOOK_AFTER_S = 0.05
 
 #: The log is copied into the file, and emptied, whenever it has grown by this many bytes.
 _CHECKPOINT_BYTES = 4 * 1024 * 1024
@@ -43,25 +50,33 @@ _SETTINGS = (
 class StateFile:
     """The one connection of a process that writes to the state at `path`, and the process's worker there."""
 
-    def __init__(
-        self, path: Path, connection: sqlite3.Connection, busy_s: float, monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, path: Path, connect: Connect, busy_s: float, monotonic: Callable[[], float]) -> None:
         self.path = path
-        self.connection = connection
+        self.connection = connect(f"{path.as_uri()}?mode=rw")
         self.worker: workers.Worker
         self.holding = workers.Holding()
         self.inline = False
+        self.log_is_long = False
+        self._connect = connect
         self._busy_s = busy_s
         self._monotonic = monotonic
         self._pause = threading.Event()
         self._place = str(path)
-        self._identity = _identity(self._place)
+        self._identity: tuple[int, int] | None = None
+        self._stamp: tuple[int, int] | None = None
         self._log = f"{path}-wal"
         self._full = True
         self._always_full = False
         self._checkpoint_at = _CHECKPOINT_BYTES
-        for setting in _SETTINGS:
-            self.poll(setting)
+        self._unseen = 0
+        self._look_at = 0.0
+        try:
+            self._identity, self._stamp = self._look()
+            for setting in _SETTINGS:
+                self.poll(setting)
+        except BaseException:
+            self.connection.close()
+            raise
 
     def start_log(self) -> None:
         """Switch on the write-ahead log; where the file system can't have one, sync each transaction instead."""
@@ -69,6 +84,7 @@ class StateFile:
         self._always_full = not self.inline
         if not self.inline:
             logger.warning("%s: no write-ahead log on this file system, every record is synced to disk", self.path)
+        self._stamp = self._look()[1]
 
     def migrate(self, version: int) -> None:
         """Apply the migrations after `version`; another process may do the same at this moment."""
@@ -86,7 +102,7 @@ class StateFile:
         if found != "ok":
             raise StateCorrupt(
                 f"{str(self.path)!r} is damaged: {found}",
-                suggestion="keep the file as it is and restore a backup, or salvage it with: sqlite3 FILE .recover",
+                suggestion=RECOVER,
             )
 
     @contextmanager
@@ -102,12 +118,13 @@ class StateFile:
             self.poll("COMMIT")
         finally:
             self._end()
-        self._check_there()
+        self._look_around()
 
     def write_now(self, statement: str, values: tuple[object, ...]) -> bool:
         """Run one insert in a transaction of its own, safe from the process's death only.
 
-        False says that nothing is known of it: that it has to be tried, and explained, in a transaction.
+        False says that nothing is known of it: that it has to be tried, and explained, in a transaction. That the
+        file was taken away, which loses every record in it, shows at one of the next inserts or transactions.
         """
         try:
             if self._full:
@@ -117,7 +134,9 @@ class StateFile:
                 return False
         except (sqlite3.Error, *REFUSED_VALUE):
             return False
-        self._check_there()
+        self._unseen += 1
+        if self._unseen >= _LOOK_EVERY or self._monotonic() >= self._look_at:
+            self._look_around()
         return True
 
     def poll(self, statement: str) -> sqlite3.Cursor:
@@ -140,21 +159,20 @@ class StateFile:
                     raise busy(self.path, error) from error
             self._pause.wait(random.uniform(0.0002, 0.001))  # noqa: S311 - spreads load, guards nothing
 
-    @property
-    def log_is_long(self) -> bool:
-        """Whether a checkpoint is due."""
-        return self._log_size() >= self._checkpoint_at
-
     def checkpoint(self) -> None:
         """Copy the log into the file and empty it, if no reader or writer is in the way; if one is, try later.
 
         TRUNCATE, and only by writers: it takes the write lock, so no commit can run inside it, which is where
         SQLite before 3.51.3 could lose one (https://www.sqlite.org/wal.html, "the WAL-reset bug").
         """
+        self.log_is_long = False
+        if self._fault() is not None:
+            return  # A good first page on top would only hide it.
         blocked = True
         with suppress(sqlite3.Error):  # Nothing is lost by a checkpoint that fails.
             blocked = bool(self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
         self._checkpoint_at = _CHECKPOINT_BYTES + (self._log_size() if blocked else 0)
+        self._stamp = self._look()[1]
 
     def close(self) -> None:
         """Empty the log, close the connection and leave the others."""
@@ -187,17 +205,46 @@ class StateFile:
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
-    def _check_there(self) -> None:
-        if _identity(self._place) != self._identity:
-            raise StateUnavailable(
+    def _look_around(self) -> None:
+        """See how long the log is, and raise if the file was taken away or overwritten."""
+        self._unseen, self._look_at = 0, self._monotonic() + _LOOK_AFTER_S
+        self.log_is_long = self._log_size() >= self._checkpoint_at
+        fault = self._fault()
+        if fault is not None:
+            raise fault
+
+    def _fault(self) -> StateError | None:
+        identity, stamp = self._look()
+        if identity != self._identity:
+            return StateUnavailable(
                 f"the state {str(self.path)!r} was deleted or replaced while it was in use",
                 suggestion="what was recorded since can't be relied on; put the file back and resume the run",
             )
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
+        if stamp != self._stamp and self.inline and self._is_overwritten():
+            return StateCorrupt(
+                f"the state {str(self.path)!r} was overwritten by another program while it was in use",
+                suggestion="what was recorded can't be relied on; restore a backup",
+            )
+        self._stamp = stamp
         return None
-    return found.st_dev, found.st_ino
+
+    def _is_overwritten(self) -> bool:
+        """Whether the file, as it is under the log, does not begin like a state any more.
+
+        Another process's checkpoint is the usual reason for a change, and may just be under way: then the file can
+        be shorter than it says. Read by SQLite, because closing a handle of our own would drop SQLite's locks.
+        """
+        try:
+            with closing(self._connect(f"{self.path.as_uri()}?mode=ro&immutable=1")) as connection:
+                found: int = connection.execute("PRAGMA application_id").fetchone()[0]
+                return found != APPLICATION_ID
+        except sqlite3.Error as error:
+            return code_of(error) == sqlite3.SQLITE_NOTADB
+
+    def _look(self) -> tuple[tuple[int, int], tuple[int, int]] | tuple[None, None]:
+        """Which file lies at `path`, and what changes when somebody writes to it; None if there is none."""
+        try:
+            found = os.stat(self._place)
+        except FileNotFoundError:
+            return None, None
+        return (found.st_dev, found.st_ino), (found.st_mtime_ns, found.st_size)

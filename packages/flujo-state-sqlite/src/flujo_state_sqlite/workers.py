@@ -118,7 +118,10 @@ def join(folder: Path) -> tuple[Worker, bool]:
 
 
 def find(folder: Path, name: str) -> Peer | None:
-    """The worker `name`, if it lives. Raises `StateCorrupt` for a name that can't be a worker's, and `OSError`."""
+    """The worker `name`, if it lives; one that this user may not look at is taken for alive.
+
+    Raises `StateCorrupt` for a name that can't be a worker's, and `OSError`.
+    """
     if not _NAME.fullmatch(name):
         raise StateCorrupt(f"{name!r} is not the name of a worker")
     worker = _workers.get(folder)
@@ -128,6 +131,8 @@ def find(folder: Path, name: str) -> Peer | None:
         handle = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    except PermissionError:
+        return Peer(name, "unknown", 0, "unknown")
     try:
         return None if _try_lock(handle) else _describe(name, handle)
     finally:

@@ -31,9 +31,6 @@ _BATCH_BYTES = 4 * 1024 * 1024
 #: A process that owns more runs than this gains more from committing them together (measured: from three on).
 _FEW_RUNS = 2
 
-#: After so many single writes the length of the log is looked at; a batch looks each time.
-_LOOK_EVERY = 16
-
 
 class _Order(Enum):
     CHECKPOINT = auto()
@@ -60,7 +57,6 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._file: StateFile | None = None
         self._refusal: StateUnavailable | None = None
-        self._since_look = 0
         # A write is known by these random bytes and its number: urandom is too slow to be asked each time.
         self._mark = secrets.token_bytes(8)
         self._count = itertools.count()
@@ -98,21 +94,19 @@ class Writer:
 
         False says that nothing is known of it, and that `write` has to do it.
         """
-        if not self._turn.acquire(blocking=False):
+        turn = self._turn
+        if not turn.acquire(False):
             return False
         try:
             file = self._file
             if file is None or not file.inline or len(file.holding.epochs) > _FEW_RUNS or not self._queue.empty():
                 return False
             written = file.write_now(statement, values)
-            self._since_look += 1
-            if self._since_look >= _LOOK_EVERY:
-                self._since_look = 0
-                if file.log_is_long:
-                    self._queue.put(_Order.CHECKPOINT)
+            if file.log_is_long:
+                self._queue.put(_Order.CHECKPOINT)
             return written
         finally:
-            self._turn.release()
+            turn.release()
 
     def close(self) -> None:
         """Write what waits, let go of every run, close the file and end the thread. Blocks; may be called again."""

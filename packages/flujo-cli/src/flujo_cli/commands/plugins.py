@@ -45,4 +45,10 @@ def _name(record: PluginRecord) -> str:
 def _contributes(record: PluginRecord) -> str:
     if record.error:
         return one_line(record.error, 200)
-    return ", ".join(f"{len(keys)} {facet}" for facet, keys in record.contributes.items()) or "nothing"
+    return ", ".join(_counted(len(keys), facet) for facet, keys in record.contributes.items()) or "nothing"
+
+
+def _counted(number: int, facet: str) -> str:
+    """The facets are named in the plural."""
+    one = facet.removesuffix("ies") + "y" if facet.endswith("ies") else facet.removesuffix("s")
+    return f"{number} {one if number == 1 else facet}"

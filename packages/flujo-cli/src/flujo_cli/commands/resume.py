@@ -32,7 +32,7 @@ __all__ = ["resume"]
 @click.pass_obj
 def resume(options: Options, reference: str, force: bool, quiet: bool, as_json: bool, state: str | None) -> ExitCode:
     """Find the run, load the pipeline it began with, and go on."""
-    reporter = Reporter(options, as_json=as_json, quiet=quiet)
+    reporter = Reporter(options, quiet=quiet)
     with reporter.telling():
         session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
         reporter.warn_of_plugins(session.manager)
@@ -41,6 +41,7 @@ def resume(options: Options, reference: str, force: bool, quiet: bool, as_json: 
 
 async def _resume(session: Session, reference: str, force: bool, backend: StateBackend) -> PipelineResult[Any, Any]:
     row = await find_run(backend, reference)
+    session.reporter.run_id = row.run_id
     file = session.project.file_of(row.source, row.run_id)
     pipeline = resolve_pipeline(file, manager=session.manager, settings=session.project.settings)
     flujo = session.flujo(pipeline, backend, row.source, {})

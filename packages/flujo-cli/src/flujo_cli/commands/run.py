@@ -19,6 +19,7 @@ from flujo.runner.pipeline_resolver import resolve_pipeline
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_context, read_stdin, resolve_input
 from flujo_cli.options import Options, json_option, state_option
+from flujo_cli.output import Console
 from flujo_cli.plan import describe_plan, show_plan
 from flujo_cli.project import Project
 from flujo_cli.reporter import Reporter
@@ -79,12 +80,12 @@ def run(
     The output goes to stdout, text as it is and anything else as JSON; everything else goes to stderr. A step's
     result is recorded before the next step begins.
     """
-    reporter = Reporter(options, as_json=as_json, quiet=quiet)
+    reporter = Reporter(options, quiet=quiet)
     with reporter.telling():
         project = Project.around(file, stands=options.stands, state=state)
-        _check_run_id(run_id)
+        reporter.run_id = _checked_id(run_id)
         fields = read_context(context_file, context_data, context)
-        text = "" if dry_run else _input(input_flag, no_stdin)
+        text = "" if dry_run else _input(input_flag, no_stdin, reporter.console)
         session = Session(project, create_plugin_manager(), reporter)
         reporter.warn_of_plugins(session.manager)
         pipeline = resolve_pipeline(file, manager=session.manager, settings=project.settings)
@@ -92,20 +93,25 @@ def run(
         return _plan(session, job, as_json) if dry_run else session.drive(partial(_run, session, job))
 
 
-def _check_run_id(run_id: str | None) -> None:
+def _checked_id(run_id: str | None) -> str | None:
     if run_id is not None and not _RUN_ID.fullmatch(run_id):
         raise ConfigurationError(
             f"{run_id!r} is no run id",
             suggestion="expected letters, digits, '_', '.' and '-', at most 64 of them, a letter or digit first",
         )
+    return run_id
 
 
-def _input(flag: str | None, no_stdin: bool) -> str:
+def _input(flag: str | None, no_stdin: bool, console: Console) -> str:
     """The run's input, read before anything else can get at standard input."""
-    if no_stdin and flag == "-":
+    explicit = flag == "-"
+    advice = "" if explicit else "; --no-stdin leaves it"
+    if no_stdin and explicit:
         raise ConfigurationError("--input - reads standard input, and --no-stdin forbids it")
     stream = None if no_stdin else sys.stdin
-    return resolve_input(flag, os.environ.get("FLUJO_INPUT"), partial(read_stdin, stream, explicit=flag == "-"))
+    waiting = partial(console.note, f"reading the input from standard input{advice}")
+    stdin = partial(read_stdin, stream, explicit=explicit, waiting=waiting)
+    return resolve_input(flag, os.environ.get("FLUJO_INPUT"), stdin)
 
 
 async def _run(session: Session, job: _Job, backend: StateBackend) -> PipelineResult[Any, Any]:

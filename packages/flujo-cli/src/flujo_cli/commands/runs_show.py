@@ -10,7 +10,7 @@ import click
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
-from flujo_cli.progress import elapsed
+from flujo_cli.progress import brief, elapsed
 from flujo_cli.records import describe_record, describe_row, read_state, value_of
 from flujo_cli.references import REFERENCE_HELP, find_run
 
@@ -61,7 +61,7 @@ def _show(console: Console, row: RunRow, records: Sequence[JournalRecord]) -> No
         console.out(f"output    {_short(value_of(row.output))}")
     if row.error is not None:
         where = f"step {row.error.path!r}: " if row.error.path else ""
-        console.out(f"error     {where}{row.error.type}: {one_line(row.error.message)}")
+        console.out(f"error     {where}{brief(row.error)}")
     console.out("steps" if records else "steps     none recorded")
     for record in records:
         console.out(_line(record))
@@ -72,7 +72,7 @@ def _line(record: JournalRecord) -> str:
     indent = "  " * (record.path.count("/") + 1)
     took = elapsed(record.ended_at - record.started_at)
     if record.kind is not RecordKind.RESULT:
-        error = f"{record.error.type}: {one_line(record.error.message, 200)}" if record.error else "for no known reason"
+        error = brief(record.error, 200) if record.error else "for no known reason"
         how = "failed" if record.kind is RecordKind.FAILED else "failed, tried again"
         return f"{indent}{record.path.rpartition('#')[0]}  {took}  {how}: {error}"
     by = f"  by fallback {record.fallback}" if record.fallback else ""

@@ -10,8 +10,8 @@ from flujo.domain.validation import Finding
 from flujo.infra.codec import jsonable
 from flujo.plugins import PluginManager, create_plugin_manager
 from flujo.runner.pipeline_resolver import check_file
-from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
-from flujo_cli.options import Options
+from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode, code_of
+from flujo_cli.options import Options, note_json
 from flujo_cli.project import Project
 from flujo_cli.reporter import Reporter
 
@@ -20,7 +20,15 @@ __all__ = ["validate"]
 
 @click.command(epilog=EXIT_CODE_HELP)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How findings are written.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    is_eager=True,
+    callback=note_json,
+    help="How findings are written; as JSON, an error is an object too.",
+)
 @click.pass_obj
 def validate(options: Options, files: tuple[Path, ...], form: str) -> ExitCode:
     """Check pipeline files and write every finding to stdout.
@@ -36,7 +44,7 @@ def validate(options: Options, files: tuple[Path, ...], form: str) -> ExitCode:
     else:
         for file, findings in found.items():
             reporter.console.out(render(findings, read_sources(findings)) if findings else f"{file}: ok")
-    return ExitCode.OK if all(map(_is_valid, found.values())) else ExitCode.VALIDATION
+    return code_of(finding for findings in found.values() for finding in findings)
 
 
 def _check(file: Path, manager: PluginManager, options: Options) -> tuple[Finding, ...]:
@@ -44,9 +52,5 @@ def _check(file: Path, manager: PluginManager, options: Options) -> tuple[Findin
     return check_file(file, manager=manager, settings=project.settings)
 
 
-def _is_valid(findings: tuple[Finding, ...]) -> bool:
-    return all(finding.severity != "error" for finding in findings)
-
-
 def _describe(file: Path, findings: tuple[Finding, ...]) -> dict[str, Any]:
-    return {"file": str(file), "valid": _is_valid(findings), "findings": jsonable(findings)}
+    return {"file": str(file), "valid": code_of(findings) is ExitCode.OK, "findings": jsonable(findings)}

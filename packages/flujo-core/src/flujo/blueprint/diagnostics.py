@@ -1,4 +1,4 @@
-"""Findings about pipeline files: their codes, and how they are shown."""
+"""Findings about pipeline files: how they are gathered, and how they are shown."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -8,36 +8,7 @@ from flujo.blueprint.document import Place, split_lines
 from flujo.domain.validation import Finding, Location
 from flujo.exceptions import BlueprintError, FlujoError
 
-__all__ = ["CODES", "MOST", "Report", "blueprint_error", "brief", "finding_of", "in_order", "read_sources", "render"]
-
-#: What each code means. Messages may be reworded, codes may not.
-CODES: Mapping[str, str] = {
-    "V-Y01": "the file can't be read",
-    "V-Y02": "the text is no YAML",
-    "V-Y03": "the file isn't UTF-8 text, or holds control characters",
-    "V-Y04": "the file is larger or deeper than any pipeline",
-    "V-Y05": "a mapping has one key twice",
-    "V-Y06": "YAML tags are not allowed",
-    "V-Y07": "an alias names no anchor, or itself",
-    "V-Y08": "a key is not text, or '<<' merges what is no mapping",
-    "V-Y09": "the file holds more than one document",
-    "V-Y10": "a number is out of range",
-    "V-S01": "a key is missing",
-    "V-S02": "a key is unknown",
-    "V-S03": "a value is of the wrong shape",
-    "V-S04": "two keys say the same",
-    "V-K01": "no installed plugin has this kind of step",
-    "V-K02": "a step can't be made as the file describes it",
-    "V-A01": "no such skill",
-    "V-A02": "a module may not be imported by pipeline files",
-    "V-A03": "the text is no reference to a skill",
-    "V-A04": "a module, or a name in it, does not exist",
-    "V-A05": "the project's code failed while it was loaded",
-    "V-N01": "a name has characters that names can't have",
-    "V-N02": "two steps of one sequence have the same name",
-    "V-T01": "a step's output does not fit the next step's input",
-    "V-T02": "a template can't be understood",
-}
+__all__ = ["MOST", "Report", "blueprint_error", "brief", "finding_of", "in_order", "read_sources", "render"]
 
 #: As many findings are gathered about one file; nobody reads more, and a hostile file could hold thousands.
 MOST = 100
@@ -66,6 +37,11 @@ class Report:
         if not self.full:
             self.findings.append(finding)
 
+    def add_once(self, finding: Finding) -> None:
+        """Note `finding`, unless it says again that some code fails while it is loaded: one of its users is enough."""
+        if finding.code != "V-A05" or finding.message not in {other.message for other in self.findings}:
+            self.add(finding)
+
     def error(self) -> BlueprintError:
         """One error that holds everything noted."""
         return blueprint_error(self.findings)
@@ -87,9 +63,8 @@ def blueprint_error(findings: Iterable[Finding]) -> BlueprintError:
 
 def finding_of(error: FlujoError, code: str, path: str, at: Location | None) -> Finding:
     """The finding that `error` amounts to: of its own code if that is a finding's, else of `code`."""
-    return Finding(
-        error.code if error.code in CODES else code, error.message, path=path, help=error.suggestion, location=at
-    )
+    code = error.code if error.code.startswith("V-") else code
+    return Finding(code, error.message, path=path, help=error.suggestion, location=at)
 
 
 def brief(value: object) -> str:

@@ -18,11 +18,17 @@ class BuildContext(Protocol):
     """
 
     def build(self, spec: Any, /) -> "Step[Any, Any]":
-        """Build one nested step: a mapping as it stands in the file, taken from a field declared as `Any`."""
+        """Build one nested step: a mapping as it stands in the file, taken from a field declared as `Any`.
+
+        Its templates may name the steps that this step's own may name, and no others.
+        """
         ...
 
     def sequence(self, specs: Sequence[Any], /) -> "tuple[Step[Any, Any], ...]":
-        """Build nested steps that follow each other; their names and types are checked against each other."""
+        """Build nested steps that follow each other; their names and types are checked against each other.
+
+        The templates of each may also name those before it.
+        """
         ...
 
     def resolve(self, reference: str, /) -> Any:

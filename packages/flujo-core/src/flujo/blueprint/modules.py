@@ -136,7 +136,7 @@ def running(what: str, action: Callable[[], T], project: Project) -> T:
 
     def failed(said: str, error: BaseException) -> ConfigurationError:
         return ConfigurationError(
-            f"{what} raised {said}{_where(error, project)}",
+            _unparsed(error, project) or f"{what} raised {said}{_where(error, project)}",
             suggestion="mend the code: what a pipeline names must load without errors",
             code="V-A05",
             cause=error,
@@ -145,16 +145,25 @@ def running(what: str, action: Callable[[], T], project: Project) -> T:
     return attempt(action, failed)
 
 
+def _unparsed(error: BaseException, project: Project) -> str:
+    """What is wrong with a file of the project that is no Python: the same whether it was imported or only read."""
+    if not isinstance(error, SyntaxError) or not error.filename:
+        return ""
+    place = _shown(Path(error.filename), error.lineno, project)
+    return f"{place} can't be parsed: {error.msg}" if place else ""
+
+
 def _where(error: BaseException, project: Project) -> str:
-    """The innermost line of the project that had a part in `error`, as `(skills/tickets.py:3)`."""
-    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    if isinstance(error, SyntaxError) and error.filename:
-        frames.append((Path(error.filename), error.lineno))
-    for file, line in reversed(frames):
-        folder = next((folder for folder in (project.root, project.base) if file.is_relative_to(folder)), None)
-        if folder is not None:
-            return f" ({file.relative_to(folder)}:{line})"
-    return ""
+    """The innermost line of the project that had a part in `error`, as ` (skills/tickets.py:3)`."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    shown = (_shown(Path(frame.filename), frame.lineno, project) for frame in frames)
+    return next((f" ({place})" for place in shown if place), "")
+
+
+def _shown(file: Path, line: int | None, project: Project) -> str:
+    """A line of one of the project's files, as `skills/tickets.py:3`; nothing for any other file."""
+    folder = next((folder for folder in (project.root, project.base) if file.is_relative_to(folder)), None)
+    return f"{file.relative_to(folder)}:{line}" if folder else ""
 
 
 def names_in(file: Path) -> set[str] | None:

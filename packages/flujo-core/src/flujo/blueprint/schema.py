@@ -2,7 +2,9 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from flujo.domain.validation import NAME
 
 __all__ = ["BackoffSpec", "ConfigSpec", "DocumentSpec", "Spec", "StepSpec"]
 
@@ -11,7 +13,8 @@ class Spec(BaseModel):
     """Any part of a pipeline file: unknown keys are refused, and text is not taken for numbers or switches.
 
     A field that holds nested steps is declared as `Any`, or a list or dict of `Any`: the builder checks nested
-    steps by their own kind, and finds their place in the file by the very objects that the loader made.
+    steps by their own kind, and finds their place in the file by the very objects that the loader made. A field with
+    another name in older files says so by `validation_alias=AliasChoices(name, older)`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
@@ -30,8 +33,12 @@ class ConfigSpec(Spec):
     """`config:` of a step. In a file one retry is the default, as existing pipelines expect."""
 
     max_retries: int = Field(default=1, ge=0, description="Attempts after the first")
-    timeout_s: float | None = Field(default=None, gt=0, description="Seconds that one attempt may take")
-    timeout: float | None = Field(default=None, gt=0, description="Older name of timeout_s")
+    timeout_s: float | None = Field(
+        default=None,
+        gt=0,
+        validation_alias=AliasChoices("timeout_s", "timeout"),
+        description="Seconds that one attempt may take",
+    )
     backoff: BackoffSpec | None = Field(default=None, description="The wait between attempts")
 
 
@@ -40,7 +47,9 @@ class StepSpec(Spec):
 
     kind: str = Field(default="step", description="The kind of step")
     name: str = Field(
-        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$", description="The step's name, unique among its siblings"
+        pattern=f"^{NAME}$",
+        validation_alias=AliasChoices("name", "step"),
+        description="The step's name, unique among its siblings",
     )
     input: Any = Field(
         default=None, description="Template, or mapping or list with templates; else the previous output"
@@ -59,8 +68,6 @@ class DocumentSpec(Spec):
 
     version: str | int | float = Field(default="", description="Version of the pipeline; any text, not checked")
     name: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$",
-        description="The pipeline's name; the file's name by default",
+        default=None, pattern=f"^{NAME}$", description="The pipeline's name; the file's name by default"
     )
     steps: list[Any] = Field(min_length=1, description="The steps, run one after the other")

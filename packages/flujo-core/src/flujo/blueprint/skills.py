@@ -4,7 +4,8 @@ import importlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,9 +67,19 @@ class SkillResolver:
         file = self._require_module(module)
         if file is None:
             return
+        for package in self._packages(module):
+            running(f"reading {module!r}", partial(names_in, package), self.project)
         names = running(f"reading {module!r}", lambda: names_in(file), self.project)
         if names is not None and attr not in names:
             raise _no_name(module, attr, names)
+
+    def _packages(self, module: str) -> Iterator[Path]:
+        """The files of the packages around `module`, which an import runs first."""
+        parts = module.split(".")
+        for length in range(1, len(parts)):
+            file = self.project.find(".".join(parts[:length]))
+            if file is not None:
+                yield file
 
     def _skill(self, reference: str) -> Any:
         target = self._skills[reference].target
@@ -161,7 +172,8 @@ class SkillResolver:
 
     def _no_module(self, module: str) -> MissingAgentError:
         near = _nearest(module, self.project.siblings(module))
-        expected = f"expected {'/'.join(module.split('.'))}.py under {str(self.project.base)!r}"
+        folders = " or ".join(repr(str(folder)) for folder in self.project.folders)
+        expected = f"expected {'/'.join(module.split('.'))}.py under {folders}"
         advice = f"did you mean {near!r}?" if near else expected
         return MissingAgentError(f"there is no module {module!r}", suggestion=advice, code="V-A04")
 
@@ -177,5 +189,6 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def _no_name(module: str, attr: str, names: Iterable[str]) -> MissingAgentError:
-    advice = did_you_mean(attr, names, what="it has")
+    known = sorted(names)
+    advice = did_you_mean(attr, known, what="it has") if known else "the module defines nothing"
     return MissingAgentError(f"module {module!r} has no {attr!r}", suggestion=advice, code="V-A04")

@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
 from pydantic import ValidationError as PydanticError
 
 from flujo.blueprint.diagnostics import MOST, Report, brief
 from flujo.blueprint.document import Document
 from flujo.blueprint.schema import Spec
 from flujo.domain.suggest import did_you_mean, nearest
-from flujo.domain.validation import Finding, Location
+from flujo.domain.validation import NAME_HELP, Finding, Location
 
 __all__ = ["FREE", "validate"]
 
@@ -33,21 +33,15 @@ _SHAPES: Mapping[str, str] = {
 }
 _MOST_ERRORS = 10 * MOST
 _SHOULD = re.compile(r"\w+ should (.*?)(?: after validation, not .*)?", re.DOTALL)
-_NAME_HELP = "a name starts with a letter or '_', goes on with letters, digits, '_', '.' or '-', at most 64 in all"
 
 
-def validate(
-    model: type[M], raw: Mapping[str, Any], document: Document, report: Report, path: str, aliases: Mapping[str, str]
-) -> M | None:
+def validate(model: type[M], raw: Mapping[str, Any], document: Document, report: Report, path: str) -> M | None:
     """Check `raw`, a mapping of `document`, against `model`, and note in `report` what is wrong.
 
     What is wrong is then left out, as if it weren't there, so that the rest can be checked further; None when
-    too little is left. `aliases` maps other names of keys to the model's; keys that begin with `x-` don't count.
-    `path` is the step's, for the findings.
+    too little is left. Keys that begin with `x-` don't count. `path` is the step's, for the findings.
     """
-    checker = _Checker(model, raw, document, path, aliases)
-    for finding in checker.twice():
-        report.add(finding)
+    checker = _Checker(model, raw, document, path)
     try:
         return model.model_validate(checker.data)
     except PydanticError as error:
@@ -65,27 +59,12 @@ def validate(
 class _Checker:
     """One mapping, its model and its place in the file."""
 
-    def __init__(
-        self, model: type[Spec], raw: Mapping[str, Any], document: Document, path: str, aliases: Mapping[str, str]
-    ) -> None:
+    def __init__(self, model: type[Spec], raw: Mapping[str, Any], document: Document, path: str) -> None:
         self._model = model
         self._raw = raw
         self._document = document
         self._path = path
-        self._written = {name: alias for alias, name in aliases.items() if alias in raw and name not in raw}
-        self._twice = {alias: name for alias, name in aliases.items() if alias in raw and name in raw}
-        renamed = {alias: name for name, alias in self._written.items()}
-        self.data = {
-            renamed.get(key, key): value
-            for key, value in raw.items()
-            if not key.startswith(FREE) and key not in self._twice
-        }
-
-    def twice(self) -> Iterator[Finding]:
-        """Aliases that stand beside the key they are another name of."""
-        for alias, name in self._twice.items():
-            where = self._document.key(self._raw, alias)
-            yield self._finding("V-S04", f"{alias!r} and {name!r} say the same", where, f"leave {alias!r} out")
+        self.data = {key: value for key, value in raw.items() if not key.startswith(FREE)}
 
     def findings(self, errors: Sequence[Any]) -> Iterator[Finding]:
         """pydantic's errors in our words. Of a union, the branches that don't have the value's shape are left out."""
@@ -111,7 +90,8 @@ class _Checker:
         for error in errors:
             where = self._steps(error["loc"], error["type"])
             data = _without(data, where if error["type"] != "missing" else where[:-1])
-        return {"name": "unnamed", **data} if "name" in self._model.model_fields else data
+        named = "name" not in self._model.model_fields or data.keys() & {"name", "step"}
+        return data if named else {"name": "unnamed", **data}
 
     def _one(self, error: Any, where: tuple[Any, ...]) -> Finding:
         key = where[-1]
@@ -120,15 +100,23 @@ class _Checker:
                 at = self._at(where[:-1])
                 return self._finding("V-S01", f"missing key {key!r}", at, _description(self._model_at(where[:-1]), key))
             case "extra_forbidden":
-                known = self._known(where[:-1])
-                advice = did_you_mean(key, known, what="known keys are")
-                return self._finding("V-S02", f"unknown key {brief(key)}", self._at(where, is_key=True), advice)
-            case "string_pattern_mismatch" if key == "name":
-                return self._finding("V-N01", f"{brief(error['input'])} is not a name", self._at(where), _NAME_HELP)
+                return self._extra(key, self._model_at(where[:-1]), self._at(where, is_key=True))
+            case "string_pattern_mismatch" if key in ("name", "step"):
+                return self._finding("V-N01", f"{brief(error['input'])} is not a name", self._at(where), NAME_HELP)
             case "value_error":
                 return self._finding("V-S03", str(error["ctx"]["error"]), self._at(where))
             case _:
                 return self._other(error, where)
+
+    def _extra(self, key: str, models: Sequence[type[BaseModel]], at: Location | None) -> Finding:
+        known: dict[str, str] = {}
+        for name, field in ((name, field) for model in models for name, field in model.model_fields.items()):
+            alias = field.validation_alias
+            known |= dict.fromkeys(map(str, alias.choices) if isinstance(alias, AliasChoices) else [name], name)
+        if known.get(key, key) != key:
+            return self._finding("V-S04", f"{key!r} and {known[key]!r} say the same", at, f"leave {key!r} out")
+        advice = did_you_mean(key, known, what="known keys are")
+        return self._finding("V-S02", f"unknown key {brief(key)}", at, advice)
 
     def _other(self, error: Any, where: tuple[Any, ...]) -> Finding:
         said = _SHOULD.fullmatch(error["msg"])
@@ -163,21 +151,16 @@ class _Checker:
     def _at(self, where: tuple[Any, ...], *, is_key: bool = False) -> Location | None:
         if not where:
             return self._document.at(self._raw)
-        first = self._written.get(where[0], where[0])
         container: Any = self._raw if len(where) == 1 else self._value(where[:-1])
-        key = first if len(where) == 1 else where[-1]
         find = self._document.key if is_key else self._document.value
-        return find(container, key)
+        return find(container, where[-1])
 
     def _label(self, where: tuple[Any, ...]) -> str:
         """The last key of `where`; an item of a list is counted from 1."""
         key = where[-1]
         if isinstance(key, int):
             return f"item {key + 1} of {self._label(where[:-1])}"
-        return repr(self._written.get(key, key) if len(where) == 1 else key)
-
-    def _known(self, where: Sequence[Any]) -> list[str]:
-        return sorted({name for model in self._model_at(where) for name in model.model_fields})
+        return repr(key)
 
     def _model_at(self, where: Sequence[Any]) -> list[type[BaseModel]]:
         """The models that may stand at `where`: several for a union."""

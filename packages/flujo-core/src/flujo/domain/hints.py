@@ -1,26 +1,9 @@
 """Whether a value of one annotation can stand where another is wanted."""
 
+import typing
 from collections import abc
 from types import NoneType, UnionType
-from typing import (
-    Annotated,
-    Any,
-    ForwardRef,
-    Generic,
-    Literal,
-    LiteralString,
-    Never,
-    NewType,
-    NoReturn,
-    Protocol,
-    Self,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Any, get_args, get_origin
 
 __all__ = ["fits", "show"]
 
@@ -53,11 +36,11 @@ def fits(given: Any, wanted: Any) -> bool:
 
 def _fits_one(given: Any, wanted: Any) -> bool:
     """Compare two types neither of which is a union."""
-    if get_origin(given) is Literal:
+    if get_origin(given) is typing.Literal:
         return fits(type(get_args(given)[0]), wanted)
-    if is_typeddict(wanted):
+    if typing.is_typeddict(wanted):
         return _fits_keys(given, wanted)
-    if is_typeddict(given):
+    if typing.is_typeddict(given):
         given = dict[str, Any]
     if isinstance(given, type) and isinstance(wanted, type):
         return issubclass(given, _NUMBERS.get(wanted, ())) or _is_subclass(given, wanted)
@@ -66,31 +49,31 @@ def _fits_one(given: Any, wanted: Any) -> bool:
 
 def _plain(hint: Any) -> Any:
     """The type that `hint` stands for: without `Annotated`, and with its bound for a type variable."""
-    if get_origin(hint) is Annotated:
+    if get_origin(hint) is typing.Annotated:
         return _plain(get_args(hint)[0])
-    if isinstance(hint, NewType):
+    if isinstance(hint, typing.NewType):
         return _plain(hint.__supertype__)
-    if isinstance(hint, TypeVar):
-        return Union[hint.__constraints__] if hint.__constraints__ else _plain(hint.__bound__)  # noqa: UP007
-    if isinstance(hint, str | ForwardRef) or hint in (Never, NoReturn, Self):
+    if isinstance(hint, typing.TypeVar):
+        return typing.Union[hint.__constraints__] if hint.__constraints__ else _plain(hint.__bound__)  # noqa: UP007
+    if isinstance(hint, str | typing.ForwardRef) or hint in (typing.Never, typing.NoReturn, typing.Self):
         return Any
-    return str if hint is LiteralString else hint
+    return str if hint is typing.LiteralString else hint
 
 
 def _cases(hint: Any) -> tuple[Any, ...] | None:
     """The members of a union, or of a literal with several values."""
-    if get_origin(hint) in (Union, UnionType):
+    if get_origin(hint) in (typing.Union, UnionType):
         return get_args(hint)
-    if get_origin(hint) is Literal and len(get_args(hint)) > 1:
-        return tuple(Literal[value] for value in get_args(hint))
+    if get_origin(hint) is typing.Literal and len(get_args(hint)) > 1:
+        return tuple(typing.Literal[value] for value in get_args(hint))
     return None
 
 
 def _fits_keys(given: Any, wanted: Any) -> bool:
     """Whether a mapping fits a `TypedDict`; of one whose keys nobody declared no more can be said."""
-    if not is_typeddict(given):
+    if not typing.is_typeddict(given):
         return fits(get_origin(given) or given, abc.Mapping)
-    has, wants = get_type_hints(given), get_type_hints(wanted)
+    has, wants = typing.get_type_hints(given), typing.get_type_hints(wanted)
     missing = wanted.__required_keys__ - given.__required_keys__
     return not missing and all(fits(has[key], wants[key]) for key in wants if key in has)
 
@@ -114,7 +97,8 @@ def _fits_generic(given: Any, wanted: Any) -> bool:
 def _has_declared_elements(outer: type, target: type) -> bool:
     """Whether a class without parameters of its own says what it holds, as `class Names(list[str])` does."""
     bases = [base for cls in outer.__mro__ for base in cls.__dict__.get("__orig_bases__", ())]
-    return outer is not target and any(get_origin(base) not in (None, Generic, Protocol) for base in bases)
+    own = {get_origin(base) for base in bases} - {None, typing.Generic, typing.Protocol}
+    return outer is not target and bool(own)
 
 
 def _fits_elements(given: tuple[Any, ...], target: type, wanted: tuple[Any, ...]) -> bool:

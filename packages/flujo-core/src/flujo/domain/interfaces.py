@@ -4,7 +4,7 @@ The engine knows nothing else of files, databases, clocks and template languages
 implementations in. `flujo.testing` ships fakes of each.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -18,7 +18,6 @@ __all__ = [
     "Claim",
     "Clock",
     "Codec",
-    "Condition",
     "EventSink",
     "JournalRecord",
     "NewRun",
@@ -67,16 +66,13 @@ class Clock(Protocol):
 class Template(Protocol):
     """A compiled step input."""
 
-    def render(self, scope: Scope, /) -> Any:
-        """The input's value. Raises `TemplateResolutionError` for a name that isn't there."""
+    @property
+    def names(self) -> frozenset[str]:
+        """The dotted names it reads (`steps.fetch.output`), without the variables of its own loops."""
         ...
 
-
-class Condition(Protocol):
-    """A compiled expression."""
-
-    def evaluate(self, scope: Scope, /) -> Any:
-        """The expression's value. Raises `TemplateResolutionError` for a name that isn't there."""
+    def render(self, scope: Scope, /) -> Any:
+        """The input's value. Raises `TemplateResolutionError` for a name that isn't there."""
         ...
 
 
@@ -90,17 +86,13 @@ class TemplateCompiler(Protocol):
         """
         ...
 
-    def compile_expression(self, source: str, /) -> Condition:
+    def compile_expression(self, source: str, /) -> Template:
         """Compile an expression. Raises `TemplateResolutionError`."""
         ...
 
 
 class Codec(Protocol):
     """Writes values down so that exactly the same values are read back, or refuses."""
-
-    def for_types(self, types: Iterable[Any], /) -> "Codec":
-        """A codec that also knows the classes in `types` (annotations are searched for classes)."""
-        ...
 
     def encode(self, value: Any, *, where: str) -> bytes:
         """`value` as canonical bytes. Raises `ValueNotStorable`, naming `where` and the place in the value."""

@@ -139,7 +139,11 @@ StepOutcome: TypeAlias = Success[Out] | Failure[Out] | Paused[Out] | Aborted[Out
 
 
 class PipelineResult(NamedTuple, Generic[Out, Ctx]):
-    """What a run came to. `output` is None unless `status` is `COMPLETED`."""
+    """What a run came to. `output` is None unless `status` is `COMPLETED`.
+
+    `exception` is what a failed run failed with, traceback and all; it is not stored, so a result that is read back
+    has none.
+    """
 
     run_id: str
     status: RunStatus
@@ -149,6 +153,7 @@ class PipelineResult(NamedTuple, Generic[Out, Ctx]):
     usage: Usage = NO_USAGE
     error: ErrorInfo | None = None
     duration_s: float = 0.0
+    exception: BaseException | None = None
 
     @property
     def success(self) -> bool:

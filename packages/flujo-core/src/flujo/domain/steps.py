@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, Typ
 from flujo.domain.callables import UNKNOWN, Call, inspect_call, reference
 from flujo.domain.config import StepConfig
 from flujo.domain.scope import Scope
-from flujo.domain.validation import check_sequence
+from flujo.domain.validation import NAME, NAME_HELP, check_sequence
 from flujo.exceptions import BlueprintError, ConfigurationError, TypeMismatchError
 
 __all__ = ["MAX_DEPTH", "PREVIOUS", "InputSource", "Pipeline", "Step", "chained"]
@@ -23,9 +23,6 @@ else:
     In = TypeVar("In")
     Out = TypeVar("Out")
 Next = TypeVar("Next")
-
-#: What may stand in a name: a path joins names with the characters that are missing here.
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 #: How deep steps may stand in one another.
 MAX_DEPTH = 64
@@ -86,12 +83,8 @@ class Step(Generic[In, Out]):
 
     def __post_init__(self) -> None:
         name: object = self.name
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ConfigurationError(
-                f"{name!r} is not a step name",
-                suggestion="a name starts with a letter or '_', goes on with letters, digits, '_', '.' or '-', "
-                "and has at most 64 characters",
-            )
+        if not isinstance(name, str) or not re.fullmatch(NAME, name):
+            raise ConfigurationError(f"{name!r} is not a step name", suggestion=NAME_HELP)
         self._check_fields()
         if self.run is not None:
             object.__setattr__(self, "call", inspect_call(self.run, self.params))

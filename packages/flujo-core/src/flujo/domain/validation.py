@@ -1,12 +1,16 @@
 """What is checked before anything runs: unique names, and types that fit. All findings at once."""
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 from typing import Any, Literal, NamedTuple, Protocol
 
 from flujo.domain.hints import fits, show
 
-__all__ = ["Finding", "Location", "check_sequence", "fits"]
+__all__ = ["NAME", "NAME_HELP", "Finding", "Location", "check_sequence", "fits", "misfits", "twins"]
+
+#: The pattern of a name: a path joins names with the characters that are missing here.
+NAME = "[A-Za-z_][A-Za-z0-9_.-]{0,63}"
+NAME_HELP = "a name starts with a letter or '_', goes on with letters, digits, '_', '.' or '-', at most 64 in all"
 
 
 class Location(NamedTuple):
@@ -41,24 +45,27 @@ class _Typed(Protocol):
     def takes_previous(self) -> bool: ...
 
 
-def check_sequence(steps: Sequence[_Typed], path: str = "") -> Iterable[Finding]:
+def check_sequence(steps: Sequence[_Typed], path: str = "") -> Iterator[Finding]:
     """Check steps that follow each other: unique names, and each output against the next input."""
-    seen: set[str] = set()
-    for step in steps:
-        if step.name in seen:
-            yield Finding(
-                "V-N02",
-                f"two steps are named {step.name!r}",
-                path=f"{path}{step.name}",
-                help="names are addresses: give each step of a sequence its own",
-            )
-        seen.add(step.name)
-    for before, after in pairwise(steps):
+    for _, finding in chain(twins([step.name for step in steps], path), misfits(steps, path)):
+        yield finding
+
+
+def twins(names: Iterable[str | None], path: str) -> Iterator[tuple[int, Finding]]:
+    """Names that stand before in the same sequence, each with its index. None is a name that isn't known."""
+    seen = set()
+    advice = "names are addresses: give each step of a sequence its own"
+    for index, name in enumerate(names):
+        if name is not None and name in seen:
+            yield index, Finding("V-N02", f"two steps are named {name!r}", path=f"{path}{name}", help=advice)
+        seen.add(name)
+
+
+def misfits(steps: Sequence[_Typed], path: str) -> Iterator[tuple[int, Finding]]:
+    """Steps that can't take what the step before gives, each with its index."""
+    for index, (before, after) in enumerate(pairwise(steps), 1):
         if after.takes_previous and not fits(before.output_type, after.input_type):
             given, wanted = show(before.output_type, after.input_type)
-            yield Finding(
-                "V-T01",
-                f"step {before.name!r} gives {given}, but step {after.name!r} takes {wanted}",
-                path=f"{path}{after.name}",
-                help=f"change one of the annotations, or give {after.name!r} an 'input' that converts",
-            )
+            message = f"step {before.name!r} gives {given}, but step {after.name!r} takes {wanted}"
+            advice = f"change one of the annotations, or give {after.name!r} an 'input' that converts"
+            yield index, Finding("V-T01", message, path=f"{path}{after.name}", help=advice)

@@ -92,7 +92,7 @@ class ExecutorCore:
 
     def evaluate(self, expression: str, scope: Scope, /) -> Any:
         """The value of an expression; see `StepExecutor.evaluate`."""
-        return self._language().compile_expression(expression).evaluate(scope)
+        return self._language().compile_expression(expression).render(scope)
 
     def _language(self) -> TemplateCompiler:
         if self._templates is None:
@@ -234,14 +234,15 @@ class ExecutorCore:
         return outcome
 
     async def _record(self, work: _Work, outcome: Success[Any], delta: Change | None) -> None:
+        path, journal = work.frame.path, work.frame.run.journal
         now = work.frame.run.clock.now()
-        await work.frame.run.journal.record(
+        await journal.record(
             JournalRecord(
-                work.frame.path,
+                path,
                 RecordKind.RESULT,
                 work.attempt,
-                outcome.value,
-                delta,
+                journal.encoded(outcome.value, path),
+                None if delta is None else journal.encoded(delta, f"{path} (context)"),
                 work.error,
                 work.fallback,
                 work.usage + outcome.usage,

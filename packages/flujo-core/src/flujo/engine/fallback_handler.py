@@ -27,13 +27,7 @@ class FallbackHandler:
                 f"fallbacks do not come to an end: {names}",
                 suggestion=f"let a chain of at most {self.max_chain} fallbacks end in a step that has none",
             )
+        path = f"{failed.path}/fallback:{fallback.name}"
         return ExecutionFrame(
-            fallback,
-            failed.data,
-            failed.run,
-            failed.context,
-            f"{failed.path}/fallback:{fallback.name}",
-            failed.outputs,
-            failed.extras,
-            chain,
+            fallback, failed.data, failed.run, failed.context, path, failed.outputs, failed.extras, chain
         )

@@ -78,21 +78,18 @@ class Journal:
             used += 1
         return used
 
-    async def record(self, record: JournalRecord) -> None:
-        """Write the result of a step down, its `out` and `delta` as they are, and return when it is safe.
+    def encoded(self, value: Any, where: str) -> Any:
+        """`value` as a record holds it. Raises `ValueNotStorable` when it can't be written; names `where`."""
+        return value if self._codec is None else self._codec.encode(value, where=where)
 
-        Raises `ValueNotStorable` or `PayloadTooLarge` for a value that can't be written (the step's fault), and
-        any other `StateError` when the state can't take it (the run's end).
+    async def record(self, record: JournalRecord) -> None:
+        """Write the result of a step down, its `out` and `delta` `encoded`, and return when it is safe.
+
+        Raises `PayloadTooLarge` for a value that can't be written (the step's fault), and any other `StateError` when
+        the state can't take it (the run's end).
         """
-        codec, path = self._codec, record.path
-        if codec is not None:
-            delta = record.delta
-            record = record._replace(
-                out=codec.encode(record.out, where=path),
-                delta=None if delta is None else codec.encode(delta, where=f"{path} (context)"),
-            )
         await self._append(record)
-        self._results[path] = record
+        self._results[record.path] = record
 
     async def record_attempt(
         self, path: str, error: ErrorInfo, *, final: bool, usage: Usage, started_at: float, ended_at: float

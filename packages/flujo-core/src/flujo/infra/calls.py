@@ -69,7 +69,7 @@ def method(base: Evaluate, word: str, arguments: list[Evaluate], label: str) -> 
 
 def _get(base: Evaluate, arguments: list[Evaluate], label: str) -> Evaluate:
     key = arguments[0]
-    fallback = arguments[1] if len(arguments) > 1 else _nothing
+    fallback = arguments[1] if len(arguments) > 1 else lambda _: None
 
     def evaluate(scope: Scope) -> Any:
         value, wanted = base(scope), key(scope)
@@ -79,7 +79,3 @@ def _get(base: Evaluate, arguments: list[Evaluate], label: str) -> Evaluate:
         return fallback(scope) if found is MISSING else found
 
     return evaluate
-
-
-def _nothing(_: Scope) -> None:
-    return None

@@ -32,18 +32,13 @@ class JsonCodec:
 
     JSON's own types stand as they are. Tagged are: large integers, tuple, set, frozenset, bytes, datetime, date,
     time, timedelta, Decimal, UUID, and objects of declared classes: enums, dataclasses and pydantic models. A
-    class is looked up by name among those in `types`, never imported. Objects are put together without a call of
-    their constructors. A fixed offset from UTC comes back as a `datetime.timezone`, whatever class it had.
+    class is looked up by name among those that the annotations in `types` mention, and those of their fields; none
+    is imported. Objects are put together without a call of their constructors. A fixed offset from UTC comes back as
+    a `datetime.timezone`, whatever class it had.
     """
 
     def __init__(self, types: Iterable[Any] = ()) -> None:
         self._shapes = Shapes(types)
-
-    def for_types(self, types: Iterable[Any], /) -> "JsonCodec":
-        """A codec that also knows the classes mentioned in the annotations `types`, and in those classes' fields."""
-        codec = JsonCodec()
-        codec._shapes = Shapes(types, known=self._shapes)
-        return codec
 
     def encode(self, value: Any, *, where: str) -> bytes:
         """`value` as JSON in UTF-8. Raises `ValueNotStorable`, naming `where` and the JSON path, never the value."""

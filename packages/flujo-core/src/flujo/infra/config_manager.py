@@ -12,13 +12,7 @@ from typing import Any, NamedTuple
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import SettingsError
 
-__all__ = [
-    "DEFAULT_STATE_URI",
-    "ConfigManager",
-    "Settings",
-    "get_config_manager",
-    "invalidate_config_cache",
-]
+__all__ = ["DEFAULT_STATE_URI", "ConfigManager", "Settings", "get_config_manager", "invalidate_config_cache"]
 
 DEFAULT_STATE_URI = "sqlite:///.flujo/state.db"
 
@@ -39,19 +33,6 @@ class Settings:
     blueprint_allowed_imports: tuple[str, ...] = ()
     template_undefined_variables: str = "strict"
     origins: Mapping[str, str] = field(default_factory=dict)
-
-
-class _Key(NamedTuple):
-    """One setting: its name in files, in the environment, and how its value is read from either."""
-
-    name: str
-    env: str
-    parse: Callable[[Any], Any]
-    default: Any
-
-    @property
-    def attribute(self) -> str:
-        return self.name.replace(".", "_")
 
 
 class _Document(NamedTuple):
@@ -82,19 +63,17 @@ def _names(value: Any) -> tuple[str, ...]:
     raise ValueError("expected a list of module names")
 
 
-def _strict(value: Any) -> str:
+def _strict(value: Any) -> Any:
     if value == "strict":
-        return "strict"
+        return value
     raise ValueError("expected 'strict': a name that isn't defined is always an error; use the filter default()")
 
 
-_KEYS = {
-    key.name: key
-    for key in (
-        _Key("state_uri", "FLUJO_STATE_URI", _text, DEFAULT_STATE_URI),
-        _Key("blueprint_allowed_imports", "FLUJO_BLUEPRINT_ALLOWED_IMPORTS", _names, ()),
-        _Key("template.undefined_variables", "FLUJO_TEMPLATE_UNDEFINED_VARIABLES", _strict, "strict"),
-    )
+#: The settings, each with how its value is read. `template.x` is FLUJO_TEMPLATE_X in the environment.
+_KEYS: Mapping[str, Callable[[Any], Any]] = {
+    "state_uri": _text,
+    "blueprint_allowed_imports": _names,
+    "template.undefined_variables": _strict,
 }
 #: Tables that hold settings, so that `[template] x = 1` is read as `template.x`.
 _TABLES = {name.partition(".")[0] for name in _KEYS if "." in name}
@@ -109,11 +88,6 @@ class ConfigManager:
         self.declared = declared
         self._documents = tuple(documents)
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that were read, the strongest first."""
-        return tuple(document.file for document in self._documents)
-
     def settings(self, *, environ: Mapping[str, str] | None = None, state_uri: str | None = None) -> Settings:
         """The settings: `state_uri` as given, else environment (default: the process's), files, defaults.
 
@@ -122,29 +96,28 @@ class ConfigManager:
         environment = os.environ if environ is None else environ
         flags = {} if state_uri is None else {"state_uri": ("--state", state_uri)}
         values: dict[str, Any] = {}
-        origins: dict[str, str] = {}
-        for key in _KEYS.values():
-            origin, raw = flags.get(key.name) or self._look_up(key, environment)
-            values[key.attribute] = _parsed(key, raw, origin)
-            origins[key.name] = origin
+        origins = dict.fromkeys(_KEYS, "default")
+        for name, parse in _KEYS.items():
+            found = flags.get(name) or self._look_up(name, environment)
+            if found is not None:
+                origins[name], raw = found
+                values[name.replace(".", "_")] = _parsed(name, parse, raw, origins[name])
         return Settings(root=self.root, origins=MappingProxyType(origins), **values)
 
-    def _look_up(self, key: _Key, environment: Mapping[str, str]) -> tuple[str, Any]:
-        if value := environment.get(key.env):
-            return key.env, value
-        for document in self._documents:
-            if key.name in document.values:
-                return document.origin(key.name), document.values[key.name]
-        return "default", key.default
+    def _look_up(self, name: str, environment: Mapping[str, str]) -> tuple[str, Any] | None:
+        """Where the setting `name` is given, and as what; None where its default holds."""
+        variable = f"FLUJO_{name.replace('.', '_').upper()}"
+        if value := environment.get(variable):
+            return variable, value
+        found = next((document for document in self._documents if name in document.values), None)
+        return (found.origin(name), found.values[name]) if found else None
 
 
-def _parsed(key: _Key, raw: Any, origin: str) -> Any:
-    if origin == "default":
-        return raw
+def _parsed(name: str, parse: Callable[[Any], Any], raw: Any, origin: str) -> Any:
     try:
-        return key.parse(raw)
+        return parse(raw)
     except ValueError as error:
-        raise SettingsError(f"{key.name} can't be {raw!r} ({origin}): {error}") from error
+        raise SettingsError(f"{name} can't be {raw!r} ({origin}): {error}") from error
 
 
 #: Folder -> the state of every file that matters there, and what was read from them.

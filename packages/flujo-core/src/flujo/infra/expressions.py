@@ -5,11 +5,11 @@ bounded in `values`, `operators` and `filters`; nothing is ever compiled or rend
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flujo.domain.scope import Scope
+from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import TemplateResolutionError
 from flujo.infra import references, tree
 from flujo.infra.budget import charged
@@ -17,9 +17,9 @@ from flujo.infra.calls import METHODS, bind, filtered, method
 from flujo.infra.filters import FILTERS, TESTS, Filter
 from flujo.infra.operators import ARITHMETIC, COMPARISONS, bounded_number, concat, is_number
 from flujo.infra.references import Evaluate
-from flujo.infra.values import MISSING, Undefined, kind_of, nearest, refused_at, truth
+from flujo.infra.values import MISSING, Undefined, kind_of, refused_at, truth
 
-__all__ = ["Compiler", "Expression", "compile_expression", "grammar"]
+__all__ = ["Compiled", "Compiler", "compile_expression", "grammar"]
 
 #: How deep a tree may be.
 _MAX_DEPTH: Final = 100
@@ -54,23 +54,17 @@ def grammar() -> ModuleType:
     return module
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A compiled expression. `names` are the dotted names it reads, without the variables of its own loops."""
+class Compiled(NamedTuple):
+    """A template or condition, checked and ready. `names` are the dotted names it reads, its own loops' left out.
 
-    source: str
+    `render` gives its value in a scope, or raises `TemplateResolutionError`.
+    """
+
     names: frozenset[str]
-    run: Evaluate = field(repr=False)
-
-    def evaluate(self, scope: Scope) -> Any:
-        """The expression's value, in its own type. Raises `TemplateResolutionError`."""
-        try:
-            return self.run(scope)
-        except RecursionError as error:
-            raise TemplateResolutionError("the values in the template are nested too deeply") from error
+    render: Evaluate
 
 
-def compile_expression(source: str, filters: Mapping[str, Filter] = FILTERS) -> Expression:
+def compile_expression(source: str, filters: Mapping[str, Filter] = FILTERS) -> Compiled:
     """Compile a condition: an expression, bare or as the one thing in `{{ }}`.
 
     Raises `TemplateResolutionError`, with line and column, for text that isn't an expression of ours.
@@ -82,7 +76,8 @@ def compile_expression(source: str, filters: Mapping[str, Filter] = FILTERS) -> 
         node = grammar().parse_expression(text)
     if node is None:
         raise refused_at(text, 0, "this is more than one expression", "write it without any braces")
-    return Compiler(text, filters).expression(node)
+    compiler = Compiler(text, filters)
+    return compiler.compiled(compiler.visit(node))
 
 
 class Compiler:
@@ -98,10 +93,16 @@ class Compiler:
         self._filters = filters
         self._depth = 0
 
-    def expression(self, node: Any) -> Expression:
-        """Compile a whole expression."""
-        run = self.visit(node)
-        return Expression(self.source, frozenset(self.names), run)
+    def compiled(self, run: Evaluate) -> Compiled:
+        """What was compiled, as a whole: `run` gives its value."""
+
+        def render(scope: Scope) -> Any:
+            try:
+                return run(scope)
+            except RecursionError as error:
+                raise TemplateResolutionError("the values in the template are nested too deeply") from error
+
+        return Compiled(frozenset(self.names), render)
 
     def refuse(self, node: Any, message: str, suggestion: str | None = None) -> TemplateResolutionError:
         """The error for `node`, with its place."""
@@ -170,9 +171,11 @@ class Compiler:
     def _getattr(self, node: Any) -> Evaluate:
         self._no_underscore(node, node.attr)
         if tree.is_output_of_step(node):
-            return self._base(node.node)
+            return (
+                self._base(node.node) if node.attr == "output" else references.either(self._base(node.node), node.attr)
+            )
         if node.attr == "output" and tree.path(node) == "previous_step.output":
-            return references.previous_output
+            return references.either(self._base(node.node), node.attr)
         return references.field(self._base(node.node), node.attr, tree.label(node.node))
 
     def _getitem(self, node: Any) -> Evaluate:
@@ -210,7 +213,9 @@ class Compiler:
         function = self._filters.get(node.name)
         if function is None:
             known = [*self._filters, "default"]
-            raise self.refuse(node, f"there is no filter {node.name!r}", _advice(node.name, known))
+            raise self.refuse(
+                node, f"there is no filter {node.name!r}", did_you_mean(node.name, known, what="there are")
+            )
         arguments, named = self._arguments(node)
         self._bind(node, function, arguments, named)
         subject = self.visit(node.node)
@@ -248,7 +253,7 @@ class Compiler:
             return lambda scope: (value(scope) is MISSING) is wanted
         test = TESTS.get(node.name)
         if test is None:
-            advice = _advice(node.name, [*TESTS, "defined", "undefined"])
+            advice = did_you_mean(node.name, [*TESTS, "defined", "undefined"], what="there are")
             raise self.refuse(node, f"there is no test {node.name!r}", advice)
         tested = self.visit(node.node)
         return lambda scope: test(tested(scope))
@@ -343,10 +348,6 @@ def _default(value: Any, default_value: Any = "", boolean: bool = False) -> None
 
 def _writes(node: Any) -> bool:
     return tree.kind(node) == "Concat" or (tree.kind(node) == "Filter" and node.name in _WRITERS)
-
-
-def _advice(name: str, known: list[str]) -> str:
-    return nearest(name, known) or f"there are {', '.join(sorted(known))}"
 
 
 _HANDLERS: Final[Mapping[str, Callable[[Compiler, Any], Evaluate]]] = {

@@ -72,14 +72,6 @@ def _follow(item: Any, path: str) -> Any:
     return item
 
 
-def _upper(value: Any) -> str:
-    return show(value).upper()
-
-
-def _lower(value: Any) -> str:
-    return show(value).lower()
-
-
 def _trim(value: Any, chars: str | None = None) -> str:
     return show(value).strip(None if chars is None else _text("trim", chars))
 
@@ -96,14 +88,6 @@ def _join(value: Any, separator: Any = "", attribute: str | None = None) -> str:
 
 def _tojson(value: Any, indent: int | None = None) -> str:
     return to_json(value, None if indent is None else _whole("tojson", indent, 0, _MAX_INDENT))
-
-
-def _first(value: Any) -> Any:
-    return _end("first", value, 0)
-
-
-def _last(value: Any) -> Any:
-    return _end("last", value, -1)
 
 
 def _end(name: str, value: Any, index: int) -> Any:
@@ -172,48 +156,26 @@ def _truncate(value: Any, length: int = 255, killwords: bool = False, end: str =
     return (text[:kept] if killwords else text[:kept].rsplit(" ", 1)[0]) + end
 
 
-def _int(value: Any, default: Any = MISSING) -> Any:
+def _number(name: str, convert: Callable[[Any], Any], value: Any, default: Any) -> Any:
     try:
-        return bounded_number(_whole_part(value))
+        if not (is_number(value) or isinstance(value, str)):
+            raise ValueError(kind_of(value))
+        return bounded_number(convert(value))
     except (ValueError, ArithmeticError) as error:
-        return _otherwise("int", value, default, error)
+        if default is not MISSING:
+            return default
+        raise TemplateResolutionError(
+            f"filter {name!r} can't make a number of this: {kind_of(value)}",
+            suggestion=f"say what it is otherwise, as in `| {name}(0)`",
+            cause=error,
+        ) from error
 
 
 def _whole_part(value: Any) -> int:
-    if is_number(value):
+    try:
         return int(value)
-    text = _numeral(value)
-    try:
-        return int(text)
     except ValueError:
-        return int(float(text))
-
-
-def _numeral(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    raise ValueError(kind_of(value))
-
-
-def _float(value: Any, default: Any = MISSING) -> Any:
-    try:
-        return bounded_number(float(value if is_number(value) else _numeral(value)))
-    except (ValueError, ArithmeticError) as error:
-        return _otherwise("float", value, default, error)
-
-
-def _otherwise(name: str, value: Any, default: Any, error: Exception) -> Any:
-    if default is not MISSING:
-        return default
-    raise TemplateResolutionError(
-        f"filter {name!r} can't make a number of this: {kind_of(value)}",
-        suggestion=f"say what it is otherwise, as in `| {name}(0)`",
-        cause=error,
-    ) from error
-
-
-def _items(value: Any) -> list[Any]:
-    return _list("list", value)
+        return int(float(value))
 
 
 def _dateformat(value: Any, format: str = "%Y-%m-%d") -> str:  # noqa: A002 - templates say `format=`
@@ -243,14 +205,14 @@ def _moment(value: Any) -> date | time:
 FILTERS: Final[Mapping[str, Filter]] = {
     "count": _length,
     "dateformat": _dateformat,
-    "first": _first,
-    "float": _float,
-    "int": _int,
+    "first": lambda value: _end("first", value, 0),
+    "float": lambda value, default=MISSING: _number("float", float, value, default),
+    "int": lambda value, default=MISSING: _number("int", _whole_part, value, default),
     "join": _join,
-    "last": _last,
+    "last": lambda value: _end("last", value, -1),
     "length": _length,
-    "list": _items,
-    "lower": _lower,
+    "list": lambda value: _list("list", value),
+    "lower": lambda value: show(value).lower(),
     "replace": _replace,
     "round": _round,
     "sort": _sort,
@@ -260,7 +222,7 @@ FILTERS: Final[Mapping[str, Filter]] = {
     "trim": _trim,
     "truncate": _truncate,
     "unique": _unique,
-    "upper": _upper,
+    "upper": lambda value: show(value).upper(),
 }
 
 #: The tests that may stand after `is`, beside `defined` and `undefined`, which must see whether there is a value.

@@ -42,27 +42,17 @@ class _Run:
 
     def row(self) -> RunRow:
         """The run as a backend shows it."""
-        new = self.new
         return RunRow(
-            run_id=new.run_id,
+            **self.new._asdict(),
             status=self.status,
-            pipeline=new.pipeline,
-            version=new.version,
-            definition=new.definition,
-            digest=new.digest,
-            source=new.source,
-            input=new.input,
-            base=new.base,
             output=self.output,
             error=self.error,
-            created_at=new.created_at,
             updated_at=self.updated_at,
             ended_at=self.ended_at,
             owner="this process" if self.owned else None,
             epoch=self.epoch,
             recorded=sum(record.kind is RecordKind.RESULT for record in self.records.values()),
             usage=reduce(add, (record.usage for record in self.records.values()), NO_USAGE),
-            tags=new.tags,
         )
 
 
@@ -98,8 +88,7 @@ class InMemoryBackend:
         run = self._find(run_id)
         if run.owned and not force:
             raise RunOwnedElsewhere(
-                f"run {run_id!r} is at work in this process",
-                suggestion="wait until it ends, or take it over by force",
+                f"run {run_id!r} is at work in this process", suggestion="wait until it ends, or take it over by force"
             )
         run.epoch += 1
         run.owned, run.status = True, RunStatus.RUNNING
@@ -112,9 +101,7 @@ class InMemoryBackend:
 
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:
         """Keep one record. Raises `StateError` when its path is recorded already."""
-        run = self._runs.get(claim.run_id)
-        if run is None or run.epoch != claim.epoch or not run.owned:
-            raise self._refusal(claim)
+        run = self._owned(claim)
         if record.path in run.records:
             raise StateError(f"run {claim.run_id!r} has a record at {record.path!r} already")
         run.records[record.path] = record
@@ -123,9 +110,7 @@ class InMemoryBackend:
         self, claim: Claim, status: RunStatus, /, *, output: Any = None, error: ErrorInfo | None = None, at: float
     ) -> None:
         """Let go of the run with `status`."""
-        run = self._runs.get(claim.run_id)
-        if run is None or run.epoch != claim.epoch or not run.owned:
-            raise self._refusal(claim)
+        run = self._owned(claim)
         run.owned, run.status = False, status
         run.output, run.error = output, error
         run.updated_at = run.ended_at = at
@@ -159,9 +144,11 @@ class InMemoryBackend:
         if self._closed:
             raise StateUnavailable("the state in memory is closed")
 
-    def _refusal(self, claim: Claim) -> StateError:
-        """Why nothing may be written under `claim`."""
+    def _owned(self, claim: Claim) -> _Run:
+        """The run that may be written under `claim`. Raises `StateError` for one that may not."""
         run = self._find(claim.run_id)
         if run.epoch != claim.epoch:
-            return RunOwnedElsewhere(f"run {claim.run_id!r} was taken over by another owner")
-        return StateError(f"run {claim.run_id!r} was let go of", suggestion="claim the run again to write to it")
+            raise RunOwnedElsewhere(f"run {claim.run_id!r} was taken over by another owner")
+        if not run.owned:
+            raise StateError(f"run {claim.run_id!r} was let go of", suggestion="claim the run again to write to it")
+        return run

@@ -69,10 +69,6 @@ def _contains(item: Any, container: Any) -> bool:
     raise TemplateResolutionError(f"nothing can be in {kind_of(container)}", suggestion="'in' takes a list or text")
 
 
-def _lacks(item: Any, container: Any) -> bool:
-    return not _contains(item, container)
-
-
 #: The comparisons, by the parser's names for them.
 COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "eq": operator.eq,
@@ -82,7 +78,7 @@ COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "gt": _compare(">", operator.gt),
     "gteq": _compare(">=", operator.ge),
     "in": _contains,
-    "notin": _lacks,
+    "notin": lambda item, container: not _contains(item, container),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 from flujo.domain.scope import Scope
 from flujo.infra.values import MISSING, absent, missing_from, names_of, read, read_item
 
-__all__ = ["RESERVED", "Evaluate", "field", "item", "name", "previous_output"]
+__all__ = ["RESERVED", "Evaluate", "either", "field", "item", "name"]
 
 #: An expression, checked and ready: what it is worth in a scope.
 Evaluate: TypeAlias = Callable[[Scope], Any]
@@ -67,7 +67,12 @@ def item(base: Evaluate, key: Evaluate, label: str) -> Evaluate:
     return evaluate
 
 
-def previous_output(scope: Scope) -> Any:
-    """`previous_step.output`: the key or field `output` where there is one, otherwise the whole value."""
-    found = read(scope.previous, "output")
-    return scope.previous if found is MISSING else found
+def either(base: Evaluate, word: str) -> Evaluate:
+    """`previous_step.output`, `steps.a.value`: the key or field `word` if there is one, else the whole value."""
+
+    def evaluate(scope: Scope) -> Any:
+        value = base(scope)
+        found = read(value, word)
+        return value if found is MISSING else found
+
+    return evaluate

@@ -22,27 +22,24 @@ EXACT_INT = 2**53
 _ZONE_KEY = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 
 
-class Refused(Exception):
-    """A value has no form from which exactly the same value could be read back."""
-
+class _Reason(Exception):
     def __init__(self, reason: str, suggestion: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.suggestion = suggestion
+
+
+class Refused(_Reason):
+    """A value has no form from which exactly the same value could be read back."""
+
+
+class Unreadable(_Reason):
+    """JSON data that no writer has written, or that needs a class which isn't there or has changed."""
 
 
 def tagged(name: str, form: Any) -> dict[str, Any]:
     """The JSON object that stands for a value of the type called `name`."""
     return {TAG: name, "v": form}
-
-
-class Unreadable(Exception):
-    """JSON data that no writer has written, or that needs a class which isn't there or has changed."""
-
-    def __init__(self, reason: str, suggestion: str | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.suggestion = suggestion
 
 
 def _same(value: Any) -> Any:

@@ -166,8 +166,8 @@ def _changed(cls: type, how: str) -> Unreadable:
 class Shapes:
     """The classes that were declared, by class and by name."""
 
-    def __init__(self, annotations: Iterable[Any] = (), *, known: "Shapes | None" = None) -> None:
-        self._by_class: dict[type, Shape] = dict(known._by_class) if known else {}
+    def __init__(self, annotations: Iterable[Any] = ()) -> None:
+        self._by_class: dict[type, Shape] = {}
         for cls in mentioned_classes(annotations):
             if cls not in self._by_class and (shape := _shape(cls)) is not None:
                 self._by_class[cls] = shape

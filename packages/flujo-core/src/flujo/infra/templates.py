@@ -1,13 +1,11 @@
 """What a step's `input` may hold: template text, or mappings and lists with template text in them."""
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial
+from typing import Any, Final
 
-from flujo.domain.interfaces import Template
-from flujo.domain.scope import Scope
 from flujo.exceptions import ConfigurationError, TemplateResolutionError
-from flujo.infra.expressions import Expression, compile_expression
+from flujo.infra.expressions import Compiled, compile_expression
 from flujo.infra.filters import FILTERS, Filter
 from flujo.infra.text import compile_text
 
@@ -34,54 +32,36 @@ class Templates:
                 f"there is a filter {taken[0]!r} already", suggestion="give the filter a name of its own"
             )
         known = {**FILTERS, **more}
-        self._text: Callable[[str], Template] = lru_cache(_REMEMBERED)(lambda text: compile_text(text, known))
-        self._expression: Callable[[str], Expression] = lru_cache(_REMEMBERED)(
-            lambda text: compile_expression(text, known)
-        )
+        self._text = lru_cache(_REMEMBERED)(partial(compile_text, filters=known))
+        self._expression = lru_cache(_REMEMBERED)(partial(compile_expression, filters=known))
 
-    def compile(self, source: Any, /) -> Template:
+    def compile(self, source: Any, /) -> Compiled:
         """Compile template text, or a mapping or list with templates in its values; anything else is constant.
 
         Raises `TemplateResolutionError`, with line and column in the text, for what the language doesn't have.
         """
         return self._compile(source, 0)
 
-    def compile_expression(self, source: str, /) -> Expression:
+    def compile_expression(self, source: str, /) -> Compiled:
         """Compile a condition, bare or in `{{ }}`. Raises `TemplateResolutionError` with line and column."""
         return self._expression(source)
 
-    def _compile(self, source: Any, depth: int) -> Template:
+    def _compile(self, source: Any, depth: int) -> Compiled:
         if depth > _MAX_NESTING:
             raise TemplateResolutionError(f"mappings and lists are nested more than {_MAX_NESTING} deep")
         if isinstance(source, str):
             return self._text(source)
+        # A mapping or list is made anew each time, so that whoever gets it may change it.
         if isinstance(source, Mapping):
-            return _Record({key: self._compile(value, depth + 1) for key, value in source.items()})
+            parts = {key: self._compile(value, depth + 1) for key, value in source.items()}
+            return Compiled(
+                _names(parts.values()), lambda scope: {key: part.render(scope) for key, part in parts.items()}
+            )
         if isinstance(source, list | tuple):
-            return _Series([self._compile(value, depth + 1) for value in source])
-        return _Constant(source)
+            items = [self._compile(value, depth + 1) for value in source]
+            return Compiled(_names(items), lambda scope: [item.render(scope) for item in items])
+        return Compiled(frozenset(), lambda _: source)
 
 
-class _Constant(NamedTuple):
-    value: Any
-
-    def render(self, _: Scope, /) -> Any:
-        return self.value
-
-
-class _Record(NamedTuple):
-    """A mapping: made anew each time, so that whoever gets it may change it."""
-
-    values: dict[Any, Template]
-
-    def render(self, scope: Scope, /) -> dict[Any, Any]:
-        return {key: value.render(scope) for key, value in self.values.items()}
-
-
-class _Series(NamedTuple):
-    """A list: made anew each time, so that whoever gets it may change it."""
-
-    values: list[Template]
-
-    def render(self, scope: Scope, /) -> list[Any]:
-        return [value.render(scope) for value in self.values]
+def _names(parts: Iterable[Compiled]) -> frozenset[str]:
+    return frozenset().union(*(part.names for part in parts))

@@ -2,14 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from flujo.domain.interfaces import Template
 from flujo.domain.scope import Scope
-from flujo.exceptions import TemplateResolutionError
 from flujo.infra.budget import ITEM, Budget, LoopScope
-from flujo.infra.expressions import Compiler, Expression, grammar
+from flujo.infra.expressions import Compiled, Compiler, grammar
 from flujo.infra.filters import Filter
 from flujo.infra.references import RESERVED, Evaluate
 from flujo.infra.tree import count, kind, only_expression, reference
@@ -45,46 +42,24 @@ class _Page(Budget):
 _Emit: TypeAlias = Callable[[Scope, _Page], None]
 
 
-def compile_text(source: str, filters: Mapping[str, Filter]) -> Template:
+def compile_text(source: str, filters: Mapping[str, Filter]) -> Compiled:
     """Compile template text. Raises `TemplateResolutionError` with line and column."""
     if "{{" not in source and "{%" not in source:
-        return _Literal(source)
+        return Compiled(frozenset(), lambda _: source)
     dotted = _DOTTED.fullmatch(source)
     nodes = [] if dotted else grammar().parse_template(source)
     expression = reference(dotted[1]) if dotted else only_expression(nodes)
+    compiler = Compiler(source, filters)
     if expression is not None:
-        return _Whole(Compiler(source, filters).expression(expression))
-    return _Text(source, _Statements(Compiler(source, filters)).block(nodes))
+        return compiler.compiled(compiler.visit(expression))
+    emit = _Statements(compiler).block(nodes)
 
-
-class _Literal(NamedTuple):
-    text: str
-
-    def render(self, _: Scope, /) -> str:
-        return self.text
-
-
-class _Whole(NamedTuple):
-    """A text that is one expression: its value keeps its type."""
-
-    expression: Expression
-
-    def render(self, scope: Scope, /) -> Any:
-        return self.expression.evaluate(scope)
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    source: str
-    emit: _Emit = field(repr=False)
-
-    def render(self, scope: Scope, /) -> str:
+    def write(scope: Scope) -> str:
         page = _Page()
-        try:
-            self.emit(scope, page)
-        except RecursionError as error:
-            raise TemplateResolutionError("the values in the template are nested too deeply") from error
+        emit(scope, page)
         return "".join(page.parts)
+
+    return compiler.compiled(write)
 
 
 class _Statements:
@@ -180,13 +155,7 @@ def _inside(scope: Scope, budget: Budget, names: dict[str, Any]) -> LoopScope:
 
 
 def _loop(index: int, length: int) -> dict[str, Any]:
-    return {
-        "index": index + 1,
-        "index0": index,
-        "first": index == 0,
-        "last": index == length - 1,
-        "length": length,
-    }
+    return {"index": index + 1, "index0": index, "first": index == 0, "last": index == length - 1, "length": length}
 
 
 _HANDLERS: Final[Mapping[str, Callable[[_Statements, Any], _Emit]]] = {

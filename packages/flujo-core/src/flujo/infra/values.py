@@ -34,7 +34,6 @@ __all__ = [
     "kind_of",
     "missing_from",
     "names_of",
-    "nearest",
     "read",
     "read_item",
     "refused_at",
@@ -151,12 +150,6 @@ def names_of(value: Any) -> list[str] | None:
         own = [name for name in declared if name not in base]
         return [*(value.model_extra or ()), *own, *base]
     return declared if _is_record(value) else None
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Advice that names the known name most like `name`, if any is."""
-    close = get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else None
 
 
 _KINDS: tuple[tuple[Any, str], ...] = (

@@ -8,43 +8,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flujo.plugins.contributions import ANY_STEP as ANY_STEP
-    from flujo.plugins.contributions import BackendSpec as BackendSpec
-    from flujo.plugins.contributions import CommandSpec as CommandSpec
-    from flujo.plugins.contributions import Contributions as Contributions
-    from flujo.plugins.contributions import PolicySpec as PolicySpec
-    from flujo.plugins.discovery import PluginRecord as PluginRecord
-    from flujo.plugins.discovery import PluginStatus as PluginStatus
-    from flujo.plugins.hookspecs import API_1 as API_1
-    from flujo.plugins.hookspecs import hookimpl as hookimpl
-    from flujo.plugins.manager import PluginManager as PluginManager
-    from flujo.plugins.manager import create_plugin_manager as create_plugin_manager
-    from flujo.plugins.registrars import CommandRegistrar as CommandRegistrar
-    from flujo.plugins.registrars import PolicyRegistrar as PolicyRegistrar
-    from flujo.plugins.registrars import SkillRegistrar as SkillRegistrar
-    from flujo.plugins.registrars import StateBackendRegistrar as StateBackendRegistrar
-    from flujo.plugins.registrars import StepKindRegistrar as StepKindRegistrar
-    from flujo.plugins.registry import create_default_registry as create_default_registry
+    from flujo.plugins.contributions import ANY_STEP, BackendSpec, CommandSpec, Contributions, PolicySpec
+    from flujo.plugins.discovery import PluginRecord, PluginStatus
+    from flujo.plugins.hookspecs import API_1, hookimpl
+    from flujo.plugins.manager import PluginManager, create_plugin_manager
+    from flujo.plugins.registrars import (
+        CommandRegistrar,
+        PolicyRegistrar,
+        SkillRegistrar,
+        StateBackendRegistrar,
+        StepKindRegistrar,
+    )
+    from flujo.plugins.registry import create_default_registry
 
-#: Where each public name lives.
+#: Where the public names live; those that are not here are registrars.
 _HOMES = {
-    "ANY_STEP": "contributions",
-    "API_1": "hookspecs",
-    "BackendSpec": "contributions",
-    "CommandRegistrar": "registrars",
-    "CommandSpec": "contributions",
-    "Contributions": "contributions",
-    "PluginManager": "manager",
-    "PluginRecord": "discovery",
-    "PluginStatus": "discovery",
-    "PolicyRegistrar": "registrars",
-    "PolicySpec": "contributions",
-    "SkillRegistrar": "registrars",
-    "StateBackendRegistrar": "registrars",
-    "StepKindRegistrar": "registrars",
-    "create_default_registry": "registry",
-    "create_plugin_manager": "manager",
-    "hookimpl": "hookspecs",
+    "contributions": ("ANY_STEP", "BackendSpec", "CommandSpec", "Contributions", "PolicySpec"),
+    "discovery": ("PluginRecord", "PluginStatus"),
+    "hookspecs": ("API_1", "hookimpl"),
+    "manager": ("PluginManager", "create_plugin_manager"),
+    "registry": ("create_default_registry",),
 }
 
 __all__ = [
@@ -70,11 +53,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its home and remember it here."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    home = next((module for module, names in _HOMES.items() if name in names), "registrars")
+    return globals().setdefault(name, getattr(import_module(f"{__name__}.{home}"), name))
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,6 @@ __all__ = [
     "BackendSpec",
     "CommandSpec",
     "Contributions",
-    "KindTargets",
     "Offer",
     "PolicySpec",
     "Rank",
@@ -36,21 +35,6 @@ class PolicySpec(NamedTuple):
     handles: "type[Step[Any, Any]] | str"
     factory: Any
     provider: str
-
-
-class KindTargets(NamedTuple):
-    """A kind whose schema and builder may not be imported yet."""
-
-    name: str
-    model: Any
-    build: Any
-    summary: str
-    provider: str
-
-    def load(self) -> KindSpec:
-        """The kind itself. Raises `PluginError`."""
-        model, build = (load_target(target, self.provider) for target in (self.model, self.build))
-        return KindSpec(self.name, model, build, self.summary, self.provider)
 
 
 class BackendSpec(NamedTuple):
@@ -153,11 +137,17 @@ def settle(offers: Iterable[Offer]) -> Contributions:
     best = {facet: {key: _best(rivals) for key, rivals in sorted(table.items())} for facet, table in tables.items()}
     return Contributions(
         policies=Table("policy for step type", best.get("policies", {})),
-        kinds=Table("kind", best.get("kinds", {}), KindTargets.load),
+        kinds=Table("kind", best.get("kinds", {}), _load_kind),
         skills=Table("skill", best.get("skills", {})),
         backends=Table("state backend", best.get("backends", {})),
         commands=Table("command", best.get("commands", {})),
     )
+
+
+def _load_kind(kind: KindSpec) -> KindSpec:
+    """The kind with its schema and builder imported, where they were given by name."""
+    model, build = (load_target(target, kind.provider) for target in (kind.model, kind.build))
+    return kind._replace(model=model, build=build)
 
 
 def _best(rivals: list[Offer]) -> tuple[Offer, ...]:

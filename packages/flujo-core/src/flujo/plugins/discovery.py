@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
+from itertools import chain, count
 from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
@@ -53,15 +54,14 @@ class PluginStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A plugin before it is loaded. `name` is unique in its manager; `dist` and `version` are what users know it by."""
+class _Plugin:
+    """A plugin: `name` is unique in its manager; `dist` and `version` are what users know it by."""
 
     name: str
     dist: str
     version: str
     source: Source
     target: str
-    load: Callable[[], object] = field(compare=False)
 
     @property
     def provider(self) -> str:
@@ -70,18 +70,20 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class PluginRecord:
+class Candidate(_Plugin):
+    """A plugin before it is loaded."""
+
+    load: Callable[[], object] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRecord(_Plugin):
     """One plugin and what became of it.
 
     `error` is one line, empty for an active plugin. `contributes` lists the keys it registered, by what they are:
     `policies`, `kinds`, `skills`, `backends`, `commands`.
     """
 
-    name: str
-    dist: str
-    version: str
-    source: Source
-    target: str
     status: PluginStatus
     error: str = ""
     contributes: "Mapping[str, tuple[str, ...]]" = field(default_factory=dict)
@@ -89,7 +91,7 @@ class PluginRecord:
     @property
     def problem(self) -> str:
         """The record of a plugin that is not active, as one line."""
-        return f"plugin {self.dist} {self.version}".rstrip() + f" is not loaded ({self.status.value}: {self.error})"
+        return f"plugin {self.provider} is not loaded ({self.status.value}: {self.error})"
 
 
 def attempt(action: Callable[[], T]) -> T:
@@ -166,10 +168,6 @@ def _refuse(error: PluginError) -> object:
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    number = 1
-    unique = name
-    while unique in taken:
-        number += 1
-        unique = f"{name}#{number}"
+    unique = next(each for each in chain([name], (f"{name}#{n}" for n in count(2))) if each not in taken)
     taken.add(unique)
     return unique

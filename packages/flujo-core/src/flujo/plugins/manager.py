@@ -146,13 +146,5 @@ def _record(
     keys: dict[str, tuple[str, ...]] = {}
     for offer in offers:
         keys[offer.facet] = (*keys.get(offer.facet, ()), offer.key)
-    return PluginRecord(
-        candidate.name,
-        candidate.dist,
-        candidate.version,
-        candidate.source,
-        candidate.target,
-        status,
-        error,
-        MappingProxyType(keys),
-    )
+    own = (candidate.name, candidate.dist, candidate.version, candidate.source, candidate.target)
+    return PluginRecord(*own, status, error, MappingProxyType(keys))

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from flujo.blueprint.kinds import BuildContext, SkillSpec
+from flujo.blueprint.kinds import BuildContext, KindSpec, SkillSpec
 from flujo.exceptions import PluginError
-from flujo.plugins.contributions import ANY_STEP, BackendSpec, CommandSpec, KindTargets, Offer, PolicySpec, Rank
+from flujo.plugins.contributions import ANY_STEP, BackendSpec, CommandSpec, Offer, PolicySpec, Rank
 from flujo.plugins.discovery import Candidate, is_target
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class StepKindRegistrar(Registrar):
     def kind(self, name: str, model: KindModel, build: KindBuilder, *, summary: str, override: bool = False) -> None:
         """Let files say `kind: <name>`: validated by `model`, a `StepSpec`, and made a step by `build`."""
         _matching(_KIND, name, "the name of a kind", "letters, digits, '_' and '-'")
-        value = KindTargets(name, _target(model), _target(build), summary, self._owner.provider)
+        value = KindSpec(name, _target(model), _target(build), summary, self._owner.provider)
         self._offer("kinds", name, value, override)
 
 

@@ -69,7 +69,7 @@ class Flujo(Generic[In, Out, Ctx]):
             )
         whole = pipeline if isinstance(pipeline, Pipeline) else Pipeline([pipeline], name=pipeline.name)
         manager = plugins
-        if manager is None and (registry is None or state_uri is not None):
+        if manager is None and registry is None:
             manager = create_plugin_manager()
         core = ExecutorCore(
             policy_registry=registry if registry is not None else create_default_registry(manager),
@@ -85,7 +85,7 @@ class Flujo(Generic[In, Out, Ctx]):
             pipeline=whole,
             core=core,
             backend=self._state.backend,
-            codec=JsonCodec().for_types(_declared_types(whole, model)),
+            codec=JsonCodec(_declared_types(whole, model)),
             clock=self._clock,
             events=self._events,
             context_model=model,

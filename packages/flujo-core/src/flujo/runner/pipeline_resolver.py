@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from flujo.blueprint.builder import check_pipeline, load_pipeline
+from flujo.blueprint.builder import Sources, check_pipeline, load_pipeline
 from flujo.domain.steps import Pipeline
 from flujo.domain.validation import Finding
 from flujo.infra.config_manager import Settings
@@ -18,23 +18,14 @@ def resolve_pipeline(path: Path, *, manager: PluginManager, settings: Settings) 
 
     Raises `BlueprintError` with every finding at once.
     """
-    return load_pipeline(
-        path,
-        kinds=manager.contributions.kinds,
-        skills=manager.contributions.skills,
-        templates=Templates(),
-        allowed_imports=settings.blueprint_allowed_imports,
-        root=settings.root,
-    )
+    return load_pipeline(path, _sources(manager, settings))
 
 
 def check_file(path: Path, *, manager: PluginManager, settings: Settings) -> tuple[Finding, ...]:
     """Everything that is wrong with the file at `path`, found without importing any of the project's code."""
-    return check_pipeline(
-        path,
-        kinds=manager.contributions.kinds,
-        skills=manager.contributions.skills,
-        templates=Templates(),
-        allowed_imports=settings.blueprint_allowed_imports,
-        root=settings.root,
-    )
+    return check_pipeline(path, _sources(manager, settings))
+
+
+def _sources(manager: PluginManager, settings: Settings) -> Sources:
+    there = manager.contributions
+    return Sources(there.kinds, there.skills, Templates(), settings.blueprint_allowed_imports, settings.root)

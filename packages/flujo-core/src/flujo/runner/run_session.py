@@ -160,7 +160,8 @@ class RunSession:
             output = self._encoded(result.output, "output") if result.success else None
             await self.backend.finish(claim, result.status, output=output, error=result.error, at=self.clock.now())
         except (ValueNotStorable, PayloadTooLarge) as error:
-            result = _failed(result, ErrorInfo.of(error))
+            failed = ErrorInfo.of(error)
+            result = result._replace(status=RunStatus.FAILED, output=None, error=failed, exception=error)
             await self.backend.finish(claim, result.status, error=result.error, at=self.clock.now())
         if self.events.active:
             self.events.emit(RunFinished(claim.run_id, result))
@@ -186,6 +187,7 @@ class RunSession:
             usage=outcome.usage,
             error=error,
             duration_s=duration,
+            exception=outcome.error if isinstance(outcome, Failure) else None,
         )
 
     def _refuse_changed(self, row: RunRow) -> None:
@@ -225,19 +227,6 @@ class RunSession:
 def _no_claim(row: RunRow) -> Claim:
     """The claim of nobody: everything a completed run needs is recorded, and nothing may be written."""
     return Claim(row.run_id, 0, -1)
-
-
-def _failed(result: Result, error: ErrorInfo) -> Result:
-    return PipelineResult(
-        result.run_id,
-        RunStatus.FAILED,
-        None,
-        result.final_pipeline_context,
-        result.step_history,
-        result.usage,
-        error,
-        result.duration_s,
-    )
 
 
 def _status(outcome: StepOutcome[Any]) -> tuple[RunStatus, ErrorInfo | None]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flujo.domain.interfaces import StateBackend
 from flujo.infra.memory import InMemoryBackend
-from flujo.plugins import PluginManager
+from flujo.plugins import PluginManager, create_plugin_manager
 
 __all__ = ["StateBackendManager", "open_state"]
 
@@ -35,8 +35,8 @@ class StateBackendManager:
         self._owned = backend is None
         if backend is not None:
             self.backend = backend
-        elif uri is not None and manager is not None:
-            self.backend = open_state(uri, manager, root or Path.cwd())
+        elif uri is not None:
+            self.backend = open_state(uri, manager or create_plugin_manager(), root or Path.cwd())
         else:
             self.backend = InMemoryBackend(encodes=False)
 

@@ -1,0 +1,81 @@
+"""docs/reference/pipeline-files.md has the keys that files have, with their defaults."""
+
+import pytest
+
+from flujo.blueprint import nodes
+from flujo.blueprint.schema import BackoffSpec, ConfigSpec, DocumentSpec, StepSpec
+from flujo.infra.config_manager import Settings
+from flujo.plugins import create_plugin_manager
+from flujo.runner.pipeline_resolver import check_file
+from flujo_policies_builtin.conditional import ConditionalSpec
+from flujo_policies_builtin.loop import LoopPart, LoopSpec
+from flujo_policies_builtin.map import MapPart, MapSpec
+from flujo_policies_builtin.parallel import MergingSpec, ParallelSpec
+from flujo_policies_builtin.router import RouterPart, RouterSpec
+from flujo_policies_builtin.sequence import SequenceSpec
+from flujo_policies_builtin.step import AgentSpec, CallSpec
+
+PAGE = "pipeline-files"
+TABLES = {
+    "## The document": (DocumentSpec, None),
+    "## Every step": (StepSpec, None),
+    "### config": (ConfigSpec, None),
+    "### config.backoff": (BackoffSpec, None),
+    "## kind: step": (CallSpec, StepSpec),
+    "## kind: pipeline": (SequenceSpec, StepSpec),
+    "## kind: conditional": (ConditionalSpec, StepSpec),
+    "## kind: parallel": (ParallelSpec, StepSpec),
+    "## kind: dynamic_router": (RouterSpec, MergingSpec),
+    "## kind: loop": (LoopSpec, StepSpec),
+    "## kind: map": (MapSpec, StepSpec),
+}
+PARTS = {"agent": AgentSpec, "loop": LoopPart, "map": MapPart, "router": RouterPart}
+WORDS = {"none": None, "empty": None, "false": False, "0": 0, "1": 1, "2": 2, "60": 60}
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_a_table_has_exactly_the_keys_of_its_model(page, heading):
+    model, base = TABLES[heading]
+    own = set(model.model_fields) - set(base.model_fields if base else ())
+    assert page(PAGE).since(heading).names("key") == own
+
+
+@pytest.mark.parametrize("key", PARTS)
+def test_the_mapping_behind_a_key_has_exactly_the_keys_of_its_model(page, key):
+    assert page(PAGE).names(f"key of {key}") == set(PARTS[key].model_fields)
+
+
+@pytest.mark.parametrize("heading", ["### config", "### config.backoff"])
+def test_the_defaults_are_those_of_the_model(page, heading):
+    table = page(PAGE).since(heading).table("key")
+    shown = {key: WORDS[cells[0].strip("`")] for key, cells in table.items() if key != "backoff"}
+    model = TABLES[heading][0]
+    assert shown == {key: field.default for key, field in model.model_fields.items() if key != "backoff"}
+
+
+def test_keys_without_a_default_are_said_to_be_required(page):
+    for heading, (model, base) in TABLES.items():
+        required = {key for key, field in model.model_fields.items() if field.is_required()}
+        shown = {key for key, cells in page(PAGE).since(heading).table("key").items() if cells[0] == "required"}
+        assert shown == required - set(base.model_fields if base else ())
+
+
+def test_every_installed_kind_has_its_section(page):
+    kinds = create_plugin_manager().contributions.kinds
+    text = page(PAGE).text
+    assert {f"## kind: {name}" in text for name in kinds} == {True}
+    assert text.count("## kind: ") == len(kinds)
+
+
+def test_the_limits_are_those_of_the_loader(page):
+    limits = {name: cells[0] for name, cells in page(PAGE).table("limit").items()}
+    assert list(limits.values())[1:] == [str(nodes.MAX_DEPTH), str(nodes.MAX_ALIASES), f"{nodes.MAX_NODES:,}"]
+
+
+def test_the_examples_are_valid(page, tmp_path):
+    examples = page(PAGE).blocks("yaml")
+    assert len(examples) == 7
+    for number, text in enumerate(examples):
+        file = tmp_path / f"example_{number}.yaml"
+        file.write_text(text, encoding="utf-8")
+        assert check_file(file, manager=create_plugin_manager(), settings=Settings(tmp_path)) == ()

@@ -1,0 +1,39 @@
+"""docs/reference/settings.md has the settings that there are."""
+
+from pathlib import Path
+
+from flujo.infra import config_manager
+from flujo.infra.config_manager import Settings, get_config_manager
+
+
+def test_the_keys_are_those_there_are_each_with_its_variable_and_default(page):
+    table, defaults = page("settings").table("key"), Settings(Path())
+    assert set(table) == set(config_manager._KEYS)
+    for name, (variable, default, _) in table.items():
+        field = name.replace(".", "_")
+        assert variable == f"`FLUJO_{field.upper()}`"
+        assert default == (f"`{getattr(defaults, field)}`" if getattr(defaults, field) else "none")
+
+
+def test_the_example_is_read(page, tmp_path):
+    (example,) = page("settings").blocks("toml")
+    (tmp_path / "flujo.toml").write_text(example, encoding="utf-8")
+    settings = get_config_manager(tmp_path).settings(environ={})
+    assert (settings.state_uri, settings.blueprint_allowed_imports) == ("sqlite:///runs.db", ("skills",))
+    assert {origin.partition(":")[0] for origin in settings.origins.values()} == {str(tmp_path / "flujo.toml")}
+
+
+def test_the_order_of_sources_is_the_one_that_counts(page, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    places = [home / "flujo/config.toml", tmp_path / "pyproject.toml", tmp_path / "flujo.toml"]
+    for place in places:
+        place.parent.mkdir(exist_ok=True, parents=True)
+        table = "[tool.flujo]\n" if place.name == "pyproject.toml" else ""
+        place.write_text(f'{table}state_uri = "sqlite:///{place.name}"\n', encoding="utf-8")
+        manager = get_config_manager(tmp_path, force_reload=True)
+        assert manager.settings(environ={}).state_uri == f"sqlite:///{place.name}"
+    environ = {"FLUJO_STATE_URI": "sqlite:///environment"}
+    assert manager.settings(environ=environ).state_uri == "sqlite:///environment"
+    assert manager.settings(environ=environ, state_uri="memory:").state_uri == "memory:"
+    assert "1. the option" in page("settings").text

@@ -1,0 +1,38 @@
+"""docs/reference/skills.md has the skills that are installed, with their params."""
+
+import inspect
+import re
+from importlib import import_module
+
+import pytest
+
+from flujo.domain.callables import INJECTED
+from flujo.infra.config_manager import Settings
+from flujo.plugins import create_plugin_manager
+from flujo.runner.pipeline_resolver import check_file
+
+PREFIX = "flujo.builtins."
+
+
+@pytest.fixture(scope="module")
+def manager():
+    return create_plugin_manager()
+
+
+def test_the_skills_are_those_there_are(page, manager):
+    assert {PREFIX + name for name in page("skills").names("skill")} == set(manager.contributions.skills)
+
+
+def test_each_skill_has_the_params_that_it_takes(page, manager):
+    for name, (data, params, _) in page("skills").table("skill").items():
+        module, _, attr = manager.contributions.skills[PREFIX + name].target.partition(":")
+        taken = set(inspect.signature(getattr(import_module(module), attr)).parameters) - INJECTED - {"data"}
+        assert set(re.findall(r"`(\w+)`", params)) == taken
+        assert set(re.findall(r"`(\w+)`", data)) <= taken
+
+
+def test_the_example_is_valid(page, manager, tmp_path):
+    (example,) = page("skills").blocks("yaml")
+    file = tmp_path / "example.yaml"
+    file.write_text(example, encoding="utf-8")
+    assert check_file(file, manager=manager, settings=Settings(tmp_path)) == ()
