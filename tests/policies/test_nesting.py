@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flujo import Flujo, OpenContext, Pipeline, Step, StepConfig, branch, loop, map_, parallel, route
+from flujo.domain.scope import Scope
+from flujo.engine.executor_core import ExecutorCore
 from flujo.exceptions import BlueprintError, ConfigurationError
+from flujo.plugins import create_default_registry
 
 # A program is a tuple: ("add", n), ("note", key), or a kind's name and its parts.
 PROGRAMS = st.recursive(
@@ -111,8 +114,8 @@ def test_nested_kinds_come_to_what_a_plain_interpreter_says(strict, program, dat
         assert asyncio.run(outcome_of(program, data)) == (expected, context)
 
 
-def nested(kind: str, depth: int, **options: Any) -> Step[Any, Any]:
-    step: Step[Any, Any] = Step("leaf", lambda data: data + 1)
+def nested(kind: str, depth: int, *, leaf: Step[Any, Any] | None = None, **options: Any) -> Step[Any, Any]:
+    step: Step[Any, Any] = leaf or Step("leaf", lambda data: data + 1)
     for _ in range(depth):
         if kind == "branch":
             step = branch("c", on="true", branches={True: step}, **options)
@@ -166,3 +169,29 @@ def test_text_in_a_file_that_does_not_compile_is_told_at_its_place(load, step, r
     (finding,) = caught.value.findings
     assert (finding.code, finding.path, finding.location.line) == ("V-T02", "x", 2)
     assert line[finding.location.column - 1 :].startswith(rest)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_cancelled_run_leaves_nothing_behind_however_deep(run, kind):
+    before, started = asyncio.all_tasks(), asyncio.Event()
+
+    async def wait(data: Any) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(run(nested(kind, 60, leaf=Step("leaf", wait)), 1))
+    await started.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert asyncio.all_tasks() == before
+
+
+def test_a_policy_without_a_language_says_what_is_missing():
+    core = ExecutorCore(policy_registry=create_default_registry())
+    scope = Scope(None, {}, None, None)
+
+    for ask in (core.render, core.evaluate):
+        with pytest.raises(ConfigurationError, match="was given no template compiler"):
+            ask("true", scope)

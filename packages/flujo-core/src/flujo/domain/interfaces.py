@@ -6,7 +6,7 @@ implementations in. `flujo.testing` ships fakes of each.
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, IntEnum
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 from flujo.domain.events import Event
 from flujo.domain.outcomes import ErrorInfo, RunStatus
@@ -14,7 +14,6 @@ from flujo.domain.scope import NOTHING, Scope
 from flujo.domain.usage import NO_USAGE, Usage
 
 __all__ = [
-    "Agent",
     "Claim",
     "Clock",
     "Codec",
@@ -28,15 +27,6 @@ __all__ = [
     "Template",
     "TemplateCompiler",
 ]
-
-
-@runtime_checkable
-class Agent(Protocol):
-    """Anything with a method `run` that takes the step's data; `context`, `resources` and `run` if it names them."""
-
-    def run(self, data: Any, /) -> Any:
-        """Answer `data`; may be async."""
-        ...
 
 
 class EventSink(Protocol):

@@ -41,6 +41,9 @@ __all__ = ["ExecutorCore"]
 #: A wait from which on a failed attempt is worth a record: a crash during it must not forget the attempt.
 _LONG_WAIT_S = 1.0
 
+#: So many levels of steps share a task: the next ones have a stack of their own, which Python limits.
+_LEVELS = 32
+
 
 @dataclass(slots=True)
 class _Work:
@@ -116,7 +119,8 @@ class ExecutorCore:
         if run.events.active:
             run.events.emit(StepStarted(run.run_id, frame.path, frame.step.name, frame.step.kind))
         work = _Work(frame, plan, now)
-        outcome = await (self._attempt(work) if plan.direct else self._guarded(work))
+        working = self._attempt(work) if plan.direct else self._guarded(work)
+        outcome = await (working if frame.level % _LEVELS else asyncio.ensure_future(working))
         work.duration_s = run.clock.monotonic() - work.started
         if type(outcome) is Success and (plan.records or plan.writes):
             outcome = await self._settle(work, outcome)

@@ -53,7 +53,10 @@ class RunScope(NamedTuple):
 
 
 class ExecutionFrame(NamedTuple):
-    """A step, its data and its place. A composite's policy makes its children's frames with `child`."""
+    """A step, its data and its place. A composite's policy makes its children's frames with `child`.
+
+    `level` counts the steps from the outermost to this one.
+    """
 
     step: Step[Any, Any]
     data: Any
@@ -64,6 +67,7 @@ class ExecutionFrame(NamedTuple):
     extras: Mapping[str, Any] = NOTHING
     chain: tuple[str, ...] = ()
     attempt: int = 1
+    level: int = 1
 
     def child(
         self,
@@ -91,6 +95,7 @@ class ExecutionFrame(NamedTuple):
             self.path + at,
             self.outputs if outputs is None else outputs,
             self.extras if extras is None else extras,
+            level=self.level + 1,
         )
 
     def with_data(self, data: Any) -> "ExecutionFrame":
