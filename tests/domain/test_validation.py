@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from flujo.domain.interfaces import Agent
 from flujo.domain.validation import Finding, Location, check_sequence
 
 
@@ -60,12 +59,3 @@ def test_types_of_one_name_are_told_apart():
 def test_places_are_ordered_by_file_line_and_column():
     places = [Location("b.yaml", 1, 1), Location("a.yaml", 10, 1), Location("a.yaml", 9, 2), Location("a.yaml", 9, 1)]
     assert sorted(places) == places[::-1]
-
-
-def test_anything_with_run_is_an_agent():
-    class Echo:
-        def run(self, data):
-            return data
-
-    assert isinstance(Echo(), Agent)
-    assert not isinstance(object(), Agent)

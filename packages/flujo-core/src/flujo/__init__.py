@@ -1,4 +1,4 @@
-"""flujo: durable, budgeted, explained pipelines of typed steps.
+"""flujo: durable pipelines of typed steps.
 
 Names are resolved on first use, so that `import flujo` costs next to nothing and `flujo --version` loads
 neither pydantic nor a plugin.
