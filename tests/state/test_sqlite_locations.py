@@ -13,15 +13,15 @@ from flujo_state_sqlite.locations import Location, parse_url
 @pytest.mark.parametrize(
     ("url", "path", "sync"),
     [
-        ("sqlite:///state.db", "/root/state.db", "auto"),
-        ("sqlite:///a/b.db?sync=full", "/root/a/b.db", "full"),
+        ("sqlite:///state.db", "/project/state.db", "auto"),
+        ("sqlite:///a/b.db?sync=full", "/project/a/b.db", "full"),
         ("sqlite:////var/b.db?sync=normal", "/var/b.db", "normal"),
-        ("sqlite:///my%20runs.db?sync=auto", "/root/my runs.db", "auto"),
-        ("sqlite:///odd#name.db?", "/root/odd#name.db", "auto"),
+        ("sqlite:///my%20runs.db?sync=auto", "/project/my runs.db", "auto"),
+        ("sqlite:///odd#name.db?", "/project/odd#name.db", "auto"),
     ],
 )
 def test_address_says_where_the_file_is_and_how_to_sync(url, path, sync):
-    assert parse_url(url, Path("/root")) == Location(Path(path), sync)
+    assert parse_url(url, Path("/project")) == Location(Path(path), sync)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_address_says_where_the_file_is_and_how_to_sync(url, path, sync):
 )
 def test_address_that_can_not_be_meant_is_refused(url, said):
     with pytest.raises(SettingsError, match=said):
-        open_sqlite(url, Path("/root"))
+        open_sqlite(url, Path("/project"))
 
 
 async def test_nothing_is_made_before_the_first_write(path, backend):

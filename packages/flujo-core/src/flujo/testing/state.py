@@ -74,11 +74,11 @@ class StateBackendConformance:
     @pytest.fixture
     def backend(self) -> StateBackend:
         """A fresh, empty backend; close it after the test, it may have been closed already."""
-        raise NotImplementedError("override the fixture 'backend'")
+        raise TypeError("override the fixture 'backend'")
 
     def reopen(self, backend: StateBackend) -> StateBackend:
         """A new backend on what `backend`, closed before, has stored."""
-        raise NotImplementedError("override 'reopen', or leave 'durable' false")
+        raise TypeError("override 'reopen', or leave 'durable' false")
 
     async def test_run_row_holds_what_the_run_was_created_with(self, backend: StateBackend) -> None:
         """Every field of a new run is read back, and the run is running and owned."""
