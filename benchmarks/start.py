@@ -43,7 +43,7 @@ async def main() -> int: return await add_one(await add_one(await add_one(0)))
 print(asyncio.run(main()))
 """
 #: The libraries that `flujo run` can't do without. `import pydantic` alone loads next to nothing: names come later.
-FLOOR = "from pydantic import BaseModel, Field; import click, yaml, jinja2, pluggy"
+FLOOR = "from pydantic import BaseModel; import click, yaml, jinja2, pluggy"
 
 
 def _environment(folder: Path) -> Path:
