@@ -9,7 +9,8 @@ import pytest
 
 from flujo import ConditionalStep, LoopStep, MapStep, ParallelStep, Pipeline, Step
 from flujo.domain.canonical import digest
-from flujo.domain.kinds import as_body, branch_key, operations
+from flujo.domain.composite import as_body, branch_key
+from flujo.domain.kinds import operations
 from flujo.exceptions import BlueprintError, ConfigurationError
 
 

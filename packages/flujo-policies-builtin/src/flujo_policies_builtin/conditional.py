@@ -6,7 +6,8 @@ from pydantic import Field
 
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import StepSpec
-from flujo.domain.kinds import ConditionalStep, branch_key
+from flujo.domain.composite import branch_key
+from flujo.domain.kinds import ConditionalStep
 from flujo.domain.outcomes import StepOutcome
 from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
+from flujo.domain.composite import Body
 from flujo.domain.kinds import (
-    Body,
     ConditionalStep,
     DynamicParallelRouterStep,
     LoopStep,

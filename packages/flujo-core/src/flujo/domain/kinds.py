@@ -1,22 +1,16 @@
 """The kinds of step beside calls and sequences. Data only: how they run is their policies' business.
 
-A `body` or branch is a pipeline of its own; it may be given as a step, a sequence of steps or a pipeline.
 Expressions and templates are text in the one language of conditions and templates; a callable may stand for each.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 
-from flujo.domain.callables import UNKNOWN, reference
-from flujo.domain.steps import MAX_DEPTH, In, Out, Pipeline, Step, chained
-from flujo.domain.suggest import did_you_mean
-from flujo.exceptions import ConfigurationError
+from flujo.domain.composite import CompositeStep
+from flujo.domain.steps import In, Out, Step
 
 __all__ = [
-    "Body",
     "ConditionalStep",
     "DynamicParallelRouterStep",
     "LoopStep",
@@ -27,40 +21,14 @@ __all__ = [
     "Operations",
     "ParallelStep",
     "Reduce",
-    "as_body",
-    "branch_key",
     "operations",
 ]
-
-Body: TypeAlias = Step[Any, Any] | Sequence[Step[Any, Any]]
-
-#: What may stand in a branch's name: it is part of paths.
-_BRANCH = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 
 #: How the contexts of branches flow back, in declaration order; a callable gets (parent, {branch: context}).
 MergeStrategy: TypeAlias = Literal["context_update", "overwrite", "keep_first", "no_merge", "error_on_conflict"]
 OnBranchFailure: TypeAlias = Literal["propagate", "ignore", "collect"]
 Reduce: TypeAlias = Literal["keys", "values", "union", "concat", "first", "last", "majority_vote"]
 Operations: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-
-
-def as_body(body: Body, name: str) -> Pipeline[Any, Any]:
-    """`body` as a pipeline called `name`; a pipeline with a name or options of its own stays as it is.
-
-    Raises `ConfigurationError` for what is neither a step nor a sequence of steps.
-    """
-    if not isinstance(body, Step):
-        parts: Any = body if isinstance(body, list | tuple) else [body]
-        return Pipeline(parts, name=name)
-    parts = chained(body)
-    return body if isinstance(body, Pipeline) and parts == (body,) else Pipeline(parts, name=name)
-
-
-def branch_key(value: Any) -> str:
-    """The branch that a condition's value names: `True` is "true", an enum its value, anything else its text."""
-    if isinstance(value, Enum):
-        return branch_key(value.value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class Operation(NamedTuple):
@@ -88,68 +56,7 @@ def _operation(action: str, written: Any) -> Operation:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Composite(Step[In, Out]):
-    """A step made of other steps: its children keep the record, and nobody declares its types."""
-
-    records: ClassVar[bool] = False
-
-    @property
-    def input_type(self) -> Any:
-        """Not declared."""
-        return UNKNOWN
-
-    @property
-    def output_type(self) -> Any:
-        """Not declared."""
-        return UNKNOWN
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.run is not None:
-            self._wrong(f"runs {reference(self.run)!r}, but runs steps only", "wrap it: Step('name', function)")
-
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-
-    def _wrong(self, what: str, suggestion: str) -> NoReturn:
-        raise ConfigurationError(f"{self.kind} {self.name!r} {what}", suggestion=suggestion)
-
-    def _body(self, body: Body | None, name: str = "body") -> Pipeline[Any, Any]:
-        made = as_body(() if body is None else body, name)
-        if not made.steps:
-            self._wrong(f"has nothing in its {name}", "give it at least one step")
-        if made.depth >= MAX_DEPTH:
-            self._wrong(f"holds steps {made.depth + 1} deep", f"at most {MAX_DEPTH} can stand in one another")
-        return made
-
-    def _branches(self, branches: Mapping[Any, Body]) -> dict[str, Pipeline[Any, Any]]:
-        given: object = branches
-        if not isinstance(given, Mapping) or not given:
-            self._wrong("has no branches", "give it a mapping from names to steps, with at least one")
-        made: dict[str, Pipeline[Any, Any]] = {}
-        for key, body in branches.items():
-            name = branch_key(key)
-            if not _BRANCH.fullmatch(name):
-                self._wrong(
-                    f"has a branch {name!r}", "a branch's name has letters, digits, '_', '.' and '-', at most 63"
-                )
-            if name in made:
-                self._wrong(f"has two branches {name!r}", "True is 'true', a number its text, an enum its value")
-            made[name] = self._body(body, name if name[0].isalpha() else f"_{name}")
-        return made
-
-    def _one_of(self, name: str, known: tuple[str, ...]) -> None:
-        value = getattr(self, name)
-        if value not in known:
-            self._wrong(f"has {name} {value!r}", did_you_mean(str(value), known, what=f"{name} is one of"))
-
-    def _one_of_or_callable(self, name: str, known: tuple[str, ...]) -> None:
-        if not callable(getattr(self, name)):
-            self._one_of(name, known)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LoopStep(_Composite[In, Out]):
+class LoopStep(CompositeStep[In, Out]):
     """Runs its body again and again, each time with the output of the time before.
 
     It ends when `exit_expression` or `exit_condition` (a callable of output and context) holds after an iteration,
@@ -202,7 +109,7 @@ class LoopStep(_Composite[In, Out]):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class MapStep(_Composite[In, Out]):
+class MapStep(CompositeStep[In, Out]):
     """Runs its body once for every item; the output is the list of results, in the order of the items.
 
     `iterable_input` names a field of the context ("items", "context.items"), is a template, or a callable of data
@@ -254,7 +161,7 @@ class MapStep(_Composite[In, Out]):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ParallelStep(_Composite[In, Out]):
+class ParallelStep(CompositeStep[In, Out]):
     """Runs its branches side by side, each with the step's data and an isolated context.
 
     The output is a dict by branch in the order of declaration, or what `reduce` makes of it (a name, or a callable
@@ -314,7 +221,7 @@ class DynamicParallelRouterStep(ParallelStep[In, Out]):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ConditionalStep(_Composite[In, Out]):
+class ConditionalStep(CompositeStep[In, Out]):
     """Runs the branch that its condition names, with the step's data; the branch's output is the step's.
 
     `condition_expression` is an expression, `condition` a callable of data and context; see `branch_key`. Without a

@@ -1,0 +1,102 @@
+"""What every step made of other steps has in common. Data only.
+
+A body or branch is a pipeline of its own; it may be given as a step, a sequence of steps or a pipeline.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, NoReturn, TypeAlias
+
+from flujo.domain.callables import UNKNOWN, reference
+from flujo.domain.steps import MAX_DEPTH, In, Out, Pipeline, Step, chained
+from flujo.domain.suggest import did_you_mean
+from flujo.exceptions import ConfigurationError
+
+__all__ = ["Body", "CompositeStep", "as_body", "branch_key"]
+
+Body: TypeAlias = Step[Any, Any] | Sequence[Step[Any, Any]]
+
+#: What may stand in a branch's name: it is part of paths.
+_BRANCH = re.compile(r"[A-Za-z0-9_.-]{1,63}")
+
+
+def as_body(body: Body, name: str) -> Pipeline[Any, Any]:
+    """`body` as a pipeline called `name`; a pipeline with a name or options of its own stays as it is.
+
+    Raises `ConfigurationError` for what is neither a step nor a sequence of steps.
+    """
+    if not isinstance(body, Step):
+        parts: Any = body if isinstance(body, list | tuple) else [body]
+        return Pipeline(parts, name=name)
+    parts = chained(body)
+    return body if isinstance(body, Pipeline) and parts == (body,) else Pipeline(parts, name=name)
+
+
+def branch_key(value: Any) -> str:
+    """The branch that a condition's value names: `True` is "true", an enum its value, anything else its text."""
+    if isinstance(value, Enum):
+        return branch_key(value.value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CompositeStep(Step[In, Out]):
+    """A step made of other steps: its children keep the record, and nobody declares its types."""
+
+    records: ClassVar[bool] = False
+
+    @property
+    def input_type(self) -> Any:
+        """Not declared."""
+        return UNKNOWN
+
+    @property
+    def output_type(self) -> Any:
+        """Not declared."""
+        return UNKNOWN
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.run is not None:
+            self._wrong(f"runs {reference(self.run)!r}, but runs steps only", "wrap it: Step('name', function)")
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _wrong(self, what: str, suggestion: str) -> NoReturn:
+        raise ConfigurationError(f"{self.kind} {self.name!r} {what}", suggestion=suggestion)
+
+    def _body(self, body: Body | None, name: str = "body") -> Pipeline[Any, Any]:
+        made = as_body(() if body is None else body, name)
+        if not made.steps:
+            self._wrong(f"has nothing in its {name}", "give it at least one step")
+        if made.depth >= MAX_DEPTH:
+            self._wrong(f"holds steps {made.depth + 1} deep", f"at most {MAX_DEPTH} can stand in one another")
+        return made
+
+    def _branches(self, branches: Mapping[Any, Body]) -> dict[str, Pipeline[Any, Any]]:
+        given: object = branches
+        if not isinstance(given, Mapping) or not given:
+            self._wrong("has no branches", "give it a mapping from names to steps, with at least one")
+        made: dict[str, Pipeline[Any, Any]] = {}
+        for key, body in branches.items():
+            name = branch_key(key)
+            if not _BRANCH.fullmatch(name):
+                self._wrong(
+                    f"has a branch {name!r}", "a branch's name has letters, digits, '_', '.' and '-', at most 63"
+                )
+            if name in made:
+                self._wrong(f"has two branches {name!r}", "True is 'true', a number its text, an enum its value")
+            made[name] = self._body(body, name if name[0].isalpha() else f"_{name}")
+        return made
+
+    def _one_of(self, name: str, known: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value not in known:
+            self._wrong(f"has {name} {value!r}", did_you_mean(str(value), known, what=f"{name} is one of"))
+
+    def _one_of_or_callable(self, name: str, known: tuple[str, ...]) -> None:
+        if not callable(getattr(self, name)):
+            self._one_of(name, known)
