@@ -15,6 +15,10 @@ class Part:
     output_type: Any = Any
     takes_previous: bool = True
 
+    @property
+    def handed_type(self):
+        return self.output_type
+
 
 def findings(*parts, path=""):
     return [(finding.code, finding.path, finding.message) for finding in check_sequence(parts, path)]

@@ -2,7 +2,7 @@
 
 import random
 import sys
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,7 +46,8 @@ class StepConfig(BaseModel):
 
     `max_retries` counts attempts after the first. `timeout_s` bounds each attempt, in seconds. `retry_on` limits
     retries to these exceptions, `no_retry_on` excludes some; without them everything is retried but what can't
-    change from one attempt to the next (control flow, configuration, context and validation errors).
+    change from one attempt to the next (control flow, configuration, context and validation errors). With
+    `execution_mode` "background" the pipeline goes on at once with the step's input; the run's end waits for it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -56,3 +57,4 @@ class StepConfig(BaseModel):
     backoff: Backoff = Backoff()
     retry_on: ExceptionTypes = ()
     no_retry_on: ExceptionTypes = ()
+    execution_mode: Literal["foreground", "background"] = "foreground"

@@ -2,8 +2,8 @@
 
 import inspect
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Concatenate, TypedDict, TypeVar, Unpack, overload
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Concatenate, Literal, TypedDict, TypeVar, Unpack, overload
 
 from pydantic import ValidationError as PydanticError
 
@@ -27,6 +27,8 @@ class StepOptions(TypedDict, total=False):
     sink_to: str | None
     updates_context: bool
     fallback: Step[Any, Any] | None
+    static_invariants: Sequence[str]
+    validators: Sequence[Callable[..., Any]]
     effects: Effects
     blocking: bool
     version: str
@@ -36,6 +38,7 @@ class StepOptions(TypedDict, total=False):
     backoff: Backoff
     retry_on: tuple[type[BaseException], ...]
     no_retry_on: tuple[type[BaseException], ...]
+    execution_mode: Literal["foreground", "background"]
 
 
 _STEP_FIELDS = frozenset(StepOptions.__annotations__) - frozenset(StepConfig.model_fields)

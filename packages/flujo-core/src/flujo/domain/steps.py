@@ -50,7 +50,9 @@ class Step(Generic[In, Out]):
     `run` is an async or plain function, an object with a method `run`, or a class with one; without it the step
     hands on its input. `params` are bound to it by name. `input` replaces the previous step's output as its
     data. `sink_to` is a dotted path in the context that gets the output; with `updates_context` a mapping or
-    model output is merged into the context. `effects` says what a second execution could disturb. `blocking`
+    model output is merged into the context. `static_invariants` are expressions that must hold after this step and
+    after each step inside it. `validators` are functions of the output; one that raises, or returns False or a text
+    with what is wrong, fails the attempt. `effects` says what a second execution could disturb. `blocking`
     runs a plain function in a worker thread. `version` is part of the step's identity: raise it when the same
     code reference comes to mean something else.
 
@@ -69,6 +71,8 @@ class Step(Generic[In, Out]):
     sink_to: str | None = None
     updates_context: bool = False
     fallback: "Step[Any, Any] | None" = None
+    static_invariants: Sequence[str] = ()
+    validators: Sequence[Callable[..., Any]] = ()
     effects: Effects = "none"
     blocking: bool = False
     version: str = ""
@@ -105,8 +109,16 @@ class Step(Generic[In, Out]):
             self._refuse(f"has a config of type {type(self.config).__qualname__!r}", "pass config=StepConfig(...)")
         if self.fallback is not None and not isinstance(self.fallback, Step):
             self._refuse(f"has {reference(self.fallback)!r} as its fallback", "a fallback is a step: wrap it in one")
+        if not all(map(callable, self.validators)):
+            self._refuse("has a validator that can't be called", "a validator is a function of the step's output")
+        if isinstance(self.static_invariants, str) or not all(isinstance(e, str) for e in self.static_invariants):
+            self._refuse("has static_invariants that are no list of expressions", "write a list of texts")
         if self.effects not in get_args(Effects):
             self._refuse(f"has effects {self.effects!r}", f"effects are {', '.join(get_args(Effects))}")
+        if self.is_background and (self.sink_to is not None or self.updates_context):
+            self._refuse(
+                "runs in the background, but writes to the context", "nobody could tell when: drop one of both"
+            )
         if self.sink_to is not None and not all(str(self.sink_to).split(".")):
             self._refuse(f"has sink_to {self.sink_to!r}", "name a field of the context, or a dotted path in one")
 
@@ -127,6 +139,16 @@ class Step(Generic[In, Out]):
     def output_type(self) -> Any:
         """The type of what the step hands on, `Any` where nobody declared it."""
         return self.call.output_type if self.call else UNKNOWN
+
+    @property
+    def is_background(self) -> bool:
+        """Whether the pipeline goes on with the step's own input while the step is still at work."""
+        return self.config.execution_mode == "background"
+
+    @property
+    def handed_type(self) -> Any:
+        """The type of what the next step gets: of a background step its input's, for that is what it hands on."""
+        return self.input_type if self.is_background else self.output_type
 
     @property
     def takes_previous(self) -> bool:
@@ -190,6 +212,11 @@ class Step(Generic[In, Out]):
                 what[key] = value
         if self.effects != "none":
             what["effects"] = self.effects
+        for key in ("static_invariants", "validators"):
+            if value := getattr(self, key):
+                what[key] = _plain(list(value))
+        if self.is_background:
+            what["execution_mode"] = "background"
         if self.fallback is not None:
             what["fallback"] = self.fallback.definition()
         return {**what, **{name: _plain(value) for name, value in self._own_fields()}}
@@ -246,7 +273,7 @@ class Pipeline(Step[In, Out]):
     @property
     def output_type(self) -> Any:
         """The last step's output type."""
-        return self.steps[-1].output_type if self.steps else self.input_type
+        return self.steps[-1].handed_type if self.steps else self.input_type
 
 
 #: How many fields every step has; a kind's own come after them.

@@ -40,7 +40,7 @@ class _Typed(Protocol):
     @property
     def input_type(self) -> Any: ...
     @property
-    def output_type(self) -> Any: ...
+    def handed_type(self) -> Any: ...
     @property
     def takes_previous(self) -> bool: ...
 
@@ -64,8 +64,8 @@ def twins(names: Iterable[str | None], path: str) -> Iterator[tuple[int, Finding
 def misfits(steps: Sequence[_Typed], path: str) -> Iterator[tuple[int, Finding]]:
     """Steps that can't take what the step before gives, each with its index."""
     for index, (before, after) in enumerate(pairwise(steps), 1):
-        if after.takes_previous and not fits(before.output_type, after.input_type):
-            given, wanted = show(before.output_type, after.input_type)
+        if after.takes_previous and not fits(before.handed_type, after.input_type):
+            given, wanted = show(before.handed_type, after.input_type)
             message = f"step {before.name!r} gives {given}, but step {after.name!r} takes {wanted}"
             advice = f"change one of the annotations, or give {after.name!r} an 'input' that converts"
             yield index, Finding("V-T01", message, path=f"{path}{after.name}", help=advice)
