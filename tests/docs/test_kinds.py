@@ -1,0 +1,124 @@
+"""docs/kinds: a page's file and its Python are one pipeline, print what the page shows, and fail as it says."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from flujo import Flujo, FlujoError, OpenContext
+from flujo.domain.canonical import canonical
+from flujo.infra.config_manager import Settings
+from flujo.plugins import create_plugin_manager
+from flujo.runner.pipeline_resolver import resolve_pipeline
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "docs/kinds"
+PAGES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "README")
+FLUJO = Path(sys.executable).with_name("flujo")
+#: What comes after a page's Python: the pipeline that it made, as text.
+CANONICAL = """
+from flujo.domain.canonical import canonical
+print(canonical(pipeline.definition()))
+"""
+CHANGE = re.compile(r"^\| `(.+?)` → `(.+?)` \| (.+?) \| .+ \|$", re.MULTILINE)
+
+
+class Project(NamedTuple):
+    """A page's files in a folder of their own, and what the page shows of them."""
+
+    folder: Path
+    page: str
+    example: str
+    command: list[str]
+    shown: str
+    paths: list[str]
+
+    @property
+    def input(self):
+        return self.command[self.command.index("--input") + 1]
+
+    def resolve(self, file="pipeline.yaml"):
+        settings = Settings(self.folder, blueprint_allowed_imports=("skills",))
+        return resolve_pipeline(self.folder / file, manager=create_plugin_manager(), settings=settings)
+
+    def run(self, file="pipeline.yaml"):
+        flujo = Flujo(self.resolve(file), context_model=OpenContext, root=self.folder)
+        return flujo.run_sync(self.input, run_id="example")
+
+
+def first(language, text):
+    return re.search(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
+
+
+@pytest.fixture(params=PAGES)
+def project(request, tmp_path):
+    """Each page in turn. A block that begins with `# NAME` is the file of that name; the first YAML the pipeline."""
+    page = (FOLDER / f"{request.param}.md").read_text(encoding="utf-8")
+    (tmp_path / "flujo.toml").write_text('blueprint_allowed_imports = ["skills"]\n', encoding="utf-8")
+    (tmp_path / "pipeline.yaml").write_text(first("yaml", page), encoding="utf-8")
+    for name, text in re.findall(r"^```\w+\n# (\S+\.\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    command, _, shown = first("console", page).partition("\n")
+    example = first("python", page.split("## In Python")[1])
+    paths = first("text", page.split("## Paths")[1]).split()
+    return Project(tmp_path, page, example, shlex.split(command.removeprefix("$ ")), shown, paths)
+
+
+def test_the_file_prints_what_is_shown(project):
+    name, *arguments = project.command
+    assert name == "flujo"
+    done = subprocess.run(
+        [FLUJO, *arguments, "--quiet"],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert (done.stderr, done.stdout) == ("", project.shown)
+
+
+def test_the_python_prints_the_same_and_is_the_same_pipeline(project):
+    (project.folder / "example.py").write_text(project.example + CANONICAL, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "example.py"], cwd=project.folder, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout == f"{project.shown}{canonical(project.resolve().definition())}\n"
+
+
+def test_the_paths_are_those_of_a_run(project):
+    def paths(results):
+        return [path for result in results for path in (result.path, *paths(result.children))]
+
+    assert paths(project.run().step_history) == project.paths
+
+
+def test_the_changes_are_refused_as_is_said(project):
+    changes = [[cell.replace("\\|", "|") for cell in row] for row in CHANGE.findall(project.page)]
+    text = (project.folder / "pipeline.yaml").read_text(encoding="utf-8")
+    assert len(changes) >= 2
+    for number, (old, new, says) in enumerate(changes):
+        assert text.count(old) == 1, old
+        file = f"changed_{number}.yaml"
+        (project.folder / file).write_text(text.replace(old, new), encoding="utf-8")
+        try:
+            message = project.run(file).error.message
+        except FlujoError as error:
+            message = str(error)
+        assert says.replace("`", "") in message.replace("`", "")
+
+
+@pytest.mark.parametrize("page", ["README", *PAGES])
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", (FOLDER / f"{page}.md").read_text(encoding="utf-8"))
+    assert [target for target in targets if not (FOLDER / target).exists()] == []
+
+
+def test_the_index_names_every_page():
+    index = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"\]\((\w+)\.md\)", index)) == PAGES
