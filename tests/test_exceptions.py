@@ -48,6 +48,7 @@ CODES = {
     "ContextIsolationError": "403",
     "ContextMergeError": "404",
     "ContextMutationError": "405",
+    "StateProviderError": "406",
     "ValidationError": "500",
     "TypeMismatchError": "501",
     "TemplateResolutionError": "502",

@@ -28,6 +28,7 @@ PUBLIC = {
     "PolicySpec",
     "SkillRegistrar",
     "StateBackendRegistrar",
+    "StateProviderRegistrar",
     "StepKindRegistrar",
     "create_default_registry",
     "create_plugin_manager",

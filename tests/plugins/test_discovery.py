@@ -94,6 +94,11 @@ BROKEN = {
         "register-failed",
         "'Re:dis' is not a url scheme",
     ),
+    "bad-provider": (
+        "@hookimpl\ndef flujo_register_state_providers(registrar): registrar.provider('my profiles', 'm:open')",
+        "register-failed",
+        "'my profiles' is not the id of a state provider",
+    ),
     "bad-command": (
         "@hookimpl\ndef flujo_register_commands(registrar): registrar.command('Ping  it', 'm:ping', short_help='')",
         "register-failed",

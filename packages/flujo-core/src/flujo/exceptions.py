@@ -25,7 +25,8 @@ FlujoError(message, *, suggestion=None, code=None, cause=None)
 │   ├── ContextInheritanceError   a child's context can't be made from its parent's
 │   ├── ContextIsolationError     a context can't be isolated
 │   ├── ContextMergeError         two branches changed one field to different values
-│   └── ContextMutationError      a child changed its parent's context behind its back
+│   ├── ContextMutationError      a child changed its parent's context behind its back
+│   └── StateProviderError        a field that lives elsewhere can't be loaded or saved
 ├── ValidationError
 │   ├── TypeMismatchError         a step's output does not fit the next step's input
 │   ├── TemplateResolutionError   a template names something that isn't there
@@ -86,6 +87,7 @@ __all__ = [
     "StateBackendBusy",
     "StateCorrupt",
     "StateError",
+    "StateProviderError",
     "StateStorageFull",
     "StateUnavailable",
     "StepTimeoutError",
@@ -235,6 +237,10 @@ class ContextMergeError(ContextError, code="FLUJO-404"):
 
 class ContextMutationError(ContextError, code="FLUJO-405"):
     """A child changed its parent's context behind its back."""
+
+
+class StateProviderError(ContextError, code="FLUJO-406"):
+    """A field of the context that lives elsewhere can't be loaded or saved."""
 
 
 class ValidationError(FlujoError, code="FLUJO-500"):

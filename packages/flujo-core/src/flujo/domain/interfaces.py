@@ -6,7 +6,7 @@ implementations in. `flujo.testing` ships fakes of each.
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, IntEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from flujo.domain.events import Event
 from flujo.domain.outcomes import ErrorInfo, RunStatus
@@ -23,10 +23,13 @@ __all__ = [
     "RecordKind",
     "RunRow",
     "StateBackend",
+    "StateProvider",
     "Sync",
     "Template",
     "TemplateCompiler",
 ]
+
+T = TypeVar("T")
 
 
 class EventSink(Protocol):
@@ -237,4 +240,32 @@ class StateBackend(Protocol):
 
     async def close(self) -> None:
         """Write what is pending, let go of every run and release everything. A second call does nothing."""
+        ...
+
+
+class StateProvider(Protocol[T]):
+    """Keeps values by key, for fields of the context that live elsewhere; they outlive every run.
+
+    Keys are text and values never None; what a key may look like is the provider's business, and so is who else
+    writes there. Methods may raise anything: it becomes a `StateProviderError` that names the field.
+    """
+
+    async def load(self, key: str, /) -> T | None:
+        """The value at `key`, which the caller may change without changing what is kept; None for no value."""
+        ...
+
+    async def save(self, key: str, data: T, /) -> None:
+        """Keep `data` at `key` instead of whatever was there. When it returns, `load` gives the new value."""
+        ...
+
+    async def delete(self, key: str, /) -> bool:
+        """Keep nothing at `key` any more; whether there was something that is now gone."""
+        ...
+
+    async def exists(self, key: str, /) -> bool:
+        """Whether there is a value at `key`."""
+        ...
+
+    async def close(self) -> None:
+        """Release what the provider holds. A second call does nothing."""
         ...

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         PolicyRegistrar,
         SkillRegistrar,
         StateBackendRegistrar,
+        StateProviderRegistrar,
         StepKindRegistrar,
     )
     from flujo.plugins.registry import create_default_registry
@@ -44,6 +45,7 @@ __all__ = [
     "PolicySpec",
     "SkillRegistrar",
     "StateBackendRegistrar",
+    "StateProviderRegistrar",
     "StepKindRegistrar",
     "create_default_registry",
     "create_plugin_manager",

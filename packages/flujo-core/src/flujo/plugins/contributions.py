@@ -19,6 +19,7 @@ __all__ = [
     "Offer",
     "PolicySpec",
     "Rank",
+    "StateProviderSpec",
     "Table",
     "settle",
 ]
@@ -41,6 +42,14 @@ class BackendSpec(NamedTuple):
     """What opens a state URL of `scheme`: a function of the URL and the project's root, or where it is."""
 
     scheme: str
+    factory: Any
+    provider: str
+
+
+class StateProviderSpec(NamedTuple):
+    """What makes the state provider `id`: a function of the project's root, or where it is."""
+
+    id: str
     factory: Any
     provider: str
 
@@ -119,13 +128,14 @@ class Contributions(NamedTuple):
     """Everything that the active plugins contribute.
 
     `policies` by step type ("module:qualname", or `ANY_STEP`), `kinds` by their name in files, `skills` by id,
-    `backends` by URL scheme, `commands` by path.
+    `backends` by URL scheme, `state_providers` by id, `commands` by path.
     """
 
     policies: Table[PolicySpec]
     kinds: Table[KindSpec]
     skills: Table[SkillSpec]
     backends: Table[BackendSpec]
+    state_providers: Table[StateProviderSpec]
     commands: Table[CommandSpec]
 
 
@@ -140,6 +150,7 @@ def settle(offers: Iterable[Offer]) -> Contributions:
         kinds=Table("kind", best.get("kinds", {}), _load_kind),
         skills=Table("skill", best.get("skills", {})),
         backends=Table("state backend", best.get("backends", {})),
+        state_providers=Table("state provider", best.get("state_providers", {})),
         commands=Table("command", best.get("commands", {})),
     )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         PolicyRegistrar,
         SkillRegistrar,
         StateBackendRegistrar,
+        StateProviderRegistrar,
         StepKindRegistrar,
     )
 
@@ -25,6 +26,7 @@ __all__ = [
     "flujo_register_policies",
     "flujo_register_skills",
     "flujo_register_state_backends",
+    "flujo_register_state_providers",
     "flujo_register_step_kinds",
     "hookimpl",
     "hookspec",
@@ -82,6 +84,17 @@ def flujo_register_state_backends(registrar: "StateBackendRegistrar") -> None:
         @hookimpl
         def flujo_register_state_backends(registrar):
             registrar.backend("redis", "my_plugin.state:open_redis")
+    """
+
+
+@hookspec
+def flujo_register_state_providers(registrar: "StateProviderRegistrar") -> None:
+    """Name external state that fields of contexts may refer to.
+
+    Example:
+        @hookimpl
+        def flujo_register_state_providers(registrar):
+            registrar.provider("profiles", "my_plugin.profiles:open_profiles")
     """
 
 

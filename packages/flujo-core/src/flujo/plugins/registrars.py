@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flujo.blueprint.kinds import BuildContext, KindSpec, SkillSpec
 from flujo.exceptions import PluginError
-from flujo.plugins.contributions import ANY_STEP, BackendSpec, CommandSpec, Offer, PolicySpec, Rank
+from flujo.plugins.contributions import ANY_STEP, BackendSpec, CommandSpec, Offer, PolicySpec, Rank, StateProviderSpec
 from flujo.plugins.discovery import Candidate, is_target
 
 if TYPE_CHECKING:
     from flujo.blueprint.schema import StepSpec
-    from flujo.domain.interfaces import StateBackend
+    from flujo.domain.interfaces import StateBackend, StateProvider
     from flujo.domain.steps import Step
     from flujo.engine.policy import StepPolicy
 
@@ -24,17 +24,20 @@ __all__ = [
     "Registrar",
     "SkillRegistrar",
     "StateBackendRegistrar",
+    "StateProviderRegistrar",
     "StepKindRegistrar",
 ]
 
 PolicyFactory: TypeAlias = "StepPolicy[Any] | Callable[[], StepPolicy[Any]] | str"
 BackendFactory: TypeAlias = "Callable[[str, Path], StateBackend] | str"
+StateProviderFactory: TypeAlias = "Callable[[Path], StateProvider[Any]] | str"
 KindModel: TypeAlias = "type[StepSpec] | str"
 KindBuilder: TypeAlias = "Callable[[Any, BuildContext], Step[Any, Any]] | str"
 
 _KIND = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SKILL = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_PROVIDER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _PATH = re.compile(r"[a-z][a-z0-9-]*( [a-z][a-z0-9-]*)*")
 
 #: Ids that belong to one distribution, so that a file which uses them means the same everywhere.
@@ -112,6 +115,23 @@ class StateBackendRegistrar(Registrar):
         self._offer("backends", scheme, BackendSpec(scheme, _target(factory), self._owner.provider), override)
 
 
+class StateProviderRegistrar(Registrar):
+    """Takes state providers."""
+
+    def provider(
+        self,
+        id: str,  # noqa: A002 - a context reference names it so
+        factory: StateProviderFactory,
+        *,
+        override: bool = False,
+    ) -> None:
+        """Let contexts say `ContextReference(<id>, key)`. `factory(root)` makes the provider at its first use, where
+        `root` is the project's folder; it is closed with the `Flujo` that used it."""
+        _matching(_PROVIDER, id, "the id of a state provider", "letters, digits, '_', '.' and '-'")
+        value = StateProviderSpec(id, _target(factory), self._owner.provider)
+        self._offer("state_providers", id, value, override)
+
+
 class CommandRegistrar(Registrar):
     """Takes commands for the command line. A command that is there already can't be replaced."""
 
@@ -128,6 +148,7 @@ REGISTRARS: Mapping[str, type[Registrar]] = MappingProxyType(
         "flujo_register_step_kinds": StepKindRegistrar,
         "flujo_register_skills": SkillRegistrar,
         "flujo_register_state_backends": StateBackendRegistrar,
+        "flujo_register_state_providers": StateProviderRegistrar,
         "flujo_register_commands": CommandRegistrar,
     }
 )
