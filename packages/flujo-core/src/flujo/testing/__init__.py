@@ -1,6 +1,7 @@
 """Fakes of the engine's ports and tests of their contracts, for flujo's own tests and for yours."""
 
 from flujo.testing.clock import FakeClock
+from flujo.testing.providers import InMemoryStateProvider
 from flujo.testing.sinks import RecordingSink
 
-__all__ = ["FakeClock", "RecordingSink"]
+__all__ = ["FakeClock", "InMemoryStateProvider", "RecordingSink"]
