@@ -1,4 +1,4 @@
-"""`python -m benchmarks [S1 S4 S7] [--rounds N]`: measure, print, and write benchmarks/results/<time>.json."""
+"""`python -m benchmarks [S1 S2 S3 S4 S7] [--rounds N]`: measure, print, and write benchmarks/results/<time>.json."""
 
 import argparse
 import json
@@ -11,12 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.durable import durable
+from benchmarks.fan_out import fan_out
 from benchmarks.linear import linear
+from benchmarks.looping import looping
 from benchmarks.measure import Comparison
 from benchmarks.start import start
 
 SCENARIOS: dict[str, tuple[Callable[[int], Iterator[Comparison]], int]] = {
     "S1": (linear, 51),
+    "S2": (looping, 15),
+    "S3": (fan_out, 31),
     "S4": (durable, 31),
     "S7": (start, 21),
 }

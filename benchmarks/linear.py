@@ -1,11 +1,9 @@
 """S1: a thousand trivial async steps in memory."""
 
 import asyncio
-import gc
-import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from benchmarks.measure import Comparison, Target, compare
+from benchmarks.measure import Comparison, Target, compare, cpu
 from flujo import Flujo, Pipeline, Step
 
 __all__ = ["linear"]
@@ -35,24 +33,13 @@ def linear(rounds: int) -> Iterator[Comparison]:
         async def by_flujo() -> int | None:
             return (await flujo.run(0)).output
 
-        def sample(work: Callable[[], Awaitable[int | None]]) -> float:
-            async def timed() -> float:
-                gc.collect()
-                start = time.thread_time()
-                result = await work()
-                spent = time.thread_time() - start
-                assert result == STEPS, result
-                return spent / STEPS * 1e6
-
-            return runner.run(timed())
-
         yield compare(
             "S1 linear",
             unit="us a step",
             limit=Target("ours", 15),
             goal=Target("ours", 8),
-            ours=lambda: sample(by_flujo),
-            bare=lambda: sample(lambda: _by_hand(functions)),
+            ours=lambda: cpu(runner, by_flujo, STEPS, STEPS),
+            bare=lambda: cpu(runner, lambda: _by_hand(functions), STEPS, STEPS),
             rounds=rounds,
         )
         runner.run(flujo.aclose())

@@ -1,11 +1,14 @@
 """Taking samples in turn, and what they come to."""
 
+import asyncio
+import gc
 import statistics
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-__all__ = ["Comparison", "Subject", "Target", "compare"]
+__all__ = ["Comparison", "Subject", "Target", "compare", "cpu"]
 
 #: One sample of a subject, in the comparison's unit. Raises `AssertionError` when the work came out wrong.
 Subject = Callable[[], float]
@@ -97,3 +100,17 @@ def compare(
         for key in ("ours", "bare") if turn % 2 else ("bare", "ours"):
             samples[key].append(subjects[key]())
     return Comparison(name, unit, limit, goal, samples)
+
+
+def cpu(runner: asyncio.Runner, work: Callable[[], Awaitable[object]], expected: object, times: int) -> float:
+    """Microseconds of CPU that `work` takes for each of the `times` that it does its thing; checks what it gives."""
+
+    async def timed() -> float:
+        gc.collect()
+        start = time.thread_time()
+        result = await work()
+        spent = time.thread_time() - start
+        assert result == expected, result
+        return spent / times * 1e6
+
+    return runner.run(timed())
