@@ -14,9 +14,13 @@ from flujo.testing import InMemoryStateProvider
 
 class Shop(PipelineContext):
     user: str = "ann"
-    profile: "Annotated[Profile | None, ContextReference('profiles', 'user-{user}')]" = None
+    profile: Annotated["Profile | None", ContextReference("profiles", "user-{user}")] = None
     visits: Annotated[int, ContextReference("numbers", "visits")] = 0
     cart: Annotated[list[str], ContextReference("carts", "{user}")] | None = None
+
+
+class Late(PipelineContext):
+    profile: "Annotated[Profile | None, ContextReference('profils', 'all')]" = None
 
 
 class Profile(BaseModel):
@@ -162,6 +166,11 @@ def test_a_provider_that_is_not_there_is_refused_with_those_that_are(stores):
 
     assert str(caught.value) == "Shop.profile refers to state provider 'profiles', which is not there"
     assert caught.value.suggestion == "did you mean 'profile'?"
+
+
+def test_a_reference_counts_although_its_annotation_names_what_is_defined_later(manager):
+    with pytest.raises(ConfigurationError, match="Late.profile refers to state provider 'profils'"):
+        manager.check(Late)
 
 
 @pytest.mark.parametrize(
