@@ -46,6 +46,7 @@ class CompositeStep(Step[In, Out]):
     """A step made of other steps: its children keep the record, and nobody declares its types."""
 
     records: ClassVar[bool] = False
+    holds_steps: ClassVar[bool] = True
 
     @property
     def input_type(self) -> Any:
@@ -68,28 +69,33 @@ class CompositeStep(Step[In, Out]):
     def _wrong(self, what: str, suggestion: str) -> NoReturn:
         raise ConfigurationError(f"{self.kind} {self.name!r} {what}", suggestion=suggestion)
 
-    def _body(self, body: Body | None, name: str = "body") -> Pipeline[Any, Any]:
+    def _body(self, body: Body | None, name: str = "body", *, may_be_empty: bool = False) -> Pipeline[Any, Any]:
         made = as_body(() if body is None else body, name)
-        if not made.steps:
+        if not made.steps and not may_be_empty:
             self._wrong(f"has nothing in its {name}", "give it at least one step")
         if made.depth >= MAX_DEPTH:
             self._wrong(f"holds steps {made.depth + 1} deep", f"at most {MAX_DEPTH} can stand in one another")
         return made
 
-    def _branches(self, branches: Mapping[Any, Body]) -> dict[str, Pipeline[Any, Any]]:
+    def _branches(
+        self,
+        branches: Mapping[Any, Body],
+        *,
+        what: str = "a branch",
+        plural: str = "branches",
+        may_be_empty: bool = False,
+    ) -> dict[str, Pipeline[Any, Any]]:
         given: object = branches
         if not isinstance(given, Mapping) or not given:
-            self._wrong("has no branches", "give it a mapping from names to steps, with at least one")
+            self._wrong(f"has no {plural}", "give it a mapping from names to steps, with at least one")
         made: dict[str, Pipeline[Any, Any]] = {}
         for key, body in branches.items():
             name = branch_key(key)
             if not _BRANCH.fullmatch(name):
-                self._wrong(
-                    f"has a branch {name!r}", "a branch's name has letters, digits, '_', '.' and '-', at most 63"
-                )
+                self._wrong(f"has {what} {name!r}", f"{what}'s name has letters, digits, '_', '.' and '-', at most 63")
             if name in made:
-                self._wrong(f"has two branches {name!r}", "True is 'true', a number its text, an enum its value")
-            made[name] = self._body(body, name if name[0].isalpha() else f"_{name}")
+                self._wrong(f"has two {plural} {name!r}", "True is 'true', a number its text, an enum its value")
+            made[name] = self._body(body, name if name[0].isalpha() else f"_{name}", may_be_empty=may_be_empty)
         return made
 
     def _one_of(self, name: str, known: tuple[str, ...]) -> None:
