@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from flujo.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from flujo.domain.agentic_loop import AgenticLoopStep
     from flujo.domain.config import Backoff, StepConfig
     from flujo.domain.context import OpenContext, PipelineContext
     from flujo.domain.decorators import step
-    from flujo.domain.dsl import branch, loop, map_, parallel, route
+    from flujo.domain.dsl import agentic_loop, branch, human, loop, map_, parallel, route, state_machine
+    from flujo.domain.human import HumanInTheLoopStep
     from flujo.domain.kinds import ConditionalStep, DynamicParallelRouterStep, LoopStep, MapStep, ParallelStep
     from flujo.domain.outcomes import PipelineResult, RunStatus, StepResult
+    from flujo.domain.state_machine import StateMachineStep, Transition
     from flujo.domain.steps import Pipeline, Step
     from flujo.domain.usage import Usage
     from flujo.exceptions import FlujoError
@@ -23,12 +26,15 @@ if TYPE_CHECKING:
 
 #: Where the public names live.
 _HOMES = {
+    "flujo.domain.agentic_loop": ("AgenticLoopStep",),
     "flujo.domain.config": ("Backoff", "StepConfig"),
     "flujo.domain.context": ("OpenContext", "PipelineContext"),
     "flujo.domain.decorators": ("step",),
-    "flujo.domain.dsl": ("branch", "loop", "map_", "parallel", "route"),
+    "flujo.domain.dsl": ("agentic_loop", "branch", "human", "loop", "map_", "parallel", "route", "state_machine"),
+    "flujo.domain.human": ("HumanInTheLoopStep",),
     "flujo.domain.kinds": ("ConditionalStep", "DynamicParallelRouterStep", "LoopStep", "MapStep", "ParallelStep"),
     "flujo.domain.outcomes": ("PipelineResult", "RunStatus", "StepResult"),
+    "flujo.domain.state_machine": ("StateMachineStep", "Transition"),
     "flujo.domain.steps": ("Pipeline", "Step"),
     "flujo.domain.usage": ("Usage",),
     "flujo.exceptions": ("FlujoError",),
@@ -36,11 +42,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "AgenticLoopStep",
     "Backoff",
     "ConditionalStep",
     "DynamicParallelRouterStep",
     "Flujo",
     "FlujoError",
+    "HumanInTheLoopStep",
     "LoopStep",
     "MapStep",
     "OpenContext",
@@ -49,15 +57,20 @@ __all__ = [
     "PipelineContext",
     "PipelineResult",
     "RunStatus",
+    "StateMachineStep",
     "Step",
     "StepConfig",
     "StepResult",
+    "Transition",
     "Usage",
+    "agentic_loop",
     "branch",
+    "human",
     "loop",
     "map_",
     "parallel",
     "route",
+    "state_machine",
     "step",
 ]
 

@@ -1,9 +1,11 @@
 """One obvious way to write each kind of step in Python."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
+from flujo.domain.agentic_loop import AgenticLoopStep
 from flujo.domain.composite import Body
+from flujo.domain.human import HumanInTheLoopStep
 from flujo.domain.kinds import (
     ConditionalStep,
     DynamicParallelRouterStep,
@@ -15,11 +17,20 @@ from flujo.domain.kinds import (
     ParallelStep,
     Reduce,
 )
+from flujo.domain.state_machine import StateMachineStep, Transition
 from flujo.domain.steps import Step
 
-__all__ = ["branch", "loop", "map_", "parallel", "route"]
+__all__ = ["agentic_loop", "branch", "human", "loop", "map_", "parallel", "route", "state_machine"]
 
 Merge = MergeStrategy | Callable[..., Any]
+
+
+def agentic_loop(
+    name: str, planner: Step[Any, Any], agents: Mapping[str, Body], *, max_turns: int = 10, **options: Any
+) -> AgenticLoopStep[Any, Any]:
+    """Let the step `planner` say what is done next, by one of `agents` or by a person, until it is done. Options
+    are those of every step. Raises `ConfigurationError`; see `AgenticLoopStep`."""
+    return AgenticLoopStep(name, planner=planner, agents=agents, max_turns=max_turns, **options)
 
 
 def branch(
@@ -40,6 +51,22 @@ def branch(
         branches=branches,
         default_branch=default,
         **options,
+    )
+
+
+def human(
+    name: str,
+    message: str,
+    *,
+    schema: Any = None,
+    deadline_s: float | None = None,
+    on_deadline: Literal["fail"] | Mapping[str, Any] = "fail",
+    **options: Any,
+) -> HumanInTheLoopStep[Any, Any]:
+    """Ask a person and wait for the answer: `message` is a template, `schema` a JSON Schema, a pydantic model or
+    another type. Options are those of every step. Raises `ConfigurationError`; see `HumanInTheLoopStep`."""
+    return HumanInTheLoopStep(
+        name, message=message, input_schema=schema, deadline_s=deadline_s, on_deadline=on_deadline, **options
     )
 
 
@@ -143,5 +170,28 @@ def route(
         merge_strategy=merge_strategy,
         on_branch_failure=on_branch_failure,
         max_concurrency=max_concurrency,
+        **options,
+    )
+
+
+def state_machine(
+    name: str,
+    states: Mapping[Any, Body],
+    *,
+    start: Any,
+    end: Sequence[Any],
+    transitions: Sequence[Transition] = (),
+    max_transitions: int = 100,
+    **options: Any,
+) -> StateMachineStep[Any, Any]:
+    """Run the steps of the state `start`, then those of the state that a transition leads to, up to one of `end`.
+    Options are those of every step. Raises `ConfigurationError`; see `StateMachineStep`."""
+    return StateMachineStep(
+        name,
+        states=states,
+        start_state=start,
+        end_states=end,
+        transitions=transitions,
+        max_transitions=max_transitions,
         **options,
     )

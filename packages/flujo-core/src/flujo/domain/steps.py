@@ -58,8 +58,8 @@ class Step(Generic[In, Out]):
 
     A kind of step is a subclass with its own fields; `prefix` stands before its name in paths, and one with
     `records` false leaves the record to its children. A kind whose policy changes the context says so by
-    `reads_context`; `expressions` and `templates` name the fields that hold such text, so that it is checked early.
-    Raises `ConfigurationError` for a field that can't be so.
+    `reads_context`, one that can wait for a person by `asks`; `expressions` and `templates` name the fields that hold
+    such text, so that it is checked early. Raises `ConfigurationError` for a field that can't be so.
     """
 
     name: str
@@ -82,6 +82,8 @@ class Step(Generic[In, Out]):
     kind: ClassVar[str] = "step"
     prefix: ClassVar[str] = ""
     records: ClassVar[bool] = True
+    holds_steps: ClassVar[bool] = False
+    asks: ClassVar[bool] = False
     expressions: ClassVar[tuple[str, ...]] = ()
     templates: ClassVar[tuple[str, ...]] = ()
 
@@ -141,6 +143,11 @@ class Step(Generic[In, Out]):
         return self.call.output_type if self.call else UNKNOWN
 
     @property
+    def agent_key(self) -> str | None:
+        """Whose calls a run counts when this step makes them; None for a step that calls no agent."""
+        return None
+
+    @property
     def is_background(self) -> bool:
         """Whether the pipeline goes on with the step's own input while the step is still at work."""
         return self.config.execution_mode == "background"
@@ -154,6 +161,11 @@ class Step(Generic[In, Out]):
     def takes_previous(self) -> bool:
         """Whether the step's data is what the step before handed on."""
         return self.input is PREVIOUS and (self.call is None or self.call.takes_data)
+
+    @property
+    def merges_output(self) -> bool:
+        """Whether the output is merged into the context; a kind may mean something else by `updates_context`."""
+        return self.updates_context
 
     @property
     def reads_context(self) -> bool:
@@ -240,6 +252,7 @@ class Pipeline(Step[In, Out]):
     kind: ClassVar[str] = "pipeline"
     prefix: ClassVar[str] = "sub"
     records: ClassVar[bool] = False
+    holds_steps: ClassVar[bool] = True
 
     def __init__(
         self, steps: Sequence[Step[Any, Any]] = (), *, name: str = "pipeline", version: str = "", **options: Any
@@ -262,6 +275,11 @@ class Pipeline(Step[In, Out]):
                 raise ConfigurationError(
                     f"{reference(part)!r} in pipeline {self.name!r} is not a step",
                     suggestion="decorate a function with @step, or wrap it: Step('name', function)",
+                )
+            if part.is_background and any(each.asks for each in part.walk()):
+                raise ConfigurationError(
+                    f"step {part.name!r} runs in the background, but asks a person",
+                    suggestion="ask before it or after it: the end of a run does not wait for an answer",
                 )
         return parts
 
