@@ -53,6 +53,7 @@ CODES = {
     "TypeMismatchError": "501",
     "TemplateResolutionError": "502",
     "BlueprintError": "503",
+    "SchemaMismatchError": "504",
     "StateError": "600",
     "RunNotFound": "601",
     "RunOwnedElsewhere": "602",

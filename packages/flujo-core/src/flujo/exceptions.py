@@ -30,7 +30,8 @@ FlujoError(message, *, suggestion=None, code=None, cause=None)
 ├── ValidationError
 │   ├── TypeMismatchError         a step's output does not fit the next step's input
 │   ├── TemplateResolutionError   a template names something that isn't there
-│   └── BlueprintError            a pipeline file is wrong; holds every finding
+│   ├── BlueprintError            a pipeline file is wrong; holds every finding
+│   └── SchemaMismatchError       a value does not fit its schema; holds every problem
 └── StateError
     ├── RunNotFound               no such run in this state
     ├── RunOwnedElsewhere         a living process owns the run
@@ -83,6 +84,7 @@ __all__ = [
     "RunNotFound",
     "RunNotPaused",
     "RunOwnedElsewhere",
+    "SchemaMismatchError",
     "SettingsError",
     "StateBackendBusy",
     "StateCorrupt",
@@ -289,6 +291,25 @@ class BlueprintError(ValidationError, code="FLUJO-503"):
     ) -> None:
         super().__init__(message, suggestion=suggestion, code=code, cause=cause)
         self.findings = findings
+
+
+class SchemaMismatchError(ValidationError, code="FLUJO-504"):
+    """A value does not fit its schema.
+
+    `problems` holds every one: where in the value, as `$.items[2].price`, and what is wrong there.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        problems: tuple[tuple[str, str], ...] = (),
+        suggestion: str | None = None,
+        code: str | None = None,
+        cause: BaseException | None = None,
+    ) -> None:
+        super().__init__(message, suggestion=suggestion, code=code, cause=cause)
+        self.problems = problems
 
 
 class StateError(FlujoError, code="FLUJO-600"):
