@@ -60,19 +60,19 @@ def test_the_second_command_is_the_gate_and_the_one_that_ci_runs():
 
 
 REFERENCE = [page.relative_to(ROOT).as_posix() for page in sorted(ROOT.glob("docs/reference/*.md"))]
+EXAMPLES = [page.relative_to(ROOT).as_posix() for page in sorted(ROOT.glob("examples/*/README.md"))]
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "examples/tickets/README.md", *REFERENCE]
-)
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", *EXAMPLES, *REFERENCE])
 def test_links_lead_somewhere(page):
     path = ROOT / page
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8"))
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
-def test_every_page_of_the_reference_is_linked():
+def test_every_page_of_the_reference_and_every_example_is_linked():
     assert [page for page in REFERENCE if f"]({page})" not in README] == []
+    assert [page for page in EXAMPLES if f"]({Path(page).parent})" not in README] == []
 
 
 def test_every_command_the_readme_names_exists():
