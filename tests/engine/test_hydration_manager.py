@@ -169,7 +169,7 @@ def test_a_provider_that_is_not_there_is_refused_with_those_that_are(stores):
 
 
 def test_a_reference_counts_although_its_annotation_names_what_is_defined_later(manager):
-    with pytest.raises(ConfigurationError, match="Late.profile refers to state provider 'profils'"):
+    with pytest.raises(ConfigurationError, match=r"Late\.profile refers to state provider 'profils'"):
         manager.check(Late)
 
 
