@@ -4,11 +4,11 @@ from decimal import Decimal
 
 import pytest
 
-from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RecordKind
-from flujo.domain.outcomes import ErrorInfo
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RecordKind, Sync
+from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.usage import Usage
-from flujo.engine.journal import Journal
-from flujo.exceptions import PayloadTooLarge, RunOwnedElsewhere, ValueNotStorable
+from flujo.engine.journal import Answer, Journal
+from flujo.exceptions import PayloadTooLarge, RunOwnedElsewhere, StateError, ValueNotStorable
 from flujo.infra.codec import JsonCodec
 from flujo.infra.memory import InMemoryBackend
 
@@ -93,3 +93,45 @@ async def test_a_record_that_the_state_refuses_is_the_end_of_the_run():
         await journal.record(JournalRecord("a", out=1))
     assert journal.failure is caught.value
     assert not journal.knows("a")
+
+
+@pytest.mark.parametrize("encodes", [True, False])
+async def test_a_question_is_open_until_it_is_answered_here_and_for_the_next_owner(encodes):
+    journal, backend, _ = await open_journal(encodes=encodes)
+    first = PendingAnswer("a", "t1", "ok?", {"type": "string"}, since=1.0, deadline=9.0)
+    second = PendingAnswer("loop:b[1]/c", "t2", "and now?", since=2.0)
+    await journal.record_wait(first, b"fp")
+    await journal.record_wait(second, b"")
+    await journal.record_answer("a", Answer("yes", "ann", 3.0))
+
+    again = Journal(backend, await backend.claim("r", force=True), JsonCodec(), await backend.load("r"))
+    for each in (journal, again):
+        assert (each.wait("a"), each.wait("loop:b[1]/c"), each.wait("c")) == (first, second, None)
+        assert each.waits() == (second,)
+        assert each.fingerprint("a") == b"fp"
+        assert (each.answer("a"), each.answer("loop:b[1]/c")) == (Answer("yes", "ann", 3.0), None)
+        assert len(each) == 0
+
+
+async def test_a_step_with_a_result_waits_no_longer():
+    journal, _, _ = await open_journal()
+    await journal.record_wait(PendingAnswer("a", "t1", "ok?"), b"")
+
+    await journal.record(JournalRecord("a", out=journal.encoded("yes", "a")))
+
+    assert journal.waits() == ()
+
+
+async def test_a_question_and_its_answer_are_one_record_each_that_survive_the_machine():
+    journal, backend, _ = await open_journal()
+    await journal.record_wait(PendingAnswer("a", "t1", "ok?"), b"")
+    await journal.record_answer("a", Answer(1, "", 3.0))
+
+    records = await backend.load("r")
+    assert [(each.path, each.kind, each.sync) for each in records] == [
+        ("a?", RecordKind.WAIT, Sync.FULL),
+        ("a!", RecordKind.ANSWER, Sync.FULL),
+    ]
+    with pytest.raises(StateError, match="has a record at 'a!' already"):
+        await journal.record_answer("a", Answer(2, "", 4.0))
+    assert journal.answer("a").value == 1

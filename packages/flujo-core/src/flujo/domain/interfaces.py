@@ -6,7 +6,7 @@ implementations in. `flujo.testing` ships fakes of each.
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, IntEnum
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, runtime_checkable, TypeVar
 
 from flujo.domain.events import Event
 from flujo.domain.outcomes import ErrorInfo, RunStatus
@@ -14,6 +14,9 @@ from flujo.domain.scope import NOTHING, Scope
 from flujo.domain.usage import NO_USAGE, Usage
 
 __all__ = [
+    "CacheBackend",
+    "CacheEntry",
+    "CachingBackend",
     "Claim",
     "Clock",
     "Codec",
@@ -110,20 +113,24 @@ class RecordKind(IntEnum):
     """What a journal record says of its path. The numbers are stored.
 
     `ATTEMPT` is a failed attempt that was followed by another, `FAILED` the one after which the step gave up; a
-    resumed run tries such a step again.
+    resumed run tries such a step again. `WAIT` is a question to a person, and `ANSWER` the answer to it.
     """
 
     RESULT = 0
     ATTEMPT = 1
     FAILED = 2
+    WAIT = 3
+    ANSWER = 4
 
 
 class JournalRecord(NamedTuple):
-    """One line of a run's journal. A result stands at the step's bare path, failed attempt n at `path#an`.
+    """One line of a run's journal. A result stands at the step's bare path, failed attempt n at `path#an`, a question
+    at `path?` and its answer at `path!`.
 
     `out` and `delta` are encoded bytes for a backend that `encodes`, the values themselves otherwise; `delta` is
     what the step changed in the context, None for nothing. `error` belongs to attempts, and to a result that a
-    fallback gave. Times are seconds since the epoch.
+    fallback gave. `usage` is what this record alone counts, so that a run's sum is what the run has used. Times are
+    seconds since the epoch.
     """
 
     path: str
@@ -268,4 +275,48 @@ class StateProvider(Protocol[T]):
 
     async def close(self) -> None:
         """Release what the provider holds. A second call does nothing."""
+        ...
+
+
+class CacheEntry(NamedTuple):
+    """A cached result: `value` and `delta`, what the step changed in the context (None for nothing), as encoded.
+
+    `scope` names the step that made it and `parts` the digests that went into its `key`, in hexadecimal, by name: how
+    they differ from another entry's says why this one doesn't serve. `created_at` is in seconds since the epoch.
+    """
+
+    key: bytes
+    scope: str
+    value: bytes
+    delta: bytes | None
+    parts: Mapping[str, str]
+    created_at: float
+
+
+class CacheBackend(Protocol):
+    """Keeps cached results as bytes, and may forget any of them at any time. Methods may raise a `StateError`."""
+
+    async def get(self, key: bytes, /) -> CacheEntry | None:
+        """The entry with this key, which is then the one used last."""
+        ...
+
+    async def put(self, entry: CacheEntry, /) -> None:
+        """Keep `entry`, in place of an earlier one with its key. Raises `PayloadTooLarge`."""
+        ...
+
+    async def nearest(self, scope: str, /) -> Mapping[str, str] | None:
+        """The parts of the newest entry of `scope`, None if there is none."""
+        ...
+
+
+@runtime_checkable
+class CachingBackend(Protocol):
+    """What a `StateBackend` can be beside: the home of cached results, which are closed with it.
+
+    For a backend that is not, a runner keeps cached results in memory, for as long as it lives itself.
+    """
+
+    @property
+    def cache(self) -> CacheBackend:
+        """Where the results are."""
         ...

@@ -12,6 +12,7 @@ __all__ = [
     "ErrorInfo",
     "Failure",
     "Paused",
+    "PendingAnswer",
     "PipelineResult",
     "RunStatus",
     "StepOutcome",
@@ -32,6 +33,7 @@ class RunStatus(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    STOPPED = "stopped: budget"
 
 
 class ErrorInfo(NamedTuple):
@@ -98,7 +100,10 @@ class StepResult(NamedTuple, Generic[Out]):
 
 
 class Success(NamedTuple, Generic[Out]):
-    """The step has a result. A policy gives `value` (and `children`); the executor fills in `step_result`."""
+    """The step has a result. A policy gives `value`, and as `usage` what it has used by itself.
+
+    The executor adds what the step's children have used, and fills in `children` and `step_result`.
+    """
 
     value: Out | None = None
     usage: Usage = NO_USAGE
@@ -117,32 +122,50 @@ class Failure(NamedTuple, Generic[Out]):
 
 
 class Paused(NamedTuple, Generic[Out]):
-    """The step waits for an answer."""
+    """The step waits for an answer; `token` names the question, `schema` is the JSON Schema of answers."""
 
     message: str
     token: str | None = None
     usage: Usage = NO_USAGE
     children: tuple[StepResult[Any], ...] = ()
     step_result: StepResult[Out] | None = None
+    schema: Any = None
 
 
 class Aborted(NamedTuple, Generic[Out]):
-    """The step ended the run on purpose."""
+    """The run ends here: on purpose, or, with an `error`, because its budget allows no more."""
 
     reason: str
     usage: Usage = NO_USAGE
     children: tuple[StepResult[Any], ...] = ()
     step_result: StepResult[Out] | None = None
+    error: BaseException | None = None
 
 
 StepOutcome: TypeAlias = Success[Out] | Failure[Out] | Paused[Out] | Aborted[Out]
 
 
+class PendingAnswer(NamedTuple):
+    """A question that the step at `path` has asked, and nobody has answered.
+
+    `token` names it, `schema` is the JSON Schema of answers (None: any answer will do). It was asked at `since`, and
+    waits until `deadline`, in seconds since the epoch; None is for ever.
+    """
+
+    path: str
+    token: str
+    message: str
+    schema: Any = None
+    since: float = 0.0
+    deadline: float | None = None
+
+
 class PipelineResult(NamedTuple, Generic[Out, Ctx]):
     """What a run came to. `output` is None unless `status` is `COMPLETED`.
 
-    `exception` is what a failed run failed with, traceback and all; it is not stored, so a result that is read back
-    has none.
+    `background` tells what the steps came to that were at work while the pipeline went on, `pending` which questions
+    wait for an answer. `exception` is what a failed run failed with, traceback and all; it is not stored, so a result
+    that is read back has none.
     """
 
     run_id: str
@@ -154,6 +177,8 @@ class PipelineResult(NamedTuple, Generic[Out, Ctx]):
     error: ErrorInfo | None = None
     duration_s: float = 0.0
     exception: BaseException | None = None
+    background: tuple[StepResult[Any], ...] = ()
+    pending: tuple[PendingAnswer, ...] = ()
 
     @property
     def success(self) -> bool:

@@ -1,14 +1,14 @@
 """The record of one run: what each path came to, known before anything is executed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend
-from flujo.domain.outcomes import ErrorInfo
-from flujo.domain.usage import Usage
+from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend, Sync
+from flujo.domain.outcomes import ErrorInfo, PendingAnswer
+from flujo.domain.usage import NO_USAGE, Usage
 from flujo.exceptions import PayloadTooLarge, StateError
 
-__all__ = ["Journal", "Recorded"]
+__all__ = ["Answer", "Journal", "Recorded"]
 
 
 class Recorded(NamedTuple):
@@ -19,6 +19,14 @@ class Recorded(NamedTuple):
     record: JournalRecord
 
 
+class Answer(NamedTuple):
+    """A person's answer: `by` says whose it is, `at` when it was given, in seconds since the epoch."""
+
+    value: Any
+    by: str
+    at: float
+
+
 class Journal:
     """Looks results up by path, and writes new ones down before anyone uses them.
 
@@ -26,7 +34,7 @@ class Journal:
     `failure`: the run can't go on, whatever the steps around it would make of the error.
     """
 
-    __slots__ = ("_attempts", "_backend", "_claim", "_codec", "_results", "failure")
+    __slots__ = ("_answers", "_attempts", "_backend", "_claim", "_codec", "_results", "_waits", "failure")
 
     def __init__(
         self, backend: StateBackend, claim: Claim, codec: Codec, records: Iterable[JournalRecord] = ()
@@ -36,6 +44,8 @@ class Journal:
         self._codec = codec if backend.encodes else None
         self._results: dict[str, JournalRecord] = {}
         self._attempts: dict[str, list[JournalRecord]] = {}
+        self._waits: dict[str, JournalRecord] = {}
+        self._answers: dict[str, JournalRecord] = {}
         self.failure: BaseException | None = None
         for record in records:
             self._note(record)
@@ -43,6 +53,10 @@ class Journal:
     def _note(self, record: JournalRecord) -> None:
         if record.kind is RecordKind.RESULT:
             self._results[record.path] = record
+        elif record.kind is RecordKind.WAIT:
+            self._waits[record.path.removesuffix("?")] = record
+        elif record.kind is RecordKind.ANSWER:
+            self._answers[record.path.removesuffix("!")] = record
         else:
             self._attempts.setdefault(record.path.rpartition("#")[0], []).append(record)
 
@@ -69,6 +83,30 @@ class Journal:
         """The failed attempts recorded at `path`, by this process or one before it, oldest first."""
         return tuple(self._attempts.get(path, ()))
 
+    def spent_on(self, path: str) -> Usage:
+        """What the failed attempts recorded at `path` have used."""
+        if path not in self._attempts:
+            return NO_USAGE
+        return sum((record.usage for record in self._attempts[path]), NO_USAGE)
+
+    def spent_under(self, path: str) -> Usage:
+        """What everything recorded under the step at `path` has used."""
+        return self._spent(lambda other: other.startswith((f"{path}/", f"{path}[")))
+
+    def spent(self) -> Usage:
+        """What the run has used: every record counts what it alone has used."""
+        return self._spent(lambda _: True)
+
+    def _spent(self, wanted: Callable[[str], bool]) -> Usage:
+        results = (record.usage for path, record in self._results.items() if wanted(path))
+        attempts = (self.spent_on(path) for path in self._attempts if wanted(path))
+        return sum((usage for usage in (*results, *attempts) if usage is not NO_USAGE), NO_USAGE)
+
+    def fell_back(self, path: str) -> bool:
+        """Whether the step's attempts are used up and its fallback has its turn: neither has come to an end."""
+        attempts = self._attempts.get(path)
+        return bool(attempts and attempts[-1].fallback)
+
     def retries_used(self, path: str) -> int:
         """How many recorded attempts count against the step's retries: those since it last gave up."""
         used = 0
@@ -77,6 +115,37 @@ class Journal:
                 break
             used += 1
         return used
+
+    def waits(self) -> tuple[PendingAnswer, ...]:
+        """The questions without an answer, in the order in which they were asked."""
+        return tuple(
+            self._asked(record)
+            for path, record in self._waits.items()
+            if path not in self._answers and path not in self._results
+        )
+
+    def wait(self, path: str) -> PendingAnswer | None:
+        """The question that the step at `path` has asked, answered or not."""
+        record = self._waits.get(path)
+        return None if record is None else self._asked(record)
+
+    def fingerprint(self, path: str) -> bytes:
+        """The fingerprint of the step that has asked at `path`."""
+        return self._waits[path].fingerprint
+
+    def answer(self, path: str) -> Answer | None:
+        """The answer to the question at `path`, if there is one."""
+        record = self._answers.get(path)
+        if record is None:
+            return None
+        given = self._decoded(record)
+        return Answer(given["value"], given["by"], record.ended_at)
+
+    def _asked(self, record: JournalRecord) -> PendingAnswer:
+        return PendingAnswer(record.path.removesuffix("?"), since=record.ended_at, **self._decoded(record))
+
+    def _decoded(self, record: JournalRecord) -> Any:
+        return record.out if self._codec is None else self._codec.decode(record.out, where=record.path)
 
     def encoded(self, value: Any, where: str) -> Any:
         """`value` as a record holds it. Raises `ValueNotStorable` when it can't be written; names `where`."""
@@ -92,9 +161,17 @@ class Journal:
         self._results[record.path] = record
 
     async def record_attempt(
-        self, path: str, error: ErrorInfo, *, final: bool, usage: Usage, started_at: float, ended_at: float
+        self,
+        path: str,
+        error: ErrorInfo,
+        *,
+        final: bool,
+        usage: Usage,
+        started_at: float,
+        ended_at: float,
+        fallback: str | None = None,
     ) -> None:
-        """Write a failed attempt down; `final` says that the step gave up after it.
+        """Write a failed attempt down; `final` says that the step gave up after it, `fallback` which step is next.
 
         Attempts of one path are numbered from 1, over every process that worked on the run.
         """
@@ -104,10 +181,29 @@ class Journal:
             RecordKind.FAILED if final else RecordKind.ATTEMPT,
             attempt,
             error=error,
+            fallback=fallback,
             usage=usage,
             started_at=started_at,
             ended_at=ended_at,
         )
+        await self._append(record)
+        self._note(record)
+
+    async def record_wait(self, asked: PendingAnswer, fingerprint: bytes) -> None:
+        """Write a question down, as the step with this fingerprint asks it. It is asked once, and keeps its token."""
+        told = {name: value for name, value in asked._asdict().items() if name not in ("path", "since")}
+        await self._note_words(f"{asked.path}?", RecordKind.WAIT, told, asked.since, fingerprint)
+
+    async def record_answer(self, path: str, answer: Answer) -> None:
+        """Write the answer to the question at `path` down. Raises `ValueNotStorable` and `StateError`."""
+        told = {"value": answer.value, "by": answer.by}
+        await self._note_words(f"{path}!", RecordKind.ANSWER, told, answer.at, b"")
+
+    async def _note_words(
+        self, path: str, kind: RecordKind, told: dict[str, Any], at: float, fingerprint: bytes
+    ) -> None:
+        out = self.encoded(told, path)
+        record = JournalRecord(path, kind, out=out, fingerprint=fingerprint, started_at=at, ended_at=at, sync=Sync.FULL)
         await self._append(record)
         self._note(record)
 
