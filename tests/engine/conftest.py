@@ -10,6 +10,8 @@ from flujo.domain.context import OpenContext, PipelineContext
 from flujo.domain.interfaces import NewRun
 from flujo.domain.outcomes import StepOutcome
 from flujo.domain.steps import Step
+from flujo.engine.background_task_manager import BackgroundTaskManager
+from flujo.engine.call_tally import CallTally
 from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
@@ -41,7 +43,17 @@ class Bench:
             claim = await self.backend.claim("r", force=True)
         codec = JsonCodec([step.output_type])
         journal = Journal(self.backend, claim, codec, await self.backend.load("r"))
-        run = RunScope("r", journal, EventStream([self.sink]), self.clock, Pulse(), ContextManager(), data)
+        run = RunScope(
+            run_id="r",
+            journal=journal,
+            events=EventStream([self.sink]),
+            clock=self.clock,
+            pulse=Pulse(),
+            contexts=ContextManager(),
+            background=BackgroundTaskManager(),
+            tally=CallTally(),
+            input=data,
+        )
         self.core.prepare(step)
         return await self.core.execute(
             ExecutionFrame(step, data, run, self.context, step.name if path is None else path)

@@ -352,15 +352,24 @@ async def test_a_signal_never_reaches_the_fallback(bench):
     assert called.calls == 0
 
 
-async def test_a_fallback_that_is_recorded_spares_the_primary_after_a_crash(bench):
-    flaky = Flaky(9)
-    fallback = Step("b", lambda data: "saved")
-    await bench.execute(fallback, "x", path="a/fallback:b")
+async def test_a_crash_in_a_fallback_spares_the_primary_and_its_retries_afterwards(bench):
+    flaky, crashes = Flaky(9), [KeyboardInterrupt]
 
-    outcome = await bench.execute(Step("a", flaky, fallback=fallback), "x")
+    def save(data):
+        if crashes:
+            raise crashes.pop()
+        return "saved"
+
+    step = Step("a", flaky, config=StepConfig(max_retries=1), fallback=Step("b", save))
+    with pytest.raises(KeyboardInterrupt):
+        await bench.execute(step, "x")
+    assert flaky.calls == 2
+
+    outcome = await bench.execute(step, "x")
 
     assert outcome.value == "saved"
-    assert flaky.calls == 0
+    assert flaky.calls == 2
+    assert outcome.step_result.error.message == "not yet"
 
 
 async def test_what_a_fallback_writes_to_the_context_is_recorded_with_the_step(bench):

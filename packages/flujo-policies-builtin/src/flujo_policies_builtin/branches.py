@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from flujo.domain.kinds import ParallelStep
@@ -11,7 +12,7 @@ from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor
 from flujo.exceptions import ExecutionError
-from flujo_policies_builtin.composites import MISTAKES, called, failed, isolated, output_of, spent
+from flujo_policies_builtin.composites import called, isolated, output_of
 
 __all__ = ["run_branches", "run_together"]
 
@@ -35,7 +36,7 @@ async def run_together(
             stopped_by.append(key)
             for other, task in tasks.items():
                 if other != key:
-                    task.cancel()
+                    task.cancel(_cancelled_by(key))
         return outcome
 
     tasks = {key: asyncio.ensure_future(one(key, start)) for key, start in work.items()}
@@ -55,8 +56,12 @@ async def run_together(
 
 def _outcome(task: "asyncio.Future[StepOutcome[Any]]", stopped_by: list[Any]) -> StepOutcome[Any]:
     if task.cancelled():
-        return Failure(ExecutionError(f"cancelled because branch {stopped_by[0]!r} failed"))
+        return Failure(ExecutionError(_cancelled_by(stopped_by[0])))
     return task.result()
+
+
+def _cancelled_by(branch: Any) -> str:
+    return f"cancelled because branch {branch!r} failed"
 
 
 async def run_branches(
@@ -70,25 +75,23 @@ async def run_branches(
         for name, body in branches.items()
     }
 
-    def start(name: str) -> Callable[[], Any]:
-        own = isolations[name]
-        child = frame.child(branches[name], frame.data, at=f"/{name}", context=own.context if own else None)
-        return lambda: core.execute(child)
-
+    children = {name: _child(frame, name, body, isolations[name]) for name, body in branches.items()}
     outcomes: Outcomes = await run_together(
-        {name: start(name) for name in branches},
+        {name: partial(core.execute, child) for name, child in children.items()},
         at_most=step.max_concurrency,
         stop=lambda outcome: isinstance(outcome, Failure) and step.on_branch_failure == "propagate",
     )
-    results = tuple(_result(frame, name, outcome) for name, outcome in outcomes.items())
+    for name, outcome in outcomes.items():
+        _note_cancelled(children[name], name, outcome)
     unfinished = _unfinished(step, outcomes)
     if unfinished is not None:
-        return unfinished._replace(usage=spent(results), children=results, step_result=None)
-    try:
-        _merge(frame, step, {name: own for name, own in isolations.items() if own}, outcomes)
-        return Success(await _reduced(step, outcomes), spent(results), results)
-    except MISTAKES as error:
-        return failed(error, results)
+        return unfinished
+    _merge(frame, step, {name: own for name, own in isolations.items() if own}, outcomes)
+    return Success(await _reduced(step, outcomes))
+
+
+def _child(frame: ExecutionFrame, name: str, body: Step[Any, Any], own: Isolation | None) -> ExecutionFrame:
+    return frame.child(body, frame.data, at=f"/{name}", context=own.context if own else None)
 
 
 def _merge(
@@ -120,12 +123,11 @@ def _unfinished(step: ParallelStep[Any, Any], outcomes: Outcomes) -> StepOutcome
     return stopped[0] if stopped else None
 
 
-def _result(frame: ExecutionFrame, name: str, outcome: StepOutcome[Any]) -> StepResult[Any]:
-    """The branch's result; of one that was cancelled, what it was cancelled for."""
-    if outcome.step_result is not None:
-        return outcome.step_result
-    error = ErrorInfo.of(outcome.error) if isinstance(outcome, Failure) else None
-    return StepResult(name, False, None, f"{frame.path}/{name}", "pipeline", error=error)
+def _note_cancelled(child: ExecutionFrame, name: str, outcome: StepOutcome[Any]) -> None:
+    """Give a branch that was cancelled before it began its line in the history."""
+    if isinstance(outcome, Failure) and child.siblings is not None and child.siblings[child.path] is None:
+        error = ErrorInfo.of(outcome.error, child.path)
+        child.siblings[child.path] = StepResult(name, False, None, child.path, child.step.kind, error=error)
 
 
 def _union(outputs: dict[str, Any]) -> dict[Any, Any]:

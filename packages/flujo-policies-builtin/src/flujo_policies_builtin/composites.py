@@ -6,46 +6,20 @@ from typing import Any
 
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import StepSpec
-from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, StepResult, Success
+from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, Success
 from flujo.domain.steps import Step
-from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
-from flujo.exceptions import ContextError, ExecutionError, ValidationError
 
 __all__ = [
-    "MISTAKES",
     "body_of",
     "branches_of",
     "called",
-    "failed",
-    "handed_on",
     "isolated",
     "options_of",
     "output_of",
     "resolved",
-    "spent",
 ]
-
-
-#: What a composite's own work can fail with, beside its children: their results and their cost are kept.
-MISTAKES = (ContextError, ExecutionError, ValidationError)
-
-
-def failed(error: BaseException, results: Sequence[StepResult[Any]]) -> Failure[Any]:
-    """The failure of a composite whose children have come to `results`."""
-    return Failure(error, usage=spent(results), children=tuple(results))
-
-
-def handed_on(outcome: StepOutcome[Any], children: Sequence[StepResult[Any]] = ()) -> StepOutcome[Any]:
-    """A child's outcome as the composite's own: with the children's results, the child's last, and all their cost."""
-    results = (*children, outcome.step_result) if outcome.step_result is not None else tuple(children)
-    return outcome._replace(usage=spent(results), children=results, step_result=None)
-
-
-def spent(results: Sequence[StepResult[Any]]) -> Usage:
-    """What the children have used."""
-    return sum((result.usage for result in results if result.usage is not NO_USAGE), NO_USAGE)
 
 
 def isolated(

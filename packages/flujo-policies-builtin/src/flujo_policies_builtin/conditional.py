@@ -14,7 +14,7 @@ from flujo.domain.suggest import did_you_mean
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ExecutionError
-from flujo_policies_builtin.composites import body_of, branches_of, called, handed_on, options_of
+from flujo_policies_builtin.composites import body_of, branches_of, called, options_of
 
 __all__ = ["ConditionalPolicy", "ConditionalSpec", "build_conditional"]
 
@@ -43,7 +43,7 @@ class ConditionalPolicy(StepPolicy[ConditionalStep[Any, Any]]):
             raise ExecutionError(
                 f"conditional {step.name!r} has no branch {key[:80]!r}", suggestion=f"{advice}; or add a default_branch"
             )
-        return handed_on(await core.execute(frame.child(body, frame.data, at=f"/{place}")))
+        return await core.execute(frame.child(body, frame.data, at=f"/{place}"))
 
 
 class ConditionalSpec(StepSpec):

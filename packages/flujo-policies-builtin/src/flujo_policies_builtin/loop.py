@@ -9,23 +9,14 @@ from pydantic import Field
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import Spec, StepSpec
 from flujo.domain.kinds import LoopStep, operations
-from flujo.domain.outcomes import StepOutcome, StepResult, Success
+from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.engine.changes import sink
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ContextFieldError, ExecutionError
-from flujo_policies_builtin.composites import (
-    MISTAKES,
-    body_of,
-    called,
-    failed,
-    handed_on,
-    isolated,
-    options_of,
-    spent,
-)
+from flujo_policies_builtin.composites import body_of, called, isolated, options_of
 
 __all__ = ["LoopPart", "LoopPolicy", "LoopSpec", "build_loop"]
 
@@ -40,15 +31,6 @@ class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):
 
     async def execute(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any]:
         """The last iteration's output; a failure when the loop has not ended within `max_loops`."""
-        results: list[StepResult[Any]] = []
-        try:
-            return await self._loop(core, frame, results)
-        except MISTAKES as error:
-            return failed(error, results)
-
-    async def _loop(
-        self, core: StepExecutor, frame: ExecutionFrame, results: list[StepResult[Any]]
-    ) -> StepOutcome[Any]:
         step: LoopStep[Any, Any] = frame.step  # type: ignore[assignment]  # the registry dispatches by type
         data = output = frame.data
         if step.initial_input_mapper is not None:
@@ -57,9 +39,7 @@ class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):
         for index in range(step.max_loops):
             outcome = await self._iterate(core, frame, step, data, index)
             if not isinstance(outcome, Success):
-                return handed_on(outcome, results)
-            if outcome.step_result is not None:
-                results.append(outcome.step_result)
+                return outcome
             output = outcome.value
             scope = _scope(frame, output, index)
             _operate(core, frame, step.state, scope)
@@ -71,7 +51,7 @@ class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):
             _check_end(step)
         if step.loop_output_mapper is not None:
             output = await called(step.loop_output_mapper, output, frame.context)
-        return Success(output, spent(results), tuple(results))
+        return Success(output)
 
     async def _iterate(
         self, core: StepExecutor, frame: ExecutionFrame, step: LoopStep[Any, Any], data: Any, index: int

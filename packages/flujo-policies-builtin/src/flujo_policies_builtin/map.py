@@ -16,17 +16,7 @@ from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ExecutionError
-from flujo_policies_builtin.composites import (
-    MISTAKES,
-    body_of,
-    called,
-    failed,
-    isolated,
-    options_of,
-    output_of,
-    resolved,
-    spent,
-)
+from flujo_policies_builtin.composites import body_of, called, isolated, options_of, output_of, resolved
 
 __all__ = ["MapPart", "MapPolicy", "MapSpec", "build_map"]
 
@@ -89,16 +79,11 @@ class MapPolicy(StepPolicy[MapStep[Any, Any]]):
         items = _Items(core, frame, step, await _iterable(core, frame, step))
         await _together([items.work() for _ in range(step.concurrency)])
         outcomes = [items.outcomes[index] for index in sorted(items.outcomes)]
-        results = tuple(outcome.step_result for outcome in outcomes if outcome.step_result is not None)
         if items.stopped:
-            first = _first_unfinished(outcomes)
-            return first._replace(usage=spent(results), children=results, step_result=None)
-        try:
-            frame.run.contexts.merge(frame.context, items.merging(), step.merge_strategy)
-            counting = [out for out in outcomes if isinstance(out, Success) or step.on_error == "collect"]
-            return Success(_finalized(core, frame, step, [output_of(out) for out in counting]), spent(results), results)
-        except MISTAKES as error:
-            return failed(error, results)
+            return _first_unfinished(outcomes)
+        frame.run.contexts.merge(frame.context, items.merging(), step.merge_strategy)
+        counting = [out for out in outcomes if isinstance(out, Success) or step.on_error == "collect"]
+        return Success(_finalized(core, frame, step, [output_of(out) for out in counting]))
 
 
 def _first_unfinished(outcomes: list[StepOutcome[Any]]) -> StepOutcome[Any]:

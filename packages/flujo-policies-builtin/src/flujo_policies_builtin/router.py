@@ -16,7 +16,7 @@ from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ConfigurationError, ExecutionError
 from flujo_policies_builtin.branches import run_branches
-from flujo_policies_builtin.composites import branches_of, failed, handed_on, options_of
+from flujo_policies_builtin.composites import branches_of, options_of
 from flujo_policies_builtin.parallel import MergingSpec, merging_of
 
 __all__ = ["RouterPart", "RouterPolicy", "RouterSpec", "build_router"]
@@ -35,14 +35,9 @@ class RouterPolicy(StepPolicy[DynamicParallelRouterStep[Any, Any]]):
         step: DynamicParallelRouterStep[Any, Any] = frame.step  # type: ignore[assignment]  # dispatched by type
         answer = await core.execute(frame.child(step.router, frame.data, at="/router"))
         if not isinstance(answer, Success):
-            return handed_on(answer)
-        first = (answer.step_result,) if answer.step_result is not None else ()
-        try:
-            chosen = {name: step.branches[name] for name in _names(step, answer.value)}
-        except ExecutionError as error:
-            return failed(error, first)
-        outcome = await run_branches(core, frame, step, chosen)
-        return outcome._replace(usage=answer.usage + outcome.usage, children=(*first, *outcome.children))
+            return answer
+        chosen = {name: step.branches[name] for name in _names(step, answer.value)}
+        return await run_branches(core, frame, step, chosen)
 
 
 def _names(step: DynamicParallelRouterStep[Any, Any], answer: Any) -> Sequence[str]:

@@ -6,10 +6,9 @@ from pydantic import Field
 
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import StepSpec
-from flujo.domain.outcomes import StepOutcome, StepResult, Success
+from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.scope import Outputs
 from flujo.domain.steps import Pipeline, Step
-from flujo.domain.usage import NO_USAGE
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 
@@ -28,19 +27,13 @@ class SequencePolicy(StepPolicy[Pipeline[Any, Any]]):
         """Hand on the last step's output, or what the first step came to that did not succeed."""
         outputs = Outputs(frame.outputs)
         data = frame.data
-        usage = NO_USAGE
-        results: list[StepResult[Any]] = []
         for step in frame.step.children():
             outcome = await core.execute(frame.child(step, data, outputs=outputs))
-            if outcome.usage is not NO_USAGE:
-                usage += outcome.usage
-            if outcome.step_result is not None:
-                results.append(outcome.step_result)
             if not isinstance(outcome, Success):
-                return outcome._replace(usage=usage, children=tuple(results), step_result=None)
+                return outcome
             data = outcome.value
             outputs.add(step.name, data)
-        return Success(data, usage, tuple(results))
+        return Success(data)
 
 
 class SequenceSpec(StepSpec):

@@ -4,7 +4,16 @@ from typing import NamedTuple, TypeAlias
 
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
 
-__all__ = ["Event", "RunFinished", "RunStarted", "StepFinished", "StepRetried", "StepStarted"]
+__all__ = [
+    "BackgroundFinished",
+    "BackgroundLaunched",
+    "Event",
+    "RunFinished",
+    "RunStarted",
+    "StepFinished",
+    "StepRetried",
+    "StepStarted",
+]
 
 
 class RunStarted(NamedTuple):
@@ -35,6 +44,22 @@ class StepRetried(NamedTuple):
     delay_s: float
 
 
+class BackgroundLaunched(NamedTuple):
+    """A background step has begun; the pipeline goes on with the step's input."""
+
+    run_id: str
+    path: str
+    name: str
+
+
+class BackgroundFinished(NamedTuple):
+    """A background step has come to its end; `StepFinished` was told before."""
+
+    run_id: str
+    path: str
+    result: StepResult[object]
+
+
 class StepFinished(NamedTuple):
     """A step has come to its end, and what it came to is recorded."""
 
@@ -50,4 +75,6 @@ class RunFinished(NamedTuple):
     result: PipelineResult[object, object]
 
 
-Event: TypeAlias = RunStarted | StepStarted | StepRetried | StepFinished | RunFinished
+Event: TypeAlias = (
+    RunStarted | StepStarted | StepRetried | StepFinished | BackgroundLaunched | BackgroundFinished | RunFinished
+)

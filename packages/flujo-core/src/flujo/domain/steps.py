@@ -92,6 +92,7 @@ class Step(Generic[In, Out]):
         if not isinstance(name, str) or not re.fullmatch(NAME, name):
             raise ConfigurationError(f"{name!r} is not a step name", suggestion=NAME_HELP)
         self._check_fields()
+        self._check_concerns()
         if self.run is not None:
             object.__setattr__(self, "call", inspect_call(self.run, self.params))
         plain_call = self.call is not None and not self.call.is_async
@@ -111,18 +112,20 @@ class Step(Generic[In, Out]):
             self._refuse(f"has a config of type {type(self.config).__qualname__!r}", "pass config=StepConfig(...)")
         if self.fallback is not None and not isinstance(self.fallback, Step):
             self._refuse(f"has {reference(self.fallback)!r} as its fallback", "a fallback is a step: wrap it in one")
+        if self.effects not in get_args(Effects):
+            self._refuse(f"has effects {self.effects!r}", f"effects are {', '.join(get_args(Effects))}")
+        if self.sink_to is not None and not all(str(self.sink_to).split(".")):
+            self._refuse(f"has sink_to {self.sink_to!r}", "name a field of the context, or a dotted path in one")
+
+    def _check_concerns(self) -> None:
+        """Refuse checks that aren't any, and a background step whose output would reach the context at any time."""
         if not all(map(callable, self.validators)):
             self._refuse("has a validator that can't be called", "a validator is a function of the step's output")
         if isinstance(self.static_invariants, str) or not all(isinstance(e, str) for e in self.static_invariants):
             self._refuse("has static_invariants that are no list of expressions", "write a list of texts")
-        if self.effects not in get_args(Effects):
-            self._refuse(f"has effects {self.effects!r}", f"effects are {', '.join(get_args(Effects))}")
         if self.is_background and (self.sink_to is not None or self.updates_context):
-            self._refuse(
-                "runs in the background, but writes to the context", "nobody could tell when: drop one of both"
-            )
-        if self.sink_to is not None and not all(str(self.sink_to).split(".")):
-            self._refuse(f"has sink_to {self.sink_to!r}", "name a field of the context, or a dotted path in one")
+            advice = "nobody could tell when: drop one of both"
+            self._refuse("runs in the background, but writes to the context", advice)
 
     def _refuse(self, what: str, suggestion: str) -> NoReturn:
         raise ConfigurationError(f"step {self.name!r} {what}", suggestion=suggestion)
@@ -219,16 +222,10 @@ class Step(Generic[In, Out]):
             what["params"] = {key: _plain(self.params[key]) for key in sorted(self.params)}
         if self.input is not PREVIOUS:
             what["input"] = _plain(self.input)
-        for key in ("sink_to", "updates_context", "version"):
+        for key in ("sink_to", "updates_context", "version", "static_invariants", "validators"):
             if value := getattr(self, key):
-                what[key] = value
-        if self.effects != "none":
-            what["effects"] = self.effects
-        for key in ("static_invariants", "validators"):
-            if value := getattr(self, key):
-                what[key] = _plain(list(value))
-        if self.is_background:
-            what["execution_mode"] = "background"
+                what[key] = _plain(value)
+        what.update((key, value) for key, value, usual in _usual(self) if value != usual)
         if self.fallback is not None:
             what["fallback"] = self.fallback.definition()
         return {**what, **{name: _plain(value) for name, value in self._own_fields()}}
@@ -292,6 +289,12 @@ class Pipeline(Step[In, Out]):
     def output_type(self) -> Any:
         """The last step's output type."""
         return self.steps[-1].handed_type if self.steps else self.input_type
+
+
+def _usual(step: Step[Any, Any]) -> Iterator[tuple[str, str, str]]:
+    """What a definition only tells where it is not as usual."""
+    yield "effects", step.effects, "none"
+    yield "execution_mode", step.config.execution_mode, "foreground"
 
 
 #: How many fields every step has; a kind's own come after them.

@@ -4,15 +4,25 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError as PydanticError
+
 from flujo.domain.context import PipelineContext
 from flujo.domain.kinds import MergeStrategy
 from flujo.domain.suggest import did_you_mean
-from flujo.engine.changes import Change, Snapshot, apply, change, fields_of, restore, same, snapshot
-from flujo.exceptions import ContextIsolationError, ContextMergeError, ContextMutationError
+from flujo.engine.changes import Change, Snapshot, apply, assign, change, fields_of, restore, same, snapshot
+from flujo.exceptions import (
+    ContextInheritanceError,
+    ContextIsolationError,
+    ContextMergeError,
+    ContextMutationError,
+)
 
 __all__ = ["ContextManager", "Isolation"]
 
 _Path = tuple[Any, ...]
+
+#: Fields that only ever grow: what a child adds to its own comes after what its parent has.
+_HISTORIES = ("hitl_history", "conversation_history")
 
 
 class Isolation(NamedTuple):
@@ -49,6 +59,37 @@ class ContextManager:
         child = parent.model_copy()
         restore(child, before)
         return Isolation(parent, child, purpose, before, snapshot(parent) if self.strict else None)
+
+    def renew(self, parent: PipelineContext, *, purpose: str) -> Isolation:
+        """A context of the parent's class that knows nothing of the parent but its run.
+
+        Raises `ContextInheritanceError`, naming the fields, when one can't be made without data.
+        """
+        cls = type(parent)
+        try:
+            context = cls(run_id=parent.run_id)
+        except PydanticError as error:
+            wrong = (f"{'.'.join(map(str, e['loc'])) or 'it'!r}: {e['msg'].lower()}" for e in error.errors())
+            raise ContextInheritanceError(
+                f"{purpose} can't begin with a fresh {cls.__name__}: {'; '.join(wrong)}",
+                suggestion="give the fields defaults, or let the child begin with its parent's: inherit_context",
+                cause=error,
+            ) from error
+        return Isolation(parent, context, purpose, snapshot(context), snapshot(parent) if self.strict else None)
+
+    def hand_back(self, isolation: Isolation) -> None:
+        """Let everything flow back that a child with a fresh context has changed.
+
+        A mapping's keys are put into the parent's, histories come after the parent's, anything else takes the place
+        of the parent's value.
+        """
+        self.verify(isolation)
+        before, held = isolation.before, fields_of(isolation.parent)
+        for name, value in snapshot(isolation.context).items():
+            if name in _HISTORIES:
+                assign(isolation.parent, name, [*held[name], *value])
+            elif name not in before or not same(before[name], value):
+                assign(isolation.parent, name, _put_onto(held.get(name), before.get(name), value))
 
     def verify(self, isolation: Isolation) -> None:
         """In strict mode, raise `ContextMutationError` if the parent has changed since it was isolated."""
@@ -115,6 +156,13 @@ def _narrowed(
                 suggestion=f"add {name!r} to include_keys, or give the field a default",
             )
     return fields_of(type(parent).model_construct(**kept))
+
+
+def _put_onto(there: Any, began: Any, value: Any) -> Any:
+    """`value`, which began as `began`, where the parent has `there`."""
+    if not all(isinstance(each, dict) for each in (there, began, value)):
+        return value
+    return {**there, **{key: item for key, item in value.items() if key not in began or not same(began[key], item)}}
 
 
 def _dotted(path: Iterable[Any]) -> str:

@@ -1,29 +1,29 @@
 """The one way to run a step, and the only place that knows the order of concerns.
 
-recall -> input -> fallback( retry( timeout( policy ))) -> record -> events
+recall -> background -> input -> fallback( retry( timeout( policy ))) -> record -> events
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+import inspect
 from typing import Any
 
-from pydantic import BaseModel
-
-from flujo.domain.events import StepFinished, StepRetried, StepStarted
-from flujo.domain.interfaces import JournalRecord, RecordKind, TemplateCompiler
+from flujo.domain.callables import reference
+from flujo.domain.events import BackgroundFinished, BackgroundLaunched, StepFinished, StepRetried, StepStarted
+from flujo.domain.interfaces import TemplateCompiler
 from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
-from flujo.domain.usage import NO_USAGE, Usage
-from flujo.engine.changes import Change, Snapshot, apply, change, merge_output, restore, sink, snapshot
+from flujo.domain.usage import NO_USAGE
+from flujo.engine.changes import apply, restore, snapshot
 from flujo.engine.fallback_handler import FallbackHandler
 from flujo.engine.frame import ExecutionFrame
-from flujo.engine.journal import Recorded
 from flujo.engine.plan import StepPlan, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.engine.retry import retry_delay
+from flujo.engine.step_history_tracker import StepHistoryTracker
+from flujo.engine.work import Work, check_invariants, own_usage, recalled_result, record_of, result_of, write_context
 from flujo.exceptions import (
+    BackgroundTaskError,
     ConfigurationError,
     ContextError,
     ControlFlowError,
@@ -33,6 +33,8 @@ from flujo.exceptions import (
     PayloadTooLarge,
     PipelineAbortSignal,
     StepTimeoutError,
+    TemplateResolutionError,
+    UsageLimitExceededError,
     ValueNotStorable,
 )
 
@@ -43,23 +45,6 @@ _LONG_WAIT_S = 1.0
 
 #: So many levels of steps share a task: the next ones have a stack of their own, which Python limits.
 _LEVELS = 32
-
-
-@dataclass(slots=True)
-class _Work:
-    """One step while it is being worked on."""
-
-    frame: ExecutionFrame
-    plan: StepPlan
-    started: float
-    duration_s: float = 0.0
-    attempt: int = 1
-    rendered: bool = False
-    before: Snapshot | None = None
-    written: set[str] | None = None
-    usage: Usage = NO_USAGE
-    error: ErrorInfo | None = None
-    fallback: str | None = None
 
 
 class ExecutorCore:
@@ -108,61 +93,112 @@ class ExecutorCore:
     async def execute(self, frame: ExecutionFrame, /) -> StepOutcome[Any]:
         """Run the frame's step and everything that belongs to it; see `StepExecutor.execute`."""
         plan = self._plans.get(frame.step) or self._plan(frame.step)
+        return self._launch(frame, plan) if plan.background else await self._run(frame, plan)
+
+    def _launch(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
+        """Let the step work on a context of its own while the pipeline goes on with the step's data."""
+        run, step = frame.run, frame.step
+        own = run.contexts.isolate(frame.context, purpose=f"background step {frame.path!r}")
+        quota = run.quotas.quota if run.quotas is not None else None
+        alone = frame._replace(context=own.context, siblings=None, quota=quota, history=None)
+        is_new = run.background.launch(frame.path, self._work_in_background(alone, plan))
+        if is_new and run.events.active and not run.journal.knows(frame.path):
+            run.events.emit(BackgroundLaunched(run.run_id, frame.path, step.name))
+        result: StepResult[Any] = StepResult(step.name, True, frame.data, frame.path, step.kind, 0)
+        return _filed(frame, Success(frame.data, NO_USAGE, (), result), result)
+
+    async def _work_in_background(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
+        run = frame.run
+        outcome = await self._run(frame, plan)
+        result = outcome.step_result
+        if isinstance(outcome, Paused):
+            message = f"background step {frame.step.name!r} asks {outcome.message!r}, but nobody waits for it"
+            error = BackgroundTaskError(message, suggestion="ask in the foreground")
+            result = result and result._replace(error=ErrorInfo.of(error, frame.path))
+            outcome = Failure(error, usage=outcome.usage, step_result=result)
+        if run.events.active and result is not None:
+            run.events.emit(BackgroundFinished(run.run_id, frame.path, result))
+        return outcome
+
+    async def _run(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         run = frame.run
         if plan.records:
-            recorded = run.journal.recall(frame.path)
-            if recorded is not None:
-                return _recalled(frame, recorded)
+            early = _recalled(frame, plan) or _stopped(frame)
+            if early is not None:
+                return early
         now = run.clock.monotonic()
         if now >= run.pulse.due:
             await run.pulse.beat(now)
         if run.events.active:
             run.events.emit(StepStarted(run.run_id, frame.path, frame.step.name, frame.step.kind))
-        work = _Work(frame, plan, now)
+        if frame.history is None or plan.invariants:
+            frame = _furnished(frame, plan)
+        work = Work(frame, plan, now, usage=run.journal.spent_on(frame.path) if plan.tries else NO_USAGE)
         working = self._attempt(work) if plan.direct else self._guarded(work)
-        outcome = await (working if frame.level % _LEVELS else asyncio.ensure_future(working))
-        work.duration_s = run.clock.monotonic() - work.started
-        if type(outcome) is Success and (plan.records or plan.writes):
-            outcome = await self._settle(work, outcome)
-        if type(outcome) is Failure and plan.records:
-            await self._note_failure(work, outcome, final=True)
-        return _finished(work, outcome)
+        try:
+            outcome = await (working if frame.level % _LEVELS else asyncio.ensure_future(working))
+        except asyncio.CancelledError as error:
+            _cancelled(work, error)
+            raise
+        return await self._finish(work, outcome)
 
-    async def _guarded(self, work: _Work) -> StepOutcome[Any]:
-        """Run the step's attempts, then its fallback when they have all failed; then let it write to the context."""
+    async def _finish(self, work: Work, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
+        """Write down what came of the step, tell whoever listens, and hand it on with its line of the history."""
+        frame, plan, run = work.frame, work.plan, work.frame.run
+        work.duration_s = run.clock.monotonic() - work.started
+        if type(outcome) is Success and (plan.records or plan.writes or frame.invariants):
+            outcome = await self._settle(work, outcome)
+        result = result_of(work, outcome)
+        if type(outcome) is Failure and plan.tries:
+            await self._note_failure(work, outcome, final=True)
+        if run.events.active:
+            run.events.emit(StepFinished(run.run_id, frame.path, result))
+        if type(outcome) is Success:
+            outcome = Success(outcome.value, result.usage, (), result)
+        else:
+            outcome = outcome._replace(usage=result.usage, children=result.children, step_result=result)
+        return _filed(frame, outcome, result)
+
+    async def _guarded(self, work: Work) -> StepOutcome[Any]:
+        """Run the step's attempts, then its fallback when they have all failed."""
         if work.plan.guards:
             work.before = snapshot(work.frame.context)
         fallback = work.frame.step.fallback
         if fallback is None:
             return await self._attempts(work)
-        primary = _gave_up_before(work, fallback) or await self._attempts(work)
-        if not isinstance(primary, Failure) or isinstance(primary.error, ControlFlowError):
-            return primary
-        return await self._fall_back(work, primary, fallback)
+        if not work.frame.run.journal.fell_back(work.frame.path):
+            primary = await self._attempts(work)
+            if not isinstance(primary, Failure) or isinstance(primary.error, ControlFlowError):
+                return primary
+            await self._note_failure(work, primary, final=False, fallback=fallback.name)
+        return await self._fall_back(work, fallback)
 
-    async def _fall_back(self, work: _Work, primary: Failure[Any], fallback: Step[Any, Any]) -> StepOutcome[Any]:
+    async def _fall_back(self, work: Work, fallback: Step[Any, Any]) -> StepOutcome[Any]:
         """Run the fallback with the primary's data; the outcome keeps the primary's error and cost."""
+        work.usage = work.frame.run.journal.spent_on(work.frame.path)
+        failed = work.frame.run.journal.attempts(work.frame.path)[-1]
+        work.attempt, work.error = max(work.attempt, failed.attempt), failed.error
         try:
             frame = self._fallbacks.frame(work.frame, fallback)
         except InfiniteFallbackError as error:
-            return Failure(error, usage=primary.usage, children=primary.children)
+            return Failure(error)
         outcome = await self.execute(frame)
-        usage = primary.usage + outcome.usage
-        children = (*primary.children, *_results(outcome))
         if isinstance(outcome, Failure):
-            first, second = ErrorInfo.of(primary.error), ErrorInfo.of(outcome.error)
-            both = f"{first.message}; then fallback {fallback.name!r}: {outcome.feedback or second.message}"
-            return Failure(outcome.error, both, usage, children)
-        work.error = ErrorInfo.of(primary.error, work.frame.path)
+            first = work.error.message if work.error else "failed"
+            second = outcome.feedback or ErrorInfo.of(outcome.error).message
+            return Failure(outcome.error, f"{first}; then fallback {fallback.name!r}: {second}")
         work.fallback = fallback.name
-        return outcome._replace(usage=usage, children=children)
+        return outcome._replace(usage=NO_USAGE, children=(), step_result=None)
 
-    async def _attempts(self, work: _Work) -> StepOutcome[Any]:
+    async def _attempts(self, work: Work) -> StepOutcome[Any]:
         """Attempt the step until it is through, or until its configuration says that it is enough."""
         run, config, path = work.frame.run, work.frame.step.config, work.frame.path
         used = run.journal.retries_used(path)
+        feedback: str | None = None
         while True:
             work.attempt = used + 1
+            if used:
+                work.frame = work.frame.at_attempt(work.attempt, feedback)
             outcome = await self._attempt(work)
             if not isinstance(outcome, Failure):
                 return outcome
@@ -173,20 +209,21 @@ class ExecutorCore:
             if delay is None:
                 return outcome
             await self._wait(work, outcome, delay)
+            feedback = outcome.feedback
 
-    async def _wait(self, work: _Work, failed: Failure[Any], delay: float) -> None:
+    async def _wait(self, work: Work, failed: Failure[Any], delay: float) -> None:
         """Tell and, where a crash must not forget it, record that an attempt failed; then wait for the next."""
-        run = work.frame.run
-        work.usage += failed.usage
+        run, own = work.frame.run, own_usage(failed)
         if run.events.active:
             error = ErrorInfo.of(failed.error, work.frame.path)
             run.events.emit(StepRetried(run.run_id, work.frame.path, work.attempt, error, delay))
-        if work.plan.records and (failed.usage is not NO_USAGE or delay >= _LONG_WAIT_S):
+        if work.plan.tries and (own is not NO_USAGE or delay >= _LONG_WAIT_S):
             await self._note_failure(work, failed, final=False)
+        work.usage += own
         if delay:
             await run.clock.sleep(delay)
 
-    async def _attempt(self, work: _Work) -> StepOutcome[Any]:
+    async def _attempt(self, work: Work) -> StepOutcome[Any]:
         """Call the policy once. Here, and only here, what user code raises becomes an outcome."""
         frame, plan = work.frame, work.plan
         try:
@@ -204,16 +241,16 @@ class ExecutorCore:
         except BaseException as error:  # the boundary: a step may raise anything
             if error is frame.run.journal.failure or _is_cancellation(error):
                 raise
-            return Failure(error)
+            return Aborted(error.message, error=error) if isinstance(error, UsageLimitExceededError) else Failure(error)
 
-    async def _timed(self, work: _Work) -> StepOutcome[Any]:
-        """Call the policy within the step's time, then put its output where the context should have it."""
+    async def _timed(self, work: Work) -> StepOutcome[Any]:
+        """Call the policy within the step's time, and let the step's validators look at what it gives."""
         plan, step = work.plan, work.frame.step
-        frame = work.frame if work.attempt == 1 else work.frame.at_attempt(work.attempt)
         limit = asyncio.timeout(step.config.timeout_s)
         try:
             async with limit:
-                return _checked(await plan.policy.execute(self, frame), plan)
+                outcome = _checked(await plan.policy.execute(self, work.frame), plan)
+                return await _validated(step, outcome) if step.validators else outcome
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -224,50 +261,46 @@ class ExecutorCore:
                 cause=error,
             ) from error
 
-    async def _settle(self, work: _Work, outcome: Success[Any]) -> StepOutcome[Any]:
+    async def _settle(self, work: Work, outcome: Success[Any]) -> StepOutcome[Any]:
         """Let the output into the context, and write both down; a value that can't be written fails the step."""
         plan = work.plan
         try:
-            delta = _write_context(work, outcome.value) if plan.writes or plan.watches else None
+            delta = write_context(work, outcome.value) if plan.writes or plan.watches else None
+            if work.frame.invariants:
+                check_invariants(work.frame, outcome.value)
             if plan.records:
-                await self._record(work, outcome, delta)
-        except (ContextError, ValueNotStorable, PayloadTooLarge) as error:
+                await work.frame.run.journal.record(record_of(work, outcome, delta))
+        except (ContextError, ExecutionError, TemplateResolutionError, ValueNotStorable, PayloadTooLarge) as error:
             if work.before is not None:
                 restore(work.frame.context, work.before, work.written)
-            return Failure(error, usage=outcome.usage, children=outcome.children)
+            return Failure(error, usage=own_usage(outcome))
         return outcome
 
-    async def _record(self, work: _Work, outcome: Success[Any], delta: Change | None) -> None:
-        path, journal = work.frame.path, work.frame.run.journal
-        now = work.frame.run.clock.now()
-        await journal.record(
-            JournalRecord(
-                path,
-                RecordKind.RESULT,
-                work.attempt,
-                journal.encoded(outcome.value, path),
-                None if delta is None else journal.encoded(delta, f"{path} (context)"),
-                work.error,
-                work.fallback,
-                work.usage + outcome.usage,
-                work.plan.fingerprint,
-                now - work.duration_s,
-                now,
-                work.plan.sync,
-            )
-        )
-
-    async def _note_failure(self, work: _Work, failed: Failure[Any], *, final: bool) -> None:
+    async def _note_failure(
+        self, work: Work, failed: Failure[Any], *, final: bool, fallback: str | None = None
+    ) -> None:
         run = work.frame.run
         now = run.clock.now()
         await run.journal.record_attempt(
             work.frame.path,
             ErrorInfo.of(failed.error, work.frame.path),
             final=final,
-            usage=failed.usage,
+            usage=own_usage(failed),
             started_at=now - (run.clock.monotonic() - work.started),
             ended_at=now,
+            fallback=fallback,
         )
+
+
+def _stopped(frame: ExecutionFrame) -> Aborted[Any] | None:
+    """Nothing more is started once a call has cost more than was left."""
+    if frame.quota is None or not frame.quota.overdrawn:
+        return None
+    error = UsageLimitExceededError(
+        f"step {frame.step.name!r} is not started: the run has used more than its budget",
+        suggestion="go on with a larger budget",
+    )
+    return Aborted(error.message, error=error)
 
 
 def _is_cancellation(error: BaseException) -> bool:
@@ -276,36 +309,59 @@ def _is_cancellation(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
 
 
-def _recalled(frame: ExecutionFrame, recorded: Recorded) -> StepOutcome[Any]:
+def _furnished(frame: ExecutionFrame, plan: StepPlan) -> ExecutionFrame:
+    """The frame with a history for its children, and what must hold after each of them."""
+    history = StepHistoryTracker() if frame.history is None else frame.history
+    return frame._replace(history=history, invariants=(*frame.invariants, *plan.invariants))
+
+
+def _filed(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResult[Any]) -> StepOutcome[Any]:
+    """The outcome, now that its line stands in the history it belongs to."""
+    if frame.siblings is not None:
+        frame.siblings[frame.path] = result
+    return outcome
+
+
+def _cancelled(work: Work, error: asyncio.CancelledError) -> None:
+    """Say what a step came to that was cancelled while it was at work: by whom, if the canceller told."""
+    frame, run = work.frame, work.frame.run
+    failure: Failure[Any] = Failure(ExecutionError(str(error) or "cancelled"))
+    work.duration_s = run.clock.monotonic() - work.started
+    result = result_of(work, failure)
+    if run.events.active:
+        run.events.emit(StepFinished(run.run_id, frame.path, result))
+    _filed(frame, failure, result)
+
+
+def _recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
     """Hand out what is recorded: the value is used, the context changed as it was then; nothing is executed."""
+    recorded = frame.run.journal.recall(frame.path)
+    if recorded is None:
+        return None
     if recorded.delta is not None:
         apply(frame.context, recorded.delta)
-    record = recorded.record
-    result: StepResult[Any] = StepResult(
-        name=frame.step.name,
-        output=recorded.value,
-        path=frame.path,
-        kind=frame.step.kind,
-        attempts=record.attempt,
-        duration_s=record.ended_at - record.started_at,
-        usage=record.usage,
-        error=record.error,
-        recalled=True,
-        fallback=record.fallback,
-    )
+    result = recalled_result(frame, recorded)
+    if plan.agent is not None:
+        frame.run.tally.note(plan.agent, frame.path, result.usage.calls)
     if frame.run.events.active:
         frame.run.events.emit(StepFinished(frame.run.run_id, frame.path, result))
-    return Success(recorded.value, record.usage, (), result)
+    return _filed(frame, Success(recorded.value, result.usage, (), result), result)
 
 
-def _gave_up_before(work: _Work, fallback: Step[Any, Any]) -> Failure[Any] | None:
-    """The primary's failure, when the record shows that its fallback has already taken over."""
-    journal = work.frame.run.journal
-    if not journal.knows(f"{work.frame.path}/fallback:{fallback.name}"):
-        return None
-    attempts = journal.attempts(work.frame.path)
-    known = attempts[-1].error if attempts else None
-    return Failure(ExecutionError(known.message if known else f"step {work.frame.step.name!r} failed before"))
+async def _validated(step: Step[Any, Any], outcome: StepOutcome[Any]) -> StepOutcome[Any]:
+    """The outcome, or a failure that says which validator refuses the output, and why."""
+    if not isinstance(outcome, Success):
+        return outcome
+    for validator in step.validators:
+        verdict = validator(outcome.value)
+        if inspect.isawaitable(verdict):
+            verdict = await verdict
+        if verdict is False or isinstance(verdict, str):
+            name = reference(validator)
+            why = f": {verdict}" if verdict else ""
+            error = ExecutionError(f"validator {name!r} refuses the output of step {step.name!r}{why}")
+            return Failure(error, verdict or error.message, own_usage(outcome))
+    return outcome
 
 
 def _checked(outcome: StepOutcome[Any], plan: StepPlan) -> StepOutcome[Any]:
@@ -315,61 +371,3 @@ def _checked(outcome: StepOutcome[Any], plan: StepPlan) -> StepOutcome[Any]:
         f"{type(plan.policy).__name__} returned {type(outcome).__name__!r}, expected a step outcome",
         suggestion="a policy returns Success(value), Failure(error), Paused(message) or Aborted(reason)",
     )
-
-
-def _write_context(work: _Work, value: Any) -> Change | None:
-    """Put the output where `sink_to` and `updates_context` say; what the whole step changed, as data."""
-    step, context = work.frame.step, work.frame.context
-    if work.before is None:
-        work.written = _written(step, value)
-        work.before = snapshot(context, work.written)
-    if step.sink_to is not None:
-        sink(context, step.sink_to, value)
-    if step.updates_context:
-        merge_output(context, value, step.name)
-    return change(work.before, context, work.written)
-
-
-def _written(step: Step[Any, Any], value: Any) -> set[str]:
-    """The context's fields that the step's output is about to change."""
-    names = {step.sink_to.partition(".")[0]} if step.sink_to is not None else set()
-    if step.updates_context:
-        names.update(
-            type(value).model_fields
-            if isinstance(value, BaseModel)
-            else map(str, value)
-            if isinstance(value, Mapping)
-            else ()
-        )
-    return names
-
-
-def _results(outcome: StepOutcome[Any]) -> tuple[StepResult[Any], ...]:
-    return () if outcome.step_result is None else (outcome.step_result,)
-
-
-def _finished(work: _Work, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
-    """Describe what came of the step, tell whoever listens, and hand it on."""
-    frame, run = work.frame, work.frame.run
-    success = type(outcome) is Success
-    usage = work.usage + outcome.usage
-    error = ErrorInfo.of(outcome.error, frame.path) if type(outcome) is Failure else work.error
-    result: StepResult[Any] = StepResult(
-        frame.step.name,
-        success,
-        outcome.value if isinstance(outcome, Success) else None,
-        frame.path,
-        frame.step.kind,
-        work.attempt,
-        work.duration_s,
-        usage,
-        error,
-        False,
-        work.fallback,
-        outcome.children,
-    )
-    if run.events.active:
-        run.events.emit(StepFinished(run.run_id, frame.path, result))
-    if isinstance(outcome, Success):
-        return Success(outcome.value, usage, (), result)
-    return outcome._replace(usage=usage, step_result=result)

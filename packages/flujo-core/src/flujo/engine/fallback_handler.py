@@ -27,7 +27,4 @@ class FallbackHandler:
                 f"fallbacks do not come to an end: {names}",
                 suggestion=f"let a chain of at most {self.max_chain} fallbacks end in a step that has none",
             )
-        path = f"{failed.path}/fallback:{fallback.name}"
-        return ExecutionFrame(
-            fallback, failed.data, failed.run, failed.context, path, failed.outputs, failed.extras, chain
-        )
+        return failed.child(fallback, failed.data, at=f"/fallback:{fallback.name}")._replace(chain=chain)

@@ -4,17 +4,23 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from flujo.domain.context import PipelineContext
-from flujo.domain.interfaces import Clock
+from flujo.domain.interfaces import Clock, Template
 from flujo.domain.scope import NOTHING, Outputs, Scope
 from flujo.domain.steps import Step
+from flujo.engine.background_task_manager import BackgroundTaskManager
+from flujo.engine.call_tally import CallTally
 from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.journal import Journal
+from flujo.engine.step_history_tracker import StepHistoryTracker
 
-__all__ = ["ExecutionFrame", "Pulse", "RunScope", "StepRun"]
+__all__ = ["ExecutionFrame", "Invariant", "Pulse", "RunScope", "StepRun"]
+
+#: An expression that must hold: its text, and what evaluates it.
+Invariant: TypeAlias = tuple[str, Template]
 
 #: The outputs before the first step. A sequence adds to outputs of its own.
 _NO_OUTPUTS = Outputs()
@@ -39,7 +45,11 @@ class Pulse:
 
 
 class RunScope(NamedTuple):
-    """What every step of one run shares. `root` is the project's folder, where there is one."""
+    """What every step of one run shares. `root` is the project's folder, where there is one.
+
+    `background` holds the steps that are at work while the pipeline goes on, `tally` counts the calls of each agent,
+    `quotas` prices calls and guards the run's limits, `caches` is the cache of the run's state.
+    """
 
     run_id: str
     journal: Journal
@@ -47,6 +57,10 @@ class RunScope(NamedTuple):
     clock: Clock
     pulse: Pulse
     contexts: ContextManager
+    background: BackgroundTaskManager
+    tally: CallTally
+    quotas: Any = None
+    caches: Any = None
     input: Any = None
     resources: Any = None
     root: Path | None = None
@@ -55,7 +69,9 @@ class RunScope(NamedTuple):
 class ExecutionFrame(NamedTuple):
     """A step, its data and its place. A composite's policy makes its children's frames with `child`.
 
-    `level` counts the steps from the outermost to this one.
+    `level` counts the steps from the outermost to this one. `history` takes what the step's children come to,
+    `siblings` is the history that the step itself belongs to. `invariants` are the compiled expressions that must
+    hold after this step, `quota` is what it may use, `feedback` what was wrong with the attempt before.
     """
 
     step: Step[Any, Any]
@@ -68,6 +84,11 @@ class ExecutionFrame(NamedTuple):
     chain: tuple[str, ...] = ()
     attempt: int = 1
     level: int = 1
+    history: StepHistoryTracker | None = None
+    siblings: StepHistoryTracker | None = None
+    invariants: tuple[Invariant, ...] = ()
+    quota: Any = None
+    feedback: str | None = None
 
     def child(
         self,
@@ -79,7 +100,7 @@ class ExecutionFrame(NamedTuple):
         extras: Mapping[str, Any] | None = None,
         at: str | None = None,
     ) -> "ExecutionFrame":
-        """The frame of `step` under this one.
+        """The frame of `step` under this one, with a place in its history.
 
         `outputs` are those its templates see as `steps`; `context` an isolated one; `extras` further names. `at`
         stands in the path for the step's own segment: "[3]" for an iteration or item (`loop:refine[3]`), "/legal"
@@ -87,24 +108,33 @@ class ExecutionFrame(NamedTuple):
         """
         if at is None:
             at = f"/{step.segment}" if self.path else step.segment
+        path = self.path + at
+        if self.history is not None:
+            self.history.setdefault(path, None)
         return ExecutionFrame(
             step,
             data,
             self.run,
             self.context if context is None else context,
-            self.path + at,
+            path,
             self.outputs if outputs is None else outputs,
             self.extras if extras is None else extras,
-            level=self.level + 1,
+            (),
+            1,
+            self.level + 1,
+            StepHistoryTracker(),
+            self.history,
+            self.invariants,
+            self.quota,
         )
 
     def with_data(self, data: Any) -> "ExecutionFrame":
         """This frame with other data."""
         return self._replace(data=data)
 
-    def at_attempt(self, attempt: int) -> "ExecutionFrame":
-        """This frame at attempt number `attempt`, counted from 1."""
-        return self._replace(attempt=attempt)
+    def at_attempt(self, attempt: int, feedback: str | None = None) -> "ExecutionFrame":
+        """This frame at attempt number `attempt`, counted from 1; `feedback` is what the one before taught."""
+        return self._replace(attempt=attempt, feedback=feedback)
 
     def scope(self) -> Scope:
         """What a template of this step can see."""
@@ -112,12 +142,18 @@ class ExecutionFrame(NamedTuple):
 
 
 class StepRun(NamedTuple):
-    """What a function gets that has a parameter named `run`. `root` is the project's folder, where there is one."""
+    """What a function gets that has a parameter named `run`. `root` is the project's folder, where there is one.
+
+    `feedback` says what was wrong with the answer of the attempt before; `calls` how many times the run has called
+    the step's agent until now.
+    """
 
     run_id: str
     path: str
     attempt: int
     root: Path | None = None
+    feedback: str | None = None
+    calls: int = 0
 
     @property
     def idempotency_key(self) -> str:

@@ -7,6 +7,7 @@ from flujo.domain.canonical import digest
 from flujo.domain.interfaces import Sync, TemplateCompiler
 from flujo.domain.scope import Scope
 from flujo.domain.steps import PREVIOUS, Step
+from flujo.engine.frame import Invariant
 from flujo.engine.policy import StepPolicy
 from flujo.exceptions import ConfigurationError
 
@@ -18,7 +19,9 @@ class StepPlan(NamedTuple):
 
     `render` makes its data; None leaves what the step before handed on. `watches` says that the step could change
     the context by itself, so that it is compared; `guards` that the context must be put back when an attempt fails;
-    `writes` that its output goes into the context. A `direct` step needs nothing but the call and the record.
+    `writes` that its output goes into the context; `tries` that its failures are written down. A `direct` step needs
+    nothing but the call and the record. `invariants` must hold after it and after the steps in it; `agent` is whose
+    calls are counted.
     """
 
     policy: StepPolicy[Any]
@@ -30,6 +33,10 @@ class StepPlan(NamedTuple):
     direct: bool
     sync: Sync
     fingerprint: bytes
+    tries: bool
+    invariants: tuple[Invariant, ...]
+    agent: str | None
+    background: bool
 
 
 def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: TemplateCompiler | None) -> StepPlan:
@@ -41,7 +48,7 @@ def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: Template
     retried = config.max_retries > 0 or step.fallback is not None
     watches = step.records and _may_change_context(step)
     guards = watches or (retried and not step.records)
-    writes = step.sink_to is not None or step.updates_context
+    writes = step.sink_to is not None or step.merges_output
     return StepPlan(
         policy=policy,
         records=step.records,
@@ -49,10 +56,25 @@ def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: Template
         watches=watches,
         guards=guards,
         writes=writes,
-        direct=not (render or retried or guards or writes or config.timeout_s),
-        sync=Sync.NORMAL if step.effects == "none" else Sync.FULL,
+        direct=not (render or retried or guards or writes or config.timeout_s or step.validators),
+        sync=Sync.NORMAL if step.effects == "none" and step.agent_key is None else Sync.FULL,
         fingerprint=digest(step.definition()) if step.records else b"",
+        tries=step.records or step.fallback is not None,
+        invariants=_invariants(step, templates),
+        agent=step.agent_key,
+        background=step.is_background,
     )
+
+
+def _invariants(step: Step[Any, Any], templates: TemplateCompiler | None) -> tuple[Invariant, ...]:
+    if not step.static_invariants:
+        return ()
+    if templates is None:
+        raise ConfigurationError(
+            f"step {step.name!r} has static_invariants, but the engine was given no template compiler",
+            suggestion="pass ExecutorCore(templates=flujo.infra.templates.Templates())",
+        )
+    return tuple((text, templates.compile_expression(text)) for text in step.static_invariants)
 
 
 def _may_change_context(step: Step[Any, Any]) -> bool:

@@ -13,6 +13,7 @@ from flujo.domain.context import PipelineContext
 from flujo.domain.interfaces import Clock, EventSink, StateBackend
 from flujo.domain.outcomes import PipelineResult
 from flujo.domain.steps import Pipeline, Step
+from flujo.engine.background_task_manager import OnEnd
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.policy_registry import PolicyRegistry
@@ -40,7 +41,8 @@ class Flujo(Generic[In, Out, Ctx]):
     which stays yours to close) keeps the runs' records; without either they live in memory for as long as this
     object. `plugins` is the plugin manager to take policies and backends from, by default one that finds everything
     installed; `registry` replaces its policies. `sinks` receive every event. `source` is noted with each run, so that
-    another process can find the pipeline; `root` is the folder that relative paths start from.
+    another process can find the pipeline; `root` is the folder that relative paths start from. `on_background` says
+    what the end of a run does with background steps that are still at work: "wait" for them, or "cancel" them.
 
     Raises `MissingPolicyError` when no installed policy runs one of the pipeline's steps. Use it as an async context
     manager, or call `aclose`.
@@ -61,6 +63,7 @@ class Flujo(Generic[In, Out, Ctx]):
         source: str = "",
         root: Path | None = None,
         clock: Clock | None = None,
+        on_background: OnEnd = "wait",
     ) -> None:
         if not isinstance(pipeline, Step):
             raise ConfigurationError(
@@ -92,6 +95,7 @@ class Flujo(Generic[In, Out, Ctx]):
             resources=resources,
             source=source,
             root=root,
+            on_background=on_background,
         )
 
     async def run(

@@ -13,17 +13,10 @@ from flujo.domain.canonical import canonical, digest
 from flujo.domain.context import PipelineContext
 from flujo.domain.events import RunFinished, RunStarted
 from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
-from flujo.domain.outcomes import (
-    Aborted,
-    ErrorInfo,
-    Failure,
-    Paused,
-    PipelineResult,
-    RunStatus,
-    StepOutcome,
-    Success,
-)
+from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus
 from flujo.domain.steps import Pipeline
+from flujo.engine.background_task_manager import BackgroundTaskManager, OnEnd
+from flujo.engine.call_tally import CallTally
 from flujo.engine.changes import fields_of
 from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
@@ -39,6 +32,7 @@ from flujo.exceptions import (
     ValueNotStorable,
 )
 from flujo.runner.definitions import describe_change
+from flujo.runner.ending import Ending
 
 __all__ = ["RunSession"]
 
@@ -59,6 +53,7 @@ class RunSession:
     resources: Any = None
     source: str = ""
     root: Path | None = None
+    on_background: OnEnd = "wait"
 
     @cached_property
     def _definition(self) -> tuple[str, bytes]:
@@ -98,7 +93,8 @@ class RunSession:
         input = self._decoded(row.input, "input")
         context = self._context(run_id, input, self._decoded(row.base, "context"))
         if completed:
-            return self._result(run_id, await self._execute(journal, context, input), context, 0.0)
+            ending = await self._execute(journal, context, input, launches=False)
+            return ending.result(run_id, context, 0.0)
         return await self._run(claim, journal, context, input, resumed=True)
 
     async def find(self, run_id: str) -> RunRow:
@@ -119,30 +115,39 @@ class RunSession:
         if self.events.active:
             self.events.emit(RunStarted(claim.run_id, self.pipeline.name, resumed, len(journal)))
         try:
-            outcome = await self._execute(journal, context, input)
+            ending = await self._execute(journal, context, input)
         except BaseException as error:
             await self._let_go(claim, error)
             raise
-        result = self._result(claim.run_id, outcome, context, self.clock.monotonic() - began)
+        result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
         try:
             return await self._end(claim, result)
         except StateError as error:
             await self._let_go(claim, error)
             raise
 
-    async def _execute(self, journal: Journal, context: PipelineContext, input: Any) -> StepOutcome[Any]:
+    async def _execute(
+        self, journal: Journal, context: PipelineContext, input: Any, *, launches: bool = True
+    ) -> Ending:
+        background = BackgroundTaskManager(launches=launches)
         run = RunScope(
-            context.run_id,
-            journal,
-            self.events,
-            self.clock,
-            Pulse(),
-            ContextManager(),
-            input,
-            self.resources,
-            self.root,
+            run_id=context.run_id,
+            journal=journal,
+            events=self.events,
+            clock=self.clock,
+            pulse=Pulse(),
+            contexts=ContextManager(),
+            background=background,
+            tally=CallTally(),
+            input=input,
+            resources=self.resources,
+            root=self.root,
         )
-        return await self.core.execute(ExecutionFrame(self.pipeline, input, run, context))
+        try:
+            outcome = await self.core.execute(ExecutionFrame(self.pipeline, input, run, context))
+            return Ending.of(outcome, await background.drain() if self.on_background == "wait" else ())
+        finally:
+            await background.cancel()
 
     async def _end(self, claim: Claim, result: Result) -> Result:
         """Write the end down and tell of it; who cancels meanwhile is heard after that."""
@@ -174,21 +179,6 @@ class RunSession:
             await asyncio.shield(finish)
         except StateError as other:
             error.add_note(f"the run could not be let go of: {other}")
-
-    def _result(self, run_id: str, outcome: StepOutcome[Any], context: PipelineContext, duration: float) -> Result:
-        root = outcome.step_result
-        status, error = _status(outcome)
-        return PipelineResult(
-            run_id=run_id,
-            status=status,
-            output=outcome.value if isinstance(outcome, Success) else None,
-            final_pipeline_context=context,
-            step_history=root.children if root else (),
-            usage=outcome.usage,
-            error=error,
-            duration_s=duration,
-            exception=outcome.error if isinstance(outcome, Failure) else None,
-        )
 
     def _refuse_changed(self, row: RunRow) -> None:
         definition, hashed = self._definition
@@ -227,27 +217,3 @@ class RunSession:
 def _no_claim(row: RunRow) -> Claim:
     """The claim of nobody: everything a completed run needs is recorded, and nothing may be written."""
     return Claim(row.run_id, 0, -1)
-
-
-def _status(outcome: StepOutcome[Any]) -> tuple[RunStatus, ErrorInfo | None]:
-    match outcome:
-        case Success():
-            return RunStatus.COMPLETED, None
-        case Failure(error=error):
-            return RunStatus.FAILED, _deepest(outcome) or ErrorInfo.of(error)
-        case Paused(message=message):
-            return RunStatus.PAUSED, ErrorInfo("Paused", message)
-        case Aborted(reason=reason):
-            return RunStatus.CANCELLED, ErrorInfo("Aborted", reason)
-
-
-def _deepest(failure: Failure[Any]) -> ErrorInfo | None:
-    """The step's error with the path of the step that it comes from, rather than its parents'."""
-    result = failure.step_result
-    while result is not None and result.error is not None:
-        told = result.error[:2]
-        below = next((child for child in result.children if child.error is not None and child.error[:2] == told), None)
-        if below is None or below.success:
-            return result.error
-        result = below
-    return None

@@ -1,0 +1,23 @@
+"""How often each agent of a run has been called, recorded calls included."""
+
+__all__ = ["CallTally"]
+
+
+class CallTally:
+    """Calls by agent and path: noting one path twice counts it once, so that a resumed run counts as the first did."""
+
+    __slots__ = ("_by_path", "_totals")
+
+    def __init__(self) -> None:
+        self._by_path: dict[tuple[str, str], int] = {}
+        self._totals: dict[str, int] = {}
+
+    def note(self, agent: str, path: str, calls: int) -> None:
+        """The step at `path` has called `agent` so many times in all."""
+        before = self._by_path.get((agent, path), 0)
+        self._by_path[agent, path] = calls
+        self._totals[agent] = self._totals.get(agent, 0) + calls - before
+
+    def total(self, agent: str) -> int:
+        """How many times the run has called `agent`."""
+        return self._totals.get(agent, 0)

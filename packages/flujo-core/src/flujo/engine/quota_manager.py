@@ -1,0 +1,113 @@
+"""What the calls of one run cost, and whether its limits let them be made."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from flujo.domain.pricing import PriceTable, no_price
+from flujo.domain.quota import Quota, Reservation, UsageLimits
+from flujo.domain.usage import NO_USAGE, Usage, check_usage
+from flujo.exceptions import ConfigurationError
+
+__all__ = ["Call", "QuotaManager"]
+
+#: What a call asks for of which nothing is known: it is refused where a limit it would count against is used up.
+_UNKNOWN = Usage(calls=1, tokens_in=1)
+
+
+class Call(NamedTuple):
+    """A call that may be made: settle or release it afterwards. `quota` is the one that it counts against."""
+
+    model: str
+    quota: Quota | None = None
+    reservation: Reservation | None = None
+
+
+class QuotaManager:
+    """Prices the calls of one run, and counts them against the quota that a frame carries.
+
+    `spent` is what the run has used before, as its journal says. `notice` is told once of each model that is called
+    without a price under a limit of cost, where the limits say so.
+    """
+
+    def __init__(
+        self,
+        prices: PriceTable | None = None,
+        limits: UsageLimits | None = None,
+        spent: Usage = NO_USAGE,
+        *,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._prices = PriceTable() if prices is None else prices
+        #: The run's own quota; None where nothing is limited.
+        self.quota = None if limits is None else Quota(limits, spent)
+        self._notice = notice
+        self._noticed: set[str] = set()
+
+    def reserve(self, quota: Quota | None, model: str, estimate: Usage | None = None) -> Call:
+        """Ask for a call of `model` before it is made; `estimate` is what it may use at most.
+
+        Raises `UsageLimitExceededError` when the quota has less left, and `PricingNotConfiguredError` when a limit of
+        cost holds and nobody knows what the call will cost.
+        """
+        asked = _UNKNOWN if estimate is None else _as_call(estimate, model)
+        priced = self._prices.price(model, asked)
+        if quota is None:
+            return Call(model)
+        if priced is None:
+            self._without_price(quota, model)
+        return Call(model, quota, quota.reserve(priced or asked))
+
+    def settle(self, call: Call, usage: Usage, model: str | None = None) -> Usage:
+        """Count what the call has used, and give it back with its cost.
+
+        `model` is who answered, where that is told: its price counts if it has one, else that of the model that was
+        asked. A call that nobody can price costs what was reserved for it. Raises `ConfigurationError` for a usage
+        that can't be; what was reserved counts then.
+        """
+        try:
+            used = _as_call(usage, call.model)
+        except ConfigurationError:
+            if call.quota is not None and call.reservation is not None:
+                call.quota.settle(call.reservation, call.reservation.amount)
+            raise
+        priced = (model and self._prices.price(model, used)) or self._prices.price(call.model, used)
+        if call.quota is None or call.reservation is None:
+            return priced or used
+        if priced is None:
+            priced = used + Usage(cost_usd=call.reservation.amount.cost_usd)
+        call.quota.settle(call.reservation, priced)
+        return priced
+
+    def release(self, call: Call) -> None:
+        """Give back what was reserved for a call that used nothing."""
+        if call.quota is not None and call.reservation is not None:
+            call.quota.release(call.reservation)
+
+    def charge(self, quota: Quota | None, model: str, usage: Usage) -> Usage:
+        """Count a call that was made without asking, and give its usage back with its cost.
+
+        Raises `PricingNotConfiguredError`, after it has counted, where `reserve` would have refused the call.
+        """
+        used = _as_call(usage, model)
+        priced = self._prices.price(model, used)
+        if quota is not None:
+            quota.charge(priced or used)
+            if priced is None:
+                self._without_price(quota, model)
+        return priced or used
+
+    def _without_price(self, quota: Quota, model: str) -> None:
+        limits = quota.limits
+        if limits.total_cost_usd_limit is None or limits.unpriced == "count":
+            return
+        if limits.unpriced != "warn":
+            raise no_price(model)
+        if model not in self._noticed:
+            self._noticed.add(model)
+            self._notice(model)
+
+
+def _as_call(usage: Usage, model: str) -> Usage:
+    """`usage` of one call at least. Raises `ConfigurationError` for one that can't be."""
+    check_usage(usage, f"the usage that {model!r} tells")
+    return usage if usage.calls else usage + Usage(calls=1)

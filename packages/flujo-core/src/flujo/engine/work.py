@@ -1,0 +1,144 @@
+"""One step while it is being worked on, and what is said of it afterwards."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from flujo.domain.interfaces import JournalRecord, RecordKind
+from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, StepResult, Success
+from flujo.domain.scope import Scope
+from flujo.domain.steps import Step
+from flujo.domain.usage import NO_USAGE, Usage
+from flujo.engine.changes import Change, Snapshot, change, merge_output, sink, snapshot
+from flujo.engine.frame import ExecutionFrame
+from flujo.engine.journal import Recorded
+from flujo.engine.plan import StepPlan
+from flujo.exceptions import ExecutionError
+
+__all__ = ["Work", "check_invariants", "own_usage", "recalled_result", "record_of", "result_of", "write_context"]
+
+
+@dataclass(slots=True)
+class Work:
+    """One step at work: `usage` is what its failed attempts have used where no record counts it."""
+
+    frame: ExecutionFrame
+    plan: StepPlan
+    started: float
+    duration_s: float = 0.0
+    attempt: int = 1
+    rendered: bool = False
+    before: Snapshot | None = None
+    written: set[str] | None = None
+    usage: Usage = NO_USAGE
+    error: ErrorInfo | None = None
+    fallback: str | None = None
+
+
+def own_usage(outcome: StepOutcome[Any]) -> Usage:
+    """What the policy has used by itself: nothing, where it hands on what a child came to."""
+    return NO_USAGE if outcome.step_result is not None else outcome.usage
+
+
+def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
+    """The step's line of the history: with what it, its failed attempts and its children have used."""
+    frame = work.frame
+    usage = work.usage
+    children: tuple[StepResult[Any], ...] = ()
+    own = own_usage(outcome)
+    if own is not NO_USAGE:
+        usage += own
+    history = frame.history
+    if history:
+        children = history.results
+        usage += history.usage
+    return StepResult(
+        frame.step.name,
+        type(outcome) is Success,
+        outcome.value if type(outcome) is Success else None,
+        frame.path,
+        frame.step.kind,
+        work.attempt,
+        work.duration_s,
+        usage,
+        ErrorInfo.of(outcome.error, frame.path) if type(outcome) is Failure else work.error,
+        False,
+        work.fallback,
+        children,
+    )
+
+
+def recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[Any]:
+    """The line of a step that is not executed, because its result is recorded."""
+    record, journal = recorded.record, frame.run.journal
+    usage = record.usage + journal.spent_on(frame.path)
+    if record.fallback is not None or frame.step.holds_steps:
+        usage += journal.spent_under(frame.path)
+    return StepResult(
+        name=frame.step.name,
+        output=recorded.value,
+        path=frame.path,
+        kind=frame.step.kind,
+        attempts=record.attempt,
+        duration_s=record.ended_at - record.started_at,
+        usage=usage,
+        error=record.error,
+        recalled=True,
+        fallback=record.fallback,
+    )
+
+
+def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> JournalRecord:
+    """The record of the step's result, its values as the journal holds them."""
+    path, journal = work.frame.path, work.frame.run.journal
+    now = work.frame.run.clock.now()
+    return JournalRecord(
+        path,
+        RecordKind.RESULT,
+        work.attempt,
+        journal.encoded(outcome.value, path),
+        None if delta is None else journal.encoded(delta, f"{path} (context)"),
+        work.error,
+        work.fallback,
+        own_usage(outcome),
+        work.plan.fingerprint,
+        now - work.duration_s,
+        now,
+        work.plan.sync,
+    )
+
+
+def write_context(work: Work, value: Any) -> Change | None:
+    """Put the output where `sink_to` and `updates_context` say; what the whole step changed, as data."""
+    step, context = work.frame.step, work.frame.context
+    if work.before is None:
+        work.written = _written(step, value)
+        work.before = snapshot(context, work.written)
+    if step.sink_to is not None:
+        sink(context, step.sink_to, value)
+    if step.merges_output:
+        merge_output(context, value, step.name)
+    return change(work.before, context, work.written)
+
+
+def _written(step: Step[Any, Any], value: Any) -> set[str]:
+    """The context's fields that the step's output is about to change."""
+    names = {step.sink_to.partition(".")[0]} if step.sink_to is not None else set()
+    if step.merges_output and isinstance(value, BaseModel):
+        names.update(type(value).model_fields)
+    elif step.merges_output and isinstance(value, Mapping):
+        names.update(map(str, value))
+    return names
+
+
+def check_invariants(frame: ExecutionFrame, value: Any) -> None:
+    """Raise `ExecutionError` for the first expression that no longer holds, now that the step gave `value`."""
+    scope = Scope(value, frame.outputs, frame.context, frame.run.input, {**frame.extras, "output": value})
+    for text, expression in frame.invariants:
+        if not expression.render(scope):
+            raise ExecutionError(
+                f"step {frame.step.name!r} breaks the invariant {text!r}",
+                suggestion="find out why it no longer holds, or change static_invariants",
+            )

@@ -1,0 +1,82 @@
+"""What a run came to, from what its pipeline and its background steps came to."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from flujo.domain.context import PipelineContext
+from flujo.domain.outcomes import (
+    Aborted,
+    ErrorInfo,
+    Failure,
+    Paused,
+    PipelineResult,
+    RunStatus,
+    StepOutcome,
+    StepResult,
+    Success,
+)
+from flujo.domain.usage import Usage
+
+__all__ = ["Ending"]
+
+
+class Ending(NamedTuple):
+    """What a pipeline came to, and the background steps that ended after it."""
+
+    outcome: StepOutcome[Any]
+    background: tuple[StepResult[Any], ...]
+
+    @classmethod
+    def of(cls, outcome: StepOutcome[Any], background: Sequence[StepOutcome[Any]]) -> "Ending":
+        """A background step that the budget stopped has stopped the run."""
+        stopped = (each for each in background if isinstance(each, Aborted))
+        if isinstance(outcome, Success) and (first := next(stopped, None)) is not None:
+            outcome = first._replace(usage=outcome.usage, step_result=outcome.step_result)
+        return cls(outcome, tuple(each.step_result for each in background if each.step_result is not None))
+
+    @property
+    def usage(self) -> Usage:
+        """What everything has used."""
+        return sum((result.usage for result in self.background), self.outcome.usage)
+
+    def result(self, run_id: str, context: PipelineContext, duration_s: float) -> PipelineResult[Any, Any]:
+        """What the run came to."""
+        outcome, root = self.outcome, self.outcome.step_result
+        status, error = _status(outcome)
+        return PipelineResult(
+            run_id=run_id,
+            status=status,
+            output=outcome.value if isinstance(outcome, Success) else None,
+            final_pipeline_context=context,
+            step_history=root.children if root else (),
+            usage=self.usage,
+            error=error,
+            duration_s=duration_s,
+            exception=outcome.error if isinstance(outcome, Failure | Aborted) else None,
+            background=self.background,
+        )
+
+
+def _status(outcome: StepOutcome[Any]) -> tuple[RunStatus, ErrorInfo | None]:
+    match outcome:
+        case Success():
+            return RunStatus.COMPLETED, None
+        case Failure(error=error):
+            return RunStatus.FAILED, _deepest(outcome) or ErrorInfo.of(error)
+        case Paused(message=message):
+            return RunStatus.PAUSED, ErrorInfo("Paused", message)
+        case Aborted(reason=reason, error=error):
+            ended = ErrorInfo("Aborted", reason)
+            return (RunStatus.STOPPED, ErrorInfo.of(error)) if error else (RunStatus.CANCELLED, ended)
+
+
+def _deepest(failure: Failure[Any]) -> ErrorInfo | None:
+    """The step's error with the path of the step that it comes from, rather than its parents'."""
+    result = failure.step_result
+    while result is not None and result.error is not None:
+        told = result.error[:2]
+        below = next((child for child in result.children if child.error is not None and child.error[:2] == told), None)
+        if below is None or below.success:
+            return result.error
+        result = below
+    return None
