@@ -1,12 +1,17 @@
 """What running costs: calls, tokens and money."""
 
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Context, Decimal, InvalidOperation
 
-__all__ = ["NO_USAGE", "Usage"]
+from flujo.exceptions import ConfigurationError
+
+__all__ = ["MONEY", "NO_USAGE", "Usage", "check_usage", "dollars"]
 
 #: Enough digits for any sum of money, and independent of the precision a program sets for itself.
-_MONEY = Context(prec=100)
+MONEY = Context(prec=100)
+
+#: What an amount of money may be at most, and its last digit at least: sums of such amounts are exact.
+_MOST, _LAST = Decimal(10**15), -60
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,15 @@ class Usage:
             self.calls + other.calls,
             self.tokens_in + other.tokens_in,
             self.tokens_out + other.tokens_out,
-            _MONEY.add(self.cost_usd, other.cost_usd),
+            MONEY.add(self.cost_usd, other.cost_usd),
+        )
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.calls - other.calls,
+            self.tokens_in - other.tokens_in,
+            self.tokens_out - other.tokens_out,
+            MONEY.subtract(self.cost_usd, other.cost_usd),
         )
 
     @property
@@ -44,3 +57,30 @@ class Usage:
 
 
 NO_USAGE = Usage()
+
+
+def dollars(value: object, what: str) -> Decimal:
+    """`value` as an exact amount of US dollars; a number counts as what it prints as.
+
+    Raises `ConfigurationError`, naming `what`, for anything but a number from 0 to 10^15.
+    """
+    try:
+        amount = Decimal(str(value)) if isinstance(value, Decimal | float | int | str) else None
+    except InvalidOperation:
+        amount = None
+    if amount is None or isinstance(value, bool) or not _is_exact(amount):
+        raise ConfigurationError(f"{what} can't be {value!r}, expected US dollars from 0 to 10^15")
+    return amount
+
+
+def _is_exact(amount: Decimal) -> bool:
+    exponent = amount.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= _LAST and 0 <= amount <= _MOST
+
+
+def check_usage(usage: Usage, what: str) -> None:
+    """Raise `ConfigurationError`, naming `what`, for a usage that nothing can have used: less than nothing, or NaN."""
+    for name, count in (("calls", usage.calls), ("tokens_in", usage.tokens_in), ("tokens_out", usage.tokens_out)):
+        if type(count) is not int or count < 0:
+            raise ConfigurationError(f"{what}: {name} can't be {count!r}, expected a whole number from 0")
+    dollars(usage.cost_usd, f"{what}: cost_usd")

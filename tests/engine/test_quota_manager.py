@@ -1,0 +1,153 @@
+"""Calls are priced, counted and refused as the limits say."""
+
+from decimal import Decimal
+
+import pytest
+
+from flujo.domain.pricing import Price, PriceTable
+from flujo.domain.quota import Quota, UsageLimits
+from flujo.domain.usage import NO_USAGE, Usage
+from flujo.engine.quota_manager import Call, QuotaManager
+from flujo.exceptions import ConfigurationError, PricingNotConfiguredError, UsageLimitExceededError
+
+PRICES = PriceTable({"m": Price(1_000_000, 2_000_000), "dear": Price(10_000_000), "flat": Price(usd_per_call=2)})
+
+
+def manager(*limits, **options):
+    return QuotaManager(PRICES, UsageLimits(*limits, **options))
+
+
+def test_without_limits_calls_are_priced_and_nothing_is_refused():
+    quotas = QuotaManager(PRICES)
+    call = quotas.reserve(quotas.quota, "m", Usage(1, 10**9))
+    assert (quotas.quota, call) == (None, Call("m"))
+    assert quotas.settle(call, Usage(1, 2, 3)) == Usage(1, 2, 3, Decimal(8))
+    assert quotas.charge(None, "flat", NO_USAGE) == Usage(1, cost_usd=Decimal(2))
+    quotas.release(call)
+
+
+def test_without_prices_calls_and_tokens_are_counted():
+    quotas = QuotaManager()
+    assert quotas.settle(quotas.reserve(None, "m"), Usage(0, 2, 3)) == Usage(1, 2, 3)
+    assert quotas.charge(None, "m", Usage(2, 2)) == Usage(2, 2)
+
+
+def test_a_priced_call_is_counted_against_its_quota():
+    quotas = manager(20)
+    call = quotas.reserve(quotas.quota, "m", Usage(1, 5, 5))
+    assert quotas.quota.reserved.cost_usd == 15
+    assert quotas.settle(call, Usage(1, 1, 1)) == Usage(1, 1, 1, Decimal(3))
+    assert (quotas.quota.spent.cost_usd, quotas.quota.reserved) == (3, NO_USAGE)
+
+
+def test_a_call_that_could_cost_more_than_is_left_is_refused():
+    quotas = QuotaManager(PRICES, UsageLimits(20), spent=Usage(1, cost_usd=Decimal(15)))
+    with pytest.raises(UsageLimitExceededError, match="of 20 is used up: spent 15, reserved 0, asked 10"):
+        quotas.reserve(quotas.quota, "m", Usage(1, 10))
+
+
+@pytest.mark.parametrize("limits", [UsageLimits(5), UsageLimits(None, 5), UsageLimits(None, None, 5)])
+def test_a_call_of_which_nothing_is_known_needs_something_left_of_each_limit(limits):
+    quotas = QuotaManager(PRICES, limits, spent=Usage(4, 4, 0, Decimal(4)))
+    quotas.settle(quotas.reserve(quotas.quota, "m"), Usage(1, 1))
+    with pytest.raises(UsageLimitExceededError):
+        quotas.reserve(quotas.quota, "m")
+
+
+def test_a_failed_call_gives_back_what_was_reserved_for_it():
+    quotas = manager(None, None, 1)
+    quotas.release(quotas.reserve(quotas.quota, "m"))
+    assert quotas.quota.remaining.max_calls == 1
+
+
+def test_a_frame_s_quota_is_the_one_that_counts():
+    quotas = manager(None, None, 10)
+    part, _ = quotas.quota.split(2)
+    quotas.settle(quotas.reserve(part, "m"), NO_USAGE)
+    assert (part.spent.calls, quotas.quota.spent.calls) == (1, 0)
+
+
+def test_the_price_of_the_model_that_answered_counts():
+    quotas = manager(100)
+    assert quotas.settle(quotas.reserve(quotas.quota, "m"), Usage(1, 1), "dear").cost_usd == 10
+    assert quotas.settle(quotas.reserve(quotas.quota, "m"), Usage(1, 1), "m-2024").cost_usd == 1
+
+
+@pytest.mark.parametrize("unpriced", [None, "deny"])
+def test_under_a_limit_of_cost_a_call_without_a_price_is_not_made(unpriced):
+    quotas = manager(1, unpriced=unpriced)
+    with pytest.raises(PricingNotConfiguredError, match="model 'x' has no price, and a limit of cost holds"):
+        quotas.reserve(quotas.quota, "x", Usage(1, 5))
+    assert quotas.quota.reserved == NO_USAGE
+
+
+def test_an_agent_that_tells_what_a_call_will_cost_needs_no_price():
+    quotas = manager(1)
+    call = quotas.reserve(quotas.quota, "x", Usage(1, cost_usd=Decimal("0.5")))
+    assert quotas.settle(call, Usage(1, 7)) == Usage(1, 7, cost_usd=Decimal("0.5"))
+    call = quotas.reserve(quotas.quota, "x", Usage(1, cost_usd=Decimal("0.5")))
+    assert quotas.settle(call, Usage(1, cost_usd=Decimal("0.2"))).cost_usd == Decimal("0.2")
+
+
+def test_limits_of_tokens_and_calls_need_no_price():
+    quotas = manager(None, 5, 5)
+    assert quotas.settle(quotas.reserve(quotas.quota, "x"), Usage(1, 5)) == Usage(1, 5)
+
+
+def test_warn_tells_once_of_each_model_without_a_price():
+    told = []
+    quotas = QuotaManager(PRICES, UsageLimits(1, unpriced="warn"), notice=told.append)
+    for model in ("x", "x", "y"):
+        assert quotas.settle(quotas.reserve(quotas.quota, model), Usage(1, 5)).cost_usd == 0
+    quotas.charge(quotas.quota, "x", Usage(1))
+    assert (told, quotas.quota.spent) == (["x", "y"], Usage(4, 15))
+
+
+def test_nobody_has_to_listen():
+    quotas = manager(1, unpriced="warn")
+    assert quotas.charge(quotas.quota, "x", Usage(1)) == Usage(1)
+
+
+def test_count_says_nothing_of_a_call_without_a_price():
+    told = []
+    quotas = QuotaManager(PRICES, UsageLimits(1, unpriced="count"), notice=told.append)
+    quotas.settle(quotas.reserve(quotas.quota, "x"), Usage(1, 5))
+    assert (told, quotas.quota.spent) == ([], Usage(1, 5))
+
+
+def test_a_call_that_nobody_announced_is_counted_and_may_overdraw():
+    quotas = manager(5)
+    assert quotas.charge(quotas.quota, "m", Usage(1, 6)).cost_usd == 6
+    assert quotas.quota.overdrawn
+
+
+def test_a_call_that_nobody_announced_and_nobody_can_price_is_counted_and_refused():
+    quotas = manager(5)
+    with pytest.raises(PricingNotConfiguredError):
+        quotas.charge(quotas.quota, "x", Usage(1, 6))
+    assert quotas.quota.spent == Usage(1, 6)
+
+
+def test_a_usage_that_can_not_be_counts_as_what_was_reserved():
+    quotas = manager(20)
+    call = quotas.reserve(quotas.quota, "m", Usage(1, 5))
+    with pytest.raises(ConfigurationError, match="the usage that 'm' tells: tokens_in can't be -5"):
+        quotas.settle(call, Usage(1, -5))
+    assert quotas.quota.spent == Usage(1, 5, cost_usd=Decimal(5))
+    with pytest.raises(ConfigurationError, match="the usage that 'm' tells: calls can't be -1"):
+        quotas.settle(quotas.reserve(None, "m"), Usage(-1))
+
+
+def test_a_call_is_settled_once():
+    quotas = manager(20)
+    call = quotas.reserve(quotas.quota, "m")
+    quotas.settle(call, Usage(1, 1))
+    with pytest.raises(ConfigurationError, match="a reservation can be settled or released once"):
+        quotas.settle(call, Usage(1, 1))
+
+
+def test_limits_without_a_number_count_and_refuse_nothing():
+    quotas = manager()
+    quotas.settle(quotas.reserve(quotas.quota, "m"), Usage(1, 1))
+    assert isinstance(quotas.quota, Quota)
+    assert quotas.quota.spent.calls == 1
