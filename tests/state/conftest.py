@@ -15,7 +15,7 @@ import pytest
 from flujo.domain.interfaces import NewRun
 from flujo_state_sqlite.backend import SqliteBackend
 
-pytest.register_assert_rewrite("flujo.testing.state")
+pytest.register_assert_rewrite("flujo.testing.state", "flujo.testing.cache")
 
 NOBODY = 65534
 

@@ -6,7 +6,7 @@ import resource
 import sys
 from pathlib import Path
 
-from flujo.domain.interfaces import Claim, JournalRecord, NewRun, Sync
+from flujo.domain.interfaces import CacheEntry, Claim, JournalRecord, NewRun, Sync
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import FlujoError
 from flujo_state_sqlite.backend import SqliteBackend
@@ -42,6 +42,15 @@ class Obeying:
     async def finish(self) -> str:
         await self.backend.finish(self.claim, RunStatus.INTERRUPTED, at=2.0)
         return "finished"
+
+    async def cache(self, key: str, value: str) -> str:
+        parts = {"input": value}
+        await self.backend.cache.put(CacheEntry(key.encode(), "scope", value.encode(), None, parts, created_at=1.0))
+        return key
+
+    async def cached(self, key: str) -> str:
+        entry = await self.backend.cache.get(key.encode())
+        return entry.value.decode() if entry else "nothing"
 
     async def limit(self, size: str) -> str:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RunRow, StateBackend, Sync
+from flujo.domain.interfaces import CacheBackend, Claim, JournalRecord, NewRun, RunRow, StateBackend, Sync
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.exceptions import StateBackendBusy, StateStorageFull
 from flujo_state_sqlite import records, runs, workers
+from flujo_state_sqlite.cache import SqliteCache
 from flujo_state_sqlite.locations import parse_url, real_path
 from flujo_state_sqlite.opening import connect, open_state, read_state
 from flujo_state_sqlite.schema import INPUT_LIMIT, VALUE_LIMIT
@@ -46,6 +47,7 @@ class SqliteBackend:
         self._forced = None if sync == "auto" else sync == "full"
         self._connect = connect
         self._writer = Writer(path, partial(_open, path, connect, busy_s))
+        self._cache = SqliteCache(path, self._writer, connect)
         self._finalizer = weakref.finalize(self, self._writer.desert)
         self._finalizer.atexit = False
 
@@ -53,6 +55,11 @@ class SqliteBackend:
     def encodes(self) -> bool:
         """Values reach this backend as bytes."""
         return True
+
+    @property
+    def cache(self) -> CacheBackend:
+        """Cached results, in the same file and closed with it."""
+        return self._cache
 
     async def create_run(self, run: NewRun, /) -> Claim:
         """Write the run down and own it. Raises `StateError` when the id is taken."""

@@ -1,6 +1,15 @@
 """The tables, numbered; every statement that makes or changes one is here."""
 
-__all__ = ["APPLICATION_ID", "INLINE_LIMIT", "INPUT_LIMIT", "MIGRATIONS", "SCHEMA", "VALUE_ENCODING", "VALUE_LIMIT"]
+__all__ = [
+    "APPLICATION_ID",
+    "CACHE_LIMIT",
+    "INLINE_LIMIT",
+    "INPUT_LIMIT",
+    "MIGRATIONS",
+    "SCHEMA",
+    "VALUE_ENCODING",
+    "VALUE_LIMIT",
+]
 
 #: "FLJO", in the file's header: a database that lacks it belongs to another program.
 APPLICATION_ID = 0x464C4A4F
@@ -13,6 +22,9 @@ VALUE_LIMIT = 16 * 1024 * 1024
 
 #: The most bytes of a run's input and of its first context.
 INPUT_LIMIT = 64 * 1024 * 1024
+
+#: The most bytes of all cached results together.
+CACHE_LIMIT = 256 * 1024 * 1024
 
 #: How values are written down. Another number would mean a codec that this version doesn't know.
 VALUE_ENCODING = 1
@@ -54,8 +66,23 @@ _FIRST = (
     "PRAGMA user_version = 1",
 )
 
+# Cached results stand whole in their row: an entry that goes leaves nothing behind. `used` counts up with every use;
+# the indexes find the newest entry of a step (by the rowid that ends them), and what was not used for longest.
+_CACHE = (
+    """
+    CREATE TABLE cache(
+      key BLOB PRIMARY KEY,
+      scope TEXT NOT NULL, enc INT NOT NULL,
+      value BLOB NOT NULL, delta BLOB, parts TEXT NOT NULL,
+      created_at REAL NOT NULL, used INT NOT NULL, size INT NOT NULL) STRICT
+    """,
+    "CREATE INDEX cache_scope ON cache(scope)",
+    "CREATE INDEX cache_used ON cache(used, size, key)",
+    "PRAGMA user_version = 2",
+)
+
 #: Step n brings a file from schema n to n + 1, in one exclusive transaction. Steps are added, never changed.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _CACHE)
 
 #: The schema this version writes.
 SCHEMA = len(MIGRATIONS)

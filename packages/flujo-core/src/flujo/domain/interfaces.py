@@ -6,7 +6,7 @@ implementations in. `flujo.testing` ships fakes of each.
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, IntEnum
-from typing import Any, NamedTuple, Protocol, runtime_checkable, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from flujo.domain.events import Event
 from flujo.domain.outcomes import ErrorInfo, RunStatus

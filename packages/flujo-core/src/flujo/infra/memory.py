@@ -1,18 +1,33 @@
 """Runs kept in memory: the rules of a durable backend, without the durability."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from pathlib import Path
 from typing import Any
 
-from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RecordKind, RunRow, StateBackend
+from flujo.domain.interfaces import (
+    CacheBackend,
+    CacheEntry,
+    Claim,
+    JournalRecord,
+    NewRun,
+    RecordKind,
+    RunRow,
+    StateBackend,
+)
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.domain.usage import NO_USAGE
 from flujo.exceptions import RunNotFound, RunOwnedElsewhere, SettingsError, StateError, StateUnavailable
 
-__all__ = ["InMemoryBackend", "open_memory"]
+__all__ = ["InMemoryBackend", "InMemoryCache", "open_memory"]
+
+#: How many bytes of cached results are kept.
+_CACHE_BYTES = 256 * 1024 * 1024
+
+#: What an entry counts beside its values.
+_ENTRY_BYTES = 512
 
 
 def open_memory(url: str, root: Path) -> StateBackend:
@@ -68,6 +83,12 @@ class InMemoryBackend:
         self._runs: dict[str, _Run] = {}
         self._created = 0
         self._closed = False
+        self._cache = InMemoryCache()
+
+    @property
+    def cache(self) -> CacheBackend:
+        """Cached results, forgotten with the runs."""
+        return self._cache
 
     @property
     def encodes(self) -> bool:
@@ -132,6 +153,7 @@ class InMemoryBackend:
         """Forget every run. A second call does nothing."""
         self._closed = True
         self._runs.clear()
+        self._cache.close()
 
     def _find(self, run_id: str) -> _Run:
         self._check_open()
@@ -152,3 +174,58 @@ class InMemoryBackend:
         if not run.owned:
             raise StateError(f"run {claim.run_id!r} was let go of", suggestion="claim the run again to write to it")
         return run
+
+
+class InMemoryCache:
+    """A `CacheBackend` of up to `limit` bytes: what was not used for longest is forgotten first."""
+
+    def __init__(self, *, limit: int = _CACHE_BYTES) -> None:
+        self._limit = limit
+        self._size = 0
+        self._entries: dict[bytes, CacheEntry] = {}  # the one used last comes last
+        self._newest: dict[str, CacheEntry] = {}
+        self._closed = False
+
+    async def get(self, key: bytes, /) -> CacheEntry | None:
+        """The entry with this key, which is then the one used last."""
+        self._check_open()
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._entries[key] = entry
+        return entry
+
+    async def put(self, entry: CacheEntry, /) -> None:
+        """Keep `entry`, in place of an earlier one with its key."""
+        self._check_open()
+        if entry.key in self._entries:
+            self._forget(entry.key)
+        self._entries[entry.key] = self._newest[entry.scope] = entry
+        self._size += _size(entry)
+        while self._size > self._limit:
+            self._forget(next(iter(self._entries)))
+
+    async def nearest(self, scope: str, /) -> Mapping[str, str] | None:
+        """The parts of the newest entry of `scope`, None if there is none."""
+        self._check_open()
+        newest = self._newest.get(scope)
+        return None if newest is None else newest.parts
+
+    def close(self) -> None:
+        """Forget every result. A second call does nothing."""
+        self._closed = True
+        self._entries.clear()
+        self._newest.clear()
+
+    def _forget(self, key: bytes) -> None:
+        entry = self._entries.pop(key)
+        self._size -= _size(entry)
+        if self._newest.get(entry.scope) is entry:
+            del self._newest[entry.scope]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StateUnavailable("the state in memory is closed")
+
+
+def _size(entry: CacheEntry) -> int:
+    return len(entry.value) + len(entry.delta or b"") + _ENTRY_BYTES

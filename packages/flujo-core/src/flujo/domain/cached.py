@@ -1,0 +1,76 @@
+"""The kind of step that keeps what its body came to: `cache`."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+from flujo.domain.canonical import digest
+from flujo.domain.code import code_digest
+from flujo.domain.composite import CompositeStep
+from flujo.domain.steps import In, Out
+
+__all__ = ["CacheStep"]
+
+_KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CacheStep(CompositeStep[In, Out]):
+    """Runs its body, or hands out what the same body came to before with the same data, in this run or another.
+
+    The same is: the body's definition, the code that it calls, the data, what its templates read from outside, and
+    the fields of the context that `context_keys` name (dotted paths): a function that reads the context has to have
+    what it reads named there. What the body changed in the context is done again. A result serves for `ttl_s`
+    seconds, without it for as long as the state keeps it. Only successes are kept.
+    """
+
+    body: Any = None
+    ttl_s: float | None = None
+    context_keys: Sequence[str] = ()
+    #: A digest of the code that the body calls, taken when the step is made.
+    code: str = field(init=False, repr=False, default="")
+
+    kind: ClassVar[str] = "cache"
+    prefix: ClassVar[str] = "cache"
+    records: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("body", self._body(self.body))
+        ttl: object = self.ttl_s
+        if ttl is not None and (
+            isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < float("inf")
+        ):
+            self._wrong(f"has ttl_s {ttl!r}", "ttl_s is how many seconds a result serves, more than nothing")
+        if isinstance(self.context_keys, str):
+            self._wrong(f"has context_keys {self.context_keys!r}", "write a list of names")
+        for key in self.context_keys:
+            if not isinstance(key, str) or not _KEY.fullmatch(key):
+                self._wrong(f"has a context key {key!r}", "name a field of the context, or a dotted path in one")
+        self._set("code", code_digest(self.body))
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether the body could change the context."""
+        return bool(self.body.touches_context)
+
+    @property
+    def input_type(self) -> Any:
+        """The body's."""
+        return self.body.input_type
+
+    @property
+    def output_type(self) -> Any:
+        """The body's."""
+        return self.body.output_type
+
+    @cached_property
+    def body_digest(self) -> str:
+        """A digest of the body's definition, in hexadecimal."""
+        return digest(self.body.definition()).hex()
+
+    def definition(self) -> dict[str, Any]:
+        """As of any step; a run is resumed with changed code, so that is no part of it."""
+        return {key: value for key, value in super().definition().items() if key != "code"}
