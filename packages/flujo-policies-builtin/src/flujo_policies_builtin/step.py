@@ -59,7 +59,7 @@ def _inject(call: Call, frame: ExecutionFrame) -> dict[str, Any]:
         elif name == "resources":
             found[name] = run.resources
         else:
-            found[name] = StepRun(run.run_id, frame.path, frame.attempt, run.root)
+            found[name] = StepRun(run.run_id, frame.path, frame.attempt, run.root, frame.feedback)
     return found
 
 

@@ -1,0 +1,214 @@
+"""Steps at work while the pipeline goes on."""
+
+import asyncio
+
+import pytest
+
+from flujo import Flujo, OpenContext, Pipeline, RunStatus, Step, StepConfig, loop, step
+from flujo.domain.events import BackgroundFinished, BackgroundLaunched, RunFinished
+from flujo.engine.background_task_manager import BackgroundTaskManager
+from flujo.exceptions import ConfigurationError, PausedException, UsageLimitExceededError
+from flujo.infra.memory import InMemoryBackend
+from flujo.testing import RecordingSink
+
+BACKGROUND = StepConfig(execution_mode="background")
+
+
+def background(name, function, **options):
+    return Step(name, function, config=BACKGROUND, **options)
+
+
+async def run(pipeline, data="x", **options):
+    async with Flujo(pipeline, context_model=OpenContext, **options) as flujo:
+        return await flujo.run(data)
+
+
+async def test_the_pipeline_goes_on_with_the_input_of_a_background_step():
+    order = []
+
+    async def slow(data):
+        await asyncio.sleep(0.01)
+        order.append("slow")
+        return data * 2
+
+    def next_one(data):
+        order.append("next")
+        return data + "!"
+
+    sink = RecordingSink()
+    result = await run(background("b", slow) >> Step("n", next_one), sinks=[sink])
+
+    assert (result.output, order) == ("x!", ["next", "slow"])
+    assert [(each.path, each.output) for each in result.background] == [("b", "xx")]
+    kinds = [type(event) for event in sink.events]
+    assert kinds.index(BackgroundLaunched) < kinds.index(BackgroundFinished) < kinds.index(RunFinished)
+
+
+async def test_the_decorator_honours_its_config():
+    began = asyncio.Event()
+
+    @step(config=StepConfig(execution_mode="background"))
+    async def waits(text: str) -> int:
+        await began.wait()
+        return len(text)
+
+    @step
+    def begins(text: str) -> str:
+        began.set()
+        return text
+
+    result = await run(waits >> begins)
+
+    assert result.output == "x"
+    assert result.background[0].output == 1
+
+
+async def test_one_that_fails_is_told_and_recorded_and_does_not_fail_the_run():
+    backend = InMemoryBackend()
+
+    def fail(_):
+        raise ValueError("lost")
+
+    result = await run(background("b", fail) >> Step("n", len), state_backend=backend)
+
+    assert result.status is RunStatus.COMPLETED
+    assert result.background[0].error.message == "lost"
+    assert [record.path for record in await backend.load(result.run_id)] == ["n", "b#a1"]
+
+
+async def test_a_run_that_is_interrupted_while_one_is_at_work_runs_it_again_and_nothing_else():
+    calls, gate = [], asyncio.Event()
+
+    async def slow(data):
+        calls.append("slow")
+        await gate.wait()
+        return data
+
+    pipeline = background("b", slow) >> Step("n", lambda data: calls.append("n") or data)
+    async with Flujo(pipeline) as flujo:
+        task = asyncio.ensure_future(flujo.run("x", run_id="r"))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gate.set()
+        result = await flujo.resume("r")
+
+    assert result.success
+    assert calls == ["n", "slow", "slow"]
+
+
+async def test_a_completed_run_that_is_handed_out_launches_nothing():
+    calls = []
+    async with Flujo(background("b", calls.append) >> Step("n", len)) as flujo:
+        first = await flujo.run("x", run_id="r")
+        again = await flujo.run("x", run_id="r")
+    assert calls == ["x"]
+    assert again.output == first.output
+    assert again.background == ()
+
+
+async def test_it_works_on_a_context_of_its_own():
+    def write(data, *, context):
+        context.scratchpad["by"] = "background"
+
+    result = await run(background("b", write) >> Step("n", len))
+
+    assert result.final_pipeline_context.scratchpad == {}
+    assert result.background[0].success
+
+
+async def test_cancel_leaves_what_is_not_done_undone():
+    async def forever(_):
+        await asyncio.sleep(99)
+
+    result = await run(background("b", forever) >> Step("n", len), on_background="cancel")
+
+    assert result.status is RunStatus.COMPLETED
+    assert result.background == ()
+
+
+async def test_whoever_cancels_the_run_cancels_its_background_steps():
+    ended = []
+
+    async def forever(_):
+        try:
+            await asyncio.sleep(99)
+        finally:
+            ended.append(True)
+
+    async with Flujo(background("b", forever) >> Step("n", forever)) as flujo:
+        task = asyncio.ensure_future(flujo.run("x"))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert ended == [True, True]
+
+
+async def test_one_that_asks_a_person_fails_for_nobody_waits_for_it():
+    def ask(_):
+        raise PausedException("may I?")
+
+    sink = RecordingSink()
+    result = await run(background("b", ask) >> Step("n", len), sinks=[sink])
+
+    assert result.success
+    assert "'may I?', but nobody waits" in result.background[0].error.message
+
+
+async def test_one_that_the_budget_stops_stops_the_run():
+    def spend(_):
+        raise UsageLimitExceededError("too dear")
+
+    result = await run(background("b", spend) >> Step("n", len))
+
+    assert result.status is RunStatus.STOPPED
+    assert result.error.message == "too dear"
+
+
+async def test_one_in_a_loop_is_launched_once_an_iteration():
+    calls = []
+    body = Pipeline([background("b", lambda n: calls.append(n)), Step("n", lambda n: n + 1)], name="body")
+    result = await run(loop("l", body, max_loops=3), 0)
+    assert result.output == 3
+    assert calls == [0, 1, 2]
+    assert [each.path for each in result.background] == [f"loop:l[{i}]/b" for i in range(3)]
+
+
+async def test_a_composite_that_is_tried_again_launches_nothing_twice():
+    calls, fails = [], [True]
+
+    def flaky(data):
+        if fails and fails.pop():
+            raise ValueError("once")
+        return data
+
+    body = Pipeline([background("b", calls.append), Step("f", flaky)], name="p", config=StepConfig(max_retries=1))
+    result = await run(Pipeline([body]))
+    assert result.success
+    assert calls == ["x"]
+
+
+@pytest.mark.parametrize("options", [{"sink_to": "scratchpad.x"}, {"updates_context": True}])
+def test_one_that_writes_to_the_context_is_refused(options):
+    with pytest.raises(ConfigurationError, match="runs in the background, but writes to the context"):
+        background("b", len, **options)
+
+
+def test_the_next_step_takes_what_the_background_step_takes():
+    @step(execution_mode="background")
+    async def extract(text: str) -> dict[str, int]:
+        return {text: 1}
+
+    @step
+    def shout(text: str) -> str:
+        return text.upper()
+
+    assert [each.name for each in (extract >> shout).steps] == ["extract", "shout"]
+
+
+async def test_a_manager_without_steps_has_nothing_to_wait_for():
+    manager = BackgroundTaskManager()
+    assert await manager.drain() == ()
+    await manager.cancel()
