@@ -1,9 +1,12 @@
 """docs/reference/settings.md has the settings that there are."""
 
+from decimal import Decimal
 from pathlib import Path
 
+from flujo.domain.quota import UsageLimits
 from flujo.infra import config_manager
 from flujo.infra.config_manager import Settings, get_config_manager
+from flujo.infra.spending import BUDGET_KEYS, PRICE_KEYS
 
 
 def test_the_keys_are_those_there_are_each_with_its_variable_and_default(page):
@@ -16,11 +19,24 @@ def test_the_keys_are_those_there_are_each_with_its_variable_and_default(page):
 
 
 def test_the_example_is_read(page, tmp_path):
-    (example,) = page("settings").blocks("toml")
+    example = page("settings").blocks("toml")[0]
     (tmp_path / "flujo.toml").write_text(example, encoding="utf-8")
     settings = get_config_manager(tmp_path).settings(environ={})
     assert (settings.state_uri, settings.blueprint_allowed_imports) == ("sqlite:///runs.db", ("skills",))
     assert {origin.partition(":")[0] for origin in settings.origins.values()} == {str(tmp_path / "flujo.toml")}
+
+
+def test_the_keys_of_prices_and_budgets_are_those_there_are(page):
+    assert tuple(page("settings").table("key of pricing")) == PRICE_KEYS
+    assert tuple(page("settings").table("key of budgets")) == BUDGET_KEYS
+
+
+def test_the_examples_of_prices_and_budgets_are_read(page, tmp_path):
+    (tmp_path / "flujo.toml").write_text("\n".join(page("settings").blocks("toml")), encoding="utf-8")
+    settings = get_config_manager(tmp_path, force_reload=True).settings(environ={})
+    assert settings.prices.find("search:web").usd_per_call == Decimal("0.01")
+    assert settings.limits_for("tickets-new") == UsageLimits("0.5", None, 100)
+    assert settings.limits_for("letters") == UsageLimits(5)
 
 
 def test_the_order_of_sources_is_the_one_that_counts(page, tmp_path, monkeypatch):

@@ -96,8 +96,9 @@ def test_an_empty_variable_is_no_setting(home):
         ('[template]\nundefined_variable = "strict"', "did you mean 'template.undefined_variables'?"),
         (
             "[zzz]\nx = 1",
-            "settings are blueprint_allowed_imports, state_uri, template.undefined_variables",
+            "settings are blueprint_allowed_imports, budgets, pricing, state_uri, template.undefined_variables",
         ),
+        ("[budget.default]", "did you mean 'budgets'?"),
     ],
 )
 def test_an_unknown_setting_names_its_file_and_the_nearest_known_one(home, text, suggestion):

@@ -5,12 +5,17 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from flujo.domain.pricing import Price, PriceTable
+from flujo.domain.quota import UsageLimits
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import SettingsError
+from flujo.infra.spending import SPENDING_TABLES, SpendingTable, read_spending
 
 __all__ = ["DEFAULT_STATE_URI", "ConfigManager", "Settings", "get_config_manager", "invalidate_config_cache"]
 
@@ -25,14 +30,22 @@ class Settings:
     """What a project is configured with.
 
     `root` is the project's folder: state and imports are relative to it. `origins` tells for each setting where
-    its value came from: `--state`, an environment variable's name, `file:line`, or `default`.
+    its value came from: `--state`, an environment variable's name, `file:line`, or `default`. `prices` are those of
+    `[pricing]`; `budgets` are limits, each with the pattern of the pipelines' names that it is for.
     """
 
     root: Path
     state_uri: str = DEFAULT_STATE_URI
     blueprint_allowed_imports: tuple[str, ...] = ()
     template_undefined_variables: str = "strict"
+    prices: PriceTable = field(default_factory=PriceTable)
+    budgets: tuple[tuple[str, UsageLimits], ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    def limits_for(self, pipeline: str) -> UsageLimits | None:
+        """The tightest of each limit among the budgets that are for `pipeline`; None where there is none."""
+        fitting = [limits for pattern, limits in self.budgets if fnmatchcase(pipeline, pattern)]
+        return reduce(UsageLimits.tightest, fitting) if fitting else None
 
 
 class _Document(NamedTuple):
@@ -41,6 +54,7 @@ class _Document(NamedTuple):
     file: Path
     values: Mapping[str, Any]
     text: str
+    spending: Mapping[str, SpendingTable]
 
     def origin(self, name: str) -> str:
         """`file:line` of a key, or the file where the key's line isn't plain to see."""
@@ -102,7 +116,23 @@ class ConfigManager:
             if found is not None:
                 origins[name], raw = found
                 values[name.replace(".", "_")] = _parsed(name, parse, raw, origins[name])
-        return Settings(root=self.root, origins=MappingProxyType(origins), **values)
+        spending = self._spending()
+        for table in spending:
+            origins.update(table.origins)
+        return Settings(
+            root=self.root,
+            prices=PriceTable({each.pattern: each.value for each in spending if isinstance(each.value, Price)}),
+            budgets=tuple((each.pattern, each.value) for each in spending if isinstance(each.value, UsageLimits)),
+            origins=MappingProxyType(origins),
+            **values,
+        )
+
+    def _spending(self) -> list[SpendingTable]:
+        """Prices and budgets; of two tables of one name the one of the nearer file counts."""
+        tables: dict[str, SpendingTable] = {}
+        for document in reversed(self._documents):
+            tables.update(document.spending)
+        return list(tables.values())
 
     def _look_up(self, name: str, environment: Mapping[str, str]) -> tuple[str, Any] | None:
         """Where the setting `name` is given, and as what; None where its default holds."""
@@ -218,12 +248,12 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
 
 
 def _document(file: Path, table: Mapping[str, Any], text: str) -> _Document:
-    values = dict(_flat(table))
+    values = {name: value for name, value in _flat(table) if name not in SPENDING_TABLES}
     for name in values:
         if name not in _KEYS:
-            advice = did_you_mean(name, _KEYS, what="settings are")
+            advice = did_you_mean(name, [*_KEYS, *SPENDING_TABLES], what="settings are")
             raise SettingsError(f"{file} has no setting {name!r}", suggestion=advice)
-    return _Document(file, values, text)
+    return _Document(file, values, text, read_spending(table, file, text))
 
 
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
