@@ -8,7 +8,7 @@ from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RecordKind, Sy
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.usage import Usage
 from flujo.engine.journal import Answer, Journal
-from flujo.exceptions import PayloadTooLarge, RunOwnedElsewhere, StateError, ValueNotStorable
+from flujo.exceptions import PayloadTooLarge, RunOwnedElsewhere, ValueNotStorable
 from flujo.infra.codec import JsonCodec
 from flujo.infra.memory import InMemoryBackend
 
@@ -130,8 +130,21 @@ async def test_a_question_and_its_answer_are_one_record_each_that_survive_the_ma
     records = await backend.load("r")
     assert [(each.path, each.kind, each.sync) for each in records] == [
         ("a?", RecordKind.WAIT, Sync.FULL),
-        ("a!", RecordKind.ANSWER, Sync.FULL),
+        ("a!1", RecordKind.ANSWER, Sync.FULL),
     ]
-    with pytest.raises(StateError, match="has a record at 'a!' already"):
-        await journal.record_answer("a", Answer(2, "", 4.0))
-    assert journal.answer("a").value == 1
+
+
+@pytest.mark.parametrize("final", [False, True])
+async def test_a_question_is_open_again_when_its_step_gave_up_with_the_answer(final):
+    journal, backend, _ = await open_journal()
+    await journal.record_wait(PendingAnswer("a", "t1", "ok?"), b"")
+    await journal.record_answer("a", Answer(1, "", 3.0))
+    await journal.record_attempt("a", ERROR, final=final, usage=Usage(), started_at=0, ended_at=0)
+
+    again = Journal(backend, await backend.claim("r", force=True), JsonCodec(), await backend.load("r"))
+    assert (len(again.waits()), again.answer("a")) == ((1, None) if final else (0, Answer(1, "", 3.0)))
+    if final:
+        await again.record_answer("a", Answer(2, "", 4.0))
+    assert again.waits() == ()
+    assert again.answer("a").value == (2 if final else 1)
+    assert [question.token for question in again.questions()] == ["t1"]

@@ -125,7 +125,7 @@ class RecordKind(IntEnum):
 
 class JournalRecord(NamedTuple):
     """One line of a run's journal. A result stands at the step's bare path, failed attempt n at `path#an`, a question
-    at `path?` and its answer at `path!`.
+    at `path?` and answer n to it at `path!n`.
 
     `out` and `delta` are encoded bytes for a backend that `encodes`, the values themselves otherwise; `delta` is
     what the step changed in the context, None for nothing. `error` belongs to attempts, and to a result that a

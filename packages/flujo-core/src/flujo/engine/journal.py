@@ -34,7 +34,7 @@ class Journal:
     `failure`: the run can't go on, whatever the steps around it would make of the error.
     """
 
-    __slots__ = ("_answers", "_attempts", "_backend", "_claim", "_codec", "_results", "_waits", "failure")
+    __slots__ = ("_answers", "_attempts", "_backend", "_claim", "_codec", "_reopened", "_results", "_waits", "failure")
 
     def __init__(
         self, backend: StateBackend, claim: Claim, codec: Codec, records: Iterable[JournalRecord] = ()
@@ -45,7 +45,8 @@ class Journal:
         self._results: dict[str, JournalRecord] = {}
         self._attempts: dict[str, list[JournalRecord]] = {}
         self._waits: dict[str, JournalRecord] = {}
-        self._answers: dict[str, JournalRecord] = {}
+        self._answers: dict[str, list[JournalRecord]] = {}
+        self._reopened: set[str] = set()
         self.failure: BaseException | None = None
         for record in records:
             self._note(record)
@@ -56,9 +57,14 @@ class Journal:
         elif record.kind is RecordKind.WAIT:
             self._waits[record.path.removesuffix("?")] = record
         elif record.kind is RecordKind.ANSWER:
-            self._answers[record.path.removesuffix("!")] = record
+            path = record.path.rpartition("!")[0]
+            self._answers.setdefault(path, []).append(record)
+            self._reopened.discard(path)
         else:
-            self._attempts.setdefault(record.path.rpartition("#")[0], []).append(record)
+            path = record.path.rpartition("#")[0]
+            self._attempts.setdefault(path, []).append(record)
+            if record.kind is RecordKind.FAILED:
+                self._reopened.add(path)
 
     def __len__(self) -> int:
         """How many results are recorded."""
@@ -71,9 +77,16 @@ class Journal:
             return None
         if self._codec is None:
             return Recorded(record.out, record.delta, record)
-        value = self._codec.decode(record.out, where=path)
-        delta = None if record.delta is None else self._codec.decode(record.delta, where=path)
-        return Recorded(value, delta, record)
+        return Recorded(self._codec.decode(record.out, where=path), self._delta(record), record)
+
+    def _delta(self, record: JournalRecord) -> Any:
+        if self._codec is None or record.delta is None:
+            return record.delta
+        return self._codec.decode(record.delta, where=record.path)
+
+    def changed_fields(self) -> set[str]:
+        """The context's fields that recorded steps have changed, by this process or one before it."""
+        return {operation[1][0] for record in self._results.values() for operation in self._delta(record) or ()}
 
     def knows(self, path: str) -> bool:
         """Whether a result is recorded at `path`."""
@@ -116,16 +129,20 @@ class Journal:
             used += 1
         return used
 
+    def questions(self) -> tuple[PendingAnswer, ...]:
+        """Every question, in the order in which they were asked."""
+        return tuple(map(self._asked, self._waits.values()))
+
     def waits(self) -> tuple[PendingAnswer, ...]:
-        """The questions without an answer, in the order in which they were asked."""
+        """The questions that are open: without an answer, or with one that their step failed with."""
         return tuple(
             self._asked(record)
             for path, record in self._waits.items()
-            if path not in self._answers and path not in self._results
+            if path not in self._results and (path in self._reopened or path not in self._answers)
         )
 
     def wait(self, path: str) -> PendingAnswer | None:
-        """The question that the step at `path` has asked, answered or not."""
+        """The question that the step at `path` has asked, open or not."""
         record = self._waits.get(path)
         return None if record is None else self._asked(record)
 
@@ -134,10 +151,10 @@ class Journal:
         return self._waits[path].fingerprint
 
     def answer(self, path: str) -> Answer | None:
-        """The answer to the question at `path`, if there is one."""
-        record = self._answers.get(path)
-        if record is None:
+        """The last answer to the question at `path`, unless the question is open."""
+        if path in self._reopened or path not in self._answers:
             return None
+        record = self._answers[path][-1]
         given = self._decoded(record)
         return Answer(given["value"], given["by"], record.ended_at)
 
@@ -195,9 +212,10 @@ class Journal:
         await self._note_words(f"{asked.path}?", RecordKind.WAIT, told, asked.since, fingerprint)
 
     async def record_answer(self, path: str, answer: Answer) -> None:
-        """Write the answer to the question at `path` down. Raises `ValueNotStorable` and `StateError`."""
+        """Write an answer to the question at `path` down. Raises `ValueNotStorable` and `StateError`."""
         told = {"value": answer.value, "by": answer.by}
-        await self._note_words(f"{path}!", RecordKind.ANSWER, told, answer.at, b"")
+        number = len(self._answers.get(path, ())) + 1
+        await self._note_words(f"{path}!{number}", RecordKind.ANSWER, told, answer.at, b"")
 
     async def _note_words(
         self, path: str, kind: RecordKind, told: dict[str, Any], at: float, fingerprint: bytes
