@@ -63,7 +63,9 @@ REFERENCE = [page.relative_to(ROOT).as_posix() for page in sorted(ROOT.glob("doc
 EXAMPLES = [page.relative_to(ROOT).as_posix() for page in sorted(ROOT.glob("examples/*/README.md"))]
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", *EXAMPLES, *REFERENCE])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/migrating.md", *EXAMPLES, *REFERENCE]
+)
 def test_links_lead_somewhere(page):
     path = ROOT / page
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8"))
