@@ -11,7 +11,7 @@ from flujo.domain.callables import INJECTED
 from flujo.domain.decorators import StepOptions
 
 PAGE = "python"
-EXAMPLES = ["Retry", "Timeout and fallback", "Steps made of steps", "The context", "Resume"]
+EXAMPLES = ["Retry", "Timeout and fallback", "Steps made of steps", "The context", "Fields that live elsewhere", "Resume"]
 
 
 def public(cls):

@@ -11,14 +11,16 @@ from flujo.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from flujo.domain.agentic_loop import AgenticLoopStep
+    from flujo.domain.cached import CacheStep
     from flujo.domain.config import Backoff, StepConfig
     from flujo.domain.context import OpenContext, PipelineContext
     from flujo.domain.decorators import step
-    from flujo.domain.dsl import agentic_loop, branch, human, loop, map_, parallel, route, state_machine
+    from flujo.domain.dsl import agentic_loop, branch, cached, human, loop, map_, parallel, route, state_machine
     from flujo.domain.human import HumanInTheLoopStep
     from flujo.domain.kinds import ConditionalStep, DynamicParallelRouterStep, LoopStep, MapStep, ParallelStep
     from flujo.domain.outcomes import PipelineResult, RunStatus, StepResult
     from flujo.domain.state_machine import StateMachineStep, Transition
+    from flujo.domain.state_provider import ContextReference, StateProviderAdapter
     from flujo.domain.steps import Pipeline, Step
     from flujo.domain.usage import Usage
     from flujo.exceptions import FlujoError
@@ -27,14 +29,26 @@ if TYPE_CHECKING:
 #: Where the public names live.
 _HOMES = {
     "flujo.domain.agentic_loop": ("AgenticLoopStep",),
+    "flujo.domain.cached": ("CacheStep",),
     "flujo.domain.config": ("Backoff", "StepConfig"),
     "flujo.domain.context": ("OpenContext", "PipelineContext"),
     "flujo.domain.decorators": ("step",),
-    "flujo.domain.dsl": ("agentic_loop", "branch", "human", "loop", "map_", "parallel", "route", "state_machine"),
+    "flujo.domain.dsl": (
+        "agentic_loop",
+        "branch",
+        "cached",
+        "human",
+        "loop",
+        "map_",
+        "parallel",
+        "route",
+        "state_machine",
+    ),
     "flujo.domain.human": ("HumanInTheLoopStep",),
     "flujo.domain.kinds": ("ConditionalStep", "DynamicParallelRouterStep", "LoopStep", "MapStep", "ParallelStep"),
     "flujo.domain.outcomes": ("PipelineResult", "RunStatus", "StepResult"),
     "flujo.domain.state_machine": ("StateMachineStep", "Transition"),
+    "flujo.domain.state_provider": ("ContextReference", "StateProviderAdapter"),
     "flujo.domain.steps": ("Pipeline", "Step"),
     "flujo.domain.usage": ("Usage",),
     "flujo.exceptions": ("FlujoError",),
@@ -44,7 +58,9 @@ _HOMES = {
 __all__ = [
     "AgenticLoopStep",
     "Backoff",
+    "CacheStep",
     "ConditionalStep",
+    "ContextReference",
     "DynamicParallelRouterStep",
     "Flujo",
     "FlujoError",
@@ -58,6 +74,7 @@ __all__ = [
     "PipelineResult",
     "RunStatus",
     "StateMachineStep",
+    "StateProviderAdapter",
     "Step",
     "StepConfig",
     "StepResult",
@@ -65,6 +82,7 @@ __all__ = [
     "Usage",
     "agentic_loop",
     "branch",
+    "cached",
     "human",
     "loop",
     "map_",

@@ -8,7 +8,7 @@ from flujo.domain.context import PipelineContext
 from flujo.domain.interfaces import StateProvider
 from flujo.domain.state_provider import ContextReference
 from flujo.domain.suggest import did_you_mean
-from flujo.engine.changes import Snapshot, assign, same, snapshot
+from flujo.engine.changes import Snapshot, assign, restore, same
 from flujo.exceptions import ConfigurationError, ContextFieldError, FlujoError, StateProviderError
 
 __all__ = ["Held", "HydrationManager", "Place"]
@@ -72,9 +72,11 @@ class HydrationManager:
                 _put(context, place, value)
 
     def hold(self, context: PipelineContext) -> Held:
-        """Note where the fields of a run that starts with `context` live, and their values."""
+        """Note where the fields of a run that starts with `context` live, and their values; it gets copies of them."""
         places = _places(context)
-        return Held(places, snapshot(context, [place.field for place in places]))
+        values = {place.field: getattr(context, place.field) for place in places}
+        restore(context, values, values)
+        return Held(places, values)
 
     async def persist(self, context: PipelineContext, held: Held, changed: Collection[str] = ()) -> None:
         """Save the fields whose value is no longer the one that is `held`, and those called `changed`.
@@ -82,13 +84,14 @@ class HydrationManager:
         None is not kept: the key is deleted. Every field is tried; then `StateProviderError` is raised, which names
         all that could not be saved.
         """
-        due = [
-            place
-            for place in held.places
-            if place.field in changed or not same(held.values[place.field], getattr(context, place.field))
-        ]
-        done = await _all(due, lambda place: self._save(place, getattr(context, place.field)))
-        errors = [(place, error) for place, error in zip(due, done, strict=True) if isinstance(error, BaseException)]
+
+        async def save(place: Place) -> None:
+            value = getattr(context, place.field)
+            if place.field in changed or not same(held.values[place.field], value):
+                await self._save(place, value)
+
+        done = zip(held.places, await _all(held.places, save), strict=True)
+        errors = [(place, error) for place, error in done if isinstance(error, BaseException)]
         if errors:
             told = "; ".join(f"can't save {place}: {_told(error)}" for place, error in errors)
             raise StateProviderError(told, cause=errors[0][1])

@@ -16,8 +16,9 @@ from flujo.domain.outcomes import (
     Success,
 )
 from flujo.domain.usage import Usage
+from flujo.exceptions import StateProviderError
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "unsaved"]
 
 
 class Ending(NamedTuple):
@@ -55,6 +56,17 @@ class Ending(NamedTuple):
             exception=outcome.error if isinstance(outcome, Failure | Aborted) else None,
             background=self.background,
         )
+
+
+def unsaved(result: PipelineResult[Any, Any], error: StateProviderError) -> PipelineResult[Any, Any]:
+    """The result of a run whose fields could not be saved: it has failed. An error of its own stays, and says so."""
+    own = result.error
+    if own is None or result.status is RunStatus.PAUSED:
+        failed = ErrorInfo.of(error)
+        return result._replace(status=RunStatus.FAILED, output=None, error=failed, exception=error)
+    if result.exception is not None:
+        result.exception.add_note(str(error))
+    return result._replace(error=own._replace(message=f"{own.message}; then {error}"))
 
 
 def _status(outcome: StepOutcome[Any]) -> tuple[RunStatus, ErrorInfo | None]:

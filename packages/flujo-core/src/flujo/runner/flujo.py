@@ -10,12 +10,13 @@ from typing_extensions import TypeVar
 
 from flujo.domain.callables import reference
 from flujo.domain.context import PipelineContext
-from flujo.domain.interfaces import Clock, EventSink, StateBackend
+from flujo.domain.interfaces import Clock, EventSink, StateBackend, StateProvider
 from flujo.domain.outcomes import PipelineResult
 from flujo.domain.steps import Pipeline, Step
 from flujo.engine.background_task_manager import OnEnd
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
+from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.exceptions import ConfigurationError, StateError
 from flujo.infra.clock import SystemClock
@@ -25,6 +26,7 @@ from flujo.plugins import PluginManager, create_default_registry, create_plugin_
 from flujo.runner.ids import check_run_id, new_run_id
 from flujo.runner.run_session import RunSession
 from flujo.runner.state_backend_manager import StateBackendManager
+from flujo.runner.state_providers import StateProviders
 
 __all__ = ["Flujo"]
 
@@ -40,9 +42,11 @@ class Flujo(Generic[In, Out, Ctx]):
     `resources` is handed to steps that have a parameter of that name. `state_uri` (or a `state_backend` of your own,
     which stays yours to close) keeps the runs' records; without either they live in memory for as long as this
     object. `plugins` is the plugin manager to take policies and backends from, by default one that finds everything
-    installed; `registry` replaces its policies. `sinks` receive every event. `source` is noted with each run, so that
-    another process can find the pipeline; `root` is the folder that relative paths start from. `on_background` says
-    what the end of a run does with background steps that are still at work: "wait" for them, or "cancel" them.
+    installed; `registry` replaces its policies. `sinks` receive every event. `state_providers` keep fields of the
+    context that live elsewhere, by the names in their `ContextReference`s, and stay yours to close. `source` is noted
+    with each run, so that another process can find the pipeline; `root` is the folder that relative paths start from.
+    `on_background` says what the end of a run does with background steps that are still at work: "wait" for them, or
+    "cancel" them.
 
     Raises `MissingPolicyError` when no installed policy runs one of the pipeline's steps. Use it as an async context
     manager, or call `aclose`.
@@ -60,17 +64,13 @@ class Flujo(Generic[In, Out, Ctx]):
         registry: PolicyRegistry | None = None,
         plugins: PluginManager | None = None,
         sinks: Iterable[EventSink] = (),
+        state_providers: Mapping[str, StateProvider[Any]] | None = None,
         source: str = "",
         root: Path | None = None,
         clock: Clock | None = None,
         on_background: OnEnd = "wait",
     ) -> None:
-        if not isinstance(pipeline, Step):
-            raise ConfigurationError(
-                f"{reference(pipeline)!r} is not a step or a pipeline",
-                suggestion="decorate a function with @step, or wrap it: Step('name', function)",
-            )
-        whole = pipeline if isinstance(pipeline, Pipeline) else Pipeline([pipeline], name=pipeline.name)
+        whole = _as_pipeline(pipeline)
         manager = plugins
         if manager is None and registry is None:
             manager = create_plugin_manager()
@@ -84,6 +84,7 @@ class Flujo(Generic[In, Out, Ctx]):
         self._data = dict(initial_context_data or {})
         self._events = EventStream(sinks)
         model = context_model or PipelineContext
+        self._providers = StateProviders(state_providers or {}, manager, root)
         self._session = RunSession(
             pipeline=whole,
             core=core,
@@ -92,6 +93,7 @@ class Flujo(Generic[In, Out, Ctx]):
             clock=self._clock,
             events=self._events,
             context_model=model,
+            hydration=HydrationManager(self._providers),
             resources=resources,
             source=source,
             root=root,
@@ -146,7 +148,10 @@ class Flujo(Generic[In, Out, Ctx]):
 
     async def aclose(self) -> None:
         """Release what this object has opened. A second call does nothing."""
-        await self._state.shutdown()
+        try:
+            await self._providers.aclose()
+        finally:
+            await self._state.shutdown()
 
     async def __aenter__(self) -> "Flujo[In, Out, Ctx]":
         return self
@@ -163,6 +168,15 @@ def _in_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _as_pipeline(pipeline: Step[Any, Any]) -> Pipeline[Any, Any]:
+    if not isinstance(pipeline, Step):
+        raise ConfigurationError(
+            f"{reference(pipeline)!r} is not a step or a pipeline",
+            suggestion="decorate a function with @step, or wrap it: Step('name', function)",
+        )
+    return pipeline if isinstance(pipeline, Pipeline) else Pipeline([pipeline], name=pipeline.name)
 
 
 def _declared_types(pipeline: Pipeline[Any, Any], model: type[PipelineContext]) -> list[Any]:

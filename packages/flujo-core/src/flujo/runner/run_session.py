@@ -1,47 +1,56 @@
 """One run from its start or its claim to its end: the record, the context, and what came of it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError as PydanticError
 
 from flujo.domain.canonical import canonical, digest
 from flujo.domain.context import PipelineContext
 from flujo.domain.events import RunFinished, RunStarted
-from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
+from flujo.domain.interfaces import CachingBackend, Claim, Clock, Codec, NewRun, RunRow, StateBackend
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus
 from flujo.domain.steps import Pipeline
 from flujo.engine.background_task_manager import BackgroundTaskManager, OnEnd
+from flujo.engine.cache_manager import CacheManager
 from flujo.engine.call_tally import CallTally
 from flujo.engine.changes import fields_of
 from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.frame import ExecutionFrame, Pulse, RunScope
+from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.journal import Journal
 from flujo.exceptions import (
     ContextFieldError,
     DefinitionChanged,
     PayloadTooLarge,
     RunNotFound,
+    RunOwnedElsewhere,
     StateError,
+    StateProviderError,
     ValueNotStorable,
 )
+from flujo.infra.memory import InMemoryCache
 from flujo.runner.definitions import describe_change
-from flujo.runner.ending import Ending
+from flujo.runner.ending import Ending, unsaved
 
 __all__ = ["RunSession"]
 
 Result = PipelineResult[Any, Any]
+Save: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class RunSession:
-    """What is needed to run one pipeline, once or again. Holds nothing of a run between calls."""
+    """What is needed to run one pipeline, once or again. Holds nothing of a run between calls.
+
+    Raises `ConfigurationError` for a context model whose state providers are not there.
+    """
 
     pipeline: Pipeline[Any, Any]
     core: ExecutorCore
@@ -50,10 +59,14 @@ class RunSession:
     clock: Clock
     events: EventStream
     context_model: type[PipelineContext]
+    hydration: HydrationManager
     resources: Any = None
     source: str = ""
     root: Path | None = None
     on_background: OnEnd = "wait"
+
+    def __post_init__(self) -> None:
+        self.hydration.check(self.context_model)
 
     @cached_property
     def _definition(self) -> tuple[str, bytes]:
@@ -61,9 +74,19 @@ class RunSession:
         definition = self.pipeline.definition()
         return canonical(definition), digest(definition)
 
+    @cached_property
+    def _caches(self) -> CacheManager:
+        """What cache steps find and keep: in the state, or in memory for a state that keeps nothing of the kind."""
+        home = self.backend.cache if isinstance(self.backend, CachingBackend) else InMemoryCache()
+        return CacheManager(home, self.codec, self.clock, owner=self.pipeline.name)
+
     async def start(self, run_id: str, input: Any, data: Mapping[str, Any]) -> Result:
-        """Write a new run down, then run it. Raises `ContextFieldError` for context data that does not fit."""
+        """Write a new run down, then run it. Raises `ContextFieldError` for context data that does not fit.
+
+        What the context has from state providers is part of what is written down. Raises `StateProviderError`.
+        """
         context = self._context(run_id, input, data)
+        await self.hydration.hydrate(context)
         definition, hashed = self._definition
         claim = await self.backend.create_run(
             NewRun(
@@ -112,18 +135,23 @@ class RunSession:
         self, claim: Claim, journal: Journal, context: PipelineContext, input: Any, *, resumed: bool
     ) -> Result:
         began = self.clock.monotonic()
+        held = self.hydration.hold(context)
+
+        async def save() -> None:
+            await self.hydration.persist(context, held, journal.changed_fields() if resumed and held.places else ())
+
         if self.events.active:
             self.events.emit(RunStarted(claim.run_id, self.pipeline.name, resumed, len(journal)))
         try:
             ending = await self._execute(journal, context, input)
         except BaseException as error:
-            await self._let_go(claim, error)
+            await asyncio.shield(self._let_go(claim, error, save))
             raise
         result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
         try:
-            return await self._end(claim, result)
+            return await self._end(claim, result, save)
         except StateError as error:
-            await self._let_go(claim, error)
+            await asyncio.shield(self._let_go(claim, error))
             raise
 
     async def _execute(
@@ -139,6 +167,7 @@ class RunSession:
             contexts=ContextManager(),
             background=background,
             tally=CallTally(),
+            caches=self._caches,
             input=input,
             resources=self.resources,
             root=self.root,
@@ -149,9 +178,9 @@ class RunSession:
         finally:
             await background.cancel()
 
-    async def _end(self, claim: Claim, result: Result) -> Result:
-        """Write the end down and tell of it; who cancels meanwhile is heard after that."""
-        ending = asyncio.ensure_future(self._finish(claim, result))
+    async def _end(self, claim: Claim, result: Result, save: Save) -> Result:
+        """Save what lives elsewhere, write the end down and tell of it; who cancels meanwhile is heard after that."""
+        ending = asyncio.ensure_future(self._finish(claim, result, save))
         try:
             return await asyncio.shield(ending)
         except asyncio.CancelledError:
@@ -159,8 +188,12 @@ class RunSession:
             ending.result()
             raise
 
-    async def _finish(self, claim: Claim, result: Result) -> Result:
-        """An output that can't be written makes it a failed run."""
+    async def _finish(self, claim: Claim, result: Result, save: Save) -> Result:
+        """A field that can't be saved, or an output that can't be written, makes it a failed run."""
+        try:
+            await save()
+        except StateProviderError as error:
+            result = unsaved(result, error)
         try:
             output = self._encoded(result.output, "output") if result.success else None
             await self.backend.finish(claim, result.status, output=output, error=result.error, at=self.clock.now())
@@ -172,11 +205,18 @@ class RunSession:
             self.events.emit(RunFinished(claim.run_id, result))
         return result
 
-    async def _let_go(self, claim: Claim, error: BaseException) -> None:
-        """Leave the run where it can be resumed: it was cancelled, or its state can't be written."""
-        finish = self.backend.finish(claim, RunStatus.INTERRUPTED, at=self.clock.now())
+    async def _let_go(self, claim: Claim, error: BaseException, save: Save | None = None) -> None:
+        """Leave the run where it can be resumed: it was cancelled, or its state can't be written.
+
+        A run that another process has taken over is that one's to save.
+        """
         try:
-            await asyncio.shield(finish)
+            if save is not None and not isinstance(error, RunOwnedElsewhere):
+                await save()
+        except (StateProviderError, StateError) as other:
+            error.add_note(str(other))
+        try:
+            await self.backend.finish(claim, RunStatus.INTERRUPTED, at=self.clock.now())
         except StateError as other:
             error.add_note(f"the run could not be let go of: {other}")
 
