@@ -16,6 +16,7 @@ from flujo.domain.steps import Pipeline, Step
 from flujo.domain.validation import Finding
 from flujo.exceptions import BlueprintError, ConfigurationError
 from flujo.infra.templates import Templates
+from flujo_policies_builtin.imports import ImportSpec, build_import
 
 
 class Reference(Spec):
@@ -82,6 +83,7 @@ KINDS = {
     "pipeline": KindSpec("pipeline", ListSpec, build_list, "one after the other"),
     "either": KindSpec("either", EitherSpec, build_either, "two branches"),
     "number": KindSpec("number", NumberSpec, build_caught, "holds numbers"),
+    "import": KindSpec("import", ImportSpec, build_import, "another file"),
     "caught": KindSpec("caught", CaughtSpec, build_caught, "can't be built"),
 }
 

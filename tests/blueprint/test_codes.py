@@ -144,6 +144,27 @@ CASES = {
         "      |                     ^\n"
         "help: mend the code: what a pipeline names must load without errors",
     ),
+    "V-I01": (
+        "imports: {child: pipeline.yaml}\nsteps:\n  - {name: a, uses: imports.chld}\n",
+        "error[V-I01] pipeline.yaml:3:21: there is no import 'chld'\n"
+        "    3 |   - {name: a, uses: imports.chld}\n"
+        "      |                     ^\n"
+        "help: did you mean 'child'?",
+    ),
+    "V-I02": (
+        "imports:\n  child: child.yml\nsteps:\n  - {name: a}\n",
+        "error[V-I02] pipeline.yaml:2:10: there is no file 'child.yml'\n"
+        "    2 |   child: child.yml\n"
+        "      |          ^\n"
+        "help: there is pipeline.yaml",
+    ),
+    "V-I03": (
+        "steps:\n  - {name: a, kind: import, path: ./pipeline.yaml}\n",
+        "error[V-I03] pipeline.yaml:2:35: the imports go in a circle: pipeline.yaml -> pipeline.yaml\n"
+        "    2 |   - {name: a, kind: import, path: ./pipeline.yaml}\n"
+        "      |                                   ^\n"
+        "help: let one of the files do without the next",
+    ),
     "V-N01": (
         "steps:\n  - name: a b\n",
         "error[V-N01] pipeline.yaml:2:11: 'a b' is not a name\n"

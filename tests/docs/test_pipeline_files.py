@@ -8,6 +8,7 @@ from flujo.infra.config_manager import Settings
 from flujo.plugins import create_plugin_manager
 from flujo.runner.pipeline_resolver import check_file
 from flujo_policies_builtin.conditional import ConditionalSpec
+from flujo_policies_builtin.imports import ImportConfig, ImportSpec
 from flujo_policies_builtin.loop import LoopPart, LoopSpec
 from flujo_policies_builtin.map import MapPart, MapSpec
 from flujo_policies_builtin.parallel import MergingSpec, ParallelSpec
@@ -26,11 +27,12 @@ TABLES = {
     "## kind: conditional": (ConditionalSpec, StepSpec),
     "## kind: parallel": (ParallelSpec, StepSpec),
     "## kind: dynamic_router": (RouterSpec, MergingSpec),
+    "## kind: import": (ImportSpec, StepSpec),
     "## kind: loop": (LoopSpec, StepSpec),
     "## kind: map": (MapSpec, StepSpec),
 }
-PARTS = {"agent": AgentSpec, "loop": LoopPart, "map": MapPart, "router": RouterPart}
-WORDS = {"none": None, "empty": None, "false": False, "0": 0, "1": 1, "2": 2, "60": 60}
+PARTS = {"agent": AgentSpec, "config": ImportConfig, "loop": LoopPart, "map": MapPart, "router": RouterPart}
+WORDS = {"foreground": "foreground", "none": None, "empty": None, "false": False, "0": 0, "1": 1, "2": 2, "60": 60}
 
 
 @pytest.mark.parametrize("heading", TABLES)
@@ -42,7 +44,8 @@ def test_a_table_has_exactly_the_keys_of_its_model(page, heading):
 
 @pytest.mark.parametrize("key", PARTS)
 def test_the_mapping_behind_a_key_has_exactly_the_keys_of_its_model(page, key):
-    assert page(PAGE).names(f"key of {key}") == set(PARTS[key].model_fields)
+    common = set(ConfigSpec.model_fields) if key == "config" else set()
+    assert page(PAGE).names(f"key of {key}") == set(PARTS[key].model_fields) - common
 
 
 @pytest.mark.parametrize("heading", ["### config", "### config.backoff"])
@@ -74,7 +77,9 @@ def test_the_limits_are_those_of_the_loader(page):
 
 def test_the_examples_are_valid(page, tmp_path):
     examples = page(PAGE).blocks("yaml")
-    assert len(examples) == 7
+    assert len(examples) == 8
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/summary.yaml").write_text("steps: [{name: shorten}]\n", encoding="utf-8")
     for number, text in enumerate(examples):
         file = tmp_path / f"example_{number}.yaml"
         file.write_text(text, encoding="utf-8")

@@ -40,12 +40,17 @@ _POLICIES = (
 
 #: Every such kind in files: its name, its module with the schema and the builder, what it does.
 _KINDS = (
+    ("cache", "cache", "Cache", "hand out what the same steps came to before"),
     ("conditional", "conditional", "Conditional", "run the branch that a condition names"),
     ("switch", "conditional", "Conditional", "another name of conditional"),
     ("dynamic_router", "router", "Router", "run the branches that an agent names, side by side"),
+    ("hitl", "hitl", "Hitl", "ask a person and wait for the answer"),
+    ("import", "imports", "Import", "run the pipeline of another file"),
     ("loop", "loop", "Loop", "run steps again until a test holds"),
     ("map", "map", "Map", "run steps for every item of a list"),
     ("parallel", "parallel", "Parallel", "run branches side by side"),
+    ("state_machine", "state_machine", "StateMachine", "run one state after another until the last"),
+    ("StateMachine", "state_machine", "StateMachine", "another name of state_machine"),
 )
 
 
@@ -54,6 +59,10 @@ def flujo_register_policies(registrar: PolicyRegistrar) -> None:
     """Run steps and sequences."""
     registrar.policy("flujo.domain.steps:Step", f"{_HERE}.step:FunctionPolicy")
     registrar.policy("flujo.domain.steps:Pipeline", f"{_HERE}.sequence:SequencePolicy")
+    registrar.policy("flujo.domain.cached:CacheStep", f"{_HERE}.cache:CachePolicy")
+    registrar.policy("flujo.domain.imports:ImportStep", f"{_HERE}.imports:ImportPolicy")
+    registrar.policy("flujo.domain.human:HumanInTheLoopStep", f"{_HERE}.hitl:HumanPolicy")
+    registrar.policy("flujo.domain.state_machine:StateMachineStep", f"{_HERE}.state_machine:StateMachinePolicy")
     for step, policy in _POLICIES:
         registrar.policy(f"flujo.domain.kinds:{step}", f"{_HERE}.{policy}")
 

@@ -21,7 +21,7 @@ from flujo.exceptions import ConfigurationError
 __all__ = ["AgentSpec", "CallSpec", "FunctionPolicy", "build_step"]
 
 #: First words of references that need sections of the file which are not read.
-_SECTIONS = ("agents", "imports")
+_SECTIONS = ("agents",)
 
 
 class FunctionPolicy(StepPolicy[Step[Any, Any]]):

@@ -4,15 +4,17 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from operator import eq
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from flujo.blueprint.diagnostics import Report, brief, finding_of, in_order
 from flujo.blueprint.document import Document, places_where
-from flujo.blueprint.inputs import NO_STEPS, Visible, mistakes
+from flujo.blueprint.encoding import read_bytes
+from flujo.blueprint.imports import MAX_STEPS, PREFIX, Child, Imports
+from flujo.blueprint.inputs import NO_STEPS, Visible
 from flujo.blueprint.kinds import KindSpec, SkillSpec
-from flujo.blueprint.loader import load
+from flujo.blueprint.language import LanguageChecker
+from flujo.blueprint.loader import load, parse
 from flujo.blueprint.modules import running
 from flujo.blueprint.schema import ConfigSpec, DocumentSpec, StepSpec
 from flujo.blueprint.skills import SkillResolver
@@ -22,14 +24,16 @@ from flujo.domain.interfaces import TemplateCompiler
 from flujo.domain.steps import PREVIOUS, Pipeline, Step
 from flujo.domain.suggest import did_you_mean
 from flujo.domain.validation import Finding, Location, misfits, twins
-from flujo.exceptions import BlueprintError, FlujoError, TemplateResolutionError
+from flujo.exceptions import BlueprintError, ConfigurationError, FlujoError
 
 __all__ = ["Sources", "check_pipeline", "load_pipeline"]
 
+T = TypeVar("T")
 Steps: TypeAlias = tuple[Step[Any, Any], ...]
 
 #: What goes on in the place of a step that can't be built; no pipeline is made of it.
 _STAND_IN: Step[Any, Any] = Step("step")
+_NO_PIPELINE: Pipeline[Any, Any] = Pipeline([_STAND_IN])
 
 
 class Sources(NamedTuple):
@@ -50,7 +54,7 @@ def load_pipeline(path: Path, sources: Sources) -> Pipeline[Any, Any]:
 
     Raises `BlueprintError`, which holds every finding.
     """
-    builder = _Builder(load(path), sources, path.parent, importing=True)
+    builder = _Builder(load(path), sources, Imports(path, sources.root), importing=True)
     pipeline = builder.pipeline(path.stem)
     if pipeline is None:
         raise builder.report.error()
@@ -63,7 +67,7 @@ def check_pipeline(path: Path, sources: Sources) -> tuple[Finding, ...]:
     Names in the project's modules are looked up in their text; what only their types could tell is not found.
     """
     try:
-        builder = _Builder(load(path), sources, path.parent, importing=False)
+        builder = _Builder(load(path), sources, Imports(path, sources.root), importing=False)
     except BlueprintError as error:
         return error.findings
     builder.pipeline(path.stem)
@@ -81,19 +85,21 @@ async def _unresolved_async(data: Any = None, /, **_params: Any) -> Any:
 class _Builder:
     """Builds the steps of one document; notes what is wrong, and goes on with a stand-in."""
 
-    def __init__(self, document: Document, sources: Sources, base: Path, *, importing: bool) -> None:
-        self.report = Report(document.file)
+    def __init__(
+        self, document: Document, sources: Sources, imports: Imports, *, importing: bool, report: Report | None = None
+    ) -> None:
+        self.report = report or Report(document.file)
         self.document = document
-        self.templates = sources.templates
+        self.language = LanguageChecker(document, self.report, sources.templates)
+        self.imports = imports
+        base = imports.file.parent
         self.resolver = SkillResolver(sources.skills, sources.allowed_imports, root=sources.root, base=base)
         self.importing = importing
-        #: Fields of the context that the file's steps are seen to set.
-        self.fields = {
-            str(container[key]).partition(".")[0]
-            for container, key in places_where(document.data, lambda value: isinstance(value, str))
-            if key == "sink_to"
-        }
-        self._kinds = sources.kinds
+        #: The files of the document's imports by name; None for one that is wrong.
+        self.files: dict[str, Path | None] = {}
+        #: How many steps have been built, those of imported files each time.
+        self.size = 0
+        self._sources = sources
 
     def pipeline(self, stem: str) -> Pipeline[Any, Any] | None:
         """The whole pipeline, called `stem` if the file doesn't name it; None when something was noted."""
@@ -104,11 +110,56 @@ class _Builder:
             self.report.add(Finding("V-S03", message, location=where))
             return None
         spec = validate(DocumentSpec, data, self.document, self.report, "")
+        self._check_document(data)
         raw = data.get("steps")
         steps = self.sequence(raw, "", NO_STEPS) if isinstance(raw, list) else ()
         if spec is None or self.report.findings:
             return None
-        return Pipeline(steps, name=spec.name or _as_name(stem), version=str(spec.version))
+        name = spec.name or _as_name(stem)
+        return Pipeline(steps, name=name, version=str(spec.version), static_invariants=tuple(spec.static_invariants))
+
+    def _check_document(self, data: Mapping[str, Any]) -> None:
+        self.language.check_invariants(data, "")
+        declared = data.get("imports")
+        for name, text in declared.items() if isinstance(declared, dict) else ():
+            at = self.document.value(declared, name)
+            self.files[name] = self.noting(partial(self.imports.find, text), "", at) if isinstance(text, str) else None
+
+    def noting(self, action: Callable[[], T], path: str, at: Location | None) -> T | None:
+        """What `action` gives; None when it raises, and that is noted."""
+        try:
+            return action()
+        except FlujoError as error:
+            self.report.add_once(finding_of(error, "V-K02", path, at))
+            return None
+
+    def imported(self, name: str | None, text: str, path: str) -> Pipeline[Any, Any] | None:
+        """The pipeline that the step at `path` imports by `name`, or else from the file `text`.
+
+        None when what is wrong with the file is noted; raises `ConfigurationError` for what is wrong with the import.
+        """
+        imports = self.imports
+        file = imports.find(text) if name is None else self.files[imports.name(name, self.files)]
+        if file is None:
+            return None
+        if file not in imports.loaded:
+            imports.loaded[file] = self._load(file, imports.enter(file, path.count("/") + 1))
+        child = imports.loaded[file]
+        self.size += child.size
+        if self.size > MAX_STEPS:
+            message = f"there are more than {MAX_STEPS} steps, those of imported files counted each time"
+            raise ConfigurationError(message, code="V-Y04")
+        return child.pipeline
+
+    def _load(self, file: Path, inside: Imports) -> Child:
+        try:
+            document = parse(read_bytes(file), self.imports.shown(file, self.document.file))
+        except BlueprintError as error:
+            for finding in error.findings:
+                self.report.add(finding)
+            return Child(None, 0)
+        builder = _Builder(document, self._sources, inside, importing=self.importing, report=self.report)
+        return Child(builder.pipeline(file.stem), builder.size)
 
     def sequence(self, raws: Sequence[Any], path: str, around: Visible) -> Steps:
         """The steps of a list, with names and types checked against each other."""
@@ -126,6 +177,7 @@ class _Builder:
 
     def step(self, raw: Any, path: str, at: Location | None, sees: Visible) -> Step[Any, Any]:
         """The step of one mapping, which stands at `at`, inside the steps of `path`; its templates see `sees`."""
+        self.size += 1
         if self.report.full:
             return _STAND_IN
         if not isinstance(raw, dict):
@@ -147,24 +199,26 @@ class _Builder:
             if is_whole:  # of a step with parts left out, no wonder
                 self.report.add(finding_of(error, "V-K02", path, context.reference_at or self._place_of_name(raw)))
             return _STAND_IN
-        context.check_language(step)
+        self.language.check_step(step, raw, path)
         return step
 
     def _kind(self, raw: Mapping[str, Any], path: str) -> KindSpec | None:
         name = raw.get("kind", "pipeline" if "steps" in raw else "step")
+        if name == "step" and str(raw.get("uses")).startswith(PREFIX):
+            name = "import"
         where = self.document.value(raw, "kind") or self.document.at(raw)
         if not isinstance(name, str):
             message = f"'kind' should be text, not {brief(name)}"
             self.report.add(Finding("V-S03", message, path=path, location=where))
             return None
-        if name not in self._kinds:
-            advice = did_you_mean(name, self._kinds, what="known kinds are")
-            if not self._kinds:
+        if name not in self._sources.kinds:
+            advice = did_you_mean(name, self._sources.kinds, what="known kinds are")
+            if not self._sources.kinds:
                 advice = "no installed plugin has kinds of steps: pip install flujo-policies-builtin"
             self.report.add(Finding("V-K01", f"unknown kind {brief(name)}", path=path, help=advice, location=where))
             return None
         try:
-            return self._kinds[name]
+            return self._sources.kinds[name]
         except FlujoError as error:  # two plugins claim it, or the one that has it is broken
             self.report.add(finding_of(error, "V-K02", path, where))
             return None
@@ -200,15 +254,24 @@ class _Context:
         """The skill or object that `reference` names; a stand-in for one that is wrong, or not imported."""
         own = {key: value for key, value in self._raw.items() if key not in StepSpec.model_fields}
         container, key = next(places_where(own, lambda value: value == reference), (None, None))
-        self.reference_at = self._at((self._raw if container is own else container, key))
-        resolver = self._builder.resolver
+        return self._resolve(reference, (self._raw if container is own else container, key))
+
+    def _resolve(self, reference: str, place: tuple[Any, Any]) -> Any:
+        self.reference_at = self._at(place)
+        builder, resolver = self._builder, self._builder.resolver
         try:
-            if self._builder.importing or resolver.is_skill(reference):
+            if builder.importing or resolver.is_skill(reference):
                 return resolver.resolve(reference)
             resolver.check(reference)
         except FlujoError as error:
-            self._builder.report.add_once(finding_of(error, "V-K02", self._path, self.reference_at))
+            builder.report.add_once(finding_of(error, "V-K02", self._path, self.reference_at))
         return _unresolved if self._raw.get("blocking") is True else _unresolved_async
+
+    def imported(self, *, name: str | None = None, path: str = "") -> Pipeline[Any, Any]:
+        """The pipeline of another file; a stand-in for one that is wrong."""
+        self.reference_at = at = self._at((self._raw, "path" if name is None else "uses"))
+        found = self._builder.noting(lambda: self._builder.imported(name, path, self._path), self._path, at)
+        return found or _NO_PIPELINE
 
     def common(self, spec: StepSpec, /) -> dict[str, Any]:
         """The keyword arguments that every step type takes."""
@@ -217,15 +280,22 @@ class _Context:
             "config": self._config(spec.config),
             "sink_to": spec.sink_to,
             "updates_context": spec.updates_context,
+            "static_invariants": tuple(spec.static_invariants),
+            "validators": tuple(
+                self._resolve(reference, (self._raw["validators"], index))
+                for index, reference in enumerate(spec.validators)
+            ),
             "effects": spec.effects,
             "version": spec.version,
             "meta": spec.meta,
             "input": PREVIOUS,
             "fallback": None,
         }
+        language = self._builder.language
+        language.check_invariants(self._raw, self._path)
         if "input" in spec.model_fields_set:
             options["input"] = spec.input
-            self._check_templates(spec.input)
+            language.check_input(spec.input, self._raw, self._path, self._sees)
         if spec.fallback is not None:
             at = self._at((self._raw, "fallback"))
             options["fallback"] = self._builder.step(spec.fallback, f"{self._path}/", at, self._sees)
@@ -233,49 +303,17 @@ class _Context:
 
     def _config(self, spec: ConfigSpec) -> StepConfig:
         backoff = Backoff(**spec.backoff.model_dump()) if spec.backoff else Backoff()
-        return StepConfig(max_retries=spec.max_retries, timeout_s=spec.timeout_s, backoff=backoff)
-
-    def _check_templates(self, value: Any) -> None:
-        """Check every text in the step's `input` on its own, so that what is wrong is found at its place."""
-        texts = list(places_where(value, lambda inner: isinstance(inner, str)))
-        if isinstance(value, str):
-            texts = [(self._raw, "input")]
-        for container, key in texts:
-            if self._builder.report.full:
-                return
-            for wrong in mistakes(container[key], self._builder.templates, self._sees, self._builder.fields):
-                at = self._at((container, key))
-                if at is not None and wrong.line is not None and wrong.column is not None:
-                    at = self._builder.document.inside(at, container[key], wrong.line, wrong.column)
-                self._note(wrong.code, wrong.message, at, wrong.advice)
-
-    def check_language(self, step: Step[Any, Any]) -> None:
-        """Compile the expressions and templates in the kind's own fields: what is wrong is found at its place."""
-        language = self._builder.templates
-        for name in step.expressions:
-            self._compile(getattr(step, name), language.compile_expression)
-        for name in step.templates:
-            self._compile(getattr(step, name), language.compile)
-
-    def _compile(self, value: Any, compiled: Callable[[str], Any]) -> None:
-        for container, key in places_where([value], lambda inner: isinstance(inner, str)):
-            text = container[key]
-            try:
-                compiled(text)
-            except TemplateResolutionError as error:
-                place = next(places_where(self._raw, partial(eq, text)), None)
-                at = self._at(place)
-                if place is not None and at is not None and error.line is not None and error.column is not None:
-                    at = self._builder.document.inside(at, text, error.line, error.column)
-                self._note("V-T02", error.message, at, error.suggestion)
+        return StepConfig(
+            max_retries=spec.max_retries,
+            timeout_s=spec.timeout_s,
+            backoff=backoff,
+            execution_mode=spec.execution_mode,
+        )
 
     def _at(self, place: tuple[Any, Any] | None) -> Location | None:
         """Where the value at `place` stands, a container and a key; else where the step does."""
         document = self._builder.document
         return (document.value(*place) if place else None) or document.at(self._raw)
-
-    def _note(self, code: str, message: str, at: Location | None, advice: str | None) -> None:
-        self._builder.report.add(Finding(code, message, path=self._path, help=advice, location=at))
 
 
 def _name_of(raw: Mapping[str, Any]) -> str | None:

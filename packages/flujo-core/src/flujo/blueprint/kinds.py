@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a table of kinds is read without pydantic, which the models need
     from flujo.blueprint.schema import StepSpec
-    from flujo.domain.steps import Step
+    from flujo.domain.steps import Pipeline, Step
 
 __all__ = ["BuildContext", "KindSpec", "SkillSpec"]
 
@@ -33,6 +33,10 @@ class BuildContext(Protocol):
 
     def resolve(self, reference: str, /) -> Any:
         """The skill with this id, or the object at `module:attr` where the project allows it."""
+        ...
+
+    def imported(self, *, name: str | None = None, path: str = "") -> "Pipeline[Any, Any]":
+        """The pipeline of another file: of the document's imports by `name` ("imports.NAME"), or else at `path`."""
         ...
 
     def common(self, spec: "StepSpec", /) -> dict[str, Any]:

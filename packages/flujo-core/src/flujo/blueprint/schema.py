@@ -40,6 +40,9 @@ class ConfigSpec(Spec):
         description="Seconds that one attempt may take",
     )
     backoff: BackoffSpec | None = Field(default=None, description="The wait between attempts")
+    execution_mode: Literal["foreground", "background"] = Field(
+        default="foreground", description="Whether the pipeline waits for the step"
+    )
 
 
 class StepSpec(Spec):
@@ -57,6 +60,12 @@ class StepSpec(Spec):
     config: ConfigSpec = Field(default_factory=ConfigSpec, description="Retries, time and place")
     sink_to: str | None = Field(default=None, description="Dotted path in the context that gets the output")
     updates_context: bool = Field(default=False, description="Merge a mapping output into the context")
+    static_invariants: list[str] = Field(
+        default_factory=list, description="Expressions that must hold after this step and each step in it"
+    )
+    validators: list[str] = Field(
+        default_factory=list, description="module:attr of functions of the output that say whether it will do"
+    )
     fallback: Any = Field(default=None, description="The step that runs when this one has failed for good")
     effects: Literal["none", "local", "external"] = Field(default="none", description="What a second run disturbs")
     version: str = Field(default="", description="Raise it when the code means something else than before")
@@ -69,5 +78,11 @@ class DocumentSpec(Spec):
     version: str | int | float = Field(default="", description="Version of the pipeline; any text, not checked")
     name: str | None = Field(
         default=None, pattern=f"^{NAME}$", description="The pipeline's name; the file's name by default"
+    )
+    imports: dict[str, str] = Field(
+        default_factory=dict, description="Pipeline files by the names that steps use them by"
+    )
+    static_invariants: list[str] = Field(
+        default_factory=list, description="Expressions that must hold after every step"
     )
     steps: list[Any] = Field(min_length=1, description="The steps, run one after the other")

@@ -12,7 +12,7 @@ from flujo.engine.changes import sink
 from flujo.exceptions import ConfigurationError, ContextFieldError
 from flujo_policies_builtin.skills.arguments import MISSING, gather, required
 
-__all__ = ["context_get", "context_merge", "context_set"]
+__all__ = ["context_get", "context_merge", "context_set", "read_path"]
 
 
 def context_get(data: Any = None, *, path: Any = MISSING, default: Any = MISSING, context: PipelineContext) -> Any:
@@ -22,7 +22,7 @@ def context_get(data: Any = None, *, path: Any = MISSING, default: Any = MISSING
     """
     given = gather("context_get", data, "path", path=path, default=default)
     try:
-        return copy.deepcopy(_read(context, _path("context_get", given)))
+        return copy.deepcopy(read_path(context, _path("context_get", given)))
     except ContextFieldError:
         if "default" not in given:
             raise
@@ -54,7 +54,7 @@ def context_merge(
             f"skill 'context_merge' got {type(what).__name__!r} as its value, expected a mapping",
             suggestion="context_set puts any value at a path",
         )
-    holder = _read(context, where, default={})
+    holder = read_path(context, where, default={})
     if isinstance(holder, BaseModel):
         for key, item in what.items():
             sink(context, f"{where}.{key}", copy.deepcopy(item))
@@ -75,7 +75,7 @@ def _path(skill: str, given: Mapping[str, Any]) -> str:
     return path
 
 
-def _read(context: PipelineContext, path: str, default: Any = MISSING) -> Any:
+def read_path(context: PipelineContext, path: str, default: Any = MISSING) -> Any:
     """What is at `path`; `default` where it could be and is not."""
     holder: Any = context
     for key in path.split("."):
