@@ -1,12 +1,14 @@
 """Running branches side by side and putting together what they come to."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from flujo.domain.kinds import ParallelStep
 from flujo.domain.outcomes import ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
+from flujo.domain.quota import Quota
 from flujo.domain.steps import Step
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
@@ -74,13 +76,16 @@ async def run_branches(
         )
         for name, body in branches.items()
     }
-
-    children = {name: _child(frame, name, body, isolations[name]) for name, body in branches.items()}
-    outcomes: Outcomes = await run_together(
-        {name: partial(core.execute, child) for name, child in children.items()},
-        at_most=step.max_concurrency,
-        stop=lambda outcome: isinstance(outcome, Failure) and step.on_branch_failure == "propagate",
-    )
+    with _quotas(frame, step, len(branches)) as quotas:
+        children = {
+            name: _child(frame, name, body, isolations[name], quota)
+            for (name, body), quota in zip(branches.items(), quotas, strict=True)
+        }
+        outcomes: Outcomes = await run_together(
+            {name: partial(core.execute, child) for name, child in children.items()},
+            at_most=step.max_concurrency,
+            stop=lambda outcome: isinstance(outcome, Failure) and step.on_branch_failure == "propagate",
+        )
     for name, outcome in outcomes.items():
         _note_cancelled(children[name], name, outcome)
     unfinished = _unfinished(step, outcomes)
@@ -90,8 +95,24 @@ async def run_branches(
     return Success(await _reduced(step, outcomes))
 
 
-def _child(frame: ExecutionFrame, name: str, body: Step[Any, Any], own: Isolation | None) -> ExecutionFrame:
-    return frame.child(body, frame.data, at=f"/{name}", context=own.context if own else None)
+@contextmanager
+def _quotas(frame: ExecutionFrame, step: ParallelStep[Any, Any], count: int) -> Iterator[Sequence[Quota | None]]:
+    """What each branch may use: all of one pool, or an exact part each, whose rest comes back in the end."""
+    if frame.quota is None or step.budget == "shared":
+        yield [frame.quota] * count
+        return
+    parts = frame.quota.split(count)
+    try:
+        yield parts
+    finally:
+        frame.quota.absorb(parts)
+
+
+def _child(
+    frame: ExecutionFrame, name: str, body: Step[Any, Any], own: Isolation | None, quota: Quota | None
+) -> ExecutionFrame:
+    child = frame.child(body, frame.data, at=f"/{name}", context=own.context if own else None)
+    return child if quota is frame.quota else child._replace(quota=quota)
 
 
 def _merge(

@@ -1,6 +1,6 @@
 """Branches side by side: `kind: parallel`."""
 
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import AliasChoices, Field
 
@@ -48,6 +48,7 @@ class MergingSpec(StepSpec):
     )
     on_branch_failure: OnBranchFailure = Field(default="propagate", description="What a branch's failure means")
     max_concurrency: int | None = Field(default=None, ge=1, description="How many branches run at a time")
+    budget: Literal["shared", "split"] = Field(default="shared", description="What of the run's budget a branch has")
 
 
 class ParallelSpec(MergingSpec):
@@ -65,6 +66,7 @@ def merging_of(spec: MergingSpec, context: BuildContext) -> dict[str, Any]:
         "include_keys": tuple(spec.include_keys),
         "on_branch_failure": spec.on_branch_failure,
         "max_concurrency": spec.max_concurrency,
+        "budget": spec.budget,
     }
 
 

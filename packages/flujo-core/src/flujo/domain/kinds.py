@@ -168,6 +168,8 @@ class ParallelStep(CompositeStep[In, Out]):
     of that dict). Contexts flow back by `merge_strategy`; `field_mapping` {branch: [fields]} and `include_keys`
     narrow what does. `on_branch_failure`: "propagate" cancels the others and fails, "ignore" leaves the branch out
     (at least one must succeed), "collect" puts {"error": text} in its place. At most `max_concurrency` at a time.
+    Of a limited run's budget branches draw on one pool; with `budget` "split" each has an equal part of what is left,
+    and the rest of it comes back.
     """
 
     branches: Mapping[str, Any] = field(default_factory=dict)
@@ -177,6 +179,7 @@ class ParallelStep(CompositeStep[In, Out]):
     include_keys: Sequence[str] = ()
     on_branch_failure: OnBranchFailure = "propagate"
     max_concurrency: int | None = None
+    budget: Literal["shared", "split"] = "shared"
 
     kind: ClassVar[str] = "parallel"
     prefix: ClassVar[str] = "parallel"
@@ -193,6 +196,7 @@ class ParallelStep(CompositeStep[In, Out]):
             self._one_of_or_callable("reduce", get_args(Reduce))
         self._one_of_or_callable("merge_strategy", get_args(MergeStrategy))
         self._one_of("on_branch_failure", get_args(OnBranchFailure))
+        self._one_of("budget", ("shared", "split"))
         if self.max_concurrency is not None and self.max_concurrency < 1:
             self._wrong(f"has max_concurrency {self.max_concurrency}", "at least one branch runs at a time")
         if unknown := sorted(set(self.field_mapping) - set(self.branches)):
