@@ -12,10 +12,12 @@ from flujo.exceptions import (
     ConfigurationError,
     ContextFieldError,
     PausedException,
+    PipelineAbortSignal,
     PluginError,
     PolicyConflictError,
     RunOwnedElsewhere,
     StateProviderError,
+    StateStorageFull,
 )
 from flujo.infra.memory import InMemoryBackend
 from flujo.plugins import create_plugin_manager, hookimpl
@@ -215,6 +217,14 @@ async def test_the_run_s_own_error_stays_when_its_fields_cannot_be_saved(made, l
     assert result.exception.__notes__ == [TOLD]
 
 
+async def test_a_run_that_was_ended_on_purpose_says_so_and_what_could_not_be_saved(made, last, profiles):
+    profiles.broken["save", KEY] = OSError("full")
+    last.does = lambda context: PipelineAbortSignal("enough")
+    result = await made().run("ann")
+
+    assert (result.status, result.error.message) == (RunStatus.CANCELLED, f"enough; then {TOLD}")
+
+
 async def test_a_cancellation_stays_one_when_the_fields_cannot_be_saved(made, last, profiles):
     profiles.broken["save", KEY] = OSError("full")
 
@@ -236,6 +246,19 @@ async def test_a_run_that_was_taken_over_saves_nothing(made, last, profiles):
     with pytest.raises(RunOwnedElsewhere):
         await made(state_backend=backend).run("ann", run_id="r")
     assert profiles.values[KEY].visits == 1
+
+
+async def test_a_run_whose_end_can_not_be_written_saves_once_and_can_be_resumed(made, profiles):
+    class Full(InMemoryBackend):
+        async def finish(self, claim, status, /, **kwargs):
+            if status is RunStatus.COMPLETED:
+                raise StateStorageFull("full")
+            await super().finish(claim, status, **kwargs)
+
+    backend = Full()
+    with pytest.raises(StateStorageFull):
+        await made(state_backend=backend).run("ann", run_id="r")
+    assert ((await backend.get("r")).status, profiles.calls) == ("interrupted", [("load", KEY), ("save", KEY)])
 
 
 def test_a_provider_that_is_not_there_is_found_before_anything_runs(made):
