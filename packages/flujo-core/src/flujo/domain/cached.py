@@ -46,7 +46,8 @@ class CacheStep(CompositeStep[In, Out]):
             self._wrong(f"has ttl_s {ttl!r}", "ttl_s is how many seconds a result serves, more than nothing")
         if isinstance(self.context_keys, str):
             self._wrong(f"has context_keys {self.context_keys!r}", "write a list of names")
-        for key in self.context_keys:
+        keys: Sequence[object] = self.context_keys
+        for key in keys:
             if not isinstance(key, str) or not _KEY.fullmatch(key):
                 self._wrong(f"has a context key {key!r}", "name a field of the context, or a dotted path in one")
         self._set("code", code_digest(self.body))

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from flujo.domain.agentic_loop import AgenticLoopStep
+from flujo.domain.cached import CacheStep
 from flujo.domain.composite import Body
 from flujo.domain.human import HumanInTheLoopStep
+from flujo.domain.imports import ImportStep
 from flujo.domain.kinds import (
     ConditionalStep,
     DynamicParallelRouterStep,
@@ -20,7 +22,18 @@ from flujo.domain.kinds import (
 from flujo.domain.state_machine import StateMachineStep, Transition
 from flujo.domain.steps import Step
 
-__all__ = ["agentic_loop", "branch", "human", "loop", "map_", "parallel", "route", "state_machine"]
+__all__ = [
+    "agentic_loop",
+    "branch",
+    "cached",
+    "human",
+    "import_",
+    "loop",
+    "map_",
+    "parallel",
+    "route",
+    "state_machine",
+]
 
 Merge = MergeStrategy | Callable[..., Any]
 
@@ -54,6 +67,14 @@ def branch(
     )
 
 
+def cached(
+    name: str, body: Body, *, ttl_s: float | None = None, context_keys: Sequence[str] = (), **options: Any
+) -> CacheStep[Any, Any]:
+    """Hand out what `body` came to before with the same data, for up to `ttl_s` seconds; else run it. Options are
+    those of every step. Raises `ConfigurationError`; see `CacheStep`."""
+    return CacheStep(name, body=body, ttl_s=ttl_s, context_keys=tuple(context_keys), **options)
+
+
 def human(
     name: str,
     message: str,
@@ -67,6 +88,29 @@ def human(
     another type. Options are those of every step. Raises `ConfigurationError`; see `HumanInTheLoopStep`."""
     return HumanInTheLoopStep(
         name, message=message, input_schema=schema, deadline_s=deadline_s, on_deadline=on_deadline, **options
+    )
+
+
+def import_(
+    name: str,
+    pipeline: Body,
+    *,
+    outputs: Sequence[tuple[str, str]] = (),
+    input_to: str = "initial_prompt",
+    inherit_context: bool = False,
+    on_failure: Literal["abort", "skip", "continue_with_default"] = "abort",
+    **options: Any,
+) -> ImportStep[Any, Any]:
+    """Run `pipeline` with a context of its own; `outputs`, pairs of paths (in its context, in ours), are copied back
+    when it has succeeded. Options are those of every step. Raises `ConfigurationError`; see `ImportStep`."""
+    return ImportStep(
+        name,
+        pipeline=pipeline,
+        outputs=outputs,
+        input_to=input_to,
+        inherit_context=inherit_context,
+        on_failure=on_failure,
+        **options,
     )
 
 

@@ -7,6 +7,8 @@ from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
 __all__ = [
     "BackgroundFinished",
     "BackgroundLaunched",
+    "BudgetWarning",
+    "CacheMissed",
     "Event",
     "RunFinished",
     "RunStarted",
@@ -44,6 +46,24 @@ class StepRetried(NamedTuple):
     delay_s: float
 
 
+class CacheMissed(NamedTuple):
+    """A cache step has no result to use, so its body runs. `changed` names what differs from the step's newest one.
+
+    These are "input", "code", "definition" and names that the body reads; "ttl" for one that is too old.
+    """
+
+    run_id: str
+    path: str
+    changed: tuple[str, ...]
+
+
+class BudgetWarning(NamedTuple):
+    """A model is called whose price nobody knows, under a limit of cost that lets it: told once of each model."""
+
+    run_id: str
+    model: str
+
+
 class BackgroundLaunched(NamedTuple):
     """A background step has begun; the pipeline goes on with the step's input."""
 
@@ -76,5 +96,13 @@ class RunFinished(NamedTuple):
 
 
 Event: TypeAlias = (
-    RunStarted | StepStarted | StepRetried | StepFinished | BackgroundLaunched | BackgroundFinished | RunFinished
+    RunStarted
+    | StepStarted
+    | StepRetried
+    | CacheMissed
+    | BudgetWarning
+    | BackgroundLaunched
+    | BackgroundFinished
+    | StepFinished
+    | RunFinished
 )

@@ -129,8 +129,8 @@ class JournalRecord(NamedTuple):
 
     `out` and `delta` are encoded bytes for a backend that `encodes`, the values themselves otherwise; `delta` is
     what the step changed in the context, None for nothing. `error` belongs to attempts, and to a result that a
-    fallback gave. `usage` is what this record alone counts, so that a run's sum is what the run has used. Times are
-    seconds since the epoch.
+    fallback gave. `attempt` is 0 for a result that came from the cache. `usage` is what this record alone counts, so
+    that a run's sum is what the run has used. Times are seconds since the epoch.
     """
 
     path: str

@@ -82,7 +82,8 @@ class StepResult(NamedTuple, Generic[Out]):
 
     `attempts` counts from 1; `duration_s` covers all of them. `recalled` says that the result came from the
     run's record and nothing was executed. `fallback` names the step that gave the output in this one's place;
-    `error` then holds what the primary failed with.
+    `error` then holds what the primary failed with. `cached` says that a result of before served, and nothing was
+    attempted.
     """
 
     name: str
@@ -97,18 +98,21 @@ class StepResult(NamedTuple, Generic[Out]):
     recalled: bool = False
     fallback: str | None = None
     children: tuple["StepResult[Any]", ...] = ()
+    cached: bool = False
 
 
 class Success(NamedTuple, Generic[Out]):
     """The step has a result. A policy gives `value`, and as `usage` what it has used by itself.
 
-    The executor adds what the step's children have used, and fills in `children` and `step_result`.
+    The executor adds what the step's children have used, and fills in `children` and `step_result`. `cached` says
+    that the value is that of an earlier execution.
     """
 
     value: Out | None = None
     usage: Usage = NO_USAGE
     children: tuple[StepResult[Any], ...] = ()
     step_result: StepResult[Out] | None = None
+    cached: bool = False
 
 
 class Failure(NamedTuple, Generic[Out]):

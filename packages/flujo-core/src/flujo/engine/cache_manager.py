@@ -5,15 +5,17 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from flujo.domain.cached import CacheStep
 from flujo.domain.callables import reference
 from flujo.domain.canonical import digest
 from flujo.domain.context import PipelineContext
 from flujo.domain.interfaces import CacheBackend, CacheEntry, Clock, Codec
 from flujo.engine.changes import Change
 from flujo.exceptions import StateCorrupt
+
+if TYPE_CHECKING:  # a run without such steps need not pay for them
+    from flujo.domain.cached import CacheStep
 
 __all__ = ["CacheKey", "CacheManager", "Hit", "Miss"]
 
@@ -62,7 +64,7 @@ class CacheManager:
         self._flights: dict[_Flight, asyncio.Event] = {}
 
     def key(
-        self, step: CacheStep[Any, Any], path: str, data: Any, context: PipelineContext, read: Mapping[str, Any]
+        self, step: "CacheStep[Any, Any]", path: str, data: Any, context: PipelineContext, read: Mapping[str, Any]
     ) -> CacheKey:
         """The key for `step` on `data`; `read` are the other values that its result depends on, by name.
 

@@ -17,7 +17,7 @@ from flujo.domain.usage import NO_USAGE
 from flujo.engine.changes import apply, restore, snapshot
 from flujo.engine.fallback_handler import FallbackHandler
 from flujo.engine.frame import ExecutionFrame
-from flujo.engine.plan import StepPlan, plan_step
+from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.engine.retry import retry_delay
 from flujo.engine.step_history_tracker import StepHistoryTracker
@@ -82,6 +82,10 @@ class ExecutorCore:
         """The value of an expression; see `StepExecutor.evaluate`."""
         return self._language().compile_expression(expression).render(scope)
 
+    def names(self, step: Step[Any, Any], /) -> frozenset[str]:
+        """The names that the templates of a step read; see `StepExecutor.names`."""
+        return names_read(step, self._language())
+
     def _language(self) -> TemplateCompiler:
         if self._templates is None:
             raise ConfigurationError(
@@ -99,8 +103,7 @@ class ExecutorCore:
         """Let the step work on a context of its own while the pipeline goes on with the step's data."""
         run, step = frame.run, frame.step
         own = run.contexts.isolate(frame.context, purpose=f"background step {frame.path!r}")
-        quota = run.quotas.quota if run.quotas is not None else None
-        alone = frame._replace(context=own.context, siblings=None, quota=quota, history=None)
+        alone = frame._replace(context=own.context, siblings=None, quota=run.quotas.quota, history=None)
         is_new = run.background.launch(frame.path, self._work_in_background(alone, plan))
         if is_new and run.events.active and not run.journal.knows(frame.path):
             run.events.emit(BackgroundLaunched(run.run_id, frame.path, step.name))

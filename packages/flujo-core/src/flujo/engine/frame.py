@@ -8,13 +8,16 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from flujo.domain.context import PipelineContext
 from flujo.domain.interfaces import Clock, Template
+from flujo.domain.quota import Quota
 from flujo.domain.scope import NOTHING, Outputs, Scope
 from flujo.domain.steps import Step
 from flujo.engine.background_task_manager import BackgroundTaskManager
+from flujo.engine.cache_manager import CacheManager
 from flujo.engine.call_tally import CallTally
 from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.journal import Journal
+from flujo.engine.quota_manager import QuotaManager
 from flujo.engine.step_history_tracker import StepHistoryTracker
 
 __all__ = ["ExecutionFrame", "Invariant", "Pulse", "RunScope", "StepRun"]
@@ -24,6 +27,9 @@ Invariant: TypeAlias = tuple[str, Template]
 
 #: The outputs before the first step. A sequence adds to outputs of its own.
 _NO_OUTPUTS = Outputs()
+
+#: Without limits and prices it keeps nothing of any run.
+_UNLIMITED = QuotaManager()
 
 
 class Pulse:
@@ -59,8 +65,8 @@ class RunScope(NamedTuple):
     contexts: ContextManager
     background: BackgroundTaskManager
     tally: CallTally
-    quotas: Any = None
-    caches: Any = None
+    quotas: QuotaManager = _UNLIMITED
+    caches: CacheManager | None = None
     input: Any = None
     resources: Any = None
     root: Path | None = None
@@ -87,7 +93,7 @@ class ExecutionFrame(NamedTuple):
     history: StepHistoryTracker | None = None
     siblings: StepHistoryTracker | None = None
     invariants: tuple[Invariant, ...] = ()
-    quota: Any = None
+    quota: Quota | None = None
     feedback: str | None = None
 
     def child(

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from flujo.domain.canonical import digest
-from flujo.domain.interfaces import Sync, TemplateCompiler
+from flujo.domain.interfaces import Sync, Template, TemplateCompiler
 from flujo.domain.scope import Scope
 from flujo.domain.steps import PREVIOUS, Step
 from flujo.engine.frame import Invariant
 from flujo.engine.policy import StepPolicy
 from flujo.exceptions import ConfigurationError
 
-__all__ = ["StepPlan", "plan_step"]
+__all__ = ["StepPlan", "names_read", "plan_step"]
 
 
 class StepPlan(NamedTuple):
@@ -44,7 +44,7 @@ def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: Template
     config = step.config
     render = _render(step, templates)
     if templates is not None:
-        _check_language(step, templates)
+        _language(step, templates)
     retried = config.max_retries > 0 or step.fallback is not None
     watches = step.records and _may_change_context(step)
     guards = watches or (retried and not step.records)
@@ -87,13 +87,22 @@ def _may_change_context(step: Step[Any, Any]) -> bool:
     return fallback.sink_to is not None or fallback.updates_context or _may_change_context(fallback)
 
 
-def _check_language(step: Step[Any, Any], templates: TemplateCompiler) -> None:
-    """Compile what a kind's own fields hold, so that what is wrong is found before anything runs."""
-    for name in step.expressions:
-        if getattr(step, name) is not None:
-            templates.compile_expression(getattr(step, name))
-    for name in step.templates:
-        templates.compile(getattr(step, name))
+def names_read(step: Step[Any, Any], templates: TemplateCompiler) -> frozenset[str]:
+    """The dotted names that the templates and expressions of `step`, and of the steps under it, read."""
+    names: set[str] = set()
+    for each in step.walk():
+        texts = (templates.compile_expression(text) for text in each.static_invariants)
+        for template in (templates.compile(each.input), *texts, *_language(each, templates)):
+            names |= template.names
+    return frozenset(names)
+
+
+def _language(step: Step[Any, Any], templates: TemplateCompiler) -> list[Template]:
+    """What a kind's own fields hold, compiled, so that what is wrong is found before anything runs."""
+    held = (getattr(step, name) for name in step.expressions)
+    texts = (text for each in held if each is not None for text in ([each] if isinstance(each, str) else each))
+    compiled = [templates.compile_expression(text) for text in texts]
+    return compiled + [templates.compile(getattr(step, name)) for name in step.templates]
 
 
 def _render(step: Step[Any, Any], templates: TemplateCompiler | None) -> Callable[[Scope], Any] | None:

@@ -24,6 +24,10 @@ class StepExecutor(Protocol):
         """The value of an expression. Raises `TemplateResolutionError`."""
         ...
 
+    def names(self, step: Step[Any, Any], /) -> frozenset[str]:
+        """The dotted names (`steps.fetch.output`) that the templates of a step and of those under it read."""
+        ...
+
     async def execute(self, frame: ExecutionFrame, /) -> StepOutcome[Any]:
         """Run the frame's step: record, retries, timeout, fallback and events included. Does not raise for a
         step that fails; raises `StateError` when the record can't be written."""

@@ -50,6 +50,7 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
     own = own_usage(outcome)
     if own is not NO_USAGE:
         usage += own
+    cached = type(outcome) is Success and outcome.cached
     history = frame.history
     if history:
         children = history.results
@@ -60,13 +61,14 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
         outcome.value if type(outcome) is Success else None,
         frame.path,
         frame.step.kind,
-        work.attempt,
+        0 if cached else work.attempt,
         work.duration_s,
         usage,
         ErrorInfo.of(outcome.error, frame.path) if type(outcome) is Failure else work.error,
         False,
         work.fallback,
         children,
+        cached,
     )
 
 
@@ -87,6 +89,7 @@ def recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[Any
         error=record.error,
         recalled=True,
         fallback=record.fallback,
+        cached=record.attempt == 0,
     )
 
 
@@ -97,7 +100,7 @@ def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> Journa
     return JournalRecord(
         path,
         RecordKind.RESULT,
-        work.attempt,
+        0 if outcome.cached else work.attempt,
         journal.encoded(outcome.value, path),
         None if delta is None else journal.encoded(delta, f"{path} (context)"),
         work.error,
