@@ -29,6 +29,7 @@ _NUMBERS = {
     RunStatus.FAILED: 4,
     RunStatus.CANCELLED: 5,
     RunStatus.INTERRUPTED: 7,
+    RunStatus.STOPPED: 8,
 }
 _STATUSES = {number: status for status, number in _NUMBERS.items()}
 
@@ -207,7 +208,7 @@ def _totals(connection: sqlite3.Connection, number: int) -> tuple[int, Usage]:
     """How many results the run has, and what all its records have cost. Sums, not counters: they can't drift."""
     recorded, calls, tokens_in, tokens_out = connection.execute(_TOTALS, (number,)).fetchone()
     costs = connection.execute("SELECT cost FROM journal WHERE run = ? AND cost IS NOT NULL", (number,))
-    return recorded, Usage(calls, tokens_in, tokens_out, sum((Decimal(cost) for (cost,) in costs), Decimal(0)))
+    return recorded, sum((Usage(cost_usd=Decimal(cost)) for (cost,) in costs), Usage(calls, tokens_in, tokens_out))
 
 
 def _name(folder: Path, owner: str) -> str:
