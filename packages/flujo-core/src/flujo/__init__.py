@@ -15,10 +15,24 @@ if TYPE_CHECKING:
     from flujo.domain.config import Backoff, StepConfig
     from flujo.domain.context import OpenContext, PipelineContext
     from flujo.domain.decorators import step
-    from flujo.domain.dsl import agentic_loop, branch, cached, human, loop, map_, parallel, route, state_machine
+    from flujo.domain.dsl import (
+        agentic_loop,
+        branch,
+        cached,
+        human,
+        import_,
+        loop,
+        map_,
+        parallel,
+        route,
+        state_machine,
+    )
     from flujo.domain.human import HumanInTheLoopStep
+    from flujo.domain.imports import ImportOutput, ImportStep
     from flujo.domain.kinds import ConditionalStep, DynamicParallelRouterStep, LoopStep, MapStep, ParallelStep
     from flujo.domain.outcomes import PipelineResult, RunStatus, StepResult
+    from flujo.domain.pricing import Price
+    from flujo.domain.quota import UsageLimits
     from flujo.domain.state_machine import StateMachineStep, Transition
     from flujo.domain.state_provider import ContextReference, StateProviderAdapter
     from flujo.domain.steps import Pipeline, Step
@@ -38,6 +52,7 @@ _HOMES = {
         "branch",
         "cached",
         "human",
+        "import_",
         "loop",
         "map_",
         "parallel",
@@ -45,8 +60,11 @@ _HOMES = {
         "state_machine",
     ),
     "flujo.domain.human": ("HumanInTheLoopStep",),
+    "flujo.domain.imports": ("ImportOutput", "ImportStep"),
     "flujo.domain.kinds": ("ConditionalStep", "DynamicParallelRouterStep", "LoopStep", "MapStep", "ParallelStep"),
     "flujo.domain.outcomes": ("PipelineResult", "RunStatus", "StepResult"),
+    "flujo.domain.pricing": ("Price",),
+    "flujo.domain.quota": ("UsageLimits",),
     "flujo.domain.state_machine": ("StateMachineStep", "Transition"),
     "flujo.domain.state_provider": ("ContextReference", "StateProviderAdapter"),
     "flujo.domain.steps": ("Pipeline", "Step"),
@@ -65,6 +83,8 @@ __all__ = [
     "Flujo",
     "FlujoError",
     "HumanInTheLoopStep",
+    "ImportOutput",
+    "ImportStep",
     "LoopStep",
     "MapStep",
     "OpenContext",
@@ -72,6 +92,7 @@ __all__ = [
     "Pipeline",
     "PipelineContext",
     "PipelineResult",
+    "Price",
     "RunStatus",
     "StateMachineStep",
     "StateProviderAdapter",
@@ -80,10 +101,12 @@ __all__ = [
     "StepResult",
     "Transition",
     "Usage",
+    "UsageLimits",
     "agentic_loop",
     "branch",
     "cached",
     "human",
+    "import_",
     "loop",
     "map_",
     "parallel",
