@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, cast
@@ -12,6 +13,8 @@ from flujo.domain.callables import reference
 from flujo.domain.context import PipelineContext
 from flujo.domain.interfaces import Clock, EventSink, StateBackend, StateProvider
 from flujo.domain.outcomes import PipelineResult
+from flujo.domain.pricing import Price, PriceTable
+from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline, Step
 from flujo.engine.background_task_manager import OnEnd
 from flujo.engine.event_stream import EventStream
@@ -23,6 +26,7 @@ from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec
 from flujo.infra.templates import Templates
 from flujo.plugins import PluginManager, create_default_registry, create_plugin_manager
+from flujo.runner.answers import NO_ANSWER, Questions, Reply
 from flujo.runner.ids import check_run_id, new_run_id
 from flujo.runner.run_session import RunSession
 from flujo.runner.state_backend_manager import StateBackendManager
@@ -46,7 +50,8 @@ class Flujo(Generic[In, Out, Ctx]):
     context that live elsewhere, by the names in their `ContextReference`s, and stay yours to close. `source` is noted
     with each run, so that another process can find the pipeline; `root` is the folder that relative paths start from.
     `on_background` says what the end of a run does with background steps that are still at work: "wait" for them, or
-    "cancel" them.
+    "cancel" them. `usage_limits` is what a run may use, before and after it is resumed; `prices` are those of calls by
+    the model's name or a pattern of names.
 
     Raises `MissingPolicyError` when no installed policy runs one of the pipeline's steps. Use it as an async context
     manager, or call `aclose`.
@@ -69,6 +74,8 @@ class Flujo(Generic[In, Out, Ctx]):
         root: Path | None = None,
         clock: Clock | None = None,
         on_background: OnEnd = "wait",
+        usage_limits: UsageLimits | None = None,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
         whole = _as_pipeline(pipeline)
         manager = plugins
@@ -94,10 +101,13 @@ class Flujo(Generic[In, Out, Ctx]):
             events=self._events,
             context_model=model,
             hydration=HydrationManager(self._providers),
+            questions=Questions(whole),
             resources=resources,
             source=source,
             root=root,
             on_background=on_background,
+            usage_limits=usage_limits,
+            prices=PriceTable(prices),
         )
 
     async def run(
@@ -133,13 +143,33 @@ class Flujo(Generic[In, Out, Ctx]):
             )
         return asyncio.run(self.run(input, run_id=run_id, initial_context_data=initial_context_data))
 
-    async def resume(self, run_id: str, *, force: bool = False) -> PipelineResult[Out, Ctx]:
-        """Go on with a run that was interrupted, failed or lost its process: recorded steps do not run again.
+    async def resume(
+        self,
+        run: str | PipelineResult[Any, Any],
+        answer: Any = NO_ANSWER,
+        *,
+        token: str | None = None,
+        by: str = "",
+        force: bool = False,
+        usage_limits: UsageLimits | None = None,
+    ) -> PipelineResult[Out, Ctx]:
+        """Go on with a run, given by its id or its result: recorded steps do not run again.
 
-        `force` takes a run over from a living owner. Raises `RunNotFound`, `RunOwnedElsewhere` and
-        `DefinitionChanged`.
+        A run that waits for a person takes an `answer`, whose it is by `by`; `token` says which question it answers,
+        and can be left out when only one is open. An answer that won't do raises `AnswerRejected`, one that nobody
+        waits for `RunNotPaused`, and nothing has changed then. Without an answer such a run pauses again.
+
+        `force` takes a run over from a living owner; `usage_limits` hold in place of this object's, and count what the
+        run has used before. Raises `RunNotFound`, `RunOwnedElsewhere` and `DefinitionChanged`.
         """
-        return cast("PipelineResult[Out, Ctx]", await self._session.resume(run_id, force=force))
+        run_id = run if isinstance(run, str) else run.run_id
+        if token is not None and answer is NO_ANSWER:
+            raise ConfigurationError(
+                f"token {token!r} comes without an answer", suggestion="give both, or none of both"
+            )
+        reply = None if answer is NO_ANSWER else Reply(answer, token, by)
+        session = self._session if usage_limits is None else replace(self._session, usage_limits=usage_limits)
+        return cast("PipelineResult[Out, Ctx]", await session.resume(run_id, force=force, reply=reply))
 
     @property
     def broken_sinks(self) -> tuple[tuple[EventSink, Exception], ...]:

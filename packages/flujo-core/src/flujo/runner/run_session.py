@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,9 +11,11 @@ from pydantic import ValidationError as PydanticError
 
 from flujo.domain.canonical import canonical, digest
 from flujo.domain.context import PipelineContext
-from flujo.domain.events import RunFinished, RunStarted
+from flujo.domain.events import BudgetWarning, RunFinished, RunStarted
 from flujo.domain.interfaces import CachingBackend, Claim, Clock, Codec, NewRun, RunRow, StateBackend
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus
+from flujo.domain.pricing import PriceTable
+from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
 from flujo.engine.background_task_manager import BackgroundTaskManager, OnEnd
 from flujo.engine.cache_manager import CacheManager
@@ -25,6 +27,7 @@ from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.frame import ExecutionFrame, Pulse, RunScope
 from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.journal import Journal
+from flujo.engine.quota_manager import QuotaManager
 from flujo.exceptions import (
     ContextFieldError,
     DefinitionChanged,
@@ -36,6 +39,7 @@ from flujo.exceptions import (
     ValueNotStorable,
 )
 from flujo.infra.memory import InMemoryCache
+from flujo.runner.answers import Questions, Reply
 from flujo.runner.definitions import describe_change
 from flujo.runner.ending import Ending, unsaved
 
@@ -60,10 +64,13 @@ class RunSession:
     events: EventStream
     context_model: type[PipelineContext]
     hydration: HydrationManager
+    questions: Questions
     resources: Any = None
     source: str = ""
     root: Path | None = None
     on_background: OnEnd = "wait"
+    prices: PriceTable | None = None
+    usage_limits: UsageLimits | None = None
 
     def __post_init__(self) -> None:
         self.hydration.check(self.context_model)
@@ -103,22 +110,36 @@ class RunSession:
         )
         return await self._run(claim, Journal(self.backend, claim, self.codec), context, input, resumed=False)
 
-    async def resume(self, run_id: str, *, force: bool = False) -> Result:
+    async def resume(self, run_id: str, *, force: bool = False, reply: Reply | None = None) -> Result:
         """Go on with a run where its record ends; of a completed run, hand out what is recorded.
 
-        Raises `RunNotFound`, `DefinitionChanged`, and `RunOwnedElsewhere` while a living process owns it.
+        Raises `RunNotFound`, `DefinitionChanged`, and `RunOwnedElsewhere` while a living process owns it; for a `reply`
+        that won't do `RunNotPaused` or `AnswerRejected`, and then nothing has changed.
         """
         row = await self.find(run_id)
         self._refuse_changed(row)
+        if reply is not None:
+            seen = Journal(self.backend, _no_claim(row), self.codec, await self.backend.load(run_id))
+            self.questions.accept(row, seen, reply, self.clock.now())
         completed = row.status is RunStatus.COMPLETED
         claim = _no_claim(row) if completed else await self.backend.claim(run_id, force=force)
         journal = Journal(self.backend, claim, self.codec, await self.backend.load(run_id))
+        if reply is not None:
+            await self._take(claim, row, journal, reply)
         input = self._decoded(row.input, "input")
         context = self._context(run_id, input, self._decoded(row.base, "context"))
         if completed:
             ending = await self._execute(journal, context, input, launches=False)
             return ending.result(run_id, context, 0.0)
         return await self._run(claim, journal, context, input, resumed=True)
+
+    async def _take(self, claim: Claim, row: RunRow, journal: Journal, reply: Reply) -> None:
+        """Write an answer down, unless somebody else was faster."""
+        try:
+            await journal.record_answer(*self.questions.accept(row, journal, reply, self.clock.now()))
+        except StateError as error:
+            await asyncio.shield(self._let_go(claim, error))
+            raise
 
     async def find(self, run_id: str) -> RunRow:
         """The run's row. Raises `RunNotFound`."""
@@ -148,6 +169,8 @@ class RunSession:
             await asyncio.shield(self._let_go(claim, error, save))
             raise
         result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
+        if not result.success:
+            result = result._replace(pending=journal.waits())
         try:
             return await self._end(claim, result, save)
         except StateError as error:
@@ -158,6 +181,8 @@ class RunSession:
         self, journal: Journal, context: PipelineContext, input: Any, *, launches: bool = True
     ) -> Ending:
         background = BackgroundTaskManager(launches=launches)
+        limits = self.usage_limits if launches else None
+        quotas = QuotaManager(self.prices, limits, journal.spent(), notice=partial(self._warn, context.run_id))
         run = RunScope(
             run_id=context.run_id,
             journal=journal,
@@ -167,16 +192,21 @@ class RunSession:
             contexts=ContextManager(),
             background=background,
             tally=CallTally(),
+            quotas=quotas,
             caches=self._caches,
             input=input,
             resources=self.resources,
             root=self.root,
         )
         try:
-            outcome = await self.core.execute(ExecutionFrame(self.pipeline, input, run, context))
+            outcome = await self.core.execute(ExecutionFrame(self.pipeline, input, run, context, quota=quotas.quota))
             return Ending.of(outcome, await background.drain() if self.on_background == "wait" else ())
         finally:
             await background.cancel()
+
+    def _warn(self, run_id: str, model: str) -> None:
+        if self.events.active:
+            self.events.emit(BudgetWarning(run_id, model))
 
     async def _end(self, claim: Claim, result: Result, save: Save) -> Result:
         """Save what lives elsewhere, write the end down and tell of it; who cancels meanwhile is heard after that."""

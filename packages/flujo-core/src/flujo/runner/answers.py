@@ -1,0 +1,113 @@
+"""Answers to the questions that a run waits for: which one is meant, and whether the answer will do."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from flujo.domain.interfaces import RunRow
+from flujo.domain.outcomes import PendingAnswer, RunStatus
+from flujo.domain.steps import Step
+from flujo.engine.journal import Answer, Journal
+from flujo.exceptions import AnswerRejected, RunNotPaused, SchemaMismatchError
+
+__all__ = ["NO_ANSWER", "Questions", "Reply"]
+
+
+#: As many open questions are listed in advice.
+_SHOWN = 12
+
+
+class _NoAnswer:
+    def __repr__(self) -> str:
+        return "NO_ANSWER"
+
+
+#: What stands for an answer where none is given: None is an answer.
+NO_ANSWER: Any = _NoAnswer()
+
+
+class Reply(NamedTuple):
+    """An answer as it is given: `token` names the question, None where only one is open; `by` says whose it is."""
+
+    value: Any
+    token: str | None = None
+    by: str = ""
+
+
+class Questions:
+    """What a pipeline's steps may ask. Raises `ConfigurationError` for a step whose schema is none."""
+
+    def __init__(self, pipeline: Step[Any, Any]) -> None:
+        asking = [step for step in pipeline.walk() if step.asks]
+        self._schemas: Mapping[bytes, Any] = _language().schemas_of(asking) if asking else {}
+
+    def accept(self, row: RunRow, journal: Journal, reply: Reply, now: float) -> tuple[str, Answer]:
+        """The path that `reply` answers, and the answer as its step wants it; nothing is written.
+
+        Raises `RunNotPaused` for a run that waits for no answer, and `AnswerRejected` for an answer that does not fit,
+        for an unknown token and for one that is answered, naming who did it.
+        """
+        asked = _meant(row, journal, reply.token)
+        schema = self._schemas.get(journal.fingerprint(asked.path), asked.schema)
+        try:
+            value = _language().fitting(schema, reply.value, asked.path)
+        except SchemaMismatchError as error:
+            raise AnswerRejected(
+                error.message,
+                suggestion="nothing was recorded and the run still waits: answer again as the schema says",
+                cause=error,
+            ) from error
+        journal.encoded(value, f"the answer to {asked.path!r}")
+        return asked.path, Answer(value, reply.by, now)
+
+
+def _language() -> ModuleType:
+    from flujo.infra import questions  # noqa: PLC0415 - it loads the schemas, and few pipelines ask
+
+    return questions
+
+
+def _meant(row: RunRow, journal: Journal, token: str | None) -> PendingAnswer:
+    """The open question that is answered."""
+    is_open = row.status is not RunStatus.COMPLETED
+    waits = journal.waits() if is_open else ()
+    if token is not None:
+        return _named(row, journal, waits, token)
+    if not waits:
+        answered = [_answered(journal, asked) for asked in journal.questions()][-1:]
+        why = f"; {answered[0]}" if answered else ""
+        raise RunNotPaused(
+            f"run {row.run_id!r} is {row.status} and waits for no answer{why}", suggestion="resume it without an answer"
+        )
+    if len(waits) > 1:
+        raise AnswerRejected(
+            f"run {row.run_id!r} waits for {len(waits)} answers, and no token says which this is",
+            suggestion=_listed(waits),
+        )
+    return waits[0]
+
+
+def _named(row: RunRow, journal: Journal, waits: Sequence[PendingAnswer], token: str) -> PendingAnswer:
+    found = next((asked for asked in journal.questions() if asked.token == token), None)
+    if found is None:
+        raise AnswerRejected(f"run {row.run_id!r} has no question {token!r}", suggestion=_listed(waits))
+    if found not in waits:
+        raise AnswerRejected(f"the answer comes too late: {_answered(journal, found)}", suggestion=_listed(waits))
+    return found
+
+
+def _answered(journal: Journal, asked: PendingAnswer) -> str:
+    """Who has answered, and when."""
+    answer = journal.answer(asked.path)
+    if answer is None:
+        return f"{asked.path!r} no longer waits"
+    when = datetime.fromtimestamp(answer.at, UTC).isoformat(sep=" ", timespec="seconds")
+    return f"{asked.path!r} was answered by {answer.by or 'somebody'} at {when}"
+
+
+def _listed(waits: Sequence[PendingAnswer]) -> str:
+    if not waits:
+        return "it waits for no answer"
+    more = ", ..." if len(waits) > _SHOWN else ""
+    return f"open are {', '.join(f'{asked.token} ({asked.path})' for asked in waits[:_SHOWN])}{more}"
