@@ -1,18 +1,16 @@
 """Skills that read and write files, under the project's folder and nowhere else."""
 
 import asyncio
-import csv
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from flujo.engine.frame import StepRun
-from flujo.exceptions import ConfigurationError, ExecutionError, ValidationError
+from flujo.exceptions import ConfigurationError, ValidationError
+from flujo_policies_builtin.files import Malformed, csv_rows, inside, jsonl_values, told
 from flujo_policies_builtin.skills.arguments import MISSING, gather, required
-from flujo_policies_builtin.skills.values import parse_json
 
 __all__ = ["read_csv", "read_jsonl", "read_text", "write_text"]
 
@@ -39,13 +37,17 @@ async def read_csv(
     mark = given.get("delimiter", ",")
     if not isinstance(mark, str) or len(mark) != 1:
         raise ConfigurationError(f"skill 'read_csv' got {mark!r} as its delimiter, expected one character")
-    return await asyncio.to_thread(_read, "read_csv", given, run, lambda file, shown: _rows(file, shown, mark))
+    return await asyncio.to_thread(
+        _read, "read_csv", given, run, lambda file, shown: _sound(csv_rows(file, shown, mark, needs_header=False))
+    )
 
 
 async def read_jsonl(data: Any = None, *, path: Any = MISSING, run: StepRun) -> list[Any]:
     """Give the values of the file at `path`, which has one JSON value a line; empty lines are skipped."""
     given = gather("read_jsonl", data, "path", path=path)
-    return await asyncio.to_thread(_read, "read_jsonl", given, run, _values)
+    return await asyncio.to_thread(
+        _read, "read_jsonl", given, run, lambda file, shown: _sound(jsonl_values(file, shown))
+    )
 
 
 async def write_text(data: Any = None, *, path: Any = MISSING, text: Any = MISSING, run: StepRun) -> dict[str, Any]:
@@ -65,7 +67,7 @@ async def write_text(data: Any = None, *, path: Any = MISSING, text: Any = MISSI
 
 def _read(skill: str, given: dict[str, Any], run: StepRun, parse: Callable[[Path, str], T]) -> T:
     file, shown = _inside(skill, given, run)
-    with _told("read", shown):
+    with told("read", shown):
         return parse(file, shown)
 
 
@@ -73,30 +75,14 @@ def _text(file: Path, _: str) -> str:
     return file.read_bytes().decode("utf-8-sig")
 
 
-def _rows(file: Path, shown: str, delimiter: str) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        try:
-            names = next(reader, [])
-            if len(set(names)) < len(names):
-                raise ValidationError(f"{shown!r} names a column twice: {', '.join(names)}")
-            return [_row(names, row, f"{shown!r} line {reader.line_num}") for row in reader if row]
-        except csv.Error as error:
-            raise ValidationError(f"{shown!r} line {reader.line_num} is not csv: {error}", cause=error) from error
-
-
-def _row(names: list[str], row: list[str], where: str) -> dict[str, str]:
-    if len(row) != len(names):
-        raise ValidationError(
-            f"{where} has {len(row)} values, its header has {len(names)} names",
-            suggestion="a value with a delimiter or a line break in it stands in double quotes",
-        )
-    return dict(zip(names, row, strict=True))
-
-
-def _values(file: Path, shown: str) -> list[Any]:
-    with file.open(encoding="utf-8-sig", newline="\n") as lines:
-        return [parse_json(line, f"{shown!r} line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+def _sound(items: Iterator[Any]) -> list[Any]:
+    """All of `items`. Raises `ValidationError` for the first that can't be read."""
+    found = []
+    for item in items:
+        if isinstance(item, Malformed):
+            raise item.error
+        found.append(item)
+    return found
 
 
 def _write(given: dict[str, Any], content: str, run: StepRun) -> dict[str, Any]:
@@ -105,7 +91,7 @@ def _write(given: dict[str, Any], content: str, run: StepRun) -> dict[str, Any]:
         raise ConfigurationError(f"path {shown!r} is inside the project's state", suggestion="choose another folder")
     payload = _encoded(content, shown)
     beside = file.with_name(f".{secrets.token_hex(8)}.tmp")
-    with _told("write", shown):
+    with told("write", shown):
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             with beside.open("xb") as out:
@@ -128,33 +114,5 @@ def _encoded(content: str, shown: str) -> bytes:
 
 
 def _inside(skill: str, given: dict[str, Any], run: StepRun) -> tuple[Path, str]:
-    """The file that is meant, and its path from the project's folder. Symbolic links are followed first."""
-    path = required(skill, given, "path")
-    if run.root is None:
-        raise ConfigurationError(
-            f"skill {skill!r} needs a project's folder, and this run has none", suggestion="pass Flujo(root=...)"
-        )
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise ConfigurationError(f"skill {skill!r} got {path!r} as its path, expected the path of a file")
-    root = Path(os.path.realpath(run.root))
-    file = Path(os.path.realpath(root / path))
-    if not file.is_relative_to(root):
-        raise ConfigurationError(
-            f"path {path!r} is outside the project", suggestion=f"skill {skill!r} stays under the project's folder"
-        )
-    return file, file.relative_to(root).as_posix()
-
-
-@contextmanager
-def _told(verb: str, shown: str) -> Iterator[None]:
-    """Tell what went wrong with a file by its path in the project."""
-    try:
-        yield
-    except OSError as error:
-        raise ExecutionError(
-            f"can't {verb} {shown!r}: {(error.strerror or str(error)).lower()}",
-            suggestion="paths start from the project's folder",
-            cause=error,
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ValidationError(f"{shown!r} is not utf-8 text: byte {error.start} is wrong", cause=error) from error
+    """The file that is meant, and its path from the project's folder."""
+    return inside(run.root, required(skill, given, "path"), f"skill {skill!r}")
