@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import Field, PrivateAttr
 
 from flujo import OpenContext, PipelineContext
+from flujo.domain.context import ConversationTurn
 from flujo.engine.context_manager import ContextManager, Isolation
 from flujo.exceptions import ContextIsolationError, ContextMergeError, ContextMutationError
 
@@ -275,3 +276,16 @@ def test_merging_any_branches_never_fails_and_a_lone_branch_wins(start, branches
             assert parent.scratchpad in (start, *branches) or len(branches) > 1
         if len(branches) == 1:
             assert parent.scratchpad == branches[0]
+
+
+@pytest.mark.parametrize("strategy", ["context_update", "error_on_conflict", "overwrite", "keep_first"])
+@pytest.mark.parametrize("known", [[], ["before"]])
+def test_what_branches_add_to_the_histories_follows_in_their_order(strategy, known):
+    turns = [ConversationTurn(role="user", content=text) for text in known]
+
+    def says(text: str) -> Any:
+        return lambda context: context.conversation_history.append(ConversationTurn(role="user", content=text))
+
+    after = merged(strategy, {"conversation_history": turns}, says("a"), put(), says("c"))
+
+    assert [turn.content for turn in after["conversation_history"]] == [*known, "a", "c"]

@@ -134,7 +134,14 @@ class ContextManager:
             apply(parent, merged.operations)
 
     def _changes(self, isolation: Isolation) -> Change:
-        return change(isolation.before, isolation.context) or []
+        return [_added(each, isolation.before) for each in change(isolation.before, isolation.context) or []]
+
+
+def _added(operation: list[Any], before: Snapshot) -> list[Any]:
+    """The operation; of what was put into a history that was empty, as an addition to it."""
+    action, path, *values = operation
+    is_first = action == "set" and len(path) == 1 and path[0] in _HISTORIES and not before[path[0]]
+    return ["add", path, *values] if is_first else operation
 
 
 def _narrowed(
@@ -186,8 +193,11 @@ class _Merge:
         self._inside: dict[_Path, tuple[str, list[Any]]] = {}
 
     def add(self, branch: str, operation: list[Any], context: PipelineContext) -> None:
-        """Take the operation, leave it, or raise `ContextMergeError`."""
+        """Take the operation, leave it, or raise `ContextMergeError`. Histories follow each other."""
         path: _Path = tuple(operation[1])
+        if operation[0] == "add" and path[0] in _HISTORIES:
+            self.operations.append(operation)
+            return
         if self._has_won(path, branch):
             return
         rival = self._rival(path)
