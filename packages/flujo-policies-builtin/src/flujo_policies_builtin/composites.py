@@ -10,15 +10,19 @@ from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, Success
 from flujo.domain.steps import Step
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
+from flujo.engine.policy import StepExecutor
 
 __all__ = [
     "body_of",
     "branches_of",
     "called",
+    "go_on",
+    "gone_on",
     "isolated",
     "options_of",
     "output_of",
     "resolved",
+    "run_isolated",
 ]
 
 
@@ -30,6 +34,37 @@ def isolated(
     if not (body.touches_context or contexts.strict or wanted):
         return None
     return contexts.isolate(frame.context, purpose=f"{purpose} of {frame.path!r}", include_keys=include_keys)
+
+
+async def run_isolated(
+    core: StepExecutor,
+    frame: ExecutionFrame,
+    body: Step[Any, Any],
+    data: Any,
+    *,
+    at: str,
+    purpose: str,
+    extras: Mapping[str, Any] | None = None,
+) -> StepOutcome[Any]:
+    """What `body` comes to in a context of its own; what it changed there flows back if it succeeds."""
+    own = isolated(frame, body, purpose)
+    outcome = await core.execute(frame.child(body, data, at=at, context=own.context if own else None, extras=extras))
+    if own:
+        (frame.run.contexts.adopt if isinstance(outcome, Success) else frame.run.contexts.verify)(own)
+    return outcome
+
+
+def gone_on(frame: ExecutionFrame, at: str) -> str | None:
+    """From what the step has gone on at `at`, by the record: "failure" or "pause" of a child that is not run again."""
+    return next((on for on in ("failure", "pause") if frame.run.journal.knows(f"{frame.path}{at}/on:{on}")), None)
+
+
+async def go_on(core: StepExecutor, frame: ExecutionFrame, at: str, on: str, to: Any) -> StepOutcome[Any]:
+    """Write down `to` what the step goes on from a child that failed or paused; what is written already counts.
+
+    A resumed run tries again what has failed. What came after the failure would then not fit what comes of that.
+    """
+    return await core.execute(frame.child(Step(on), to, at=f"{at}/on:{on}")._replace(invariants=()))
 
 
 def output_of(outcome: StepOutcome[Any]) -> Any:
