@@ -81,11 +81,7 @@ class Flujo(Generic[In, Out, Ctx]):
         manager = plugins
         if manager is None and registry is None:
             manager = create_plugin_manager()
-        core = ExecutorCore(
-            policy_registry=registry if registry is not None else create_default_registry(manager),
-            templates=Templates(),
-        )
-        core.prepare(whole)
+        core = _prepared_core(whole, registry if registry is not None else create_default_registry(manager))
         self._state = StateBackendManager(backend=state_backend, uri=state_uri, manager=manager, root=root)
         self._clock = clock or SystemClock()
         self._data = dict(initial_context_data or {})
@@ -207,6 +203,12 @@ def _as_pipeline(pipeline: Step[Any, Any]) -> Pipeline[Any, Any]:
             suggestion="decorate a function with @step, or wrap it: Step('name', function)",
         )
     return pipeline if isinstance(pipeline, Pipeline) else Pipeline([pipeline], name=pipeline.name)
+
+
+def _prepared_core(pipeline: Pipeline[Any, Any], registry: PolicyRegistry) -> ExecutorCore:
+    core = ExecutorCore(policy_registry=registry, templates=Templates())
+    core.prepare(pipeline)
+    return core
 
 
 def _declared_types(pipeline: Pipeline[Any, Any], model: type[PipelineContext]) -> list[Any]:
