@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from flujo.domain.events import RunStarted, StepFinished, StepRetried, StepStarted
+from flujo.domain.events import CacheMissed, RunStarted, StepFinished, StepRetried, StepStarted
 from flujo.domain.outcomes import ErrorInfo, StepResult
 from flujo_cli.output import Console
 from flujo_cli.progress import Progress, brief, elapsed
@@ -37,6 +37,19 @@ def test_a_failed_step_says_how_often_it_was_tried(progress, err):
 def test_a_recorded_step_is_marked(progress, err):
     progress.handle(finished("load", recalled=True))
     assert err.getvalue() == "- load  recorded\n"
+
+
+def test_a_cached_result_is_marked(progress, err):
+    progress.handle(finished("cache:load", cached=True, attempts=0))
+    assert err.getvalue() == "ok cache:load  0 ms, cached\n"
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"), [(("input", "code"), "- cache:load  no cached result serves: input, code\n"), ((), "")]
+)
+def test_what_keeps_a_cached_result_from_serving_is_told(progress, err, changed, line):
+    progress.handle(CacheMissed("r1", "cache:load", changed))
+    assert err.getvalue() == line
 
 
 def test_a_fallback_is_named(progress, err):

@@ -1,6 +1,6 @@
 """What a run is doing, one line for each step that ends."""
 
-from flujo.domain.events import Event, RunFinished, RunStarted, StepFinished, StepRetried
+from flujo.domain.events import CacheMissed, Event, RunFinished, RunStarted, StepFinished, StepRetried
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
 from flujo_cli.output import Console, one_line
 
@@ -31,6 +31,9 @@ class Progress:
                 f"{self._console.glyph('again')} {event.path}  attempt {event.attempt} failed: "
                 f"{brief(event.error, 200)}{wait}"
             )
+        elif isinstance(event, CacheMissed) and event.changed:
+            why = ", ".join(event.changed)
+            self._say(f"{self._console.glyph('recalled')} {event.path}  no cached result serves: {why}")
         elif isinstance(event, StepFinished) and event.path:
             if "/" not in event.path:
                 self.finished.append(event.result)
@@ -43,6 +46,8 @@ class Progress:
             return f"{self._console.glyph('recalled')} {result.path}  recorded"
         sign = self._console.glyph("ok" if result.success else "failed")
         notes = [elapsed(result.duration_s)]
+        if result.cached:
+            notes.append("cached")
         if result.attempts > 1:
             notes.append(f"{result.attempts} attempts")
         if result.fallback:

@@ -55,6 +55,7 @@ def describe_record(record: JournalRecord) -> dict[str, Any]:
         "path": record.path,
         "kind": record.kind.name.lower(),
         "attempt": record.attempt,
+        "cached": is_result and record.attempt == 0,
         "output": value_of(record.out) if is_result and record.out is not None else None,
         "fallback": record.fallback,
         "error": jsonable(record.error),

@@ -87,6 +87,7 @@ def _step(step: StepResult[Any]) -> dict[str, Any]:
         "attempts": step.attempts,
         "duration_s": round(step.duration_s, 6),
         "recalled": step.recalled,
+        "cached": step.cached,
         "fallback": step.fallback,
         "error": jsonable(step.error),
         "usage": describe_usage(step.usage),

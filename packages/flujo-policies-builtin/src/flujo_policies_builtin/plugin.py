@@ -59,6 +59,7 @@ def flujo_register_policies(registrar: PolicyRegistrar) -> None:
     """Run steps and sequences."""
     registrar.policy("flujo.domain.steps:Step", f"{_HERE}.step:FunctionPolicy")
     registrar.policy("flujo.domain.steps:Pipeline", f"{_HERE}.sequence:SequencePolicy")
+    registrar.policy("flujo.domain.agent_step:AgentStep", f"{_HERE}.agent:AgentPolicy")
     registrar.policy("flujo.domain.cached:CacheStep", f"{_HERE}.cache:CachePolicy")
     registrar.policy("flujo.domain.imports:ImportStep", f"{_HERE}.imports:ImportPolicy")
     registrar.policy("flujo.domain.human:HumanInTheLoopStep", f"{_HERE}.hitl:HumanPolicy")

@@ -75,7 +75,7 @@ def _line(record: JournalRecord) -> str:
         error = brief(record.error, 200) if record.error else "for no known reason"
         how = "failed" if record.kind is RecordKind.FAILED else "failed, tried again"
         return f"{indent}{record.path.rpartition('#')[0]}  {took}  {how}: {error}"
-    by = f"  by fallback {record.fallback}" if record.fallback else ""
+    by = f"  by fallback {record.fallback}" if record.fallback else "" if record.attempt else "  cached"
     return f"{indent}{record.path}  {took}{by}  {_short(value_of(record.out))}"
 
 
