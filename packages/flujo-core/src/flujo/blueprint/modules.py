@@ -75,13 +75,17 @@ class Project(NamedTuple):
         return next((f for f in self.folders if (f / top).is_dir() or (f / f"{top}.py").is_file()), None)
 
     def _has(self, name: str, module: ModuleType) -> bool:
-        """Whether the loaded `module` comes from a file of the project; a library in its `.venv` does not."""
+        """Whether the loaded `module` comes from where the project has one of that name.
+
+        A library in its `.venv` does not; nor does a module at the root that one in the pipeline's folder hides.
+        """
         top = name.partition(".")[0]
         found = vars(module).get("__file__") or next(iter(vars(module).get("__path__", ())), None)
         origin = Path(found).resolve() if found else None
-        return origin is not None and any(
-            origin == folder / f"{top}.py" or origin.is_relative_to(folder / top) for folder in self.folders
-        )
+        if origin is None or not any(origin.is_relative_to(folder) for folder in self.folders):
+            return False
+        home = self._home(top)
+        return home is not None and (origin == home / f"{top}.py" or origin.is_relative_to(home / top))
 
     def _foreign(self, top: str) -> dict[str, ModuleType]:
         """Loaded modules that this project must not see: other projects', and a `top` from any other folder."""
