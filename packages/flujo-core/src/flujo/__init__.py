@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from flujo.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from flujo.domain.agent_step import AgentStep
     from flujo.domain.agentic_loop import AgenticLoopStep
+    from flujo.domain.agents import AgentResult
     from flujo.domain.cached import CacheStep
     from flujo.domain.config import Backoff, StepConfig
     from flujo.domain.context import OpenContext, PipelineContext
     from flujo.domain.decorators import step
     from flujo.domain.dsl import (
+        agent,
         agentic_loop,
         branch,
         cached,
@@ -38,16 +41,20 @@ if TYPE_CHECKING:
     from flujo.domain.steps import Pipeline, Step
     from flujo.domain.usage import Usage
     from flujo.exceptions import FlujoError
+    from flujo.infra.scripted import ScriptedAgent, scripted
     from flujo.runner.flujo import Flujo
 
 #: Where the public names live.
 _HOMES = {
+    "flujo.domain.agent_step": ("AgentStep",),
     "flujo.domain.agentic_loop": ("AgenticLoopStep",),
+    "flujo.domain.agents": ("AgentResult",),
     "flujo.domain.cached": ("CacheStep",),
     "flujo.domain.config": ("Backoff", "StepConfig"),
     "flujo.domain.context": ("OpenContext", "PipelineContext"),
     "flujo.domain.decorators": ("step",),
     "flujo.domain.dsl": (
+        "agent",
         "agentic_loop",
         "branch",
         "cached",
@@ -70,10 +77,13 @@ _HOMES = {
     "flujo.domain.steps": ("Pipeline", "Step"),
     "flujo.domain.usage": ("Usage",),
     "flujo.exceptions": ("FlujoError",),
+    "flujo.infra.scripted": ("ScriptedAgent", "scripted"),
     "flujo.runner.flujo": ("Flujo",),
 }
 
 __all__ = [
+    "AgentResult",
+    "AgentStep",
     "AgenticLoopStep",
     "Backoff",
     "CacheStep",
@@ -94,6 +104,7 @@ __all__ = [
     "PipelineResult",
     "Price",
     "RunStatus",
+    "ScriptedAgent",
     "StateMachineStep",
     "StateProviderAdapter",
     "Step",
@@ -102,6 +113,7 @@ __all__ = [
     "Transition",
     "Usage",
     "UsageLimits",
+    "agent",
     "agentic_loop",
     "branch",
     "cached",
@@ -111,6 +123,7 @@ __all__ = [
     "map_",
     "parallel",
     "route",
+    "scripted",
     "state_machine",
     "step",
 ]

@@ -1,8 +1,5 @@
 """One call of a function, a skill or an agent: `kind: step`."""
 
-import asyncio
-import inspect
-from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Annotated, Any
 
@@ -10,13 +7,15 @@ from pydantic import AliasChoices, BeforeValidator, Field
 
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import Spec, StepSpec
+from flujo.domain.agents import AgentResult
 from flujo.domain.callables import Call
 from flujo.domain.config import StepConfig
 from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.steps import Pipeline, Step
-from flujo.engine.frame import ExecutionFrame, StepRun
+from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ConfigurationError
+from flujo_policies_builtin.calls import invoke
 
 __all__ = ["AgentSpec", "CallSpec", "FunctionPolicy", "build_step"]
 
@@ -38,36 +37,16 @@ class FunctionPolicy(StepPolicy[Step[Any, Any]]):
         if call is None:
             return Success(frame.data)
         if call.is_async and call.takes_data and not call.injected:
-            return Success(await call.target(frame.data))
-        arguments = (frame.data,) if call.takes_data else ()
-        injected = _inject(call, frame) if call.injected else {}
-        if frame.step.blocking and not call.is_async:
-            value = await asyncio.to_thread(_in_thread, call.target, arguments, injected)
+            value = await call.target(frame.data)
         else:
-            value = call.target(*arguments, **injected)
-        if inspect.isawaitable(value):
-            value = await value
-        return Success(value)
+            value = await invoke(call, frame, frame.data)
+        return _counted(frame, call, value) if type(value) is AgentResult else Success(value)
 
 
-def _inject(call: Call, frame: ExecutionFrame) -> dict[str, Any]:
-    run = frame.run
-    found: dict[str, Any] = {}
-    for name in call.injected:
-        if name == "context":
-            found[name] = frame.context
-        elif name == "resources":
-            found[name] = run.resources
-        else:
-            found[name] = StepRun(run.run_id, frame.path, frame.attempt, run.root, frame.feedback)
-    return found
-
-
-def _in_thread(target: Callable[..., Any], arguments: tuple[Any, ...], injected: dict[str, Any]) -> Any:
-    try:
-        return target(*arguments, **injected)
-    except StopIteration as error:  # a future can't hold it: its waiter would never wake
-        raise RuntimeError("the function raised StopIteration") from error
+def _counted(frame: ExecutionFrame, call: Call, answer: AgentResult[Any]) -> StepOutcome[Any]:
+    """The output of a function that tells what it has used."""
+    usage = frame.run.quotas.charge(frame.quota, answer.model or call.reference, answer.usage)
+    return Success(answer.output, usage)
 
 
 class AgentSpec(Spec):

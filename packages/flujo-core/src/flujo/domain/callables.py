@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
 
+from flujo.domain.agents import answer_type
 from flujo.domain.foreign import attempt
 from flujo.exceptions import ConfigurationError
 
@@ -179,8 +180,8 @@ def _resolved(annotation: Any, function: Any) -> Any:
 def _awaited(output_type: Any) -> tuple[Any, bool]:
     """What a declared result comes to once it is awaited, and whether it has to be."""
     if typing.get_origin(output_type) in (Awaitable, Coroutine):
-        return typing.get_args(output_type)[-1], True
-    return output_type, False
+        return answer_type(typing.get_args(output_type)[-1]), True
+    return answer_type(output_type), False
 
 
 def _refuse_unknown_params(signature: inspect.Signature, params: dict[str, Any], name: str) -> None:

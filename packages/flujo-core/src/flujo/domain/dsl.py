@@ -1,9 +1,11 @@
 """One obvious way to write each kind of step in Python."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast, overload
 
+from flujo.domain.agent_step import AgentStep
 from flujo.domain.agentic_loop import AgenticLoopStep
+from flujo.domain.agents import Agent
 from flujo.domain.cached import CacheStep
 from flujo.domain.composite import Body
 from flujo.domain.human import HumanInTheLoopStep
@@ -23,6 +25,7 @@ from flujo.domain.state_machine import StateMachineStep, Transition
 from flujo.domain.steps import Step
 
 __all__ = [
+    "agent",
     "agentic_loop",
     "branch",
     "cached",
@@ -35,7 +38,20 @@ __all__ = [
     "state_machine",
 ]
 
+Out = TypeVar("Out")
+
 Merge = MergeStrategy | Callable[..., Any]
+
+
+@overload
+def agent(name: str, run: Agent, *, output: type[Out], model: str = "", **options: Any) -> AgentStep[Any, Out]: ...
+@overload
+def agent(name: str, run: Agent, *, output: Any = None, model: str = "", **options: Any) -> AgentStep[Any, Any]: ...
+def agent(name: str, run: Agent, *, output: Any = None, model: str = "", **options: Any) -> AgentStep[Any, Any]:
+    """Ask an agent: an object with a method `run`, or a function. `output` is a pydantic model, another type, or a JSON
+    Schema that the answer must fit. Options are those of every step, and `agent`. Raises `ConfigurationError`; see
+    `AgentStep`."""
+    return AgentStep(name, run, output=output, model=model, **options)
 
 
 def agentic_loop(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, get_args, get_origin
 
 from flujo.domain.callables import UNKNOWN, Call, inspect_call, reference
 from flujo.domain.config import StepConfig
@@ -322,4 +322,6 @@ def _plain(value: object) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if get_origin(value) is not None:
+        return str(value)  # a type with parameters, `list[int]`
     return sorted(map(_plain, value), key=repr) if isinstance(value, set | frozenset) else reference(value)

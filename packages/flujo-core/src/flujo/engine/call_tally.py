@@ -1,16 +1,19 @@
 """How often each agent of a run has been called, recorded calls included."""
 
+from flujo.domain.usage import NO_USAGE, Usage
+
 __all__ = ["CallTally"]
 
 
 class CallTally:
     """Calls by agent and path: noting one path twice counts it once, so that a resumed run counts as the first did."""
 
-    __slots__ = ("_by_path", "_totals")
+    __slots__ = ("_by_path", "_owed", "_totals")
 
     def __init__(self) -> None:
         self._by_path: dict[tuple[str, str], int] = {}
         self._totals: dict[str, int] = {}
+        self._owed: dict[str, Usage] = {}
 
     def note(self, agent: str, path: str, calls: int) -> None:
         """The step at `path` has called `agent` so many times in all."""
@@ -21,3 +24,11 @@ class CallTally:
     def total(self, agent: str) -> int:
         """How many times the run has called `agent`."""
         return self._totals.get(agent, 0)
+
+    def owe(self, path: str, usage: Usage) -> None:
+        """The attempt at `path` has used that, and is about to raise, or to be cancelled."""
+        self._owed[path] = self.owed(path) + usage
+
+    def owed(self, path: str) -> Usage:
+        """What the attempt at `path` had used when it raised; told once."""
+        return self._owed.pop(path, NO_USAGE)

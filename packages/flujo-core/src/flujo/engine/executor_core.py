@@ -65,14 +65,17 @@ class ExecutorCore:
     def prepare(self, step: Step[Any, Any]) -> None:
         """Plan `step` and every step under it, so that what can't run is found before anything does.
 
-        Raises `MissingPolicyError` for a type of step that no policy runs, and `TemplateResolutionError`.
+        Raises `MissingPolicyError` for a type of step that no policy runs, `TemplateResolutionError`, and what a
+        policy's `prepare` raises.
         """
         for each in step.walk():
             if each not in self._plans:
                 self._plans[each] = self._plan(each)
 
     def _plan(self, step: Step[Any, Any]) -> StepPlan:
-        return plan_step(step, self._registry.require(step), self._templates)
+        policy = self._registry.require(step)
+        policy.prepare(step)
+        return plan_step(step, policy, self._templates)
 
     def render(self, template: Any, scope: Scope, /) -> Any:
         """The value of a template; see `StepExecutor.render`."""
@@ -244,7 +247,9 @@ class ExecutorCore:
         except BaseException as error:  # the boundary: a step may raise anything
             if error is frame.run.journal.failure or _is_cancellation(error):
                 raise
-            return Aborted(error.message, error=error) if isinstance(error, UsageLimitExceededError) else Failure(error)
+            owed = frame.run.tally.owed(frame.path)
+            is_limit = isinstance(error, UsageLimitExceededError)
+            return Aborted(str(error), owed, error=error) if is_limit else Failure(error, usage=owed)
 
     async def _timed(self, work: Work) -> StepOutcome[Any]:
         """Call the policy within the step's time, and let the step's validators look at what it gives."""

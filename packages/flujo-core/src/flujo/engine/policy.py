@@ -46,6 +46,12 @@ class StepPolicy(ABC, Generic[S]):
     def handles_type(self) -> type[S]:
         """The step type this policy runs, and its subclasses that have no policy of their own."""
 
+    def prepare(self, step: S) -> None:
+        """Look at a step before any step runs, so that what is wrong with it is found then.
+
+        Called for each step of a pipeline when the pipeline is prepared. Raises `ConfigurationError`.
+        """
+
     @abstractmethod
     async def execute(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any]:
         """Do the step's work once: return `Success(value)`, or what else it came to.

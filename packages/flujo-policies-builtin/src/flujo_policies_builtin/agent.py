@@ -1,0 +1,92 @@
+"""A question to an agent: reserved before it is asked, counted afterwards, the answer checked."""
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from flujo.domain.agent_step import AgentStep
+from flujo.domain.agents import AgentResult
+from flujo.domain.outcomes import Failure, StepOutcome, Success
+from flujo.domain.usage import Usage
+from flujo.engine.frame import ExecutionFrame
+from flujo.engine.policy import StepExecutor, StepPolicy
+from flujo.exceptions import AgentIOValidationError, ConfigurationError, SchemaMismatchError
+from flujo.infra.schemas import OutputSchema
+from flujo_policies_builtin.calls import arguments_of, invoke
+
+__all__ = ["AgentPolicy"]
+
+
+class AgentPolicy(StepPolicy[AgentStep[Any, Any]]):
+    """Asks the step's agent once. Keeps nothing but the compiled schemas of the steps."""
+
+    def __init__(self) -> None:
+        self._schemas: WeakKeyDictionary[AgentStep[Any, Any], OutputSchema] = WeakKeyDictionary()
+
+    @property
+    def handles_type(self) -> type[AgentStep[Any, Any]]:
+        """`AgentStep`."""
+        return AgentStep
+
+    def prepare(self, step: AgentStep[Any, Any]) -> None:
+        """Compile what the step's output must be. Raises `ConfigurationError` for what is no schema."""
+        if step.output is not None:
+            self._schemas[step] = OutputSchema.of(step.output)
+
+    async def execute(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any]:
+        """Ask, if the budget lets it. A call that fails has been a call too."""
+        step = frame.step
+        assert isinstance(step, AgentStep)
+        assert step.call is not None
+        run, data = frame.run, _with_feedback(step, frame)
+        made = run.journal.spent_on(frame.path).calls
+        run.tally.note(step.agent_key, frame.path, made)
+        calls = run.tally.total(step.agent_key)
+        asked = run.quotas.reserve(frame.quota, _model(step), _estimate(step, frame, data, calls))
+        run.tally.note(step.agent_key, frame.path, made + 1)
+        try:
+            answer = await invoke(step.call, frame, data, calls=calls)
+        except BaseException:
+            run.tally.owe(frame.path, run.quotas.settle(asked, Usage(calls=1)))
+            raise
+        result = answer if type(answer) is AgentResult else AgentResult(answer)
+        usage = run.quotas.settle(asked, result.usage, result.model or None)
+        run.tally.note(step.agent_key, frame.path, made + usage.calls)
+        return self._checked(step, result.output, usage)
+
+    def _checked(self, step: AgentStep[Any, Any], output: Any, usage: Usage) -> StepOutcome[Any]:
+        """The output as the step declares it; of one that does not fit, what the next attempt is told."""
+        if step.output is None:
+            return Success(output, usage)
+        if step not in self._schemas:
+            self.prepare(step)
+        try:
+            return Success(self._schemas[step].check(output, what=f"the output of step {step.name!r}"), usage)
+        except SchemaMismatchError as error:
+            wrong = "\n".join(f"- {path}: {problem}" for path, problem in error.problems)
+            refused = AgentIOValidationError(error.message, cause=error)
+            return Failure(refused, f"The answer before does not fit:\n{wrong}", usage)
+
+
+def _with_feedback(step: AgentStep[Any, Any], frame: ExecutionFrame) -> Any:
+    """The data; for an agent that has no other way to hear it, with what was wrong with the answer before."""
+    asks = step.call is not None and "run" in step.call.injected
+    if frame.feedback is None or asks or not isinstance(frame.data, str):
+        return frame.data
+    return f"{frame.data}\n\n{frame.feedback}"
+
+
+def _model(step: AgentStep[Any, Any]) -> str:
+    return step.model or step.agent_key
+
+
+def _estimate(step: AgentStep[Any, Any], frame: ExecutionFrame, data: Any, calls: int) -> Usage | None:
+    if step.estimate is None:
+        return None
+    arguments, injected = arguments_of(step.estimate, frame, data, calls=calls)
+    estimate = step.estimate.target(*arguments, **injected)
+    if isinstance(estimate, Usage):
+        return estimate
+    raise ConfigurationError(
+        f"the agent of step {step.name!r} estimates {type(estimate).__qualname__!r}, expected a Usage",
+        suggestion="let its method 'estimate' return Usage(calls=1, tokens_in=..., tokens_out=...), and not wait",
+    )

@@ -1,0 +1,47 @@
+"""Calling what a step runs: with its data, and with what the function asks for by name."""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from flujo.domain.callables import Call
+from flujo.engine.frame import ExecutionFrame, StepRun
+
+__all__ = ["arguments_of", "invoke"]
+
+
+async def invoke(call: Call, frame: ExecutionFrame, data: Any, *, calls: int = 0) -> Any:
+    """What `call` gives for `data`; an awaitable answer is awaited, and a plain function may run in a thread.
+
+    `calls` is how many times the run has called the step's agent before.
+    """
+    arguments, injected = arguments_of(call, frame, data, calls=calls)
+    if frame.step.blocking and not call.is_async:
+        value = await asyncio.to_thread(_in_thread, call.target, arguments, injected)
+    else:
+        value = call.target(*arguments, **injected)
+    return await value if inspect.isawaitable(value) else value
+
+
+def arguments_of(
+    call: Call, frame: ExecutionFrame, data: Any, *, calls: int = 0
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What `call` gets by position, and what by name."""
+    run = frame.run
+    found: dict[str, Any] = {}
+    for name in call.injected:
+        if name == "context":
+            found[name] = frame.context
+        elif name == "resources":
+            found[name] = run.resources
+        else:
+            found[name] = StepRun(run.run_id, frame.path, frame.attempt, run.root, frame.feedback, calls)
+    return (data,) if call.takes_data else (), found
+
+
+def _in_thread(target: Callable[..., Any], arguments: tuple[Any, ...], injected: dict[str, Any]) -> Any:
+    try:
+        return target(*arguments, **injected)
+    except StopIteration as error:  # a future can't hold it: its waiter would never wake
+        raise RuntimeError("the function raised StopIteration") from error
