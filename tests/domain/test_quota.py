@@ -97,20 +97,20 @@ def test_a_refused_reservation_says_which_limit_and_how_it_stands():
     with pytest.raises(UsageLimitExceededError) as caught:
         quota.reserve(Usage(cost_usd=Decimal("0.05")))
     assert str(caught.value) == (
-        "total_cost_usd_limit of 1.00 is used up: spent 0.95, reserved 0.02, asked 0.05, left 0.03"
+        "total_cost_usd_limit of 1 is used up: spent 0.95, reserved 0.02, asked 0.05, left 0.03"
     )
     assert caught.value.suggestion == "go on with a higher total_cost_usd_limit"
+    assert (caught.value.limit, caught.value.enough) == ("total_cost_usd_limit", Decimal("2.02"))
 
 
 @pytest.mark.parametrize("limits", [UsageLimits("0.5"), UsageLimits(None, 3), UsageLimits(max_calls=1)])
 def test_what_was_used_beyond_a_limit_is_counted_and_nothing_more_is_given(limits):
     quota = Quota(limits)
-    quota.check()
+    assert quota.overdraft() is None
     quota.settle(quota.reserve(Usage(1, 1)), Usage(2, 2, 2, Decimal("0.6")))
     assert quota.overdrawn
     assert set(held(quota.remaining)) <= {None, 0}
-    with pytest.raises(UsageLimitExceededError, match="is used up"):
-        quota.check()
+    assert "is used up: spent" in str(quota.overdraft())
     with pytest.raises(UsageLimitExceededError, match="left -"):
         quota.reserve(NO_USAGE)
 
@@ -118,7 +118,6 @@ def test_what_was_used_beyond_a_limit_is_counted_and_nothing_more_is_given(limit
 def test_a_quota_that_is_used_up_exactly_is_not_overdrawn():
     quota = Quota(UsageLimits(max_calls=1))
     quota.charge(Usage(1))
-    quota.check()
     assert not quota.overdrawn
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flujo.domain.usage import NO_USAGE, Usage
+from flujo.domain.usage import NO_USAGE, Usage, amount_text
 
 COUNTS = st.integers(0, 10**12)
 COSTS = st.decimals(0, 10**9, places=18)
@@ -48,3 +48,16 @@ def test_a_tenth_is_a_tenth_however_it_is_given(cost):
 def test_usage_cannot_be_changed():
     with pytest.raises(AttributeError):
         NO_USAGE.calls = 1
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(Decimal("2.50"), "2.5"), (Decimal("1E-7"), "0.0000001"), (Decimal("0E-9"), "0"), (1200, "1200")],
+)
+def test_an_amount_is_written_as_people_write_it(amount, text):
+    assert amount_text(amount) == text
+
+
+@given(USAGES, USAGES)
+def test_what_was_added_can_be_taken_away(a, b):
+    assert (a + b) - b == a

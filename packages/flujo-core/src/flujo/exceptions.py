@@ -174,7 +174,25 @@ class ExecutionError(FlujoError, code="FLUJO-200"):
 
 
 class UsageLimitExceededError(ExecutionError, code="FLUJO-201"):
-    """A budget of money, tokens or calls is used up."""
+    """A budget of money, tokens or calls is used up: the run stops, and can be resumed with a higher limit.
+
+    `limit` is the name of the limit, a field of `UsageLimits`, where one is known; `enough` is a value of it, a
+    `Decimal` or whole number, that would have let the run go on.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: str | None = None,
+        enough: Any = None,
+        suggestion: str | None = None,
+        code: str | None = None,
+        cause: BaseException | None = None,
+    ) -> None:
+        super().__init__(message, suggestion=suggestion, code=code, cause=cause)
+        self.limit = limit
+        self.enough = enough
 
 
 class AgentIOValidationError(ExecutionError, code="FLUJO-202"):

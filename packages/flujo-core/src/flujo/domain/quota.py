@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
-from flujo.domain.usage import MONEY, NO_USAGE, Usage, check_usage, dollars
+from flujo.domain.usage import MONEY, NO_USAGE, Usage, amount_text, check_usage, dollars
 from flujo.exceptions import ConfigurationError, UsageLimitExceededError
 
 __all__ = ["UNPRICED", "Quota", "Reservation", "Unpriced", "UsageLimits"]
@@ -154,13 +154,12 @@ class Quota:
     @property
     def overdrawn(self) -> bool:
         """Whether more was used than one of the limits allows."""
-        return any(each.of(self.spent) > each.limit for each in self.limits.given)
+        return self.overdraft() is not None
 
-    def check(self) -> None:
-        """Raise `UsageLimitExceededError` when the quota is overdrawn: nothing more may be started then."""
-        for each in self.limits.given:
-            if each.of(self.spent) > each.limit:
-                raise self._refusal(each, NO_USAGE)
+    def overdraft(self) -> UsageLimitExceededError | None:
+        """Why nothing more may be started, when the quota is overdrawn."""
+        over = next((each for each in self.limits.given if each.of(self.spent) > each.limit), None)
+        return None if over is None else self._refusal(over, NO_USAGE)
 
     def reserve(self, estimate: Usage) -> Reservation:
         """Keep `estimate` for a call. Raises `UsageLimitExceededError` when there is less left of any limit."""
@@ -234,9 +233,11 @@ class Quota:
 
     def _refusal(self, limit: _Limit, asked: Usage) -> UsageLimitExceededError:
         amounts = {"spent": self.spent, "reserved": self.reserved + self._lent, "asked": asked, "left": self._left()}
-        shown = ", ".join(f"{name} {limit.of(amount)}" for name, amount in amounts.items())
+        shown = ", ".join(f"{name} {amount_text(limit.of(amount))}" for name, amount in amounts.items())
         return UsageLimitExceededError(
-            f"{limit.name} of {limit.limit} is used up: {shown}",
+            f"{limit.name} of {amount_text(limit.limit)} is used up: {shown}",
+            limit=limit.name,
+            enough=limit.of(self.limits.amounts + self.limits.amounts - self._left() + asked),
             suggestion=f"go on with a higher {limit.name}",
         )
 

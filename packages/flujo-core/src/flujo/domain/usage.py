@@ -5,7 +5,7 @@ from decimal import Context, Decimal, InvalidOperation
 
 from flujo.exceptions import ConfigurationError
 
-__all__ = ["MONEY", "NO_USAGE", "Usage", "check_usage", "dollars"]
+__all__ = ["MONEY", "NO_USAGE", "Usage", "amount_text", "check_usage", "dollars"]
 
 #: Enough digits for any sum of money, and independent of the precision a program sets for itself.
 MONEY = Context(prec=100)
@@ -76,6 +76,11 @@ def dollars(value: object, what: str) -> Decimal:
 def _is_exact(amount: Decimal) -> bool:
     exponent = amount.as_tuple().exponent
     return isinstance(exponent, int) and exponent >= _LAST and 0 <= amount <= _MOST
+
+
+def amount_text(amount: Decimal | int) -> str:
+    """An amount as people write it: without an exponent, and without zeros at its end."""
+    return f"{MONEY.normalize(Decimal(amount)):f}"
 
 
 def check_usage(usage: Usage, what: str) -> None:

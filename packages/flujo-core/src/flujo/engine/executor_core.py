@@ -302,13 +302,8 @@ class ExecutorCore:
 
 def _stopped(frame: ExecutionFrame) -> Aborted[Any] | None:
     """Nothing more is started once a call has cost more than was left."""
-    if frame.quota is None or not frame.quota.overdrawn:
-        return None
-    error = UsageLimitExceededError(
-        f"step {frame.step.name!r} is not started: the run has used more than its budget",
-        suggestion="go on with a larger budget",
-    )
-    return Aborted(error.message, error=error)
+    error = None if frame.quota is None else frame.quota.overdraft()
+    return None if error is None else Aborted(error.message, error=error)
 
 
 def _is_cancellation(error: BaseException) -> bool:
@@ -343,7 +338,7 @@ def _cancelled(work: Work, error: asyncio.CancelledError) -> None:
 
 def _recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
     """Hand out what is recorded: the value is used, the context changed as it was then; nothing is executed."""
-    recorded = frame.run.journal.recall(frame.path)
+    recorded = frame.run.journal.recall(frame.path, frame.item)
     if recorded is None:
         return None
     if recorded.delta is not None:
