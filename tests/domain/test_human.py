@@ -93,3 +93,8 @@ def test_a_timeout_is_no_deadline():
 def test_nobody_is_asked_in_the_background(made, name):
     with pytest.raises(ConfigurationError, match=f"step '{name}' runs in the background, but asks a person"):
         Pipeline([made])
+
+
+def test_a_deadline_is_the_same_in_whole_seconds_and_in_parts():
+    assert human("ask", "?", deadline_s=60).definition() == human("ask", "?", deadline_s=60.0).definition()
+    assert isinstance(human("ask", "?", deadline_s=60).deadline_s, float)

@@ -44,6 +44,7 @@ class CacheStep(CompositeStep[In, Out]):
             isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < float("inf")
         ):
             self._wrong(f"has ttl_s {ttl!r}", "ttl_s is how many seconds a result serves, more than nothing")
+        self._set("ttl_s", None if ttl is None else float(ttl))  # as files give it: one definition for both
         if isinstance(self.context_keys, str):
             self._wrong(f"has context_keys {self.context_keys!r}", "write a list of names")
         keys: Sequence[object] = self.context_keys

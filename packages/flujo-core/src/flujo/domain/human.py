@@ -47,6 +47,8 @@ class HumanInTheLoopStep(Step[In, Out]):
             isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf
         ):
             self._refuse(f"has deadline_s {limit!r}", "a deadline is a number of seconds above 0")
+        if limit is not None:  # as files give it: one definition for both
+            object.__setattr__(self, "deadline_s", float(limit))
         if self.on_deadline == "fail":
             return
         if not isinstance(self.on_deadline, Mapping) or set(self.on_deadline) != {"answer"}:
