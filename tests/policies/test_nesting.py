@@ -4,114 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flujo import Flujo, OpenContext, Pipeline, Step, StepConfig, branch, loop, map_, parallel, route
+from flujo import Pipeline, Step, StepConfig, branch, loop, map_, parallel, route
 from flujo.domain.scope import Scope
 from flujo.engine.executor_core import ExecutorCore
 from flujo.exceptions import BlueprintError, ConfigurationError
 from flujo.plugins import create_default_registry
-
-# A program is a tuple: ("add", n), ("note", key), or a kind's name and its parts.
-PROGRAMS = st.recursive(
-    st.tuples(st.just("add"), st.integers(-2, 3)) | st.tuples(st.just("note"), st.sampled_from("pq")),
-    lambda inner: st.one_of(
-        st.tuples(st.just("seq"), st.lists(inner, min_size=1, max_size=3)),
-        st.tuples(st.just("if"), inner, inner),
-        st.tuples(st.just("loop"), st.integers(1, 3), inner),
-        st.tuples(st.just("map"), inner, st.sampled_from(["overwrite", "keep_first", "no_merge"])),
-        st.tuples(
-            st.just("fan"), st.lists(inner, min_size=1, max_size=3), st.sampled_from(["overwrite", "keep_first"])
-        ),
-        st.tuples(st.just("route"), inner, inner),
-    ),
-    max_leaves=8,
-)
-
-
-def build(program: Any, name: str = "s") -> Step[Any, Any]:  # noqa: PLR0911 - one line a kind
-    """The pipeline that a program stands for."""
-    kind, *parts = program
-    if kind == "add":
-        return Step(name, lambda data: data + parts[0])
-    if kind == "note":
-        return Step(name, lambda data: data, sink_to=parts[0])
-    if kind == "seq":
-        return Pipeline([build(each, f"s{n}") for n, each in enumerate(parts[0])], name=name)
-    if kind == "if":
-        return branch(name, on="previous_step > 2", branches={True: build(parts[0]), False: build(parts[1])})
-    if kind == "loop":
-        return loop(name, build(parts[1]), until="previous_step > 5", max_loops=parts[0], on_max="take_last")
-    if kind == "map":
-        over = lambda data, context: [data, data + 1]  # noqa: E731
-        total = {"output_template": "{{ previous_step | sum }}"}
-        return map_(name, build(parts[0]), over=over, merge_strategy=parts[1], concurrency=2, finalize=total)
-    if kind == "fan":
-        branches = {f"b{n}": build(each) for n, each in enumerate(parts[0])}
-        return parallel(name, branches, merge_strategy=parts[1], reduce=lambda outputs: sum(outputs.values()))
-    chosen = Step("pick", lambda data: ["a", "b"] if data > 2 else "b")
-    branches = {"a": build(parts[0]), "b": build(parts[1])}
-    return route(name, chosen, branches, merge_strategy="overwrite", reduce="last")
-
-
-def interpret(program: Any, data: int, context: dict[str, int]) -> int:  # noqa: C901, PLR0911 - one case a kind
-    """What a program comes to; changes `context`."""
-    kind, *parts = program
-    if kind == "add":
-        return data + parts[0]
-    if kind == "note":
-        context[parts[0]] = data
-        return data
-    if kind == "seq":
-        for each in parts[0]:
-            data = interpret(each, data, context)
-        return data
-    if kind == "if":
-        return interpret(parts[0 if data > 2 else 1], data, context)
-    if kind == "loop":
-        for _ in range(parts[0]):
-            data = interpret(parts[1], data, context)
-            if data > 5:
-                break
-        return data
-    if kind == "map":
-        return sum(beside([(parts[0], data), (parts[0], data + 1)], context, parts[1]))
-    if kind == "fan":
-        return sum(beside([(each, data) for each in parts[0]], context, parts[1]))
-    return beside([(each, data) for each in (parts if data > 2 else parts[1:])], context, "overwrite")[-1]
-
-
-def beside(work: list[tuple[Any, int]], context: dict[str, int], strategy: str) -> list[int]:
-    """What programs come to that each have a copy of `context`; their changes flow back by `strategy`."""
-    before, outputs, changed = dict(context), [], set()
-    for program, data in work:
-        own = dict(before)
-        outputs.append(interpret(program, data, own))
-        for key, value in own.items():
-            is_kept = strategy == "keep_first" and key in changed
-            if value != before.get(key) and not is_kept and strategy != "no_merge":
-                context[key] = value
-                changed.add(key)
-    return outputs
-
-
-async def outcome_of(program: Any, data: int) -> tuple[Any, dict[str, int]]:
-    async with Flujo(build(program), context_model=OpenContext, initial_context_data={"p": 0, "q": 0}) as flujo:
-        result = await flujo.run(data)
-    assert result.error is None
-    return result.output, dict(result.final_pipeline_context.model_extra)
-
-
-@pytest.mark.parametrize("strict", ["0", "1"])
-@given(program=PROGRAMS, data=st.integers(-1, 4))
-def test_nested_kinds_come_to_what_a_plain_interpreter_says(strict, program, data):
-    context = {"p": 0, "q": 0}
-    expected = interpret(program, data, context)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FLUJO_STRICT_CONTEXT", strict)
-        assert asyncio.run(outcome_of(program, data)) == (expected, context)
 
 
 def nested(kind: str, depth: int, *, leaf: Step[Any, Any] | None = None, **options: Any) -> Step[Any, Any]:

@@ -2,7 +2,7 @@
 
 Looked at are the bytecode of plain functions, what they have captured and their defaults; of an object the code of
 its `run` (or `__call__`) and the values that it holds; of a class the same code and its annotations. What code sets
-again while it runs is its state and no part of it, and so are lists, dicts and sets, which change in place. Line
+again while it runs is its state and no part of it; lists, dicts and sets count as they are when the step is made. Line
 numbers count for nothing, and neither does code that a function merely calls.
 """
 
@@ -10,10 +10,10 @@ import dis
 import hashlib
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, MutableSequence, MutableSet
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import fields
 from functools import partial
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from flujo.domain.callables import reference
@@ -24,7 +24,6 @@ __all__ = ["code_digest"]
 #: Fields that are no code, or that hold it a second time.
 _SKIPPED = frozenset({"name", "config", "meta", "call"})
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
-_CHANGING = (MutableSequence, MutableMapping, MutableSet, ModuleType)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _SETS = frozenset({"STORE_DEREF", "STORE_ATTR"})
 
@@ -67,7 +66,7 @@ class _Reader:
             yield f"{type(value).__name__} {value!r}"
         elif isinstance(value, tuple):
             yield from self._items(value, level)
-        elif isinstance(value, frozenset):  # its order is another in each process
+        elif isinstance(value, Set):  # its order is another in each process
             yield from self._items(sorted("\0".join(self.read(item, level)) for item in value), level)
         elif id(value) not in self._seen:
             self._seen.add(id(value))
@@ -86,6 +85,11 @@ class _Reader:
             yield from self._function(value, level)
         elif isinstance(value, MethodType):
             yield from self.read((value.__func__, value.__self__), level)
+        elif isinstance(value, BuiltinMethodType):
+            yield reference(value)
+            yield from self.read(value.__self__, level)
+        elif isinstance(value, list | Mapping):
+            yield from self.read(tuple(value.items() if isinstance(value, Mapping) else value), level + 1)
         elif isinstance(value, partial):
             yield from self.read((value.func, value.args, *sorted(value.keywords.items())), level)
         elif isinstance(value, type):
@@ -114,7 +118,7 @@ class _Reader:
 
     def _object(self, value: Any, level: int) -> Iterator[str]:
         """The object's class with its code, and what the object holds; of one that holds nothing, what it shows."""
-        if isinstance(value, _CHANGING) or inspect.isroutine(value) or level > _DEEPEST:
+        if isinstance(value, ModuleType) or inspect.isroutine(value) or level > _DEEPEST:
             yield reference(value)
             return
         yield from self._class(type(value), level)

@@ -1,0 +1,220 @@
+"""Random pipelines of all kinds against a plain interpreter: the same output, context and history."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flujo import (
+    Flujo,
+    OpenContext,
+    Pipeline,
+    PipelineResult,
+    Step,
+    StepConfig,
+    StepResult,
+    branch,
+    cached,
+    import_,
+    loop,
+    map_,
+    parallel,
+    route,
+    state_machine,
+)
+from flujo.infra.memory import InMemoryBackend
+
+# A program is a tuple: ("add", n), ("note", key), or a kind's name and its parts.
+LEAVES = st.tuples(st.just("add"), st.integers(-2, 3)) | st.tuples(st.just("note"), st.sampled_from("pq"))
+PROGRAMS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.tuples(st.just("seq"), st.lists(inner, min_size=1, max_size=3)),
+        st.tuples(st.sampled_from(["if", "route", "machine"]), inner, inner),
+        st.tuples(st.just("loop"), st.integers(1, 3), inner),
+        st.tuples(st.just("map"), inner, st.sampled_from(["overwrite", "keep_first", "no_merge"])),
+        st.tuples(
+            st.just("fan"), st.lists(inner, min_size=1, max_size=3), st.sampled_from(["overwrite", "keep_first"])
+        ),
+        st.tuples(st.sampled_from(["rescue", "aside", "import", "cache"]), inner),
+    ),
+    max_leaves=8,
+)
+SUM = {"output_template": "{{ previous_step | sum }}"}
+
+
+def fail(data: Any) -> Any:
+    raise ValueError("on purpose")
+
+
+def build(program: Any, name: str = "s") -> Step[Any, Any]:  # noqa: C901, PLR0911 - one line a kind
+    """The pipeline that a program stands for."""
+    kind, *parts = program
+    if kind == "add":
+        return Step(name, lambda data: data + parts[0])
+    if kind == "note":
+        return Step(name, lambda data: data, sink_to=parts[0])
+    if kind == "seq":
+        return Pipeline([build(each, f"s{n}") for n, each in enumerate(parts[0])], name=name)
+    if kind == "if":
+        return branch(name, on="previous_step > 2", branches={True: build(parts[0]), False: build(parts[1])})
+    if kind == "route":
+        branches = {"a": build(parts[0]), "b": build(parts[1])}
+        chosen = Step("pick", lambda data: ["a", "b"] if data > 2 else "b")
+        return route(name, chosen, branches, merge_strategy="overwrite", reduce="last")
+    if kind == "machine":
+        leads = [("a", "success", "b", "previous_step > 1"), ("a", "success", "end")]
+        states = {"a": build(parts[0]), "b": build(parts[1]), "end": ()}
+        return state_machine(name, states, start="a", end=["b", "end"], transitions=leads)
+    if kind == "loop":
+        return loop(name, build(parts[1]), until="previous_step > 5", max_loops=parts[0], on_max="take_last")
+    if kind == "map":
+        over = lambda data, context: [data, data + 1]  # noqa: E731
+        return map_(name, build(parts[0]), over=over, merge_strategy=parts[1], concurrency=2, finalize=SUM)
+    if kind == "fan":
+        branches = {f"b{n}": build(each) for n, each in enumerate(parts[0])}
+        return parallel(name, branches, merge_strategy=parts[1], reduce=lambda outputs: sum(outputs.values()))
+    if kind == "rescue":
+        return Step(name, fail, fallback=Pipeline([build(parts[0])], name="f"), config=StepConfig(max_retries=1))
+    if kind == "aside":
+        return Pipeline([build(parts[0])], name=name, config=StepConfig(execution_mode="background"))
+    if kind == "import":
+        child = Pipeline([build(parts[0])], name="child")
+        return import_(name, child, outputs=[("p", "p"), ("q", "q")], inherit_context=True)
+    return cached(name, build(parts[0]), context_keys=["p", "q", "current_state"])
+
+
+# The interpreter: what a program comes to on `data`. It changes `context`, and tells its line of the history,
+# which is (path, output, lines of its parts).
+PREFIX = {
+    "seq": "sub:",
+    "aside": "sub:",
+    "if": "conditional:",
+    "route": "router:",
+    "machine": "state_machine:",
+    "loop": "loop:",
+    "map": "map:",
+    "fan": "parallel:",
+    "import": "import:",
+    "cache": "cache:",
+}
+
+
+def segment(program: Any, name: str = "s") -> str:
+    return PREFIX.get(program[0], "") + name
+
+
+def body(program: Any, data: int, context: Any, at: str) -> Any:
+    """A program as the body of another: a pipeline is one itself, anything else its only step."""
+    if program[0] in ("seq", "aside"):
+        return interpret(program, data, context, at)
+    data, line = interpret(program, data, context, f"{at}/{segment(program)}")
+    return data, (at, data, [line])
+
+
+def beside(work: list[Any], context: Any, strategy: str) -> Any:
+    """Programs that each have a copy of the context; what they change flows back by `strategy`."""
+    before, outputs, lines, changed = dict(context), [], [], set()
+    for program, data, at in work:
+        own = dict(before)
+        output, line = body(program, data, own, at)
+        outputs.append(output)
+        lines.append(line)
+        for key, value in own.items():
+            if (
+                value != before.get(key)
+                and strategy != "no_merge"
+                and not (strategy == "keep_first" and key in changed)
+            ):
+                context[key] = value
+                changed.add(key)
+    return outputs, lines
+
+
+def interpret(program: Any, data: int, context: Any, at: str) -> Any:  # noqa: C901, PLR0912 - a case a kind
+    kind, *parts = program
+    if kind == "add":
+        return data + parts[0], (at, data + parts[0], [])
+    if kind == "note":
+        context[parts[0]] = data
+        return data, (at, data, [])
+    if kind == "aside":
+        return data, (at, data, [])
+    lines: list[Any] = []
+    if kind == "seq":
+        for n, each in enumerate(parts[0]):
+            data, line = interpret(each, data, context, f"{at}/{segment(each, f's{n}')}")
+            lines.append(line)
+    elif kind == "if":
+        data, line = body(parts[0 if data > 2 else 1], data, context, f"{at}/{'true' if data > 2 else 'false'}")
+        lines = [line]
+    elif kind == "route":
+        names = ["a", "b"] if data > 2 else ["b"]
+        work = [(parts["ab".index(name)], data, f"{at}/{name}") for name in names]
+        lines = [(f"{at}/router", names if data > 2 else "b", [])]
+        outputs, more = beside(work, context, "overwrite")
+        data, lines = outputs[-1], lines + more
+    elif kind == "machine":
+        context["current_state"] = "a"
+        data, line = body(parts[0], data, context, f"{at}[0]")
+        context["current_state"] = "b" if data > 1 else "end"
+        last = body(parts[1], data, context, f"{at}[1]") if data > 1 else (data, (f"{at}[1]", data, []))
+        data, lines = last[0], [line, last[1]]
+    elif kind == "loop":
+        for n in range(parts[0]):
+            data, line = body(parts[1], data, context, f"{at}[{n}]")
+            lines.append(line)
+            if data > 5:
+                break
+    elif kind == "map":
+        outputs, lines = beside([(parts[0], data + n, f"{at}[{n}]") for n in (0, 1)], context, parts[1])
+        data = sum(outputs)
+    elif kind == "fan":
+        outputs, lines = beside([(each, data, f"{at}/b{n}") for n, each in enumerate(parts[0])], context, parts[1])
+        data = sum(outputs)
+    elif kind == "rescue":
+        data, line = interpret(parts[0], data, context, f"{at}/fallback:f/{segment(parts[0])}")
+        lines = [(f"{at}/fallback:f", data, [line])]
+    elif kind == "import":
+        own = dict(context)
+        data, line = interpret(parts[0], data, own, f"{at}/{segment(parts[0])}")
+        context.update({key: own[key] for key in "pq"})
+        lines = [line]
+    else:  # whether it was kept before is no matter: its parts are not told
+        data, _ = body(parts[0], data, context, f"{at}/body")
+    return data, (at, data, lines)
+
+
+def told(result: StepResult[Any]) -> Any:
+    """A line of the history as the interpreter tells it."""
+    kept = result.kind == "cache"
+    return (result.path, result.output, [] if kept else [told(child) for child in result.children])
+
+
+def extras(result: PipelineResult[Any, Any]) -> dict[str, Any]:
+    return dict(result.final_pipeline_context.model_extra)
+
+
+async def outcomes_of(program: Any, data: int, *, encodes: bool) -> tuple[PipelineResult[Any, Any], ...]:
+    """What the program comes to as a pipeline, and what is handed out when it is asked for again."""
+    pipeline = Pipeline([build(program)], name="top")
+    settings = {"context_model": OpenContext, "initial_context_data": {"p": 0, "q": 0}}
+    async with Flujo(pipeline, state_backend=InMemoryBackend(encodes=encodes), **settings) as flujo:
+        return await flujo.run(data, run_id="r"), await flujo.run(data, run_id="r")
+
+
+@pytest.mark.parametrize(("strict", "encodes"), [("0", False), ("1", True)])
+@given(program=PROGRAMS, data=st.integers(-1, 4))
+def test_a_pipeline_comes_to_what_a_plain_interpreter_says(strict, encodes, program, data):
+    context = {"p": 0, "q": 0}
+    output, line = interpret(program, data, context, segment(program))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLUJO_STRICT_CONTEXT", strict)
+        first, again = asyncio.run(outcomes_of(program, data, encodes=encodes))
+
+    assert (first.error, first.output, extras(first)) == (None, output, context)
+    assert [told(each) for each in first.step_history] == [line]
+    assert (again.output, extras(again)) == (output, context)
