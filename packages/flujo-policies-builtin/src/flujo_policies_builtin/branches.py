@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from flujo.domain.kinds import ParallelStep
-from flujo.domain.outcomes import ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
+from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.quota import Quota
 from flujo.domain.steps import Step
 from flujo.engine.context_manager import Isolation
@@ -133,14 +133,16 @@ async def _reduced(step: ParallelStep[Any, Any], outcomes: Outcomes) -> Any:
 
 
 def _unfinished(step: ParallelStep[Any, Any], outcomes: Outcomes) -> StepOutcome[Any] | None:
-    """The outcome that keeps the step from succeeding: the first failure that counts, else a pause or an abort."""
+    """What keeps the step from succeeding: an abort, else the first failure that counts, else the first pause."""
+    stopped = [outcome for outcome in outcomes.values() if not isinstance(outcome, Success | Failure)]
+    stopped.sort(key=lambda outcome: isinstance(outcome, Paused))
+    if stopped and isinstance(stopped[0], Aborted):
+        return stopped[0]
     failures = [outcome for outcome in outcomes.values() if isinstance(outcome, Failure)]
     own = [failure for failure in failures if failure.step_result is not None]
     all_failed = len(failures) == len(outcomes) and step.on_branch_failure == "ignore"
     if own and (all_failed or step.on_branch_failure == "propagate"):
         return own[0]
-    stopped = [outcome for outcome in outcomes.values() if not isinstance(outcome, Success | Failure)]
-    stopped.sort(key=lambda outcome: not isinstance(outcome, Paused))
     return stopped[0] if stopped else None
 
 

@@ -39,10 +39,11 @@ class HumanPolicy(StepPolicy[HumanInTheLoopStep[Any, Any]]):
         """The answer, once it is there. The question is recorded before the pause is told, and keeps its token."""
         step: HumanInTheLoopStep[Any, Any] = frame.step  # type: ignore[assignment]  # the registry dispatches by type
         journal = frame.run.journal
-        asked = journal.wait(frame.path)
+        asked = journal.wait(frame.path, frame.item)
         if asked is None:
             asked = _question(core, frame, step)
-            await journal.record_wait(asked, digest(step.definition()))
+            item = frame.item.digest if frame.item else b""
+            await journal.record_wait(asked, digest(step.definition()) + item)
         answer = journal.answer(frame.path) or await _late(frame, step, asked)
         if answer is None:
             return Paused(asked.message, asked.token, schema=asked.schema)

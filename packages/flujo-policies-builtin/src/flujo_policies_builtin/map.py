@@ -1,15 +1,18 @@
 """The same steps for every item: `kind: map`."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Set
-from typing import Any, Literal, get_args
+from collections.abc import Generator, Iterable, Iterator, Mapping, Set
+from contextlib import closing, nullcontext
+from functools import partial
+from typing import Any, Literal, NoReturn, get_args
 
 from pydantic import Field
 
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import Spec, StepSpec
+from flujo.domain.items import FileFormat, FileItems
 from flujo.domain.kinds import MapStep, MergeStrategy
-from flujo.domain.outcomes import Failure, StepOutcome, Success
+from flujo.domain.outcomes import Aborted, Failure, StepOutcome, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.engine.context_manager import Isolation
@@ -17,8 +20,12 @@ from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ExecutionError
 from flujo_policies_builtin.composites import body_of, called, isolated, options_of, output_of, resolved
+from flujo_policies_builtin.files import Malformed, csv_rows, inside, jsonl_values
 
-__all__ = ["MapPart", "MapPolicy", "MapSpec", "build_map"]
+__all__ = ["FilePart", "MapPart", "MapPolicy", "MapSpec", "build_map"]
+
+#: What reads a file of each format.
+_READERS = {"jsonl": jsonl_values, "csv": csv_rows}
 
 
 class _Items:
@@ -40,16 +47,28 @@ class _Items:
         """Take one item after the other until there are none, or one has stopped the map."""
         for index, item in self._waiting:
             own = isolated(self._frame, self._step.body, f"item {index}", wanted=callable(self._step.merge_strategy))
-            extras = {**self._frame.extras, "this": item, "item": item, "loop": {"index": index + 1, "index0": index}}
-            context = own.context if own else None
-            frame = self._frame.child(self._step.body, item, at=f"[{index}]", context=context, extras=extras)
-            outcome = self.outcomes[index] = await self._core.execute(frame)
+            outcome = self.outcomes[index] = await self._core.execute(self._child(index, item, own))
             if own:
                 self._frame.run.contexts.verify(own)
                 self.isolations[index] = own
             self.stopped = self.stopped or self._is_enough(outcome)
             if self.stopped:
                 return
+
+    def _child(self, index: int, item: Any, own: Isolation | None) -> ExecutionFrame:
+        frame, body = self._frame, self._step.body
+        if isinstance(item, Malformed):
+            body = Step(body.name, partial(_refuse, item))
+        extras = {**frame.extras, "this": item, "item": item, "loop": {"index": index + 1, "index0": index}}
+        child = frame.child(body, item, at=f"[{index}]", context=own.context if own else None, extras=extras)
+        return child._replace(item=frame.run.journal.item(frame.path, index, item, frame.item))
+
+    def verdict(self) -> StepOutcome[Any] | None:
+        """What keeps the map from succeeding: an abort, else a failure that stopped it, else the first pause."""
+        outcomes = [self.outcomes[index] for index in sorted(self.outcomes)]
+        counting = [each for each in outcomes if self.stopped or not isinstance(each, Failure)]
+        unfinished = [each for each in counting if not isinstance(each, Success)]
+        return min(unfinished, key=_rank, default=None)
 
     def merging(self) -> dict[str, Isolation]:
         """The contexts of the items that succeeded, in the order of the items."""
@@ -59,14 +78,18 @@ class _Items:
     def _is_enough(self, outcome: StepOutcome[Any]) -> bool:
         if isinstance(outcome, Success):
             return False
-        if not isinstance(outcome, Failure) or self._step.on_error == "fail":
-            return True
+        if not isinstance(outcome, Failure):
+            return isinstance(outcome, Aborted)
         self._failures += 1
-        return self._step.max_failures is not None and self._failures > self._step.max_failures
+        most = 0 if self._step.on_error == "fail" else self._step.max_failures
+        return most is not None and self._failures > most
 
 
 class MapPolicy(StepPolicy[MapStep[Any, Any]]):
-    """Runs the body for every item, each in a context of its own; items in flight are finished, whatever happens."""
+    """Runs the body for every item, each in a context of its own; items in flight are finished, whatever happens.
+
+    An item that pauses does not keep the others from being worked on: several questions can be open at a time.
+    """
 
     @property
     def handles_type(self) -> type[MapStep[Any, Any]]:
@@ -76,20 +99,26 @@ class MapPolicy(StepPolicy[MapStep[Any, Any]]):
     async def execute(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any]:
         """The items' results in their order, or what `finalize` makes of them."""
         step: MapStep[Any, Any] = frame.step  # type: ignore[assignment]  # the registry dispatches by type
-        items = _Items(core, frame, step, await _iterable(core, frame, step))
-        await _together([items.work() for _ in range(step.concurrency)])
+        source = await _iterable(core, frame, step)
+        with closing(source) if isinstance(source, Generator) else nullcontext():
+            items = _Items(core, frame, step, source)
+            await _together([items.work() for _ in range(step.concurrency)])
+        unfinished = items.verdict()
+        if unfinished is not None:
+            return unfinished
         outcomes = [items.outcomes[index] for index in sorted(items.outcomes)]
-        if items.stopped:
-            return _first_unfinished(outcomes)
+        frame.run.journal.check_items(frame.path, len(outcomes))
         frame.run.contexts.merge(frame.context, items.merging(), step.merge_strategy)
         counting = [out for out in outcomes if isinstance(out, Success) or step.on_error == "collect"]
         return Success(_finalized(core, frame, step, [output_of(out) for out in counting]))
 
 
-def _first_unfinished(outcomes: list[StepOutcome[Any]]) -> StepOutcome[Any]:
-    """What stopped the map: the first pause or abort in the order of the items, else the first failure."""
-    unfinished = [outcome for outcome in outcomes if not isinstance(outcome, Success)]
-    return min(unfinished, key=lambda outcome: isinstance(outcome, Failure))
+def _rank(outcome: StepOutcome[Any]) -> int:
+    return 0 if isinstance(outcome, Aborted) else 1 if isinstance(outcome, Failure) else 2
+
+
+def _refuse(item: Malformed, _: Any) -> NoReturn:
+    raise item.error
 
 
 async def _together(work: list[Any]) -> None:
@@ -114,6 +143,10 @@ async def _iterable(core: StepExecutor, frame: ExecutionFrame, step: MapStep[Any
         items = frame.data
     elif callable(source):
         items = await called(source, frame.data, frame.context)
+    elif isinstance(source, FileItems):
+        path = core.render(source.file, frame.scope())
+        file, shown = inside(frame.run.root, path, f"map {step.name!r}")
+        items = _READERS[source.format_of(shown)](file, shown)
     elif step.iterable_field is not None:
         items = core.evaluate(step.iterable_field, frame.scope())
     else:
@@ -140,11 +173,18 @@ def _finalized(core: StepExecutor, frame: ExecutionFrame, step: MapStep[Any, Any
     return core.render(template, scope)
 
 
+class FilePart(Spec):
+    """`iterable_input:` of a map over a file."""
+
+    file: str = Field(description="The file's path from the project's folder, or a template for it")
+    format: FileFormat | None = Field(default=None, description="jsonl or csv; by default what the suffix says")
+
+
 class MapPart(Spec):
     """`map:` of a map."""
 
-    iterable_input: str | None = Field(
-        default=None, description="A field of the context, or a template; else the input"
+    iterable_input: str | FilePart | None = Field(
+        default=None, description="A field of the context, a template, or {file: path}; else the input"
     )
     body: Any = Field(description="The steps that every item goes through")
     concurrency: int = Field(default=1, ge=1, description="How many items are worked on at a time")
@@ -164,11 +204,11 @@ class MapSpec(StepSpec):
 
 def build_map(spec: MapSpec, context: BuildContext) -> Step[Any, Any]:
     """Make the step of a validated `spec`."""
-    part = spec.map
+    part, source = spec.map, spec.map.iterable_input
     return MapStep(
         **options_of(spec, context),
         body=body_of(part.body, context),
-        iterable_input=part.iterable_input,
+        iterable_input=FileItems(**dict(source)) if isinstance(source, FilePart) else source,
         concurrency=part.concurrency,
         on_error=part.on_error,
         max_failures=part.max_failures,

@@ -10,6 +10,7 @@ from flujo.domain.cached import CacheStep
 from flujo.domain.composite import Body
 from flujo.domain.human import HumanInTheLoopStep
 from flujo.domain.imports import ImportStep
+from flujo.domain.items import FileItems
 from flujo.domain.kinds import (
     ConditionalStep,
     DynamicParallelRouterStep,
@@ -162,7 +163,7 @@ def map_(
     name: str,
     body: Body,
     *,
-    over: str | Callable[[Any, Any], Any] | None = None,
+    over: str | FileItems | Callable[[Any, Any], Any] | None = None,
     concurrency: int = 1,
     on_error: Literal["fail", "skip", "collect"] = "fail",
     max_failures: int | None = None,
@@ -170,8 +171,8 @@ def map_(
     merge_strategy: Merge = "context_update",
     **options: Any,
 ) -> MapStep[Any, Any]:
-    """Run `body` for every item `over` a field of the context, a template's value, or what a callable of data and
-    context gives; without it for every item of the step's data. Options are those of every step. Raises
+    """Run `body` for every item `over` a field of the context, a template's value, a file, or what a callable of data
+    and context gives; without it for every item of the step's data. Options are those of every step. Raises
     `ConfigurationError`; see `MapStep`."""
     return MapStep(
         name,

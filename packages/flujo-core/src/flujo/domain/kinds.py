@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 
 from flujo.domain.composite import CompositeStep
+from flujo.domain.items import FileItems
 from flujo.domain.steps import In, Out, Step
 
 __all__ = [
@@ -112,15 +113,16 @@ class LoopStep(CompositeStep[In, Out]):
 class MapStep(CompositeStep[In, Out]):
     """Runs its body once for every item; the output is the list of results, in the order of the items.
 
-    `iterable_input` names a field of the context ("items", "context.items"), is a template, or a callable of data
-    and context; without it the step's own data is iterated. At most `concurrency` items are worked on at a time.
+    `iterable_input` names a field of the context ("items", "context.items"), is a template, a file (read as the items
+    are needed), or a callable of data and context; without it the step's own data is iterated. At most `concurrency`
+    items are worked on at a time; one that pauses does not keep the others from it.
     `on_error`: "fail" at the first item that fails, "skip" leaves it out, "collect" puts its error in its place as
     {"error": text}; more than `max_failures` fail the step. `finalize` is {"output_template": template} or
     {"output": {key: template}} over the list. Items work on isolated contexts, which flow back by `merge_strategy`.
     """
 
     body: Any = None
-    iterable_input: str | Callable[[Any, Any], Any] | None = None
+    iterable_input: str | FileItems | Callable[[Any, Any], Any] | None = None
     concurrency: int = 1
     on_error: Literal["fail", "skip", "collect"] = "fail"
     max_failures: int | None = None
@@ -130,12 +132,17 @@ class MapStep(CompositeStep[In, Out]):
     kind: ClassVar[str] = "map"
     prefix: ClassVar[str] = "map"
     expressions: ClassVar[tuple[str, ...]] = ("iterable_field",)
-    templates: ClassVar[tuple[str, ...]] = ("iterable_input", "finalize")
+    templates: ClassVar[tuple[str, ...]] = ("iterable_input", "iterable_file", "finalize")
 
     @property
     def reads_context(self) -> bool:
         """Whether one of its callables could change the context."""
         return callable(self.iterable_input) or callable(self.merge_strategy)
+
+    @property
+    def iterable_file(self) -> str | None:
+        """The template for the path of the file that holds the items, if one does."""
+        return self.iterable_input.file if isinstance(self.iterable_input, FileItems) else None
 
     @property
     def iterable_field(self) -> str | None:

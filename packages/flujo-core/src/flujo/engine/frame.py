@@ -16,7 +16,7 @@ from flujo.engine.cache_manager import CacheManager
 from flujo.engine.call_tally import CallTally
 from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
-from flujo.engine.journal import Journal
+from flujo.engine.journal import Item, Journal
 from flujo.engine.quota_manager import QuotaManager
 from flujo.engine.step_history_tracker import StepHistoryTracker
 
@@ -77,7 +77,8 @@ class ExecutionFrame(NamedTuple):
 
     `level` counts the steps from the outermost to this one. `history` takes what the step's children come to,
     `siblings` is the history that the step itself belongs to. `invariants` are the compiled expressions that must
-    hold after this step, `quota` is what it may use, `feedback` what was wrong with the attempt before.
+    hold after this step, `quota` is what it may use, `feedback` what was wrong with the attempt before. `item` is the
+    item of a map that the step works on.
     """
 
     step: Step[Any, Any]
@@ -95,6 +96,7 @@ class ExecutionFrame(NamedTuple):
     invariants: tuple[Invariant, ...] = ()
     quota: Quota | None = None
     feedback: str | None = None
+    item: Item | None = None
 
     def child(
         self,
@@ -132,6 +134,8 @@ class ExecutionFrame(NamedTuple):
             self.history,
             self.invariants,
             self.quota,
+            None,
+            self.item,
         )
 
     def with_data(self, data: Any) -> "ExecutionFrame":

@@ -1,14 +1,21 @@
 """The record of one run: what each path came to, known before anything is executed."""
 
+import hashlib
+import re
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend, Sync
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.usage import NO_USAGE, Usage
-from flujo.exceptions import PayloadTooLarge, StateError
+from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateError, ValueNotStorable
 
-__all__ = ["Answer", "Journal", "Recorded"]
+__all__ = ["Answer", "Item", "Journal", "Recorded"]
+
+#: How long the digest of a step is, which an item's follows in a record's fingerprint.
+_STEP_DIGEST = 16
+
+_INDEX = re.compile(r"\[(\d+)\]")
 
 
 class Recorded(NamedTuple):
@@ -17,6 +24,14 @@ class Recorded(NamedTuple):
     value: Any
     delta: Any
     record: JournalRecord
+
+
+class Item(NamedTuple):
+    """The item of a map that steps work on: item `number`, from 0, of the map at `path`; `digest` is of its value."""
+
+    path: str
+    number: int
+    digest: bytes
 
 
 class Answer(NamedTuple):
@@ -34,7 +49,19 @@ class Journal:
     `failure`: the run can't go on, whatever the steps around it would make of the error.
     """
 
-    __slots__ = ("_answers", "_attempts", "_backend", "_claim", "_codec", "_reopened", "_results", "_waits", "failure")
+    __slots__ = (
+        "_answers",
+        "_attempts",
+        "_backend",
+        "_claim",
+        "_codec",
+        "_counts",
+        "_digests",
+        "_reopened",
+        "_results",
+        "_waits",
+        "failure",
+    )
 
     def __init__(
         self, backend: StateBackend, claim: Claim, codec: Codec, records: Iterable[JournalRecord] = ()
@@ -42,6 +69,8 @@ class Journal:
         self._backend = backend
         self._claim = claim
         self._codec = codec if backend.encodes else None
+        self._digests = codec
+        self._counts: dict[str, int] | None = None
         self._results: dict[str, JournalRecord] = {}
         self._attempts: dict[str, list[JournalRecord]] = {}
         self._waits: dict[str, JournalRecord] = {}
@@ -70,11 +99,15 @@ class Journal:
         """How many results are recorded."""
         return len(self._results)
 
-    def recall(self, path: str) -> Recorded | None:
-        """The result recorded at `path`, if any. Raises `StateCorrupt` for one that can't be read."""
+    def recall(self, path: str, item: Item | None = None) -> Recorded | None:
+        """The result recorded at `path`, if any. Raises `StateCorrupt` for one that can't be read.
+
+        Raises `DefinitionChanged`, which ends the run, if the result is one of another `item`.
+        """
         record = self._results.get(path)
         if record is None:
             return None
+        self._check(record, item)
         if self._codec is None:
             return Recorded(record.out, record.delta, record)
         return Recorded(self._codec.decode(record.out, where=path), self._delta(record), record)
@@ -87,6 +120,38 @@ class Journal:
     def changed_fields(self) -> set[str]:
         """The context's fields that recorded steps have changed, by this process or one before it."""
         return {operation[1][0] for record in self._results.values() for operation in self._delta(record) or ()}
+
+    def item(self, path: str, number: int, value: Any, within: Item | None) -> Item | None:
+        """Name an item by its place and its value; None for a value that can't be written down, and so not compared."""
+        try:
+            written = self._digests.encode(value, where=path)
+        except ValueNotStorable:
+            return within
+        return Item(
+            path, number, hashlib.blake2b(written, digest_size=16, key=within.digest if within else b"").digest()
+        )
+
+    def check_items(self, path: str, count: int) -> None:
+        """Raise `DefinitionChanged`, which ends the run, if more than `count` items of the map `path` are recorded."""
+        if self._counts is None:
+            places = (
+                (path[: found.start()], int(found[1])) for path in self._results for found in _INDEX.finditer(path)
+            )
+            self._counts = {}
+            for place, index in places:
+                self._counts[place] = max(self._counts.get(place, 0), index + 1)
+        if self._counts.get(path, 0) > count:
+            self._refuse(f"item {count} of {path!r} is not there any more")
+
+    def _check(self, record: JournalRecord, item: Item | None) -> None:
+        if item is not None and not record.fingerprint.endswith(item.digest):
+            self._refuse(f"item {item.number} of {item.path!r} is not the one it was")
+
+    def _refuse(self, what: str) -> NoReturn:
+        self.failure = DefinitionChanged(
+            what, suggestion="put the items back as they were to go on with this run, or start a new run"
+        )
+        raise self.failure
 
     def knows(self, path: str) -> bool:
         """Whether a result is recorded at `path`."""
@@ -141,14 +206,17 @@ class Journal:
             if path not in self._results and (path in self._reopened or path not in self._answers)
         )
 
-    def wait(self, path: str) -> PendingAnswer | None:
-        """The question that the step at `path` has asked, open or not."""
+    def wait(self, path: str, item: Item | None = None) -> PendingAnswer | None:
+        """The question that the step at `path` has asked, open or not. Raises as `recall` does."""
         record = self._waits.get(path)
-        return None if record is None else self._asked(record)
+        if record is None:
+            return None
+        self._check(record, item)
+        return self._asked(record)
 
     def fingerprint(self, path: str) -> bytes:
         """The fingerprint of the step that has asked at `path`."""
-        return self._waits[path].fingerprint
+        return self._waits[path].fingerprint[:_STEP_DIGEST]
 
     def answer(self, path: str) -> Answer | None:
         """The last answer to the question at `path`, unless the question is open."""

@@ -95,7 +95,7 @@ def recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[Any
 
 def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> JournalRecord:
     """The record of the step's result, its values as the journal holds them."""
-    path, journal = work.frame.path, work.frame.run.journal
+    path, journal, item = work.frame.path, work.frame.run.journal, work.frame.item
     now = work.frame.run.clock.now()
     return JournalRecord(
         path,
@@ -106,7 +106,7 @@ def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> Journa
         work.error,
         work.fallback,
         own_usage(outcome),
-        work.plan.fingerprint,
+        work.plan.fingerprint if item is None else work.plan.fingerprint + item.digest,
         now - work.duration_s,
         now,
         work.plan.sync,
