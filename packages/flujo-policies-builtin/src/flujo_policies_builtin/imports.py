@@ -40,7 +40,7 @@ class ImportPolicy(StepPolicy[ImportStep[Any, Any]]):
         step: ImportStep[Any, Any] = frame.step  # type: ignore[assignment]  # the registry dispatches by type
         contexts = frame.run.contexts
         begin = contexts.isolate if step.inherit_context else contexts.renew
-        own = begin(frame.context, purpose=f"{frame.path!r}")
+        own = begin(frame.context, purpose=f"the child of {frame.path!r}")
         _give(step, own.context, frame.data)
         child = frame._replace(
             step=step.pipeline,
