@@ -99,12 +99,17 @@ class CachePart(Spec):
 class CacheSpec(StepSpec):
     """A step of kind `cache`."""
 
-    cache: CachePart = Field(description="The body and how long its result serves")
+    cache: CachePart | None = Field(default=None, description="The body and how long its result serves")
+    wrapped_step: Any = Field(default=None, description="The body, as older files name it")
 
 
 def build_cache(spec: CacheSpec, context: BuildContext) -> Step[Any, Any]:
     """Make the step of a validated `spec`."""
-    part = spec.cache
+    if (spec.cache is None) == (spec.wrapped_step is None):
+        raise ConfigurationError(
+            f"cache {spec.name!r} needs one body", suggestion="write 'cache: {body: ...}', and no wrapped_step"
+        )
+    part = spec.cache or CachePart(body=spec.wrapped_step)
     return CacheStep(
         **options_of(spec, context),
         body=body_of(part.body, context),
