@@ -10,13 +10,14 @@ from pydantic import Field, field_validator
 
 from flujo.blueprint.builder import Sources, check_pipeline, load_pipeline
 from flujo.blueprint.diagnostics import read_sources, render
-from flujo.blueprint.kinds import BuildContext, KindSpec, SkillSpec
+from flujo.blueprint.kinds import AgentProviderSpec, BuildContext, KindSpec, SkillSpec
 from flujo.blueprint.schema import Spec, StepSpec
 from flujo.domain.steps import Pipeline, Step
 from flujo.domain.validation import Finding
 from flujo.exceptions import BlueprintError, ConfigurationError
 from flujo.infra.templates import Templates
 from flujo_policies_builtin.imports import ImportSpec, build_import
+from flujo_policies_builtin.providers import function_agent, scripted_agent
 
 
 class Reference(Spec):
@@ -60,6 +61,9 @@ def build_call(spec: CallSpec, context: BuildContext) -> Step[Any, Any]:
     agent = spec.agent if isinstance(spec.agent, Reference) else Reference(id=spec.agent or spec.uses or "")
     if not agent.id:
         return Step(**context.common(spec))
+    declared = context.agent(agent.id)
+    if declared is not None:
+        return declared.step(**context.common(spec))
     return Step(run=context.resolve(agent.id), params=agent.params, **context.common(spec))
 
 
@@ -92,6 +96,11 @@ SKILLS = {
     "flujo.builtins.upper": SkillSpec("flujo.builtins.upper", "operator:neg", "the other sign"),
 }
 
+PROVIDERS = {
+    "function": AgentProviderSpec("function", function_agent),
+    "scripted": AgentProviderSpec("scripted", scripted_agent),
+}
+
 
 @dataclass
 class Project:
@@ -101,6 +110,7 @@ class Project:
     allowed: tuple[str, ...] = ("skills",)
     kinds: dict[str, KindSpec] = field(default_factory=lambda: dict(KINDS))
     skills: dict[str, SkillSpec] = field(default_factory=lambda: dict(SKILLS))
+    providers: dict[str, AgentProviderSpec] = field(default_factory=lambda: dict(PROVIDERS))
     base: str = "."
 
     def write(self, name: str, text: str | bytes) -> Path:
@@ -135,7 +145,7 @@ class Project:
         return text.replace(f"{self.root}/", "").replace(str(self.root), ".")
 
     def _given(self) -> Sources:
-        return Sources(self.kinds, self.skills, Templates(), self.allowed, self.root)
+        return Sources(self.kinds, self.skills, Templates(), self.allowed, self.root, self.providers)
 
 
 @pytest.fixture

@@ -144,6 +144,27 @@ CASES = {
         "      |                     ^\n"
         "help: mend the code: what a pipeline names must load without errors",
     ),
+    "V-A06": (
+        "agents: {helper: {model: 'function:skills.helper:upper'}}\nsteps:\n  - {name: a, uses: agents.helpr}\n",
+        "error[V-A06] pipeline.yaml:3:21: there is no agent 'helpr'\n"
+        "    3 |   - {name: a, uses: agents.helpr}\n"
+        "      |                     ^\n"
+        "help: did you mean 'helper'?",
+    ),
+    "V-A07": (
+        "agents: {helper: {model: 'openai:gpt'}}\nsteps:\n  - {name: a, agent: helper}\n",
+        "error[V-A07] pipeline.yaml:1:26: no installed plugin provides 'openai' agents\n"
+        "    1 | agents: {helper: {model: 'openai:gpt'}}\n"
+        "      |                          ^\n"
+        "help: installed providers are function, scripted; or install a plugin that provides it",
+    ),
+    "V-A08": (
+        "agents: {helper: {model: 'scripted:answers.json'}}\nsteps:\n  - {name: a, agent: helper}\n",
+        "error[V-A08] pipeline.yaml:1:26: there is no file 'answers.json'\n"
+        "    1 | agents: {helper: {model: 'scripted:answers.json'}}\n"
+        "      |                          ^\n"
+        "help: there are none",
+    ),
     "V-I01": (
         "imports: {child: pipeline.yaml}\nsteps:\n  - {name: a, uses: imports.chld}\n",
         "error[V-I01] pipeline.yaml:3:21: there is no import 'chld'\n"

@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_told_at_its_place(project, step, place, code, mess
         ("steps: {}\n", (1, 8), "'steps' should be a list, not a mapping"),
         ("steps:\n", (1, 7), "'steps' should be a list, not nothing"),
         ("steps: [{name: a}]\nstpes: 1\n", (2, 1), "unknown key 'stpes'"),
-        ("steps: [{name: a}]\nagents: {}\n", (2, 1), "unknown key 'agents'"),
+        ("steps: [{name: a}]\nagnets: {}\n", (2, 1), "unknown key 'agnets'"),
         ("steps: [{name: a}]\nname: two words\n", (2, 7), "'two words' is not a name"),
         (
             "steps: [{name: a}]\nversion: [1]\n",

@@ -3,7 +3,7 @@
 import pytest
 
 from flujo.blueprint import nodes
-from flujo.blueprint.schema import BackoffSpec, ConfigSpec, DocumentSpec, StepSpec
+from flujo.blueprint.schema import AgentPart, BackoffSpec, ConfigSpec, DocumentSpec, StepSpec
 from flujo.infra.config_manager import Settings
 from flujo.plugins import create_plugin_manager
 from flujo.runner.pipeline_resolver import check_file
@@ -31,7 +31,14 @@ TABLES = {
     "## kind: loop": (LoopSpec, StepSpec),
     "## kind: map": (MapSpec, StepSpec),
 }
-PARTS = {"agent": AgentSpec, "config": ImportConfig, "loop": LoopPart, "map": MapPart, "router": RouterPart}
+PARTS = {
+    "agent": AgentSpec,
+    "agents": AgentPart,
+    "config": ImportConfig,
+    "loop": LoopPart,
+    "map": MapPart,
+    "router": RouterPart,
+}
 WORDS = {"foreground": "foreground", "none": None, "empty": None, "false": False, "0": 0, "1": 1, "2": 2, "60": 60}
 
 
@@ -77,7 +84,8 @@ def test_the_limits_are_those_of_the_loader(page):
 
 def test_the_examples_are_valid(page, tmp_path):
     examples = page(PAGE).blocks("yaml")
-    assert len(examples) == 8
+    assert len(examples) == 9
+    (tmp_path / "answers.json").write_text("[1]", encoding="utf-8")
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/summary.yaml").write_text("steps: [{name: shorten}]\n", encoding="utf-8")
     for number, text in enumerate(examples):

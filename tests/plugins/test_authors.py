@@ -17,6 +17,7 @@ from flujo.plugins.registrars import REGISTRARS
 PUBLIC = {
     "ANY_STEP",
     "API_1",
+    "AgentRegistrar",
     "BackendSpec",
     "CommandRegistrar",
     "CommandSpec",

@@ -182,7 +182,6 @@ async def test_a_file_names_what_a_step_calls(run, load, call, output):
         ("agent: { id: flujo.builtins.stringify, path: 'x:y' }", "'path' and 'id' say the same"),
         ("agent: { params: { n: 1 } }", "missing key 'id'"),
         ("params: { n: 1 }", "step 'a' has params, but nothing to call"),
-        ("uses: agents.helper", "step 'a' uses 'agents.helper', but files have no section 'agents'"),
     ],
 )
 def test_a_file_that_does_not_say_what_to_call_is_refused(load, call, message):

@@ -1,9 +1,10 @@
 """What this package contributes; nothing of it is imported before it is used."""
 
-from flujo.plugins import API_1, PolicyRegistrar, SkillRegistrar, StepKindRegistrar, hookimpl
+from flujo.plugins import API_1, AgentRegistrar, PolicyRegistrar, SkillRegistrar, StepKindRegistrar, hookimpl
 
 __all__ = [
     "FLUJO_PLUGIN_API",
+    "flujo_register_agents",
     "flujo_register_policies",
     "flujo_register_skills",
     "flujo_register_step_kinds",
@@ -40,6 +41,7 @@ _POLICIES = (
 
 #: Every such kind in files: its name, its module with the schema and the builder, what it does.
 _KINDS = (
+    ("agentic_loop", "agentic_loop", "AgenticLoop", "let a planner say what is done next, until it is done"),
     ("cache", "cache", "Cache", "hand out what the same steps came to before"),
     ("conditional", "conditional", "Conditional", "run the branch that a condition names"),
     ("switch", "conditional", "Conditional", "another name of conditional"),
@@ -63,6 +65,7 @@ def flujo_register_policies(registrar: PolicyRegistrar) -> None:
     registrar.policy("flujo.domain.cached:CacheStep", f"{_HERE}.cache:CachePolicy")
     registrar.policy("flujo.domain.imports:ImportStep", f"{_HERE}.imports:ImportPolicy")
     registrar.policy("flujo.domain.human:HumanInTheLoopStep", f"{_HERE}.hitl:HumanPolicy")
+    registrar.policy("flujo.domain.agentic_loop:AgenticLoopStep", f"{_HERE}.agentic_loop:AgenticLoopPolicy")
     registrar.policy("flujo.domain.state_machine:StateMachineStep", f"{_HERE}.state_machine:StateMachinePolicy")
     for step, policy in _POLICIES:
         registrar.policy(f"flujo.domain.kinds:{step}", f"{_HERE}.{policy}")
@@ -91,3 +94,10 @@ def flujo_register_skills(registrar: SkillRegistrar) -> None:
     for name, module, side_effects, summary in _SKILLS:
         target = f"{_HERE}.skills.{module}:{name}"
         registrar.skill(f"flujo.builtins.{name}", target, summary=summary, side_effects=side_effects)
+
+
+@hookimpl
+def flujo_register_agents(registrar: AgentRegistrar) -> None:
+    """Provide agents that need no network."""
+    for prefix in ("function", "scripted"):
+        registrar.provider(prefix, f"{_HERE}.providers:{prefix}_agent")

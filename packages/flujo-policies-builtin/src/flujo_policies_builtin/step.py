@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
+from flujo.blueprint.agents import DeclaredAgent
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import Spec, StepSpec
 from flujo.domain.agents import AgentResult
@@ -18,9 +19,6 @@ from flujo.exceptions import ConfigurationError
 from flujo_policies_builtin.calls import invoke
 
 __all__ = ["AgentSpec", "CallSpec", "FunctionPolicy", "build_step"]
-
-#: First words of references that need sections of the file which are not read.
-_SECTIONS = ("agents",)
 
 
 class FunctionPolicy(StepPolicy[Step[Any, Any]]):
@@ -77,10 +75,22 @@ def build_step(spec: CallSpec, context: BuildContext) -> Step[Any, Any]:
     reference, params = _reference(spec)
     if reference is None:
         return Step(**options)
+    declared = context.agent(reference)
+    if declared is not None:
+        return _asking(declared, spec, params, options)
     target = context.resolve(reference)
     if isinstance(target, Step):
         return _adapted(target, spec, {**options, "params": {**target.params, **params}})
     return Step(run=target, params=params, blocking=spec.blocking, **options)
+
+
+def _asking(declared: DeclaredAgent, spec: CallSpec, params: dict[str, Any], options: dict[str, Any]) -> Step[Any, Any]:
+    if params:
+        raise ConfigurationError(
+            f"step {spec.name!r} has params for agent {declared.declaration.name!r}, which is made once for all steps",
+            suggestion="write them where the agent is declared",
+        )
+    return declared.step(blocking=spec.blocking, **options)
 
 
 def _reference(spec: CallSpec) -> tuple[str | None, dict[str, Any]]:
@@ -94,11 +104,6 @@ def _reference(spec: CallSpec) -> tuple[str | None, dict[str, Any]]:
         return spec.agent.id, spec.agent.params
     if spec.uses is None and spec.params:
         raise ConfigurationError(f"step {spec.name!r} has params, but nothing to call", suggestion="say what it 'uses'")
-    if spec.uses is not None and spec.uses.partition(".")[0] in _SECTIONS:
-        raise ConfigurationError(
-            f"step {spec.name!r} uses {spec.uses!r}, but files have no section {spec.uses.partition('.')[0]!r}",
-            suggestion="name a skill's id, or module:attr",
-        )
     return spec.uses, spec.params
 
 

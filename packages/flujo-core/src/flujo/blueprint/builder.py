@@ -7,12 +7,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from flujo.blueprint.agents import PREFIX, AgentContext, Agents, DeclaredAgent, nobody, unasked
 from flujo.blueprint.diagnostics import Report, brief, finding_of, in_order
 from flujo.blueprint.document import Document, places_where
 from flujo.blueprint.encoding import read_bytes
-from flujo.blueprint.imports import MAX_STEPS, PREFIX, Child, Imports
+from flujo.blueprint.imports import IMPORTED, MAX_STEPS, Child, Imports
 from flujo.blueprint.inputs import NO_STEPS, Visible
-from flujo.blueprint.kinds import KindSpec, SkillSpec
+from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, SkillSpec
 from flujo.blueprint.language import LanguageChecker
 from flujo.blueprint.loader import load, parse
 from flujo.blueprint.modules import running
@@ -21,6 +22,7 @@ from flujo.blueprint.skills import SkillResolver
 from flujo.blueprint.specs import validate
 from flujo.domain.config import Backoff, StepConfig
 from flujo.domain.interfaces import TemplateCompiler
+from flujo.domain.scope import NOTHING
 from flujo.domain.steps import PREVIOUS, Pipeline, Step
 from flujo.domain.suggest import did_you_mean
 from flujo.domain.validation import Finding, Location, misfits, twins
@@ -39,7 +41,8 @@ _NO_PIPELINE: Pipeline[Any, Any] = Pipeline([_STAND_IN])
 class Sources(NamedTuple):
     """What pipeline files are made of: kinds by name, skills by id, and the project at `root`.
 
-    `allowed_imports` are the modules and packages a file may name, looked for in its folder and then in `root`.
+    `allowed_imports` are the modules and packages a file may name, looked for in its folder and then in `root`;
+    `providers` make agents, by prefix.
     """
 
     kinds: Mapping[str, KindSpec]
@@ -47,6 +50,7 @@ class Sources(NamedTuple):
     templates: TemplateCompiler
     allowed_imports: Sequence[str]
     root: Path
+    providers: Mapping[str, AgentProviderSpec] = NOTHING
 
 
 def load_pipeline(path: Path, sources: Sources) -> Pipeline[Any, Any]:
@@ -97,6 +101,9 @@ class _Builder:
         self.importing = importing
         #: The files of the document's imports by name; None for one that is wrong.
         self.files: dict[str, Path | None] = {}
+        find = partial(imports.find, code="V-A08", like="*.json*")
+        context = AgentContext(lambda reference: self.named(reference, unasked), find)
+        self.agents = Agents(document, sources.providers, context, self._note_of_agent)
         #: How many steps have been built, those of imported files each time.
         self.size = 0
         self._sources = sources
@@ -110,7 +117,7 @@ class _Builder:
             self.report.add(Finding("V-S03", message, location=where))
             return None
         spec = validate(DocumentSpec, data, self.document, self.report, "")
-        self._check_document(data)
+        self._check_document(data, spec)
         raw = data.get("steps")
         steps = self.sequence(raw, "", NO_STEPS) if isinstance(raw, list) else ()
         if spec is None or self.report.findings:
@@ -118,20 +125,31 @@ class _Builder:
         name = spec.name or _as_name(stem)
         return Pipeline(steps, name=name, version=str(spec.version), static_invariants=tuple(spec.static_invariants))
 
-    def _check_document(self, data: Mapping[str, Any]) -> None:
+    def _check_document(self, data: Mapping[str, Any], spec: DocumentSpec | None) -> None:
         self.language.check_invariants(data, "")
+        self.agents.declare(spec.agents if spec else {})
         declared = data.get("imports")
         for name, text in declared.items() if isinstance(declared, dict) else ():
             at = self.document.value(declared, name)
             self.files[name] = self.noting(partial(self.imports.find, text), "", at) if isinstance(text, str) else None
 
-    def noting(self, action: Callable[[], T], path: str, at: Location | None) -> T | None:
+    def noting(self, action: Callable[[], T], path: str, at: Location | None, code: str = "V-K02") -> T | None:
         """What `action` gives; None when it raises, and that is noted."""
         try:
             return action()
         except FlujoError as error:
-            self.report.add_once(finding_of(error, "V-K02", path, at))
+            self.report.add_once(finding_of(error, code, path, at))
             return None
+
+    def named(self, reference: str, stand_in: Any) -> Any:
+        """What `reference` names, as far as the project's code is imported. Raises as `SkillResolver` does."""
+        if self.importing or self.resolver.is_skill(reference):
+            return self.resolver.resolve(reference)
+        self.resolver.check(reference)
+        return stand_in
+
+    def _note_of_agent(self, action: Callable[[], T], at: Location | None) -> T | None:
+        return self.noting(lambda: running("making an agent", action, self.resolver.project), "", at, "V-A08")
 
     def imported(self, name: str | None, text: str, path: str) -> Pipeline[Any, Any] | None:
         """The pipeline that the step at `path` imports by `name`, or else from the file `text`.
@@ -204,7 +222,7 @@ class _Builder:
 
     def _kind(self, raw: Mapping[str, Any], path: str) -> KindSpec | None:
         name = raw.get("kind", "pipeline" if "steps" in raw else "step")
-        if name == "step" and str(raw.get("uses")).startswith(PREFIX):
+        if name == "step" and str(raw.get("uses")).startswith(IMPORTED):
             name = "import"
         where = self.document.value(raw, "kind") or self.document.at(raw)
         if not isinstance(name, str):
@@ -252,20 +270,27 @@ class _Context:
 
     def resolve(self, reference: str, /) -> Any:
         """The skill or object that `reference` names; a stand-in for one that is wrong, or not imported."""
+        return self._resolve(reference, self._place_of(reference))
+
+    def agent(self, reference: str, /) -> DeclaredAgent | None:
+        """The declared agent that `reference` names; one that is never asked for an agent that is wrong."""
+        self.reference_at = at = self._at(self._place_of(reference))
+        found = self._builder.noting(lambda: self._builder.agents.find(reference), self._path, at)
+        return nobody(reference) if found is None and reference.startswith(PREFIX) else found
+
+    def _place_of(self, reference: str) -> tuple[Any, Any]:
         own = {key: value for key, value in self._raw.items() if key not in StepSpec.model_fields}
         container, key = next(places_where(own, lambda value: value == reference), (None, None))
-        return self._resolve(reference, (self._raw if container is own else container, key))
+        return self._raw if container is own else container, key
 
     def _resolve(self, reference: str, place: tuple[Any, Any]) -> Any:
         self.reference_at = self._at(place)
-        builder, resolver = self._builder, self._builder.resolver
+        stand_in = _unresolved if self._raw.get("blocking") is True else _unresolved_async
         try:
-            if builder.importing or resolver.is_skill(reference):
-                return resolver.resolve(reference)
-            resolver.check(reference)
+            return self._builder.named(reference, stand_in)
         except FlujoError as error:
-            builder.report.add_once(finding_of(error, "V-K02", self._path, self.reference_at))
-        return _unresolved if self._raw.get("blocking") is True else _unresolved_async
+            self._builder.report.add_once(finding_of(error, "V-K02", self._path, self.reference_at))
+            return stand_in
 
     def imported(self, *, name: str | None = None, path: str = "") -> Pipeline[Any, Any]:
         """The pipeline of another file; a stand-in for one that is wrong."""

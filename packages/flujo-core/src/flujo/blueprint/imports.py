@@ -10,10 +10,10 @@ from flujo.domain.steps import MAX_DEPTH, Pipeline
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError
 
-__all__ = ["MAX_STEPS", "PREFIX", "Child", "Imports"]
+__all__ = ["IMPORTED", "MAX_STEPS", "Child", "Imports"]
 
 #: What a step's `uses` begins with that names an import.
-PREFIX = "imports."
+IMPORTED = "imports."
 
 #: How many steps a pipeline may have, those of a file that is imported twice counted twice.
 MAX_STEPS = 20_000
@@ -39,29 +39,30 @@ class Imports:
         self._chain: tuple[Path, ...] = (*(around._chain if around else ()), self.file)
         self._level = level
 
-    def find(self, text: str) -> Path:
-        """The file at `text`, a path relative to this file. It lies under the root, wherever links lead."""
+    def find(self, text: str, *, code: str = "V-I02", like: str = "*.y*ml") -> Path:
+        """The file at `text`, a path relative to this file. It lies under the root, wherever links lead.
+
+        Errors have the `code`; a file that isn't there may have been meant as one of those beside it `like` this.
+        """
         advice = f"write a path relative to this file, to a file under {str(self._root)!r}"
         try:
             file = (self.file.parent / text).resolve()
             is_file = file.is_file()
         except (OSError, ValueError, RuntimeError) as error:  # too long, with a NUL in it, a circle of links
-            raise ConfigurationError(
-                f"{brief(text)} is no path", suggestion=advice, code="V-I02", cause=error
-            ) from error
+            raise ConfigurationError(f"{brief(text)} is no path", suggestion=advice, code=code, cause=error) from error
         if Path(text).is_absolute() or not file.is_relative_to(self._root):
-            raise ConfigurationError(f"{brief(text)} lies outside the project", suggestion=advice, code="V-I02")
+            raise ConfigurationError(f"{brief(text)} lies outside the project", suggestion=advice, code=code)
         if not is_file:
-            near = did_you_mean(file.name, [each.name for each in file.parent.glob("*.y*ml")], what="there is")
-            raise ConfigurationError(f"there is no file {brief(text)}", suggestion=near, code="V-I02")
+            near = did_you_mean(file.name, [each.name for each in file.parent.glob(like)], what="there is")
+            raise ConfigurationError(f"there is no file {brief(text)}", suggestion=near, code=code)
         return file
 
     def name(self, reference: str, declared: Mapping[str, Any]) -> str:
         """The key in `declared`, the document's imports, that the `uses` of a step names."""
-        name = reference.removeprefix(PREFIX)
+        name = reference.removeprefix(IMPORTED)
         if name == reference:
             raise ConfigurationError(
-                f"{brief(reference)} names no import", suggestion=f"write {PREFIX}NAME", code="V-I01"
+                f"{brief(reference)} names no import", suggestion=f"write {IMPORTED}NAME", code="V-I01"
             )
         if name not in declared:
             advice = did_you_mean(name, declared, what="this file imports")

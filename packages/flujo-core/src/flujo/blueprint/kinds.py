@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a table of kinds is read without pydantic, which the models need
+    from flujo.blueprint.agents import DeclaredAgent
     from flujo.blueprint.schema import StepSpec
     from flujo.domain.steps import Pipeline, Step
 
-__all__ = ["BuildContext", "KindSpec", "SkillSpec"]
+__all__ = ["AgentProviderSpec", "BuildContext", "KindSpec", "SkillSpec"]
 
 
 class BuildContext(Protocol):
@@ -33,6 +34,10 @@ class BuildContext(Protocol):
 
     def resolve(self, reference: str, /) -> Any:
         """The skill with this id, or the object at `module:attr` where the project allows it."""
+        ...
+
+    def agent(self, reference: str, /) -> "DeclaredAgent | None":
+        """The agent that the file declares by this name, written as NAME or "agents.NAME"; None for anything else."""
         ...
 
     def imported(self, *, name: str | None = None, path: str = "") -> "Pipeline[Any, Any]":
@@ -64,4 +69,15 @@ class SkillSpec(NamedTuple):
     target: Any
     summary: str
     side_effects: bool = False
+    provider: str = ""
+
+
+class AgentProviderSpec(NamedTuple):
+    """What makes agents whose `model` begins with `prefix` and a colon.
+
+    `factory` is a function of an `AgentDeclaration` and an `AgentContext`, or where it is.
+    """
+
+    prefix: str
+    factory: Any
     provider: str = ""

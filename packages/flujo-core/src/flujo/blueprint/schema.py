@@ -6,7 +6,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from flujo.domain.validation import NAME
 
-__all__ = ["BackoffSpec", "ConfigSpec", "DocumentSpec", "Spec", "StepSpec"]
+__all__ = ["AgentPart", "BackoffSpec", "ConfigSpec", "DocumentSpec", "Spec", "StepSpec"]
 
 
 class Spec(BaseModel):
@@ -72,6 +72,17 @@ class StepSpec(Spec):
     meta: dict[str, Any] = Field(default_factory=dict, description="Notes; flujo does not read them")
 
 
+class AgentPart(Spec):
+    """One of the document's `agents`."""
+
+    model: str = Field(description="PROVIDER:NAME, who answers")
+    system_prompt: str = Field(default="", description="What a model is told before it is asked")
+    output_schema: dict[str, Any] | str | None = Field(
+        default=None, description="What answers must fit: a JSON Schema, or module:attr of a class"
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="The provider's own options")
+
+
 class DocumentSpec(Spec):
     """The whole file."""
 
@@ -79,6 +90,7 @@ class DocumentSpec(Spec):
     name: str | None = Field(
         default=None, pattern=f"^{NAME}$", description="The pipeline's name; the file's name by default"
     )
+    agents: dict[str, AgentPart] = Field(default_factory=dict, description="Agents by the names that steps use them by")
     imports: dict[str, str] = Field(
         default_factory=dict, description="Pipeline files by the names that steps use them by"
     )

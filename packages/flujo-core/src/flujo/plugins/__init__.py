@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flujo.plugins.hookspecs import API_1, hookimpl
     from flujo.plugins.manager import PluginManager, create_plugin_manager
     from flujo.plugins.registrars import (
+        AgentRegistrar,
         CommandRegistrar,
         PolicyRegistrar,
         SkillRegistrar,
@@ -34,6 +35,7 @@ _HOMES = {
 __all__ = [
     "ANY_STEP",
     "API_1",
+    "AgentRegistrar",
     "BackendSpec",
     "CommandRegistrar",
     "CommandSpec",

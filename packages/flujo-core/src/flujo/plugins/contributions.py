@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from flujo.blueprint.kinds import KindSpec, SkillSpec
+from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, SkillSpec
 from flujo.exceptions import PolicyConflictError
 from flujo.plugins.discovery import load_target
 
@@ -128,12 +128,13 @@ class Contributions(NamedTuple):
     """Everything that the active plugins contribute.
 
     `policies` by step type ("module:qualname", or `ANY_STEP`), `kinds` by their name in files, `skills` by id,
-    `backends` by URL scheme, `state_providers` by id, `commands` by path.
+    `agents` (their providers) by prefix, `backends` by URL scheme, `state_providers` by id, `commands` by path.
     """
 
     policies: Table[PolicySpec]
     kinds: Table[KindSpec]
     skills: Table[SkillSpec]
+    agents: Table[AgentProviderSpec]
     backends: Table[BackendSpec]
     state_providers: Table[StateProviderSpec]
     commands: Table[CommandSpec]
@@ -149,6 +150,7 @@ def settle(offers: Iterable[Offer]) -> Contributions:
         policies=Table("policy for step type", best.get("policies", {})),
         kinds=Table("kind", best.get("kinds", {}), _load_kind),
         skills=Table("skill", best.get("skills", {})),
+        agents=Table("agent provider", best.get("agents", {}), _load_provider),
         backends=Table("state backend", best.get("backends", {})),
         state_providers=Table("state provider", best.get("state_providers", {})),
         commands=Table("command", best.get("commands", {})),
@@ -159,6 +161,10 @@ def _load_kind(kind: KindSpec) -> KindSpec:
     """The kind with its schema and builder imported, where they were given by name."""
     model, build = (load_target(target, kind.provider) for target in (kind.model, kind.build))
     return kind._replace(model=model, build=build)
+
+
+def _load_provider(provider: AgentProviderSpec) -> AgentProviderSpec:
+    return provider._replace(factory=load_target(provider.factory, provider.provider))
 
 
 def _best(rivals: list[Offer]) -> tuple[Offer, ...]:

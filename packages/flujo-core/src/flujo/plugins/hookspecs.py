@@ -11,6 +11,7 @@ from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
     from flujo.plugins.registrars import (
+        AgentRegistrar,
         CommandRegistrar,
         PolicyRegistrar,
         SkillRegistrar,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "API_1",
     "PROJECT",
+    "flujo_register_agents",
     "flujo_register_commands",
     "flujo_register_policies",
     "flujo_register_skills",
@@ -73,6 +75,17 @@ def flujo_register_skills(registrar: "SkillRegistrar") -> None:
         @hookimpl
         def flujo_register_skills(registrar):
             registrar.skill("my_plugin.fetch", "my_plugin.skills:fetch", summary="fetch a page", side_effects=True)
+    """
+
+
+@hookspec
+def flujo_register_agents(registrar: "AgentRegistrar") -> None:
+    """Say who makes the agents of pipeline files, by what their `model` begins with.
+
+    Example:
+        @hookimpl
+        def flujo_register_agents(registrar):
+            registrar.provider("acme", "my_plugin.agents:make_agent")
     """
 
 

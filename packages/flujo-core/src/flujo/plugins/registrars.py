@@ -6,19 +6,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from flujo.blueprint.kinds import BuildContext, KindSpec, SkillSpec
+from flujo.blueprint.kinds import AgentProviderSpec, BuildContext, KindSpec, SkillSpec
 from flujo.exceptions import PluginError
 from flujo.plugins.contributions import ANY_STEP, BackendSpec, CommandSpec, Offer, PolicySpec, Rank, StateProviderSpec
 from flujo.plugins.discovery import Candidate, is_target
 
 if TYPE_CHECKING:
+    from flujo.blueprint.agents import AgentContext, AgentDeclaration
     from flujo.blueprint.schema import StepSpec
+    from flujo.domain.agents import Agent
     from flujo.domain.interfaces import StateBackend, StateProvider
     from flujo.domain.steps import Step
     from flujo.engine.policy import StepPolicy
 
 __all__ = [
     "REGISTRARS",
+    "AgentRegistrar",
     "CommandRegistrar",
     "PolicyRegistrar",
     "Registrar",
@@ -31,6 +34,7 @@ __all__ = [
 PolicyFactory: TypeAlias = "StepPolicy[Any] | Callable[[], StepPolicy[Any]] | str"
 BackendFactory: TypeAlias = "Callable[[str, Path], StateBackend] | str"
 StateProviderFactory: TypeAlias = "Callable[[Path], StateProvider[Any]] | str"
+AgentFactory: TypeAlias = "Callable[[AgentDeclaration, AgentContext], Agent] | str"
 KindModel: TypeAlias = "type[StepSpec] | str"
 KindBuilder: TypeAlias = "Callable[[Any, BuildContext], Step[Any, Any]] | str"
 
@@ -106,6 +110,19 @@ class SkillRegistrar(Registrar):
         self._offer("skills", id, SkillSpec(id, _target(target), summary, side_effects, self._owner.provider), override)
 
 
+class AgentRegistrar(Registrar):
+    """Takes providers of agents for pipeline files."""
+
+    def provider(self, prefix: str, factory: AgentFactory, *, override: bool = False) -> None:
+        """Make agents whose `model` begins with `prefix` and a colon by `factory(declaration, context)`.
+
+        The declaration is what the file says of the agent, the context finds the project's code and files. What
+        `factory` gives is an agent: an object with a method `run`, or a function of the data.
+        """
+        _matching(_SCHEME, prefix, "an agent provider's prefix", "small letters, digits, '+', '.' and '-'")
+        self._offer("agents", prefix, AgentProviderSpec(prefix, _target(factory), self._owner.provider), override)
+
+
 class StateBackendRegistrar(Registrar):
     """Takes state backends."""
 
@@ -147,6 +164,7 @@ REGISTRARS: Mapping[str, type[Registrar]] = MappingProxyType(
         "flujo_register_policies": PolicyRegistrar,
         "flujo_register_step_kinds": StepKindRegistrar,
         "flujo_register_skills": SkillRegistrar,
+        "flujo_register_agents": AgentRegistrar,
         "flujo_register_state_backends": StateBackendRegistrar,
         "flujo_register_state_providers": StateProviderRegistrar,
         "flujo_register_commands": CommandRegistrar,

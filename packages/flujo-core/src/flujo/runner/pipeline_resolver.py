@@ -28,4 +28,5 @@ def check_file(path: Path, *, manager: PluginManager, settings: Settings) -> tup
 
 def _sources(manager: PluginManager, settings: Settings) -> Sources:
     there = manager.contributions
-    return Sources(there.kinds, there.skills, Templates(), settings.blueprint_allowed_imports, settings.root)
+    allowed = settings.blueprint_allowed_imports
+    return Sources(there.kinds, there.skills, Templates(), allowed, settings.root, there.agents)
