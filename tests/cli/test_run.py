@@ -177,7 +177,7 @@ def test_validating_says_the_same_of_project_code_that_can_not_be_parsed(flujo, 
 
 
 def test_the_object_has_the_same_keys_whatever_came_of_the_run(flujo, stopped):
-    keys = ["schema", "run_id", "status", "success", "output", "error", "duration_s", "usage", "steps"]
+    keys = ["schema", "run_id", "status", "success", "output", "error", "duration_s", "usage", "pending", "steps"]
     assert list(flujo("run", "--json", "--state", "memory:").json) == keys
     assert list(flujo("run", "--json", "--run-id", "@").json) == keys
     assert list(flujo("run", "--json", "--no-stdin", "--context", "x", "nope.yaml").json) == keys

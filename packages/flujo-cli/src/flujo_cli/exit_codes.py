@@ -5,6 +5,7 @@ from enum import IntEnum
 
 from flujo.domain.validation import Finding
 from flujo.exceptions import (
+    AnswerRejected,
     BlueprintError,
     ConfigurationError,
     ContextError,
@@ -30,6 +31,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     IMPORT = 3
     VALIDATION = 4
+    BUDGET = 5
+    WAITING = 6
     OWNED_ELSEWHERE = 75
     INTERRUPTED = 130
     TERMINATED = 143
@@ -42,6 +45,8 @@ EXIT_CODES = {
     ExitCode.USAGE: "wrong usage, configuration or state, or stdout can't be written",
     ExitCode.IMPORT: "the project's code can't be imported",
     ExitCode.VALIDATION: "the pipeline is not valid",
+    ExitCode.BUDGET: "the run reached a limit of its budget; it can be resumed with a higher one",
+    ExitCode.WAITING: "the run waits for a person's answer",
     ExitCode.OWNED_ELSEWHERE: "the run belongs to another process",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C); the run can be resumed",
     ExitCode.TERMINATED: "terminated; the run can be resumed",
@@ -59,6 +64,7 @@ _BY_CLASS: tuple[tuple[type[FlujoError], ExitCode], ...] = (
     (ContextError, ExitCode.USAGE),
     (RunNotFound, ExitCode.USAGE),
     (RunNotPaused, ExitCode.USAGE),
+    (AnswerRejected, ExitCode.USAGE),
     (StateCorrupt, ExitCode.USAGE),
     (StateUnavailable, ExitCode.USAGE),
     (OutputError, ExitCode.USAGE),

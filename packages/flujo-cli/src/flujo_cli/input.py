@@ -1,4 +1,4 @@
-"""What a run is given: its input from the one place that wins, and its first context."""
+"""What a run is given: its input from the one place that wins, its first context, answers."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from flujo.exceptions import ConfigurationError
 
-__all__ = ["INPUT_LIMIT", "read_context", "read_stdin", "resolve_input"]
+__all__ = ["INPUT_LIMIT", "read_context", "read_file", "read_json", "read_stdin", "read_text", "resolve_input"]
 
 #: Bytes that an input may have.
 INPUT_LIMIT = 64 * 1024 * 1024
@@ -28,14 +28,14 @@ def resolve_input(flag: str | None, env: str | None, stdin: Callable[[], str]) -
     `ConfigurationError` for bytes that aren't UTF-8, for a file that can't be read and for too much of it.
     """
     if flag is None:
-        return _checked(env, "FLUJO_INPUT") if env else stdin()
+        return read_text(env, "FLUJO_INPUT") if env else stdin()
     if flag == "-":
         return stdin()
     if flag.startswith("@@"):
-        return _checked(flag[1:], "--input")
+        return read_text(flag[1:], "--input")
     if flag.startswith("@"):
-        return _read_file(Path(flag[1:]), f"input file {flag[1:]!r}", f"for text that begins with '@', write '@{flag}'")
-    return _checked(flag, "--input")
+        return read_file(Path(flag[1:]), f"input file {flag[1:]!r}", f"for text that begins with '@', write '@{flag}'")
+    return read_text(flag, "--input")
 
 
 def read_stdin(stream: TextIO | None, *, explicit: bool = False, waiting: Callable[[], object] = lambda: None) -> str:
@@ -65,9 +65,9 @@ def read_context(file: Path | None, data: str | None, pairs: Sequence[str]) -> d
     context: dict[str, Any] = {}
     if file is not None:
         what = f"--context-file {str(file)!r}"
-        context.update(_object(_read_file(file, what), what))
+        context.update(_object(read_file(file, what), what))
     if data is not None:
-        context.update(_object(_checked(data, "--context-data"), "--context-data"))
+        context.update(_object(data, "--context-data"))
     context.update(_pair(pair) for pair in pairs)
     return context
 
@@ -99,7 +99,8 @@ def _read_chunk(descriptor: int) -> bytes:
             raise ConfigurationError(f"standard input can't be read: {error.strerror}") from error
 
 
-def _read_file(file: Path, what: str, advice: str | None = None) -> str:
+def read_file(file: Path, what: str, advice: str | None = None) -> str:
+    """The text of the file, which messages call `what`. Raises `ConfigurationError`."""
     try:
         with file.open("rb") as stream:
             data = stream.read(INPUT_LIMIT + 1)
@@ -134,16 +135,24 @@ def _from_utf8(data: bytes, what: str) -> str:
         ) from error
 
 
-def _checked(text: str, what: str) -> str:
-    """`text`, whose bytes the shell may have handed over undecoded: in a locale of another encoding, all of them."""
+def read_text(text: str, what: str) -> str:
+    """`text`, whose bytes the shell may have handed over undecoded: in a locale of another encoding, all of them.
+
+    Raises `ConfigurationError`, which calls it `what`, for bytes that aren't UTF-8.
+    """
     return _from_utf8(os.fsencode(text), what) if any("\udc80" <= char <= "\udcff" for char in text) else text
 
 
-def _object(text: str, what: str) -> Mapping[str, Any]:
+def read_json(text: str, what: str) -> Any:
+    """The JSON value of an option, which messages call `what`. Raises `ConfigurationError`."""
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        return json.loads(read_text(text, what), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{what} is not JSON: {_reason(error)}") from error
+
+
+def _object(text: str, what: str) -> Mapping[str, Any]:
+    value = read_json(text, what)
     if not isinstance(value, dict):
         raise ConfigurationError(
             f"{what} is a JSON {type(value).__name__}, expected an object",
@@ -156,7 +165,7 @@ def _pair(pair: str) -> tuple[str, Any]:
     key, equals, text = pair.partition("=")
     if not equals or not key:
         raise ConfigurationError(f"--context {pair!r} is no key=value pair")
-    key, text = _checked(key, "--context"), _checked(text, f"--context {key}")
+    key, text = read_text(key, "--context"), read_text(text, f"--context {key}")
     try:
         return key, json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):

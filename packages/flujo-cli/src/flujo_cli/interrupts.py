@@ -20,6 +20,9 @@ _PATIENCE_S = 0.5
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+#: What handles them in a program that does nothing about them.
+_PLAIN: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+
 
 class Interrupts:
     """Cancels the watched task at the first signal; `signum` is then its number.
@@ -55,6 +58,18 @@ class Interrupts:
             os.close(writer)
             thread.join()
             os.close(reader)
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Leave signals to Python inside the block, where nothing is at work that could be lost."""
+        wakeup = signal.set_wakeup_fd(-1)
+        handlers = {number: signal.signal(number, handler) for number, handler in _PLAIN.items()}
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
 
     def watch(self, task: asyncio.Task[Any]) -> None:
         """Cancel `task` at the first signal, or now if that has come already."""

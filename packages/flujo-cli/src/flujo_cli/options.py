@@ -1,7 +1,7 @@
 """The options that hold for every command, and those that several have in common."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ import click
 from flujo.exceptions import ConfigurationError
 from flujo.infra.logging import LogFormat
 
-__all__ = ["Options", "json_option", "note_json", "state_option"]
+__all__ = ["Options", "json_option", "no_input_option", "note_json", "state_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,13 +20,16 @@ class Options:
     """What holds for every command.
 
     `started_in` is the folder the user stands in, before any `-C`; None when it is gone. `owes_json` says that an
-    object was asked for and is still to be written to stdout: whoever writes it takes the mark away.
+    object was asked for and is still to be written to stdout: whoever writes it takes the mark away. `limits` are those
+    that a run was given, by their names; `no_input` forbids to ask anything at the terminal.
     """
 
     started_in: Path | None
     debug: bool = False
     log_format: LogFormat = "human"
     owes_json: bool = False
+    limits: dict[str, Any] = field(default_factory=dict)
+    no_input: bool = False
 
     @property
     def stands(self) -> Path:
@@ -52,6 +55,16 @@ def note_json(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
     """Take note that an object is asked for, as a callback of an option that has the value True or "json" then."""
     ctx.ensure_object(Options).owes_json = value in (True, "json")
     return value
+
+
+def no_input_option(function: F) -> F:
+    """Add `--no-input`, which becomes `Options.no_input`."""
+    text = "Ask nothing at the terminal: a run that waits for a person ends with exit code 6 there too."
+    return click.option("--no-input", is_flag=True, expose_value=False, callback=_note_no_input, help=text)(function)
+
+
+def _note_no_input(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.ensure_object(Options).no_input = value
 
 
 def state_option(function: F) -> F:

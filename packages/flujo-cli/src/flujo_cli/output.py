@@ -16,7 +16,13 @@ from flujo.exceptions import BlueprintError, FlujoError
 __all__ = ["Console", "one_line", "show_error", "show_trace"]
 
 #: Signs of how something ended, and what stands for them where the stream can't encode them.
-_GLYPHS = {"ok": ("✓", "ok"), "failed": ("✗", "FAILED"), "again": ("↻", "retry"), "recalled": ("•", "-")}
+_GLYPHS = {
+    "ok": ("✓", "ok"),
+    "failed": ("✗", "FAILED"),
+    "again": ("↻", "retry"),
+    "recalled": ("•", "-"),
+    "waits": ("…", "..."),
+}
 
 
 class Console:
@@ -57,9 +63,9 @@ class Console:
             self.out("  ".join([*cells, row[-1]]).rstrip())
 
     def glyph(self, name: str) -> str:
-        """The sign for `ok`, `failed`, `again` or `recalled`, coloured where stderr shows colour."""
+        """The sign for `ok`, `failed`, `again`, `recalled` or `waits`, coloured where stderr shows colour."""
         sign, plain = _GLYPHS[name]
-        colour = {"ok": "green", "failed": "red", "again": "yellow"}.get(name)
+        colour = {"ok": "green", "failed": "red", "again": "yellow", "waits": "yellow"}.get(name)
         return self.paint(sign if _can_encode(self.stderr, sign) else plain, colour)
 
     def paint(self, text: str, colour: str | None = None, *, bold: bool = False) -> str:

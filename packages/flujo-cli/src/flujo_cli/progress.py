@@ -23,7 +23,8 @@ class Progress:
     def handle(self, event: Event, /) -> None:
         """Take note of `event`."""
         if isinstance(event, RunStarted):
-            self.run_id = event.run_id
+            self.run_id, self.result = event.run_id, None
+            self.finished.clear()
             self._say(_started(event))
         elif isinstance(event, StepRetried):
             wait = f", again in {elapsed(event.delay_s)}" if event.delay_s else ""
@@ -44,6 +45,8 @@ class Progress:
     def _line(self, result: StepResult[object]) -> str:
         if result.recalled:
             return f"{self._console.glyph('recalled')} {result.path}  recorded"
+        if result.paused:
+            return f"{self._console.glyph('waits')} {result.path}  waits for an answer"
         sign = self._console.glyph("ok" if result.success else "failed")
         notes = [elapsed(result.duration_s)]
         if result.cached:

@@ -1,18 +1,20 @@
 """Recorded runs, read for people and programs; nothing of the project's code is needed for it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
-from flujo.infra.codec import jsonable, readable
+from flujo.domain.interfaces import Claim, JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.outcomes import PendingAnswer, RunStatus
+from flujo.engine.journal import Journal
+from flujo.infra.codec import JsonCodec, jsonable, readable
 from flujo.plugins import create_plugin_manager
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.options import Options
 from flujo_cli.project import Project
 from flujo_cli.report import describe_usage
 
-__all__ = ["describe_record", "describe_row", "read_state", "value_of"]
+__all__ = ["describe_record", "describe_row", "open_questions", "read_state", "value_of"]
 
 T = TypeVar("T")
 
@@ -51,18 +53,26 @@ def describe_row(row: RunRow) -> dict[str, Any]:
 def describe_record(record: JournalRecord) -> dict[str, Any]:
     """A line of a run's journal as plain data."""
     is_result = record.kind is RecordKind.RESULT
+    has_value = record.out is not None and record.kind not in (RecordKind.ATTEMPT, RecordKind.FAILED)
     return {
         "path": record.path,
         "kind": record.kind.name.lower(),
         "attempt": record.attempt,
         "cached": is_result and record.attempt == 0,
-        "output": value_of(record.out) if is_result and record.out is not None else None,
+        "output": value_of(record.out) if has_value else None,
         "fallback": record.fallback,
         "error": jsonable(record.error),
         "started_at": _time(record.started_at),
         "duration_s": round(record.ended_at - record.started_at, 6),
         "usage": describe_usage(record.usage),
     }
+
+
+def open_questions(row: RunRow, records: Sequence[JournalRecord], backend: StateBackend) -> tuple[PendingAnswer, ...]:
+    """What the run waits for, from its record. Raises `StateCorrupt`."""
+    if row.status is RunStatus.COMPLETED:
+        return ()
+    return Journal(backend, Claim(row.run_id, 0, -1), JsonCodec(), records).waits()
 
 
 def _time(seconds: float) -> str:

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus, StepResult
-from flujo.domain.usage import NO_USAGE, Usage
+from flujo.domain.usage import NO_USAGE, Usage, amount_text
 from flujo.exceptions import BlueprintError, FlujoError
 from flujo.infra.codec import jsonable
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
+from flujo_cli.questions import describe_pending
 
 __all__ = [
     "ERROR_SCHEMA",
@@ -41,6 +42,7 @@ def describe_result(result: Result) -> dict[str, Any]:
         duration_s=round(result.duration_s, 6),
         usage=result.usage,
         steps=result.step_history,
+        pending=describe_pending(result.pending),
     )
 
 
@@ -64,6 +66,7 @@ def _run(
     duration_s: float | None = None,
     usage: Usage = NO_USAGE,
     steps: Iterable[StepResult[Any]] = (),
+    pending: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     return {
         "schema": RUN_SCHEMA,
@@ -74,6 +77,7 @@ def _run(
         "error": error,
         "duration_s": duration_s,
         "usage": describe_usage(usage),
+        "pending": list(pending),
         "steps": [_step(step) for step in steps],
     }
 
@@ -87,6 +91,7 @@ def _step(step: StepResult[Any]) -> dict[str, Any]:
         "attempts": step.attempts,
         "duration_s": round(step.duration_s, 6),
         "recalled": step.recalled,
+        "paused": step.paused,
         "cached": step.cached,
         "fallback": step.fallback,
         "error": jsonable(step.error),
@@ -137,9 +142,16 @@ def show_failure(console: Console, error: ErrorInfo) -> None:
 
 def show_summary(console: Console, result: Result, following: str | None) -> None:
     """Say on stderr how a run ended, what it cost, and what to type next."""
-    colour = "green" if result.success else "red"
-    cost = f", {result.usage.cost_usd} USD" if result.usage.cost_usd else ""
+    colour = "green" if result.success else "yellow" if result.status is RunStatus.PAUSED else "red"
     status = console.paint(str(result.status), colour, bold=True)
-    console.note(f"{status} in {elapsed(result.duration_s)}{cost}, run {result.run_id}")
+    console.note(f"{status} in {elapsed(result.duration_s)}{_spent(result.usage)}, run {result.run_id}")
     if following:
         console.note(f"next: {following}")
+
+
+def _spent(usage: Usage) -> str:
+    """What a run has used, as the end of a list; nothing where it has called nobody."""
+    calls = "1 call" if usage.calls == 1 else f"{usage.calls} calls"
+    tokens = f", {usage.tokens} tokens" if usage.tokens else ""
+    cost = f", {amount_text(usage.cost_usd)} USD" if usage.cost_usd else ""
+    return f", {calls}{tokens}{cost}" if usage != NO_USAGE else ""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-from flujo.domain.outcomes import PipelineResult
+from flujo.domain.events import BudgetWarning, Event
+from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.exceptions import FlujoError
 from flujo.infra.codec import jsonable
 from flujo.infra.logging import get_logger
@@ -15,6 +16,7 @@ from flujo.runner.flujo import Flujo
 from flujo_cli.options import Options
 from flujo_cli.output import Console, show_error, show_trace
 from flujo_cli.progress import Progress
+from flujo_cli.questions import show_pending
 from flujo_cli.report import describe_refusal, describe_result, describe_stop, show_failure, show_summary
 
 __all__ = ["Reporter"]
@@ -30,7 +32,7 @@ class Reporter:
         self.console = Console()
         self.progress = Progress(self.console, quiet=quiet)
         self.run_id: str | None = None
-        self._options = options
+        self.options = options
         self._quiet = quiet
 
     @contextmanager
@@ -52,15 +54,16 @@ class Reporter:
 
     def ended(self, result: PipelineResult[Any, Any], following: str | None) -> None:
         """Tell of a run that came to an end, and of the command that may follow. Raises `OutputError`."""
-        if self._options.owes_json:
+        if self.options.owes_json:
             self._answer(describe_result(result))
         elif isinstance(result.output, str):
             self.console.out(result.output)
         elif result.output is not None:
             self.console.json(jsonable(result.output))
-        if self._options.debug and result.exception is not None:
+        if self.options.debug and result.exception is not None:
             show_trace(self.console, result.exception)
-        if result.error is not None:
+        show_pending(self.console, result.pending)
+        if result.error is not None and not (result.pending and result.status is RunStatus.PAUSED):
             show_failure(self.console, result.error)
         if self._quiet:
             return
@@ -75,14 +78,14 @@ class Reporter:
 
     def broken_off(self, error: FlujoError, last_words: str) -> None:
         """Tell of a run that had begun when its record could not be written any more."""
-        show_error(self.console, error, trace=self._options.debug)
+        show_error(self.console, error, trace=self.options.debug)
         self.console.note(last_words)
         self._answer(describe_refusal(error, self._known_id))
 
     def farewell(self, last_words: str) -> Iterator[tuple[int, str]]:
         """What a process that is about to end writes to its descriptors, past streams that may be locked."""
         yield 2, last_words
-        if self._options.owes_json:
+        if self.options.owes_json:
             yield 1, json.dumps(self._stop(), indent=2)
 
     def _stop(self) -> dict[str, Any]:
@@ -95,8 +98,8 @@ class Reporter:
 
     def _answer(self, described: dict[str, Any]) -> None:
         """Write the one object that `--json` asks for, unless something has written it."""
-        if self._options.owes_json:
-            self._options.owes_json = False
+        if self.options.owes_json:
+            self.options.owes_json = False
             self.console.json(described)
 
     def warn_of_plugins(self, manager: PluginManager) -> None:
@@ -112,5 +115,10 @@ class Reporter:
         for sink, error in flujo.broken_sinks:
             self._logger().warning("an event sink failed and was detached", sink=type(sink).__name__, error=error)
 
+    def handle(self, event: Event, /) -> None:
+        """Log a model whose calls a limit of cost does not count, as an event sink."""
+        if isinstance(event, BudgetWarning):
+            self._logger().warning("a model has no price: its calls do not count as cost", model=event.model)
+
     def _logger(self) -> Any:
-        return get_logger(self._options.log_format, self.console.stderr)
+        return get_logger(self.options.log_format, self.console.stderr)

@@ -8,25 +8,33 @@ from typing import Any
 
 from flujo.domain.context import OpenContext
 from flujo.domain.interfaces import StateBackend
-from flujo.domain.outcomes import PipelineResult
+from flujo.domain.outcomes import PipelineResult, RunStatus
+from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
-from flujo.exceptions import FlujoError, RunOwnedElsewhere
+from flujo.exceptions import AnswerRejected, FlujoError, RunOwnedElsewhere
 from flujo.plugins import PluginManager
 from flujo.runner.flujo import Flujo
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.exit_codes import ExitCode, code_for
 from flujo_cli.interrupts import Interrupts
+from flujo_cli.limits import limit_words
+from flujo_cli.output import show_error
 from flujo_cli.project import Project
+from flujo_cli.questions import answering_words, ask, at_terminal
 from flujo_cli.reporter import Reporter
 from flujo_cli.streams import OutputError
 
-__all__ = ["Action", "Session"]
+__all__ = ["Action", "Result", "Runner", "Session"]
 
 Result = PipelineResult[Any, Any]
-Action = Callable[[StateBackend], Awaitable[Result]]
+Runner = Flujo[Any, Any, OpenContext]
+Action = Callable[[StateBackend], Awaitable[tuple[Runner, Result]]]
 
 #: What a run that was stopped ends with; without a signal a step has cancelled it.
 _STOPS: dict[int | None, ExitCode] = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+
+#: What a run that came to an end ends with; any other has failed.
+_ENDS = {RunStatus.COMPLETED: ExitCode.OK, RunStatus.STOPPED: ExitCode.BUDGET, RunStatus.PAUSED: ExitCode.WAITING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +46,13 @@ class Session:
     reporter: Reporter
 
     def flujo(
-        self, pipeline: Pipeline[Any, Any], backend: StateBackend | None, source: str, data: dict[str, Any]
-    ) -> Flujo[Any, Any, OpenContext]:
+        self,
+        pipeline: Pipeline[Any, Any],
+        backend: StateBackend | None,
+        source: str,
+        data: dict[str, Any],
+        limits: UsageLimits | None = None,
+    ) -> Runner:
         """The runner for a pipeline that was read from the file `source`. Raises `MissingPolicyError`."""
         return Flujo(
             pipeline,
@@ -47,13 +60,18 @@ class Session:
             initial_context_data=data,
             state_backend=backend,
             plugins=self.manager,
-            sinks=[self.reporter.progress],
+            sinks=[self.reporter.progress, self.reporter],
             source=source,
             root=self.project.root,
+            usage_limits=limits,
+            prices=self.project.settings.prices,
         )
 
     def drive(self, action: Action) -> ExitCode:
-        """Do `action` with the project's state, and tell what came of it. A signal stops it where it can go on."""
+        """Do `action` with the project's state, and tell what came of it. A signal stops it where it can go on.
+
+        What the run asks is asked at the terminal, if there is one.
+        """
         interrupts = Interrupts(last_words=lambda: self.reporter.farewell(self._last_words()))
         try:
             with interrupts.installed():
@@ -79,29 +97,51 @@ class Session:
                 raise
             shown = self.project.command("runs", "show", result.run_id)
             raise OutputError(f"{error}; it is recorded: {shown}") from error
-        return ExitCode.OK if result.success else ExitCode.FAILED
+        return _ENDS.get(result.status, ExitCode.FAILED)
 
     async def _supervise(self, action: Action, interrupts: Interrupts) -> Result | None:
-        task = asyncio.create_task(self._with_state(action))
+        task = asyncio.create_task(self._with_state(action, interrupts))
         interrupts.watch(task)
         try:
             return await task
         except asyncio.CancelledError:
             return self.reporter.progress.result  # the run may have ended in spite of it
 
-    async def _with_state(self, action: Action) -> Result:
+    async def _with_state(self, action: Action, interrupts: Interrupts) -> Result:
         backend = open_state(self.project.settings.state_uri, self.manager, self.project.root)
         try:
-            return await action(backend)
+            flujo, result = await action(backend)
+            if not self.reporter.options.no_input and at_terminal(self.reporter.console):
+                result = await self._dialogue(flujo, result, interrupts)
+            self.reporter.warn_of_sinks(flujo)
+            return result
         finally:
             await backend.close()
+
+    async def _dialogue(self, flujo: Runner, result: Result, interrupts: Interrupts) -> Result:
+        """Ask what the run asks, one question after the other, and go on with each answer that will do."""
+        while result.pending:
+            with interrupts.lifted():
+                reply = ask(self.reporter.console, result.pending[0])
+            if reply is None:
+                break
+            try:
+                result = await flujo.resume(result, reply.value, token=reply.token, by=reply.by)
+            except AnswerRejected as error:
+                show_error(self.reporter.console, error)
+        return result
 
     def _following(self, result: Result) -> str | None:
         """What to type next, where anything is left of the run."""
         if not self.project.keeps_runs:
             return None
-        words = ("runs", "show") if result.success else ("resume",)
-        return self.project.command(*words, result.run_id)
+        if result.success:
+            return self.project.command("runs", "show", result.run_id)
+        words = answering_words(result.pending) if result.pending else ()
+        return self._resume(result.run_id, *words, error=result.exception)
+
+    def _resume(self, run_id: str, *words: str, error: BaseException | None = None) -> str:
+        return self.project.command("resume", run_id, *words, *limit_words(self.reporter.options, error))
 
     def _last_words(self) -> str:
         run_id = self.reporter.progress.run_id
@@ -112,4 +152,4 @@ class Session:
             return f"interrupted, run {run_id}: its record was in memory only"
         if result is not None:
             return f"interrupted, but run {run_id} has ended: {result.status}\nnext: {self._following(result)}"
-        return f"interrupted, run {run_id}\nnext: {self.project.command('resume', run_id)}"
+        return f"interrupted, run {run_id}\nnext: {self._resume(run_id)}"

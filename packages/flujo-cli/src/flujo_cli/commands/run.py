@@ -11,19 +11,19 @@ from typing import Any
 import click
 
 from flujo.domain.interfaces import StateBackend
-from flujo.domain.outcomes import PipelineResult
 from flujo.domain.steps import Pipeline
 from flujo.exceptions import ConfigurationError
 from flujo.plugins import create_plugin_manager
 from flujo.runner.pipeline_resolver import resolve_pipeline
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_context, read_stdin, resolve_input
-from flujo_cli.options import Options, json_option, state_option
+from flujo_cli.limits import limit_options, tightened
+from flujo_cli.options import Options, json_option, no_input_option, state_option
 from flujo_cli.output import Console
 from flujo_cli.plan import describe_plan, show_plan
 from flujo_cli.project import Project
 from flujo_cli.reporter import Reporter
-from flujo_cli.session import Session
+from flujo_cli.session import Result, Runner, Session
 
 __all__ = ["run"]
 
@@ -57,6 +57,8 @@ class _Job:
 @click.option("--context", metavar="KEY=VALUE", multiple=True, help="One field, JSON or else text; wins over both.")
 @click.option("--run-id", metavar="ID", help="The run's id. An unfinished run of that id and the same input goes on.")
 @click.option("--dry-run", is_flag=True, help="Check the pipeline and show its steps; run and record nothing.")
+@limit_options
+@no_input_option
 @click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr.")
 @json_option
 @state_option
@@ -114,11 +116,10 @@ def _input(flag: str | None, no_stdin: bool, console: Console) -> str:
     return resolve_input(flag, os.environ.get("FLUJO_INPUT"), stdin)
 
 
-async def _run(session: Session, job: _Job, backend: StateBackend) -> PipelineResult[Any, Any]:
-    flujo = session.flujo(job.pipeline, backend, job.source, job.context)
-    result = await flujo.run(job.text, run_id=job.run_id)
-    session.reporter.warn_of_sinks(flujo)
-    return result
+async def _run(session: Session, job: _Job, backend: StateBackend) -> tuple[Runner, Result]:
+    limits = tightened(session.project.settings.limits_for(job.pipeline.name), session.reporter.options)
+    flujo = session.flujo(job.pipeline, backend, job.source, job.context, limits)
+    return flujo, await flujo.run(job.text, run_id=job.run_id)
 
 
 def _plan(session: Session, job: _Job, as_json: bool) -> ExitCode:

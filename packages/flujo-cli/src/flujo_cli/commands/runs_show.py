@@ -8,15 +8,19 @@ from typing import Any
 import click
 
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
-from flujo_cli.records import describe_record, describe_row, read_state, value_of
+from flujo_cli.questions import describe_pending
+from flujo_cli.records import describe_record, describe_row, open_questions, read_state, value_of
 from flujo_cli.references import REFERENCE_HELP, find_run
 
 __all__ = ["runs_show"]
 
 _SHORT = 70
+
+Pending = tuple[PendingAnswer, ...]
 
 
 @click.command(help=f"Show a run: where it stands, its input and output, and what each step did.\n\n{REFERENCE_HELP}")
@@ -27,28 +31,30 @@ _SHORT = 70
 def runs_show(options: Options, reference: str, as_json: bool, state: str | None) -> None:
     """Read the run's row and journal, and write them."""
 
-    async def read(backend: StateBackend) -> tuple[RunRow, Sequence[JournalRecord]]:
+    async def read(backend: StateBackend) -> tuple[RunRow, Sequence[JournalRecord], Pending]:
         row = await find_run(backend, reference)
-        return row, await backend.load(row.run_id)
+        records = await backend.load(row.run_id)
+        return row, records, open_questions(row, records, backend)
 
-    row, records = asyncio.run(read_state(options, state, read))
+    row, records, pending = asyncio.run(read_state(options, state, read))
     if as_json:
-        Console().json(_describe(row, records))
+        Console().json(_describe(row, records, pending))
     else:
-        _show(Console(), row, records)
+        _show(Console(), row, records, pending)
 
 
-def _describe(row: RunRow, records: Sequence[JournalRecord]) -> dict[str, Any]:
+def _describe(row: RunRow, records: Sequence[JournalRecord], pending: Pending) -> dict[str, Any]:
     return {
         "schema": "flujo.run-record/1",
         **describe_row(row),
         "input": value_of(row.input),
         "output": None if row.output is None else value_of(row.output),
+        "pending": describe_pending(pending),
         "records": [describe_record(record) for record in records],
     }
 
 
-def _show(console: Console, row: RunRow, records: Sequence[JournalRecord]) -> None:
+def _show(console: Console, row: RunRow, records: Sequence[JournalRecord], pending: Pending) -> None:
     shown = describe_row(row)
     console.out(f"run       {row.run_id}")
     console.out(f"status    {row.status}")
@@ -59,7 +65,9 @@ def _show(console: Console, row: RunRow, records: Sequence[JournalRecord]) -> No
     console.out(f"input     {_short(value_of(row.input))}")
     if row.output is not None:
         console.out(f"output    {_short(value_of(row.output))}")
-    if row.error is not None:
+    for asked in pending:
+        console.out(f"waits     {asked.path} [{asked.token}]: {_short(asked.message)}")
+    if row.error is not None and not (pending and row.status is RunStatus.PAUSED):
         where = f"step {row.error.path!r}: " if row.error.path else ""
         console.out(f"error     {where}{brief(row.error)}")
     console.out("steps" if records else "steps     none recorded")
@@ -68,9 +76,14 @@ def _show(console: Console, row: RunRow, records: Sequence[JournalRecord]) -> No
 
 
 def _line(record: JournalRecord) -> str:
-    """One record, indented by its depth: a result with its value, or an attempt with what it failed with."""
+    """One record, indented by its depth: a result with its value, an attempt with what it failed with, or words."""
     indent = "  " * (record.path.count("/") + 1)
     took = elapsed(record.ended_at - record.started_at)
+    if record.kind is RecordKind.WAIT:
+        return f"{indent}{record.path.removesuffix('?')}  asks: {_short(value_of(record.out)['message'])}"
+    if record.kind is RecordKind.ANSWER:
+        said = value_of(record.out)
+        return f"{indent}{record.path.rpartition('!')[0]}  {said['by'] or 'somebody'} answers: {_short(said['value'])}"
     if record.kind is not RecordKind.RESULT:
         error = brief(record.error, 200) if record.error else "for no known reason"
         how = "failed" if record.kind is RecordKind.FAILED else "failed, tried again"

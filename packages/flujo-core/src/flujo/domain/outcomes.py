@@ -83,7 +83,7 @@ class StepResult(NamedTuple, Generic[Out]):
     `attempts` counts from 1; `duration_s` covers all of them. `recalled` says that the result came from the
     run's record and nothing was executed. `fallback` names the step that gave the output in this one's place;
     `error` then holds what the primary failed with. `cached` says that a result of before served, and nothing was
-    attempted.
+    attempted; `paused` that the step waits for an answer.
     """
 
     name: str
@@ -99,6 +99,7 @@ class StepResult(NamedTuple, Generic[Out]):
     fallback: str | None = None
     children: tuple["StepResult[Any]", ...] = ()
     cached: bool = False
+    paused: bool = False
 
 
 class Success(NamedTuple, Generic[Out]):

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from flujo.domain.interfaces import JournalRecord, RecordKind
-from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, StepResult, Success
+from flujo.domain.outcomes import ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE, Usage
@@ -69,6 +69,7 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
         work.fallback,
         children,
         cached,
+        type(outcome) is Paused,
     )
 
 
