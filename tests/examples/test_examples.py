@@ -58,4 +58,5 @@ def test_text_that_is_no_diff_is_refused_by_the_step_that_reads_it(project):
 def test_rejected_orders_are_kept_in_a_file(project):
     assert flujo("run examples/batch/pipeline.yaml", project).returncode == 0
     kept = (project / "examples/batch/out/rejected.txt").read_text(encoding="utf-8")
-    assert [line.partition(":")[0] for line in kept.splitlines()] == ["O-017", "O-041", "O-058", "83"]
+    told = [line.partition(":")[0] for line in kept.splitlines()]
+    assert told == ["O-017", "O-041", "O-058", "'orders.jsonl' line 73 is not json", "83"]
