@@ -126,10 +126,15 @@ class Recorder:
     def __init__(self, label: str) -> None:
         self.label = label
         self.calls = 0
+        self.last = ""
 
     def run(self, data: str) -> str:
         self.calls += 1
+        self.note(data)
         return data
+
+    def note(self, data: str) -> None:
+        self.last = data
 
 
 def test_what_an_object_sets_while_it_runs_is_no_part_of_it():

@@ -69,7 +69,7 @@ def _read(core: StepExecutor, frame: ExecutionFrame, step: CacheStep[Any, Any]) 
         there, value = core.evaluate(f"[{place} is defined, {place} | default(none)]", scope)
         if isinstance(value, PipelineContext):
             value = fields_of(value)
-        yield "run input" if name == "input" else name, [there, dict(value) if isinstance(value, Outputs) else value]
+        yield f"run {name}" if root == "input" else name, [there, dict(value) if isinstance(value, Outputs) else value]
 
 
 def _done_again(context: PipelineContext, delta: Change | None, before: Snapshot | None) -> bool:
@@ -114,5 +114,5 @@ def build_cache(spec: CacheSpec, context: BuildContext) -> Step[Any, Any]:
         **options_of(spec, context),
         body=body_of(part.body, context),
         ttl_s=part.ttl,
-        context_keys=tuple(part.context_keys),
+        context_keys=part.context_keys,
     )

@@ -47,6 +47,7 @@ class CacheStep(CompositeStep[In, Out]):
         self._set("ttl_s", None if ttl is None else float(ttl))  # as files give it: one definition for both
         if isinstance(self.context_keys, str):
             self._wrong(f"has context_keys {self.context_keys!r}", "write a list of names")
+        self._set("context_keys", tuple(self.context_keys))
         keys: Sequence[object] = self.context_keys
         for key in keys:
             if not isinstance(key, str) or not _KEY.fullmatch(key):

@@ -24,6 +24,7 @@ __all__ = ["code_digest"]
 #: Fields that are no code, or that hold it a second time.
 _SKIPPED = frozenset({"name", "config", "meta", "call"})
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
+_MAKERS = frozenset({"__init__", "__post_init__", "__setattr__", "__setstate__"})
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _SETS = frozenset({"STORE_DEREF", "STORE_ATTR"})
 
@@ -98,11 +99,11 @@ class _Reader:
             yield from self._object(value, level)
 
     def _code(self, code: CodeType) -> Iterator[str]:
-        self._set_again.update(each.argval for each in dis.get_instructions(code) if each.opname in _SETS)
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_argcount, code.co_flags)
         yield from self._items((code.co_code, code.co_exceptiontable, names, code.co_consts), 0)
 
     def _function(self, function: FunctionType, level: int) -> Iterator[str]:
+        self._set_again.update(_set_by(function.__code__))
         yield from self.read(function.__code__, level)
         yield from self.read((function.__defaults__, *sorted((function.__kwdefaults__ or {}).items())), level)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -122,6 +123,7 @@ class _Reader:
             yield reference(value)
             return
         yield from self._class(type(value), level)
+        self._set_again |= _state_of(type(value))
         try:
             held = vars(value)
         except TypeError:
@@ -130,6 +132,21 @@ class _Reader:
         for name in sorted(held.keys() - self._set_again):
             yield name
             yield from self.read(held[name], level + 1)
+
+
+def _set_by(code: CodeType) -> Iterator[str]:
+    """The names of attributes and captured variables that the code, and the functions made in it, set."""
+    yield from (each.argval for each in dis.get_instructions(code) if each.opname in _SETS)
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _set_by(inner)
+
+
+def _state_of(cls: type) -> set[str]:
+    """The names that a class's methods set after an object was made."""
+    functions = [each for base in cls.__mro__[:-1] for each in vars(base).values() if isinstance(each, FunctionType)]
+    later = (each.__code__ for each in functions if each.__name__ not in _MAKERS)
+    return {name for code in later for name in _set_by(code)}
 
 
 def _contents(cell: CellType) -> tuple[Any, ...]:

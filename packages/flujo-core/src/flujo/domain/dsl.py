@@ -89,7 +89,7 @@ def cached(
 ) -> CacheStep[Any, Any]:
     """Hand out what `body` came to before with the same data, for up to `ttl_s` seconds; else run it. Options are
     those of every step. Raises `ConfigurationError`; see `CacheStep`."""
-    return CacheStep(name, body=body, ttl_s=ttl_s, context_keys=tuple(context_keys), **options)
+    return CacheStep(name, body=body, ttl_s=ttl_s, context_keys=context_keys, **options)
 
 
 def human(
