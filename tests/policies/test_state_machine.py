@@ -8,8 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flujo import Flujo, OpenContext, PipelineContext, Step, StepConfig, Transition, branch, human, loop, state_machine
-from flujo.exceptions import BlueprintError, InfiniteRedirectError, PipelineAbortSignal, TemplateResolutionError
+from flujo import (
+    AgentResult,
+    Flujo,
+    OpenContext,
+    PipelineContext,
+    Step,
+    StepConfig,
+    Transition,
+    Usage,
+    UsageLimits,
+    agent,
+    branch,
+    human,
+    loop,
+    state_machine,
+)
+from flujo.domain.interfaces import Claim, JournalRecord
+from flujo.exceptions import (
+    BlueprintError,
+    InfiniteRedirectError,
+    PayloadTooLarge,
+    PipelineAbortSignal,
+    TemplateResolutionError,
+)
 from flujo.infra.memory import InMemoryBackend
 
 PLUS = Step("plus", lambda data: data + 1)
@@ -27,7 +49,11 @@ def seen(result: Any) -> list[tuple[str, str]]:
 async def test_the_output_of_a_state_is_the_next_one_s_data_and_the_last_one_s_the_machine_s(run):
     step = state_machine(
         "sm",
-        {"draft": PLUS, "review": [PLUS, Step("more", lambda data: data * 10)], "done": Step("end", lambda data: str(data))},
+        {
+            "draft": PLUS,
+            "review": [PLUS, Step("more", lambda data: data * 10)],
+            "done": Step("end", lambda data: f"{data}"),
+        },
         start="draft",
         end=["done"],
         transitions=[Transition("draft", "success", "review"), Transition("review", "success", "done")],
@@ -248,6 +274,54 @@ async def test_a_pause_may_lead_on_and_then_leaves_nothing_behind(run):
 
     assert (result.status, result.output) == ("completed", 6)
     assert result.final_pipeline_context.model_extra == {"current_state": "c"}
+
+
+async def test_a_question_that_the_machine_did_not_wait_for_is_no_longer_open():
+    states = {"a": human("first", "one?"), "b": human("second", "two?"), "c": PLUS}
+    to = [Transition("a", "pause", "b"), Transition("b", "success", "c")]
+    step = state_machine("sm", states, start="a", end=["c"], transitions=to)
+    async with Flujo(step, context_model=OpenContext, state_backend=InMemoryBackend()) as flujo:
+        paused = await flujo.run(1)
+        assert [each.message for each in paused.pending] == ["two?"]
+        result = await flujo.resume(paused.run_id, answer=7)
+
+    assert (result.output, seen(result)[0]) == (8, ("0]/on:pause", "pause"))
+
+
+class Small(InMemoryBackend):
+    """A state that takes short texts only."""
+
+    async def append(self, claim: Claim, record: JournalRecord) -> None:
+        if len(str(record.out)) > 80:
+            raise PayloadTooLarge("that is too long")
+        await super().append(claim, record)
+
+
+async def test_a_failure_that_cannot_be_written_down_fails_the_machine(run):
+    step = failing(Transition("a", "failure", "b"))
+    assert (await run(step, 1, state_backend=Small())).output == 10
+
+    change = Step("change", lambda data: "long" * 9)
+    states = {"a": [change, Step("double", lambda data: data * 2), Step("fail", boom)], "b": []}
+    step = state_machine("sm", states, start="a", end=["b"], transitions=[Transition("a", "failure", "b")])
+    error = (await run(step, state_backend=Small())).error
+    assert (error.message, error.path) == ("that is too long", "state_machine:sm[0]/on:failure")
+
+
+async def test_a_machine_stopped_by_its_budget_goes_on_from_the_failure_that_it_has_noted():
+    def dear(data: Any) -> Any:
+        calls.append(data)
+        return AgentResult(data, Usage(tokens_in=10))
+
+    calls: list[Any] = []
+    states = {"a": [agent("ask", dear), Step("fail", boom)], "b": PLUS}
+    step = state_machine("sm", states, start="a", end=["b"], transitions=[Transition("a", "failure", "b")])
+    limits = UsageLimits(total_tokens_limit=5)
+    async with Flujo(step, context_model=OpenContext, usage_limits=limits) as flujo:
+        stopped = await flujo.run(1, run_id="r")
+        result = await flujo.resume("r", usage_limits=UsageLimits(total_tokens_limit=20))
+
+    assert (stopped.status, result.output, calls) == ("stopped: budget", 2, [1])
 
 
 def recovering(resumed: Any) -> Step[Any, Any]:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flujo.blueprint.kinds import BuildContext
@@ -11,6 +12,7 @@ from flujo.domain.steps import Step
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor
+from flujo.exceptions import ConfigurationError
 
 __all__ = [
     "body_of",
@@ -19,6 +21,7 @@ __all__ = [
     "go_on",
     "gone_on",
     "isolated",
+    "named_step",
     "options_of",
     "output_of",
     "resolved",
@@ -64,7 +67,8 @@ async def go_on(core: StepExecutor, frame: ExecutionFrame, at: str, on: str, to:
 
     A resumed run tries again what has failed. What came after the failure would then not fit what comes of that.
     """
-    return await core.execute(frame.child(Step(on), to, at=f"{at}/on:{on}")._replace(invariants=()))
+    note = frame.child(Step(on), to, at=f"{at}/on:{on}")
+    return await core.execute(note._replace(invariants=(), quota=None))  # it is no step of anybody's
 
 
 def output_of(outcome: StepOutcome[Any]) -> Any:
@@ -96,6 +100,28 @@ def body_of(raw: Any, context: BuildContext) -> tuple[Step[Any, Any], ...]:
 def branches_of(raw: Mapping[str, Any], context: BuildContext) -> dict[str, Any]:
     """The steps of each branch."""
     return {name: body_of(body, context) for name, body in raw.items()}
+
+
+def named_step(raw: Any, name: str, context: BuildContext, *, what: str) -> Step[Any, Any]:
+    """A step as the file has it, or one called `name` that asks or calls what `raw` names.
+
+    Raises `ConfigurationError` for anything else; `what` says in which place it stands.
+    """
+    if isinstance(raw, Mapping) and "name" in raw:
+        return context.build(raw)
+    named: Any = {"id": raw} if isinstance(raw, str) else raw
+    if not isinstance(named, Mapping) or not isinstance(named.get("id"), str) or set(named) - {"id", "params"}:
+        raise ConfigurationError(
+            f"{what} names nothing to call", suggestion="expected module:attr, {id, params}, or a step"
+        )
+    params = named.get("params", {})
+    agent = context.agent(named["id"])
+    if agent is not None:
+        return agent.step(name=name, params=params)
+    target = context.resolve(named["id"])
+    if isinstance(target, Step):
+        return replace(target, params={**target.params, **params}) if params else target
+    return Step(name, target, params=params)
 
 
 def resolved(value: Any, known: Sequence[str], context: BuildContext) -> Any:

@@ -16,7 +16,7 @@ from flujo.engine.changes import sink
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ContextFieldError, ExecutionError
-from flujo_policies_builtin.composites import body_of, called, isolated, options_of
+from flujo_policies_builtin.composites import body_of, called, options_of, run_isolated
 
 __all__ = ["LoopPart", "LoopPolicy", "LoopSpec", "build_loop"]
 
@@ -37,7 +37,10 @@ class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):
             data = await called(step.initial_input_mapper, data, frame.context)
         _operate(core, frame, step.init, frame.scope())
         for index in range(step.max_loops):
-            outcome = await self._iterate(core, frame, step, data, index)
+            extras = {**frame.extras, "loop": _Counter(index)}
+            outcome = await run_isolated(
+                core, frame, step.body, data, at=f"[{index}]", purpose=f"iteration {index}", extras=extras
+            )
             if not isinstance(outcome, Success):
                 return outcome
             output = outcome.value
@@ -52,17 +55,6 @@ class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):
         if step.loop_output_mapper is not None:
             output = await called(step.loop_output_mapper, output, frame.context)
         return Success(output)
-
-    async def _iterate(
-        self, core: StepExecutor, frame: ExecutionFrame, step: LoopStep[Any, Any], data: Any, index: int
-    ) -> StepOutcome[Any]:
-        own = isolated(frame, step.body, f"iteration {index}")
-        extras = {**frame.extras, "loop": _Counter(index)}
-        child = frame.child(step.body, data, at=f"[{index}]", context=own.context if own else None, extras=extras)
-        outcome = await core.execute(child)
-        if own:
-            (frame.run.contexts.adopt if isinstance(outcome, Success) else frame.run.contexts.verify)(own)
-        return outcome
 
     async def _ends(self, core: StepExecutor, step: LoopStep[Any, Any], scope: Scope) -> bool:
         if step.exit_expression is not None:

@@ -1,7 +1,6 @@
 """Branches that an agent picks: `kind: dynamic_router`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
@@ -14,9 +13,9 @@ from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
-from flujo.exceptions import ConfigurationError, ExecutionError
+from flujo.exceptions import ExecutionError
 from flujo_policies_builtin.branches import run_branches
-from flujo_policies_builtin.composites import branches_of, options_of
+from flujo_policies_builtin.composites import branches_of, named_step, options_of
 from flujo_policies_builtin.parallel import MergingSpec, merging_of
 
 __all__ = ["RouterPart", "RouterPolicy", "RouterSpec", "build_router"]
@@ -74,21 +73,5 @@ def build_router(spec: RouterSpec, context: BuildContext) -> Step[Any, Any]:
     """Make the step of a validated `spec`."""
     branches = branches_of(spec.router.branches, context)
     options = options_of(spec, context)
-    router = _router(spec.router.router_agent, context)
+    router = named_step(spec.router.router_agent, "router", context, what="router_agent")
     return DynamicParallelRouterStep(**options, **merging_of(spec, context), router=router, branches=branches)
-
-
-def _router(agent: Any, context: BuildContext) -> Step[Any, Any]:
-    """The step that picks: a step as the file has it, or one that calls what `agent` names."""
-    if isinstance(agent, Mapping) and "name" in agent:
-        return context.build(agent)
-    named: Any = {"id": agent} if isinstance(agent, str) else agent
-    if not isinstance(named, Mapping) or not isinstance(named.get("id"), str) or set(named) - {"id", "params"}:
-        raise ConfigurationError(
-            "router_agent names nothing to call", suggestion="expected module:attr, {id, params}, or a step"
-        )
-    target = context.resolve(named["id"])
-    params = named.get("params", {})
-    if isinstance(target, Step):
-        return replace(target, params={**target.params, **params}) if params else target
-    return Step("router", target, params=params)

@@ -16,6 +16,7 @@ from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean
 from flujo.engine.changes import assign, sink
 from flujo.engine.frame import ExecutionFrame
+from flujo.engine.journal import Answer
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ControlFlowError, ExecutionError
 from flujo_policies_builtin.composites import body_of, go_on, gone_on, options_of, run_isolated
@@ -111,9 +112,19 @@ async def _left(
     if not isinstance(written, Success):
         return written
     told: Any = written.value
+    if on == "pause":
+        await _withdraw(frame, visit.at)
     if told["error"] is not None:
         _write(frame.context, "last_error", told["error"])
     return visit.then(told["to"], visit.data)
+
+
+async def _withdraw(frame: ExecutionFrame, at: str) -> None:
+    """Close the questions of a state that the machine did not wait for: the run shall not ask for their answers."""
+    journal, now = frame.run.journal, frame.run.clock.now()
+    for asked in journal.waits():
+        if asked.path.startswith(f"{frame.path}{at}/"):
+            await journal.record_answer(asked.path, Answer(None, "a transition on pause", now))
 
 
 def _after(core: StepExecutor, frame: ExecutionFrame, step: _Machine, state: str, output: Any) -> str:
