@@ -99,13 +99,14 @@ def test_warn_tells_once_of_each_model_without_a_price():
     quotas = QuotaManager(PRICES, UsageLimits(1, unpriced="warn"), notice=told.append)
     for model in ("x", "x", "y"):
         assert quotas.settle(quotas.reserve(quotas.quota, model), Usage(1, 5)).cost_usd == 0
-    quotas.charge(quotas.quota, "x", Usage(1))
+    assert quotas.refusal(quotas.quota, "x", quotas.charge(quotas.quota, "x", Usage(1))) is None
     assert (told, quotas.quota.spent) == (["x", "y"], Usage(4, 15))
 
 
 def test_nobody_has_to_listen():
     quotas = manager(1, unpriced="warn")
-    assert quotas.charge(quotas.quota, "x", Usage(1)) == Usage(1)
+    quotas.settle(quotas.reserve(quotas.quota, "x"), Usage(1))
+    assert quotas.quota.spent == Usage(1)
 
 
 def test_count_says_nothing_of_a_call_without_a_price():
@@ -123,9 +124,9 @@ def test_a_call_that_nobody_announced_is_counted_and_may_overdraw():
 
 def test_a_call_that_nobody_announced_and_nobody_can_price_is_counted_and_refused():
     quotas = manager(5)
-    with pytest.raises(PricingNotConfiguredError):
-        quotas.charge(quotas.quota, "x", Usage(1, 6))
-    assert quotas.quota.spent == Usage(1, 6)
+    used = quotas.charge(quotas.quota, "x", Usage(0, 6))
+    assert isinstance(quotas.refusal(quotas.quota, "x", used), PricingNotConfiguredError)
+    assert used == quotas.quota.spent == Usage(1, 6)
 
 
 def test_a_usage_that_can_not_be_counts_as_what_was_reserved():

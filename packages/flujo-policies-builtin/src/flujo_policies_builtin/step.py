@@ -11,7 +11,7 @@ from flujo.blueprint.schema import Spec, StepSpec
 from flujo.domain.agents import AgentResult
 from flujo.domain.callables import Call
 from flujo.domain.config import StepConfig
-from flujo.domain.outcomes import StepOutcome, Success
+from flujo.domain.outcomes import Failure, StepOutcome, Success
 from flujo.domain.steps import Pipeline, Step
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
@@ -43,8 +43,10 @@ class FunctionPolicy(StepPolicy[Step[Any, Any]]):
 
 def _counted(frame: ExecutionFrame, call: Call, answer: AgentResult[Any]) -> StepOutcome[Any]:
     """The output of a function that tells what it has used."""
-    usage = frame.run.quotas.charge(frame.quota, answer.model or call.reference, answer.usage)
-    return Success(answer.output, usage)
+    quotas, model = frame.run.quotas, answer.model or call.reference
+    usage = quotas.charge(frame.quota, model, answer.usage)
+    refusal = quotas.refusal(frame.quota, model, usage)
+    return Success(answer.output, usage) if refusal is None else Failure(refusal, usage=usage)
 
 
 class AgentSpec(Spec):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from flujo.domain.pricing import PriceTable, no_price
 from flujo.domain.quota import Quota, Reservation, UsageLimits
 from flujo.domain.usage import NO_USAGE, Usage, check_usage
-from flujo.exceptions import ConfigurationError
+from flujo.exceptions import ConfigurationError, PricingNotConfiguredError
 
 __all__ = ["Call", "QuotaManager"]
 
@@ -50,12 +50,11 @@ class QuotaManager:
         cost holds and nobody knows what the call will cost.
         """
         asked = _UNKNOWN if estimate is None else _as_call(estimate, model)
-        priced = self._prices.price(model, asked)
         if quota is None:
             return Call(model)
-        if priced is None:
-            self._without_price(quota, model)
-        return Call(model, quota, quota.reserve(priced or asked))
+        if refusal := self.refusal(quota, model, asked):
+            raise refusal
+        return Call(model, quota, quota.reserve(self._prices.price(model, asked) or asked))
 
     def settle(self, call: Call, usage: Usage, model: str | None = None) -> Usage:
         """Count what the call has used, and give it back with its cost.
@@ -84,27 +83,25 @@ class QuotaManager:
             call.quota.release(call.reservation)
 
     def charge(self, quota: Quota | None, model: str, usage: Usage) -> Usage:
-        """Count a call that was made without asking, and give its usage back with its cost.
-
-        Raises `PricingNotConfiguredError`, after it has counted, where `reserve` would have refused the call.
-        """
+        """Count a call that was made without asking, and give its usage back with its cost; see `refusal`."""
         used = _as_call(usage, model)
-        priced = self._prices.price(model, used)
+        used = self._prices.price(model, used) or used
         if quota is not None:
-            quota.charge(priced or used)
-            if priced is None:
-                self._without_price(quota, model)
-        return priced or used
+            quota.charge(used)
+        return used
 
-    def _without_price(self, quota: Quota, model: str) -> None:
-        limits = quota.limits
-        if limits.total_cost_usd_limit is None or limits.unpriced == "count":
-            return
-        if limits.unpriced != "warn":
-            raise no_price(model)
+    def refusal(self, quota: Quota | None, model: str, usage: Usage) -> PricingNotConfiguredError | None:
+        """The error of a call whose cost nobody knows, where the limits refuse it; where they warn, the notice."""
+        if quota is None or quota.limits.total_cost_usd_limit is None or quota.limits.unpriced == "count":
+            return None
+        if self._prices.price(model, usage) is not None:
+            return None
+        if quota.limits.unpriced != "warn":
+            return no_price(model)
         if model not in self._noticed:
             self._noticed.add(model)
             self._notice(model)
+        return None
 
 
 def _as_call(usage: Usage, model: str) -> Usage:
