@@ -25,7 +25,7 @@ from flujo.domain.interfaces import TemplateCompiler
 from flujo.domain.scope import NOTHING
 from flujo.domain.steps import PREVIOUS, Pipeline, Step
 from flujo.domain.suggest import did_you_mean
-from flujo.domain.validation import Finding, Location, misfits, twins
+from flujo.domain.validation import Finding, Location, misfits, twins, unheard
 from flujo.exceptions import BlueprintError, ConfigurationError, FlujoError
 
 __all__ = ["Sources", "check_pipeline", "load_pipeline"]
@@ -187,7 +187,7 @@ class _Builder:
             self.step(raw, path, self.document.value(raws, index), around.at(names, index))
             for index, raw in enumerate(raws)
         )
-        for index, finding in chain(twins(names, path), misfits(steps, path)):
+        for index, finding in chain(twins(names, path), misfits(steps, path), unheard(steps, path)):
             self.report.add(finding._replace(location=self._place_of_name(raws[index])))
         if len(self.report.findings) > before or self.report.full:
             return tuple(Step(f"step_{number}") for number, _ in enumerate(steps, 1))  # no clash among stand-ins

@@ -57,6 +57,11 @@ class HumanInTheLoopStep(Step[In, Out]):
             self._refuse("has on_deadline, but no deadline_s", "say after how many seconds it holds")
 
     @property
+    def reads_context(self) -> bool:
+        """It adds the question and its answer to the histories in the context."""
+        return True
+
+    @property
     def output_type(self) -> Any:
         """The type that answers have, `Any` where a JSON Schema or nothing says what they are."""
         return UNKNOWN if self.input_schema is None or isinstance(self.input_schema, Mapping) else self.input_schema

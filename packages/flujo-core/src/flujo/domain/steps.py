@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, Typ
 from flujo.domain.callables import UNKNOWN, Call, inspect_call, reference
 from flujo.domain.config import StepConfig
 from flujo.domain.scope import Scope
-from flujo.domain.validation import NAME, NAME_HELP, check_sequence
+from flujo.domain.validation import NAME, NAME_HELP, check_sequence, unheard
 from flujo.exceptions import BlueprintError, ConfigurationError, TypeMismatchError
 
 __all__ = ["MAX_DEPTH", "PREVIOUS", "InputSource", "Pipeline", "Step", "chained"]
@@ -151,6 +151,11 @@ class Step(Generic[In, Out]):
         return None
 
     @property
+    def asks_unheard(self) -> bool:
+        """Whether the step, or one under it, could ask a person while nobody waits for it."""
+        return self.is_background and any(each.asks for each in self.walk())
+
+    @property
     def is_background(self) -> bool:
         """Whether the pipeline goes on with the step's own input while the step is still at work."""
         return self.config.execution_mode == "background"
@@ -273,11 +278,8 @@ class Pipeline(Step[In, Out]):
                     f"{reference(part)!r} in pipeline {self.name!r} is not a step",
                     suggestion="decorate a function with @step, or wrap it: Step('name', function)",
                 )
-            if part.is_background and any(each.asks for each in part.walk()):
-                raise ConfigurationError(
-                    f"step {part.name!r} runs in the background, but asks a person",
-                    suggestion="ask before it or after it: the end of a run does not wait for an answer",
-                )
+        for _, finding in unheard(parts, ""):
+            raise ConfigurationError(finding.message, suggestion=finding.help)
         return parts
 
     @property

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from flujo.domain.hints import fits, show
 
-__all__ = ["NAME", "NAME_HELP", "Finding", "Location", "check_sequence", "fits", "misfits", "twins"]
+__all__ = ["NAME", "NAME_HELP", "Finding", "Location", "check_sequence", "fits", "misfits", "twins", "unheard"]
 
 #: The pattern of a name: a path joins names with the characters that are missing here.
 NAME = "[A-Za-z_][A-Za-z0-9_.-]{0,63}"
@@ -43,6 +43,8 @@ class _Typed(Protocol):
     def handed_type(self) -> Any: ...
     @property
     def takes_previous(self) -> bool: ...
+    @property
+    def asks_unheard(self) -> bool: ...
 
 
 def check_sequence(steps: Sequence[_Typed], path: str = "") -> Iterator[Finding]:
@@ -69,3 +71,12 @@ def misfits(steps: Sequence[_Typed], path: str) -> Iterator[tuple[int, Finding]]
             message = f"step {before.name!r} gives {given}, but step {after.name!r} takes {wanted}"
             advice = f"change one of the annotations, or give {after.name!r} an 'input' that converts"
             yield index, Finding("V-T01", message, path=f"{path}{after.name}", help=advice)
+
+
+def unheard(steps: Sequence[_Typed], path: str) -> Iterator[tuple[int, Finding]]:
+    """Background steps that ask a person, each with its index."""
+    for index, step in enumerate(steps):
+        if step.asks_unheard:
+            message = f"step {step.name!r} runs in the background, but asks a person"
+            advice = "ask before it or after it: the end of a run does not wait for an answer"
+            yield index, Finding("V-K02", message, path=f"{path}{step.name}", help=advice)
