@@ -7,13 +7,16 @@ from flujo.blueprint.schema import AgentPart, BackoffSpec, ConfigSpec, DocumentS
 from flujo.infra.config_manager import Settings
 from flujo.plugins import create_plugin_manager
 from flujo.runner.pipeline_resolver import check_file
+from flujo_policies_builtin.agentic_loop import AgenticLoopPart, AgenticLoopSpec
+from flujo_policies_builtin.cache import CachePart, CacheSpec
 from flujo_policies_builtin.conditional import ConditionalSpec
 from flujo_policies_builtin.imports import ImportConfig, ImportSpec
 from flujo_policies_builtin.loop import LoopPart, LoopSpec
-from flujo_policies_builtin.map import MapPart, MapSpec
+from flujo_policies_builtin.map import FilePart, MapPart, MapSpec
 from flujo_policies_builtin.parallel import MergingSpec, ParallelSpec
 from flujo_policies_builtin.router import RouterPart, RouterSpec
 from flujo_policies_builtin.sequence import SequenceSpec
+from flujo_policies_builtin.state_machine import StateMachineSpec, TransitionPart
 from flujo_policies_builtin.step import AgentSpec, CallSpec
 
 PAGE = "pipeline-files"
@@ -24,20 +27,27 @@ TABLES = {
     "### config.backoff": (BackoffSpec, None),
     "## kind: step": (CallSpec, StepSpec),
     "## kind: pipeline": (SequenceSpec, StepSpec),
+    "## kind: agentic_loop": (AgenticLoopSpec, StepSpec),
+    "## kind: cache": (CacheSpec, StepSpec),
     "## kind: conditional": (ConditionalSpec, StepSpec),
     "## kind: parallel": (ParallelSpec, StepSpec),
     "## kind: dynamic_router": (RouterSpec, MergingSpec),
     "## kind: import": (ImportSpec, StepSpec),
     "## kind: loop": (LoopSpec, StepSpec),
     "## kind: map": (MapSpec, StepSpec),
+    "## kind: state_machine": (StateMachineSpec, StepSpec),
 }
 PARTS = {
     "agent": AgentSpec,
+    "agentic_loop": AgenticLoopPart,
     "agents": AgentPart,
+    "cache": CachePart,
     "config": ImportConfig,
+    "iterable_input": FilePart,
     "loop": LoopPart,
     "map": MapPart,
     "router": RouterPart,
+    "transitions": TransitionPart,
 }
 WORDS = {"foreground": "foreground", "none": None, "empty": None, "false": False, "0": 0, "1": 1, "2": 2, "60": 60}
 
@@ -52,7 +62,9 @@ def test_a_table_has_exactly_the_keys_of_its_model(page, heading):
 @pytest.mark.parametrize("key", PARTS)
 def test_the_mapping_behind_a_key_has_exactly_the_keys_of_its_model(page, key):
     common = set(ConfigSpec.model_fields) if key == "config" else set()
-    assert page(PAGE).names(f"key of {key}") == set(PARTS[key].model_fields) - common
+    aliases = {name: field.validation_alias for name, field in PARTS[key].model_fields.items()}
+    keys = {alias.choices[0] if alias else name for name, alias in aliases.items()}
+    assert page(PAGE).names(f"key of {key}") == keys - common
 
 
 @pytest.mark.parametrize("heading", ["### config", "### config.backoff"])
@@ -84,7 +96,7 @@ def test_the_limits_are_those_of_the_loader(page):
 
 def test_the_examples_are_valid(page, tmp_path):
     examples = page(PAGE).blocks("yaml")
-    assert len(examples) == 9
+    assert len(examples) == 12
     (tmp_path / "answers.json").write_text("[1]", encoding="utf-8")
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/summary.yaml").write_text("steps: [{name: shorten}]\n", encoding="utf-8")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from flujo.domain.human import HumanInTheLoopStep
     from flujo.domain.imports import ImportOutput, ImportStep
+    from flujo.domain.items import FileItems
     from flujo.domain.kinds import ConditionalStep, DynamicParallelRouterStep, LoopStep, MapStep, ParallelStep
     from flujo.domain.outcomes import PipelineResult, RunStatus, StepResult
     from flujo.domain.pricing import Price
@@ -68,6 +69,7 @@ _HOMES = {
     ),
     "flujo.domain.human": ("HumanInTheLoopStep",),
     "flujo.domain.imports": ("ImportOutput", "ImportStep"),
+    "flujo.domain.items": ("FileItems",),
     "flujo.domain.kinds": ("ConditionalStep", "DynamicParallelRouterStep", "LoopStep", "MapStep", "ParallelStep"),
     "flujo.domain.outcomes": ("PipelineResult", "RunStatus", "StepResult"),
     "flujo.domain.pricing": ("Price",),
@@ -90,6 +92,7 @@ __all__ = [
     "ConditionalStep",
     "ContextReference",
     "DynamicParallelRouterStep",
+    "FileItems",
     "Flujo",
     "FlujoError",
     "HumanInTheLoopStep",

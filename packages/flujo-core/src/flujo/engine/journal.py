@@ -70,7 +70,6 @@ class Journal:
         self._claim = claim
         self._codec = codec if backend.encodes else None
         self._digests = codec
-        self._counts: dict[str, int] | None = None
         self._results: dict[str, JournalRecord] = {}
         self._attempts: dict[str, list[JournalRecord]] = {}
         self._waits: dict[str, JournalRecord] = {}
@@ -79,6 +78,7 @@ class Journal:
         self.failure: BaseException | None = None
         for record in records:
             self._note(record)
+        self._counts: dict[str, int] | None = None if self._results else {}
 
     def _note(self, record: JournalRecord) -> None:
         if record.kind is RecordKind.RESULT:
@@ -122,24 +122,22 @@ class Journal:
         return {operation[1][0] for record in self._results.values() for operation in self._delta(record) or ()}
 
     def item(self, path: str, number: int, value: Any, within: Item | None) -> Item | None:
-        """Name an item by its place and its value; None for a value that can't be written down, and so not compared."""
+        """Name an item by its place and its value, `within` another; a value that can't be written down has no name."""
         try:
             written = self._digests.encode(value, where=path)
         except ValueNotStorable:
             return within
-        return Item(
-            path, number, hashlib.blake2b(written, digest_size=16, key=within.digest if within else b"").digest()
-        )
+        key = within.digest if within else b""
+        return Item(path, number, hashlib.blake2b(written, digest_size=16, key=key).digest())
 
     def check_items(self, path: str, count: int) -> None:
         """Raise `DefinitionChanged`, which ends the run, if more than `count` items of the map `path` are recorded."""
         if self._counts is None:
-            places = (
-                (path[: found.start()], int(found[1])) for path in self._results for found in _INDEX.finditer(path)
-            )
             self._counts = {}
-            for place, index in places:
-                self._counts[place] = max(self._counts.get(place, 0), index + 1)
+            for each in self._results:
+                for found in _INDEX.finditer(each):
+                    place = each[: found.start()]
+                    self._counts[place] = max(self._counts.get(place, 0), int(found[1]) + 1)
         if self._counts.get(path, 0) > count:
             self._refuse(f"item {count} of {path!r} is not there any more")
 
