@@ -17,7 +17,18 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 CASES = Path(os.environ.get("FLUJO_COMPAT_DIR") or CHECKOUT.parent / "shared" / "compat")
 
 #: What a case may need to be run here.
-SUPPORTED = {"conditional", "fallback", "loop", "map", "parallel", "step", "teleport"}
+SUPPORTED = {
+    "conditional",
+    "fallback",
+    "import",
+    "invariants",
+    "loop",
+    "map",
+    "parallel",
+    "state_machine",
+    "step",
+    "teleport",
+}
 
 
 def case_files() -> list[Path]:
