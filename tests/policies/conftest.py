@@ -35,7 +35,7 @@ def load(tmp_path: Path) -> Callable[..., Step[Any, Any]]:
         (tmp_path / "helpers.py").write_text(helpers)
         (tmp_path / "pipeline.yaml").write_text(f"steps:\n{steps}")
         there = manager.contributions
-        sources = Sources(there.kinds, there.skills, Templates(), ["helpers"], tmp_path)
+        sources = Sources(there.kinds, there.skills, Templates(), ["helpers"], tmp_path, there.agents)
         return load_pipeline(tmp_path / "pipeline.yaml", sources)
 
     return load_it

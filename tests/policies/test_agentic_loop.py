@@ -269,16 +269,30 @@ def test_a_file_and_python_say_the_same(load):
     assert loaded.definition() == {**made.definition(), "agents": loaded.definition()["agents"]}
 
 
+DECLARED = """agents:
+  echo: { model: "function:helpers:say" }
+"""
+
+
+async def test_a_declared_agent_is_named_as_in_any_step(run, load):
+    helpers = HELPERS + "async def say(data):\n    return data + 'o'\n"
+    loaded = load(FILE.replace("flujo.builtins.passthrough", "agents.echo") + DECLARED, helpers)
+
+    assert (await run(loaded, "same")).output == "xo"
+    assert loaded.steps[0].agents["same"].steps[0].kind == "agent"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ('"helpers:plan"', "3", "planner names nothing to call"),
         ("flujo.builtins.passthrough", "{ params: {} }", "agent 'same' names nothing to call"),
         ("flujo.builtins.passthrough", '"helpers:nope"', "module 'helpers' has no 'nope'"),
+        ("flujo.builtins.passthrough", "{ id: echo, params: { a: 1 } }", "agent 'same' has params for agent 'echo'"),
         ("max_turns: 3", "max_turns: 0", "'max_turns' should be greater than or equal to 1"),
         ("same: flujo", "planner: flujo", "has an agent 'planner'"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_told(load, old, new, message):
     with pytest.raises(BlueprintError, match=message):
-        load(FILE.replace(old, new), HELPERS)
+        load(FILE.replace(old, new) + DECLARED, HELPERS)

@@ -116,8 +116,13 @@ def named_step(raw: Any, name: str, context: BuildContext, *, what: str) -> Step
         )
     params = named.get("params", {})
     agent = context.agent(named["id"])
+    if agent is not None and params:
+        raise ConfigurationError(
+            f"{what} has params for agent {agent.declaration.name!r}, which is made once for all steps",
+            suggestion="write them where the agent is declared",
+        )
     if agent is not None:
-        return agent.step(name=name, params=params)
+        return agent.step(name=name)
     target = context.resolve(named["id"])
     if isinstance(target, Step):
         return replace(target, params={**target.params, **params}) if params else target
