@@ -1,38 +1,47 @@
 """Kinds inside kinds: what they come to, and how deep they stand."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from flujo import Pipeline, Step, StepConfig, branch, loop, map_, parallel, route
+from flujo import Pipeline, Step, StepConfig, agentic_loop, branch, loop, map_, parallel, route, state_machine
 from flujo.domain.scope import Scope
 from flujo.engine.executor_core import ExecutorCore
 from flujo.exceptions import BlueprintError, ConfigurationError
 from flujo.plugins import create_default_registry
 
 
+def one_turn(data: Any) -> Any:
+    """A planner that lets the agent `a` work on the goal, and hands on what that gives."""
+    if data["history"]:
+        return {"action": "finish", "output": data["history"][0]["result"]}
+    return {"action": "run_agent", "agent": "a", "input": data["goal"]}
+
+
+AROUND: dict[str, Callable[..., Step[Any, Any]]] = {
+    "agentic_loop": lambda step, **options: agentic_loop("g", Step("plan", one_turn), {"a": step}, **options),
+    "branch": lambda step, **options: branch("c", on="true", branches={True: step}, **options),
+    "loop": lambda step, **options: loop("l", step, max_loops=1, **options),
+    "map": lambda step, **options: map_(
+        "m", step, over=lambda data, context: [data], finalize={"output": "{{ previous_step[0] }}"}, **options
+    ),
+    "parallel": lambda step, **options: parallel("p", {"a": step}, reduce="first", **options),
+    "pipeline": lambda step, **options: Pipeline([step], name="sub", **options),
+    "route": lambda step, **options: route("r", Step("pick", lambda data: "a"), {"a": step}, reduce="first", **options),
+    "state_machine": lambda step, **options: state_machine("s", {"a": step}, start="a", end=["a"], **options),
+}
+
+
 def nested(kind: str, depth: int, *, leaf: Step[Any, Any] | None = None, **options: Any) -> Step[Any, Any]:
     step: Step[Any, Any] = leaf or Step("leaf", lambda data: data + 1)
     for _ in range(depth):
-        if kind == "branch":
-            step = branch("c", on="true", branches={True: step}, **options)
-        elif kind == "loop":
-            step = loop("l", step, max_loops=1, **options)
-        elif kind == "map":
-            step = map_(
-                "m", step, over=lambda data, context: [data], finalize={"output": "{{ previous_step[0] }}"}, **options
-            )
-        elif kind == "parallel":
-            step = parallel("p", {"a": step}, reduce="first", **options)
-        elif kind == "route":
-            step = route("r", Step("pick", lambda data: "a"), {"a": step}, reduce="first", **options)
-        else:
-            step = Pipeline([step], name="sub", **options)
+        step = AROUND[kind](step, **options)
     return step
 
 
-KINDS = ["branch", "loop", "map", "parallel", "route", "pipeline"]
+KINDS = list(AROUND)
 
 
 @pytest.mark.parametrize("options", [{}, {"config": StepConfig(timeout_s=60, max_retries=1)}], ids=["plain", "guarded"])
