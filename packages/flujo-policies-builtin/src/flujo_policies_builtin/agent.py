@@ -55,12 +55,11 @@ class AgentPolicy(StepPolicy[AgentStep[Any, Any]]):
 
     def _checked(self, step: AgentStep[Any, Any], output: Any, usage: Usage) -> StepOutcome[Any]:
         """The output as the step declares it; of one that does not fit, what the next attempt is told."""
-        if step.output is None:
+        schema = self._schemas.get(step)
+        if schema is None:
             return Success(output, usage)
-        if step not in self._schemas:
-            self.prepare(step)
         try:
-            return Success(self._schemas[step].check(output, what=f"the output of step {step.name!r}"), usage)
+            return Success(schema.check(output, what=f"the output of step {step.name!r}"), usage)
         except SchemaMismatchError as error:
             wrong = "\n".join(f"- {path}: {problem}" for path, problem in error.problems)
             refused = AgentIOValidationError(error.message, cause=error)
