@@ -270,8 +270,18 @@ def chain(project, length):
 
 def test_files_import_one_another_as_deep_as_steps_may_stand(project):
     assert project.load_at(chain(project, 64)).depth == 64
-    with pytest.raises(BlueprintError, match=r"f64\.yaml:1:39: with 'f65\.yaml' steps stand more than 64 deep"):
+    with pytest.raises(BlueprintError, match=r"f65\.yaml:1:9: steps stand more than 64 deep in one another, with"):
         project.load_at(chain(project, 65))
+
+
+def test_steps_inside_the_last_of_many_files_count_too(project):
+    body = "{name: leaf}"
+    for number in range(29):
+        body = f"{{name: s{number}, steps: [{body}]}}"
+    path = chain(project, 60)
+    project.write("f60.yaml", f"steps: [{body}]\n")
+    (finding,) = project.check_at(path)
+    assert (finding.code, finding.path.count("/")) == ("V-Y04", 5)
 
 
 def test_a_child_counts_as_deep_as_it_is_though_it_was_loaded_before(project):

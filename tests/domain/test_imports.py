@@ -102,6 +102,10 @@ def test_what_the_child_is_and_what_flows_is_part_of_what_an_import_is():
         ({"run": count}, "import 'i' runs '.*count', but runs steps only"),
         ({"on_failure": "abrot"}, "import 'i' has on_failure 'abrot'"),
         ({"on_failure": "skip", "fallback": Step("f")}, "import 'i' has a fallback and on_failure 'skip'"),
+        (
+            {"outputs": [("a", "b")], "config": StepConfig(execution_mode="background")},
+            "import 'i' runs in the background, but has outputs",
+        ),
         ({"input_to": ""}, "import 'i' has input_to ''"),
         ({"input_to": "scratchpad..x"}, "import 'i' has input_to 'scratchpad..x'"),
         ({"outputs": ["ab"]}, "import 'i' has an output 'ab'"),

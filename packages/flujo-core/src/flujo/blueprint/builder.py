@@ -23,7 +23,7 @@ from flujo.blueprint.specs import validate
 from flujo.domain.config import Backoff, StepConfig
 from flujo.domain.interfaces import TemplateCompiler
 from flujo.domain.scope import NOTHING
-from flujo.domain.steps import PREVIOUS, Pipeline, Step
+from flujo.domain.steps import MAX_DEPTH, PREVIOUS, Pipeline, Step
 from flujo.domain.suggest import did_you_mean
 from flujo.domain.validation import Finding, Location, misfits, twins, unheard
 from flujo.exceptions import BlueprintError, ConfigurationError, FlujoError
@@ -202,7 +202,12 @@ class _Builder:
             message = f"a step should be a mapping, not {brief(raw)}"
             self.report.add(Finding("V-S03", message, path=path.rstrip("/"), location=at))
             return _STAND_IN
+        level = self.imports.level + path.count("/")
         path = f"{path}{_name_of(raw) or '?'}"
+        if level > MAX_DEPTH:
+            message = f"steps stand more than {MAX_DEPTH} deep in one another, with those that import this file"
+            self.report.add(Finding("V-Y04", message, path=path, location=at))
+            return _STAND_IN
         kind = self._kind(raw, path)
         before = len(self.report.findings)
         spec = kind and validate(kind.model, raw, self.document, self.report, path)

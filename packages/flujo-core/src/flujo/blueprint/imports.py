@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flujo.blueprint.diagnostics import brief
-from flujo.domain.steps import MAX_DEPTH, Pipeline
+from flujo.domain.steps import Pipeline
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError
 
@@ -37,7 +37,7 @@ class Imports:
         self.loaded: dict[Path, Child] = around.loaded if around else {}
         self._root = root.resolve()
         self._chain: tuple[Path, ...] = (*(around._chain if around else ()), self.file)
-        self._level = level
+        self.level = level
 
     def find(self, text: str, *, code: str = "V-I02", like: str = "*.y*ml") -> Path:
         """The file at `text`, a path relative to this file. It lies under the root, wherever links lead.
@@ -80,12 +80,7 @@ class Imports:
                 suggestion="let one of the files do without the next",
                 code="V-I03",
             )
-        level = self._level + depth
-        if level > MAX_DEPTH:
-            raise ConfigurationError(
-                f"with {self._told(file)!r} steps stand more than {MAX_DEPTH} deep in one another", code="V-Y04"
-            )
-        return Imports(file, self._root, around=self, level=level)
+        return Imports(file, self._root, around=self, level=self.level + depth)
 
     def shown(self, file: Path, document: str) -> str:
         """How findings call `file`, which this file imports that they call `document`."""

@@ -68,7 +68,7 @@ class ImportStep(CompositeStep[In, Out]):
 
     def children(self) -> Iterable[Step[Any, Any]]:
         """The pipeline's steps: they stand right under this one in paths."""
-        return self.pipeline.children()
+        return tuple(self.pipeline.steps)
 
     def __post_init__(self) -> None:
         self._one_of("on_failure", ("abort", *_INSTEAD))
@@ -80,6 +80,8 @@ class ImportStep(CompositeStep[In, Out]):
         self._set("pipeline", _nested(self._body(self.pipeline, "pipeline")))
         outputs = tuple(self._output(each) for each in self.outputs)
         self._set("outputs", outputs)
+        if outputs and self.is_background:
+            self._wrong("runs in the background, but has outputs", "nobody could tell when: drop one of both")
         if not _is_path(self.input_to):
             self._wrong(f"has input_to {self.input_to!r}", "name initial_prompt, scratchpad, or a dotted path")
         parents = [output.parent for output in outputs]
