@@ -21,6 +21,7 @@ __all__ = [
     "describe_usage",
     "show_failure",
     "show_summary",
+    "usage_text",
 ]
 
 #: The name and version of the object that `run --json` and `resume --json` write.
@@ -106,7 +107,7 @@ def describe_usage(usage: Usage) -> dict[str, Any]:
         "calls": usage.calls,
         "tokens_in": usage.tokens_in,
         "tokens_out": usage.tokens_out,
-        "cost_usd": str(usage.cost_usd),
+        "cost_usd": amount_text(usage.cost_usd),
     }
 
 
@@ -144,14 +145,15 @@ def show_summary(console: Console, result: Result, following: str | None) -> Non
     """Say on stderr how a run ended, what it cost, and what to type next."""
     colour = "green" if result.success else "yellow" if result.status is RunStatus.PAUSED else "red"
     status = console.paint(str(result.status), colour, bold=True)
-    console.note(f"{status} in {elapsed(result.duration_s)}{_spent(result.usage)}, run {result.run_id}")
+    used = usage_text(result.usage)
+    console.note(f"{status} in {elapsed(result.duration_s)}{used and f', {used}'}, run {result.run_id}")
     if following:
         console.note(f"next: {following}")
 
 
-def _spent(usage: Usage) -> str:
-    """What a run has used, as the end of a list; nothing where it has called nobody."""
+def usage_text(usage: Usage) -> str:
+    """Calls, tokens and money for people; nothing where nothing was called."""
     calls = "1 call" if usage.calls == 1 else f"{usage.calls} calls"
     tokens = f", {usage.tokens} tokens" if usage.tokens else ""
     cost = f", {amount_text(usage.cost_usd)} USD" if usage.cost_usd else ""
-    return f", {calls}{tokens}{cost}" if usage != NO_USAGE else ""
+    return f"{calls}{tokens}{cost}" if usage != NO_USAGE else ""

@@ -15,6 +15,7 @@ from flujo_cli.progress import brief, elapsed
 from flujo_cli.questions import describe_pending
 from flujo_cli.records import describe_record, describe_row, open_questions, read_state, value_of
 from flujo_cli.references import REFERENCE_HELP, find_run
+from flujo_cli.report import usage_text
 
 __all__ = ["runs_show"]
 
@@ -62,6 +63,8 @@ def _show(console: Console, row: RunRow, records: Sequence[JournalRecord], pendi
     console.out(f"started   {shown['created_at']}")
     if row.ended_at is not None:
         console.out(f"took      {elapsed(row.ended_at - row.created_at)}")
+    if used := usage_text(row.usage):
+        console.out(f"used      {used}")
     console.out(f"input     {_short(value_of(row.input))}")
     if row.output is not None:
         console.out(f"output    {_short(value_of(row.output))}")

@@ -1,0 +1,130 @@
+"""Limits on the command line: exit code 5, what is said, and the command that goes on."""
+
+import json
+import re
+import shlex
+
+import pytest
+
+ASKS = """\
+version: "0.1"
+name: "asks"
+agents:
+  model:
+    model: "scripted:answers.json"
+steps:
+  - { name: one, uses: agents.model }
+  - { name: two, uses: agents.model, input: "again" }
+  - { name: three, uses: agents.model, input: "once more" }
+"""
+
+PRICE = '[pricing."scripted:*"]\nusd_per_call = 0.10\n'
+
+
+@pytest.fixture
+def asks(project):
+    """Three questions to a model whose calls take ten tokens and cost a tenth of a dollar."""
+    (project / "pipeline.yaml").write_text(ASKS)
+    answers = {"*": {"answer": "yes", "tokens_in": 6, "tokens_out": 4}}
+    (project / "answers.json").write_text(json.dumps(answers))
+    (project / "flujo.toml").write_text(PRICE)
+    return project
+
+
+@pytest.mark.parametrize(
+    ("option", "message", "following"),
+    [
+        (
+            ("--max-cost", "0.25"),
+            "total_cost_usd_limit of 0.25 is used up: spent 0.2, reserved 0, asked 0.1, left 0.05",
+            "--max-cost 0.55",
+        ),
+        (
+            ("--max-tokens", "20"),
+            "total_tokens_limit of 20 is used up: spent 20, reserved 0, asked 10, left 0",
+            "--max-tokens 50",
+        ),
+        (("--max-calls", "2"), "max_calls of 2 is used up: spent 2, reserved 0, asked 1, left 0", "--max-calls 5"),
+    ],
+)
+def test_a_run_that_reaches_a_limit_ends_with_5_and_says_how_to_go_on(flujo, asks, option, message, following):
+    ran = flujo("run", "--input", "x", "--run-id", "r1", *option)
+    assert (ran.code, ran.out) == (5, "")
+    lines = ran.err.splitlines()
+    assert f"error[FLUJO-201] {message}" in lines
+    assert re.fullmatch(r"stopped: budget in \S+ \S+, 2 calls, 20 tokens, 0\.2 USD, run r1", lines[-2])
+    assert lines[-1] == f"next: flujo resume r1 {following}"
+    done = flujo(*shlex.split(lines[-1].removeprefix("next: flujo ")))
+    assert (done.code, done.out) == (0, "yes\n")
+    assert "3 calls, 30 tokens, 0.3 USD" in done.err
+
+
+def test_the_object_of_a_stopped_run_has_its_status_and_usage(flujo, asks):
+    ran = flujo("run", "--input", "x", "--max-calls", "2", "--json")
+    assert (ran.code, ran.json["status"], ran.json["success"]) == (5, "stopped: budget", False)
+    assert ran.json["usage"] == {"calls": 2, "tokens_in": 12, "tokens_out": 8, "cost_usd": "0.2"}
+    assert [step["name"] for step in ran.json["steps"] if step["success"]] == ["one", "two"]
+
+
+def test_runs_show_and_list_tell_that_a_run_was_stopped(flujo, asks):
+    flujo("run", "--input", "x", "--run-id", "r1", "--max-calls", "2")
+    assert "stopped: budget" in flujo("runs", "list").out
+    shown = flujo("runs", "show", "r1").out.splitlines()
+    assert {"status    stopped: budget", "used      2 calls, 20 tokens, 0.2 USD"} <= set(shown)
+
+
+def test_the_budgets_of_the_project_hold_and_the_tightest_limit_wins(flujo, asks):
+    with (asks / "flujo.toml").open("a") as file:
+        file.write('[budgets.default]\nmax_calls = 2\n[budgets.pipeline."as*"]\ntotal_tokens_limit = 1000\n')
+    for options in ((), ("--max-calls", "3"), ("--max-cost", "10")):
+        ran = flujo("run", "--input", "x", *options)
+        assert (ran.code, "max_calls of 2 is used up" in ran.err) == (5, True)
+    ran = flujo("run", "--input", "x", "--max-calls", "1", "--max-cost", "10")
+    assert "max_calls of 1 is used up" in ran.err
+
+
+def test_resume_takes_the_limits_it_is_given_in_place_of_the_project_s(flujo, asks):
+    with (asks / "flujo.toml").open("a") as file:
+        file.write("[budgets.default]\nmax_calls = 2\ntotal_tokens_limit = 20\n")
+    assert flujo("run", "--input", "x", "--run-id", "r1").code == 5
+    assert flujo("resume", "r1").code == 5
+    still = flujo("resume", "r1", "--max-calls", "9")
+    assert (still.code, "total_tokens_limit of 20 is used up" in still.err) == (5, True)
+    assert still.err.splitlines()[-1] == "next: flujo resume r1 --max-calls 9 --max-tokens 50"
+    assert flujo("resume", "r1", "--max-calls", "9", "--max-tokens", "50").code == 0
+
+
+def test_the_command_that_goes_on_with_a_failed_run_repeats_its_limits(flujo, asks):
+    (asks / "answers.json").write_text('["yes", {"error": "no"}]')
+    ran = flujo("run", "--input", "x", "--run-id", "r1", "--max-cost", "5.50", "--max-calls", "7")
+    assert (ran.code, ran.err.splitlines()[-1]) == (1, "next: flujo resume r1 --max-cost 5.5 --max-calls 7")
+
+
+def test_a_model_without_a_price_is_told_of_where_the_project_only_warns(flujo, asks):
+    (asks / "flujo.toml").write_text('[budgets.default]\ntotal_cost_usd_limit = 1\nunpriced = "warn"\n')
+    ran = flujo("run", "--input", "x", "--quiet")
+    warning = "warning: a model has no price: its calls do not count as cost (model=scripted:answers.json)"
+    assert (ran.code, ran.err.splitlines().count(warning)) == (0, 1)
+
+
+def test_a_model_without_a_price_is_not_asked_under_a_limit_of_cost(flujo, asks):
+    (asks / "flujo.toml").write_text("")
+    ran = flujo("run", "--input", "x", "--max-cost", "1")
+    assert ran.code == 1
+    assert "model 'scripted:answers.json' has no price, and a limit of cost holds" in ran.err
+    assert '[pricing."scripted:answers.json"]' in ran.err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--max-cost", "x"), "--max-cost can't be 'x', expected US dollars from 0 to 10^15"),
+        (("--max-cost", "-1"), "--max-cost can't be '-1', expected US dollars from 0 to 10^15"),
+        (("--max-tokens", "1.5"), "'1.5' is not a valid integer"),
+        (("--max-calls", "-1"), "-1 is not in the range x>=0"),
+    ],
+)
+@pytest.mark.parametrize("words", [("run", "--input", "x"), ("resume", "@last")])
+def test_a_limit_that_can_not_be_is_wrong_usage(flujo, asks, words, option, message):
+    ran = flujo(*words, *option)
+    assert (ran.code, message in ran.err) == (2, True)
