@@ -37,7 +37,9 @@ _IMMUTABLE = frozenset({type(None), bool, int, float, str, bytes, complex})
 
 def fields_of(context: PipelineContext) -> dict[str, Any]:
     """The context's fields and extra fields, without those the engine sets; the values themselves."""
-    return {name: value for name, value in context if name not in type(context).engine_fields}
+    own = type(context).engine_fields
+    fields = {name: value for name, value in context.__dict__.items() if name not in own and name[0] != "_"}
+    return {**fields, **(context.__pydantic_extra__ or {})}
 
 
 def snapshot(context: PipelineContext, names: Iterable[str] | None = None) -> Snapshot:

@@ -137,7 +137,13 @@ class Flujo(Generic[In, Out, Ctx]):
             raise ConfigurationError(
                 "run_sync was called inside a running event loop", suggestion="await run(...) there"
             )
-        return asyncio.run(self.run(input, run_id=run_id, initial_context_data=initial_context_data))
+        results: list[PipelineResult[Out, Ctx]] = []
+
+        async def main() -> None:  # without a result: CPython writes out that of the main task, however large it is
+            results.append(await self.run(input, run_id=run_id, initial_context_data=initial_context_data))
+
+        asyncio.run(main())
+        return results[0]
 
     async def resume(
         self,
