@@ -6,12 +6,21 @@ import sys
 
 import pytest
 
-from flujo import Backoff, Flujo, PipelineContext, PipelineResult, StepConfig
+from flujo import Backoff, Flujo, PipelineContext, PipelineResult, Price, StepConfig, UsageLimits
 from flujo.domain.callables import INJECTED
 from flujo.domain.decorators import StepOptions
 
 PAGE = "python"
-EXAMPLES = ["Retry", "Timeout and fallback", "Steps made of steps", "The context", "Fields that live elsewhere", "Resume"]
+EXAMPLES = [
+    "Retry",
+    "Timeout and fallback",
+    "Steps made of steps",
+    "Agents",
+    "The context",
+    "Fields that live elsewhere",
+    "Resume",
+    "Budgets",
+]
 
 
 def public(cls):
@@ -37,6 +46,15 @@ def test_the_fields_of_a_config_are_those_there_are_with_their_defaults(page, mo
 
 def test_the_fields_of_the_context_are_those_there_are(page):
     assert page(PAGE).since("## The context").names("field") == set(PipelineContext.model_fields)
+
+
+@pytest.mark.parametrize("values", [UsageLimits, Price])
+def test_the_fields_of_limits_and_prices_are_those_there_are_with_their_defaults(page, values):
+    table = page(PAGE).table(f"field of {values.__name__}")
+    parameters = inspect.signature(values).parameters
+    assert {name: cells[0].strip("`") for name, cells in table.items()} == {
+        name: repr(parameter.default) for name, parameter in parameters.items()
+    }
 
 
 def test_the_arguments_and_methods_of_flujo_are_those_there_are(page):

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import reveal_type
 
-from flujo import Pipeline, PipelineContext, Step, StepConfig, step
+from flujo import AgentResult, Pipeline, PipelineContext, Step, StepConfig, agent, scripted, step
 
 
 @step
@@ -64,7 +64,7 @@ named: Pipeline[str, list[int]] = Pipeline([count, spread], name="named")
 
 # Neither of these needs an annotation.
 wrapped = Step("wrapped", plain)
-agent = Step("agent", Agent(), params={"depth": 2})
+wrapped_agent = Step("agent", Agent(), params={"depth": 2})
 listed = Pipeline([count, spread])
 
 reveal_type(count)  # N: Step[str, int]
@@ -77,12 +77,19 @@ reveal_type(silent)  # N: Step[str, None]
 reveal_type(source)  # N: Step[Any, int]
 reveal_type(source_of_run)  # N: Step[Any, int]
 reveal_type(wrapped)  # N: Step[Any, Any]
-reveal_type(agent)  # N: Step[Any, Any]
+reveal_type(wrapped_agent)  # N: Step[Any, Any]
 reveal_type(listed)  # N: Pipeline[Any, Any]
 reveal_type(count >> spread)  # N: Pipeline[str, list[int]]
 reveal_type(count >> configured)  # N: Pipeline[str, str]
 reveal_type(count >> with_options >> silent)  # N: Pipeline[str, None]
 reveal_type(named >> wrapped >> spread)  # N: Pipeline[str, list[int]]
+
+asked = agent("asked", Agent(), output=int)
+reveal_type(asked)  # N: AgentStep[Any, int]
+reveal_type(agent("a", plain, output={"type": "string"}))  # N: AgentStep[Any, Any]
+reveal_type(agent("a", scripted(["x"]), output=list[int]) >> named)  # E: [operator]
+reveal_type(count >> asked >> spread)  # N: Pipeline[str, list[int]]
+reveal_type(AgentResult(3).output)  # N: int
 
 count >> silent  # E: [operator]
 (count >> spread) >> configured  # E: [operator]
