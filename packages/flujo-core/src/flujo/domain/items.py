@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError
@@ -10,6 +10,8 @@ from flujo.exceptions import ConfigurationError
 __all__ = ["FileFormat", "FileItems"]
 
 FileFormat: TypeAlias = Literal["jsonl", "csv"]
+
+_FORMATS: dict[str, FileFormat] = {"jsonl": "jsonl", "csv": "csv"}
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,10 @@ class FileItems:
 
     def format_of(self, path: str) -> FileFormat:
         """The format of the file at `path`. Raises `ConfigurationError` if neither `format` nor the suffix says it."""
-        known: tuple[FileFormat, ...] = get_args(FileFormat)
-        if self.format is not None:
-            told, what = self.format, f"format {self.format!r}"
-        else:
-            told, what = PurePosixPath(path).suffix.lower().removeprefix("."), f"the suffix of {path!r}"
-        for each in known:
-            if told == each:
-                return each
+        told = self.format or PurePosixPath(path).suffix.lower().removeprefix(".")
+        if told in _FORMATS:
+            return _FORMATS[told]
+        what = f"the suffix of {path!r}" if self.format is None else f"format {self.format!r}"
         raise ConfigurationError(
-            f"{what} is not a format of items", suggestion=did_you_mean(told, known, what="formats are")
+            f"{what} is not a format of items", suggestion=did_you_mean(told, _FORMATS, what="formats are")
         )
