@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flujo import Flujo, OpenContext, Pipeline, PipelineContext, Step, StepConfig, import_, loop, map_, parallel
+from flujo import Flujo, OpenContext, Pipeline, PipelineContext, Step, StepConfig, human, import_, loop, map_, parallel
 from flujo.domain.context import ConversationTurn
 from flujo.exceptions import PausedException, PipelineAbortSignal
 from flujo.infra.memory import InMemoryBackend
@@ -295,6 +295,22 @@ async def test_a_child_that_was_done_without_is_not_tried_again_by_a_resume(resu
     )
     assert resumed.ran == ["child", "late", "late"]
     assert result.output is None
+
+
+async def test_a_child_may_ask_and_goes_on_with_the_answer(run):
+    child = Pipeline(
+        [Step("c", sink_to="scratchpad.c"), human("ask", "{{ input }}?"), says("d", "{{ previous_step }}!")]
+    )
+    outputs = [("scratchpad.c", "c"), ("hitl_history", "asked")]
+    step = import_("i", child, outputs=outputs, on_failure="skip")
+    backend = InMemoryBackend()
+    paused = await run(step, state_backend=backend)
+    assert (paused.status, [question.message for question in paused.pending]) == ("paused", ["x?"])
+    async with Flujo(step, state_backend=backend, context_model=OpenContext) as flujo:
+        result = await flujo.resume(paused.run_id, "yes")
+    context = result.final_pipeline_context
+    assert (result.output, context.c, [turn.human_response for turn in context.asked]) == ("yes!", "x", ["yes"])
+    assert context.hitl_history == []
 
 
 async def test_an_import_stands_in_any_kind_and_any_kind_in_it(run):
