@@ -129,12 +129,13 @@ def test_a_call_that_nobody_announced_and_nobody_can_price_is_counted_and_refuse
     assert used == quotas.quota.spent == Usage(1, 6)
 
 
-def test_a_usage_that_can_not_be_counts_as_what_was_reserved():
+def test_a_usage_that_can_not_be_leaves_the_call_to_be_settled():
     quotas = manager(20)
     call = quotas.reserve(quotas.quota, "m", Usage(1, 5))
     with pytest.raises(ConfigurationError, match="the usage that 'm' tells: tokens_in can't be -5"):
         quotas.settle(call, Usage(1, -5))
-    assert quotas.quota.spent == Usage(1, 5, cost_usd=Decimal(5))
+    assert (quotas.quota.spent, quotas.quota.reserved.tokens) == (NO_USAGE, 5)
+    assert quotas.settle(call, Usage(1)) == quotas.quota.spent == Usage(1)
     with pytest.raises(ConfigurationError, match="the usage that 'm' tells: calls can't be -1"):
         quotas.settle(quotas.reserve(None, "m"), Usage(-1))
 

@@ -193,3 +193,15 @@ async def test_a_failure_costs_what_a_call_costs():
     result = await flujo.run("abc")
     assert (result.status, result.usage) == (RunStatus.FAILED, Usage(1, cost_usd=Decimal(1)))
     assert not isinstance(result.exception, ExecutionError)
+
+
+async def test_an_agent_that_tells_nonsense_fails_and_has_made_a_call_all_the_same():
+    def odd(data: object) -> AgentResult[str]:
+        return AgentResult("yes", Usage(tokens_in=-5))
+
+    backend = InMemoryBackend()
+    flujo = Flujo(ask("ask", odd, model="m"), usage_limits=UsageLimits(max_calls=9), state_backend=backend)
+    result = await flujo.run("abc", run_id="r")
+    expected = "the usage that 'm' tells: tokens_in can't be -5, expected a whole number from 0"
+    assert (result.status, result.error.message) == (RunStatus.FAILED, expected)
+    assert result.usage.calls == (await backend.get("r")).usage.calls == 1

@@ -45,11 +45,11 @@ class AgentPolicy(StepPolicy[AgentStep[Any, Any]]):
         run.tally.note(step.agent_key, frame.path, made + 1)
         try:
             answer = await invoke(step.call, frame, data, calls=calls)
+            result = answer if type(answer) is AgentResult else AgentResult(answer)
+            usage = run.quotas.settle(asked, result.usage, result.model or None)
         except BaseException:
             run.tally.owe(frame.path, run.quotas.settle(asked, Usage(calls=1)))
             raise
-        result = answer if type(answer) is AgentResult else AgentResult(answer)
-        usage = run.quotas.settle(asked, result.usage, result.model or None)
         run.tally.note(step.agent_key, frame.path, made + usage.calls)
         return self._checked(step, result.output, usage)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from flujo.domain.pricing import PriceTable, no_price
 from flujo.domain.quota import Quota, Reservation, UsageLimits
 from flujo.domain.usage import NO_USAGE, Usage, check_usage
-from flujo.exceptions import ConfigurationError, PricingNotConfiguredError
+from flujo.exceptions import PricingNotConfiguredError
 
 __all__ = ["Call", "QuotaManager"]
 
@@ -61,14 +61,9 @@ class QuotaManager:
 
         `model` is who answered, where that is told: its price counts if it has one, else that of the model that was
         asked. A call that nobody can price costs what was reserved for it. Raises `ConfigurationError` for a usage
-        that can't be; what was reserved counts then.
+        that can't be; the call is still to be settled then.
         """
-        try:
-            used = _as_call(usage, call.model)
-        except ConfigurationError:
-            if call.quota is not None and call.reservation is not None:
-                call.quota.settle(call.reservation, call.reservation.amount)
-            raise
+        used = _as_call(usage, call.model)
         priced = (model and self._prices.price(model, used)) or self._prices.price(call.model, used)
         if call.quota is None or call.reservation is None:
             return priced or used
