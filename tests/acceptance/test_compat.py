@@ -18,6 +18,7 @@ CASES = Path(os.environ.get("FLUJO_COMPAT_DIR") or CHECKOUT.parent / "shared" / 
 
 #: What a case may need to be run here.
 SUPPORTED = {
+    "agents",
     "conditional",
     "fallback",
     "import",

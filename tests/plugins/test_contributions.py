@@ -1,5 +1,7 @@
 """Whose offer counts when two plugins claim one thing, and what is left for later."""
 
+from operator import itemgetter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,6 +93,21 @@ def test_a_kind_is_imported_when_it_is_looked_up():
     assert kinds["lazy"].model.__name__ == "OrderedDict"
     with pytest.raises(PluginError, match=r"Kinds offers 'no_such_module:Model', which can't be loaded: ModuleNot"):
         kinds["lost"]
+
+
+def test_a_provider_of_agents_is_imported_when_it_is_looked_up():
+    class Providers:
+        @hookimpl
+        def flujo_register_agents(self, registrar):
+            registrar.provider("lazy", "operator:itemgetter")
+            registrar.provider("given", len)
+            registrar.provider("lost", "no_such_module:make")
+
+    agents = create_plugin_manager(Providers(), discover=False).contributions.agents
+
+    assert [agents[prefix].factory for prefix in ("lazy", "given")] == [itemgetter, len]
+    with pytest.raises(PluginError, match=r"Providers offers 'no_such_module:make', which can't be loaded"):
+        agents["lost"]
 
 
 def test_an_unknown_key_is_missing_as_in_any_mapping():

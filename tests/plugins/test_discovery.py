@@ -99,6 +99,11 @@ BROKEN = {
         "register-failed",
         "'my profiles' is not the id of a state provider",
     ),
+    "bad-agents": (
+        "@hookimpl\ndef flujo_register_agents(registrar): registrar.provider('Open AI', 'm:make')",
+        "register-failed",
+        "'Open AI' is not an agent provider's prefix, expected small letters, digits, '+', '.' and '-'",
+    ),
     "bad-command": (
         "@hookimpl\ndef flujo_register_commands(registrar): registrar.command('Ping  it', 'm:ping', short_help='')",
         "register-failed",
