@@ -1,5 +1,7 @@
 """docs/kinds: a page's file and its Python are one pipeline, print what the page shows, and fail as it says."""
 
+import asyncio
+import json
 import re
 import shlex
 import subprocess
@@ -33,13 +35,12 @@ class Project(NamedTuple):
     folder: Path
     page: str
     example: str
-    command: list[str]
+    commands: list[list[str]]
     shown: str
     paths: list[str]
 
-    @property
-    def input(self):
-        return self.command[self.command.index("--input") + 1]
+    def option(self, name, number=0):
+        return self.commands[number][self.commands[number].index(name) + 1]
 
     def resolve(self):
         settings = Settings(self.folder, blueprint_allowed_imports=("skills",))
@@ -47,11 +48,20 @@ class Project(NamedTuple):
 
     def run(self):
         flujo = Flujo(self.resolve(), context_model=OpenContext, root=self.folder)
-        return flujo.run_sync(self.input, run_id="example")
+        done = flujo.run_sync(self.option("--input"), run_id="example")
+        if done.pending:
+            done = asyncio.run(flujo.resume(done, json.loads(self.option("--answer-json", 1))))
+        return done
 
 
 def first(language, text):
     return re.search(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
+
+
+def flujo(command, folder):
+    assert command[0] == "flujo"
+    arguments = [FLUJO, *command[1:], "--quiet"]
+    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 
 @pytest.fixture(params=PAGES)
@@ -62,23 +72,20 @@ def project(request, tmp_path):
     (tmp_path / "pipeline.yaml").write_text(first("yaml", page), encoding="utf-8")
     for name, text in re.findall(r"^```\w+\n# (\S+\.\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
         (tmp_path / name).write_text(text, encoding="utf-8")
-    command, _, shown = first("console", page).partition("\n")
+    console = first("console", page).splitlines(keepends=True)
+    commands = [shlex.split(line.removeprefix("$ ")) for line in console if line.startswith("$ ")]
+    shown = "".join(line for line in console if not line.startswith("$ "))
     example = first("python", page.split("## In Python")[1])
     paths = first("text", page.split("## Paths")[1]).split()
-    return Project(tmp_path, page, example, shlex.split(command.removeprefix("$ ")), shown, paths)
+    return Project(tmp_path, page, example, commands, shown, paths)
 
 
 def test_the_file_prints_what_is_shown(project):
-    name, *arguments = project.command
-    assert name == "flujo"
-    done = subprocess.run(
-        [FLUJO, *arguments, "--quiet"],
-        cwd=project.folder,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    *questions, last = project.commands
+    for command in questions:
+        asked = flujo(command, project.folder)
+        assert (asked.stdout, asked.returncode) == ("", 6)
+    done = flujo(last, project.folder)
     assert (done.stderr, done.stdout) == ("", project.shown)
 
 
@@ -121,3 +128,8 @@ def test_links_lead_somewhere(page):
 def test_the_index_names_every_page():
     index = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"\]\((\w+)\.md\)", index)) == PAGES
+
+
+def test_every_installed_kind_is_named_by_a_heading():
+    headings = {name for page in PAGES for name in (FOLDER / f"{page}.md").read_text().splitlines()[0][2:].split(", ")}
+    assert set(create_plugin_manager().contributions.kinds) - headings == set()
