@@ -4,11 +4,14 @@ import pytest
 
 from flujo.domain.config import StepConfig
 from flujo.domain.dsl import loop
-from flujo.domain.outcomes import Failure, Success
+from flujo.domain.outcomes import Aborted, Failure, Success
 from flujo.domain.steps import Pipeline, Step
+from flujo.domain.usage import Usage
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.plan import plan_step
-from flujo.exceptions import ConfigurationError, ExecutionError
+from flujo.engine.policy import StepPolicy
+from flujo.engine.policy_registry import PolicyRegistry
+from flujo.exceptions import ConfigurationError, ExecutionError, UsageLimitExceededError
 from flujo.plugins import create_default_registry
 
 
@@ -147,3 +150,47 @@ def test_invariants_need_a_language():
 def test_checks_that_are_none_are_refused(options, message):
     with pytest.raises(ConfigurationError, match=message):
         Step("a", len, **options)
+
+
+async def test_what_an_attempt_has_used_counts_although_it_raises(bench):
+    class Costly(StepPolicy[Step]):
+        @property
+        def handles_type(self):
+            return Step
+
+        async def execute(self, core, frame):
+            frame.run.tally.owe(frame.path, Usage(1))
+            raise UsageLimitExceededError("no more") if frame.attempt == 2 else ValueError("no")
+
+    registry = PolicyRegistry()
+    registry.register(Costly())
+    bench.core = ExecutorCore(policy_registry=registry)
+    outcome = await bench.execute(Step("a", config=StepConfig(max_retries=3)))
+
+    assert isinstance(outcome, Aborted)
+    assert outcome.usage == Usage(2)
+    assert [record.usage for record in (await bench.recorded()).values()] == [Usage(1)]
+
+
+def test_a_policy_looks_at_each_step_once_before_any_runs():
+    seen: list[str] = []
+
+    class Careful(StepPolicy[Step]):
+        @property
+        def handles_type(self):
+            return Step
+
+        def prepare(self, step):
+            seen.append(step.name)
+            if step.name == "odd":
+                raise ConfigurationError("step 'odd' is odd")
+
+        async def execute(self, core, frame):
+            raise NotImplementedError
+
+    registry = PolicyRegistry()
+    registry.register_fallback(Careful())
+    core = ExecutorCore(policy_registry=registry)
+    with pytest.raises(ConfigurationError, match="step 'odd' is odd"):
+        core.prepare(Pipeline([Step("even"), Step("odd"), Step("never")]))
+    assert seen == ["pipeline", "even", "odd"]

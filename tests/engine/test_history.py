@@ -197,3 +197,12 @@ def test_a_tally_counts_each_path_by_what_was_last_said_of_it(notes):
     last = {(agent, path): calls for agent, path, calls in notes}
     for agent in "xy":
         assert tally.total(agent) == sum(calls for (who, _), calls in last.items() if who == agent)
+
+
+def test_what_an_attempt_owes_when_it_raises_is_told_once_and_by_path():
+    tally = CallTally()
+    tally.owe("a", Usage(1))
+    tally.owe("a", Usage(1, 2, 3))
+    tally.owe("b", Usage(5))
+
+    assert [tally.owed(path) for path in ("a", "a", "b", "c")] == [Usage(2, 2, 3), NO_USAGE, Usage(5), NO_USAGE]
