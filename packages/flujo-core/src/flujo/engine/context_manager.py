@@ -9,7 +9,7 @@ from pydantic import ValidationError as PydanticError
 from flujo.domain.context import PipelineContext
 from flujo.domain.kinds import MergeStrategy
 from flujo.domain.suggest import did_you_mean
-from flujo.engine.changes import Change, Snapshot, apply, assign, change, fields_of, restore, same, snapshot
+from flujo.engine.changes import Change, Snapshot, apply, assign, change, fields_of, same, snapshot, twin
 from flujo.exceptions import (
     ContextInheritanceError,
     ContextIsolationError,
@@ -56,9 +56,7 @@ class ContextManager:
         """
         fields = fields_of(parent)
         before = _narrowed(parent, fields, include_keys, purpose) if include_keys else fields
-        child = parent.model_copy()
-        restore(child, before)
-        return Isolation(parent, child, purpose, before, snapshot(parent) if self.strict else None)
+        return Isolation(parent, twin(parent, before), purpose, before, snapshot(parent) if self.strict else None)
 
     def renew(self, parent: PipelineContext, *, purpose: str) -> Isolation:
         """A context of the parent's class that knows nothing of the parent but its run.

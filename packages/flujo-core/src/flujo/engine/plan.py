@@ -56,7 +56,7 @@ def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: Template
         watches=watches,
         guards=guards,
         writes=writes,
-        direct=not (render or retried or guards or writes or config.timeout_s or step.validators),
+        direct=not (render or retried or guards or config.timeout_s or step.validators),
         sync=Sync.NORMAL if step.effects == "none" and step.agent_key is None else Sync.FULL,
         fingerprint=digest(step.definition()) if step.records else b"",
         tries=step.records or step.fallback is not None,
