@@ -36,11 +36,9 @@ def code_digest(step: Step[Any, Any]) -> str:
     """A digest of all code that `step` and the steps under it run, in hexadecimal: the same in every process."""
     hashed = hashlib.blake2b(digest_size=16)
     for each in step.walk():
-        for named in fields(each):
-            if named.name not in _SKIPPED:
-                reader = _Reader()
-                for target in _targets(getattr(each, named.name)):
-                    hashed.update("\0".join([named.name, *reader.read(target, 0)]).encode("utf-8", "surrogatepass"))
+        for name in (named.name for named in fields(each) if named.name not in _SKIPPED):
+            pieces = _Reader().read(tuple(_targets(getattr(each, name))), 0)
+            hashed.update("\0".join([name, *pieces]).encode("utf-8", "surrogatepass"))
     return hashed.hexdigest()
 
 
