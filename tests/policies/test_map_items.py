@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flujo import FileItems, Flujo, OpenContext, Pipeline, Step, human, loop, map_, parallel
+from flujo import FileItems, Flujo, OpenContext, Pipeline, Step, StepConfig, human, loop, map_, parallel
 from flujo.domain.events import StepFinished
 from flujo.exceptions import BlueprintError, ConfigurationError, DefinitionChanged, PausedException, PipelineAbortSignal
 from flujo.infra.memory import InMemoryBackend
@@ -360,6 +360,23 @@ async def test_items_that_cannot_be_written_down_are_not_compared(tmp_path):
     things[0] = Thing("c")
 
     assert (await project.resume()).output == ["a", "b"]
+
+
+async def test_a_map_that_is_tried_again_may_have_changed_its_items_in_place(run):
+    failures = [ValueError("not yet")]
+
+    def count(item: dict[str, int]) -> dict[str, int]:
+        item["n"] += 1
+        return {"n": item["n"]}
+
+    def fail(data: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return data
+
+    step = map_("m", [Step("count", count), Step("fail", fail)], config=StepConfig(max_retries=1))
+
+    assert (await run(step, [{"n": 1}])).output == [{"n": 2}]
 
 
 def ask(data: int) -> int:

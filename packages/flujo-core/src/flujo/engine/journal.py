@@ -142,7 +142,7 @@ class Journal:
             self._refuse(f"item {count} of {path!r} is not there any more")
 
     def _check(self, record: JournalRecord, item: Item | None) -> None:
-        if item is not None and not record.fingerprint.endswith(item.digest):
+        if item is not None and record.fingerprint and not record.fingerprint.endswith(item.digest):
             self._refuse(f"item {item.number} of {item.path!r} is not the one it was")
 
     def _refuse(self, what: str) -> NoReturn:
@@ -241,6 +241,8 @@ class Journal:
         the state can't take it (the run's end).
         """
         await self._append(record)
+        if len(record.fingerprint) > _STEP_DIGEST:  # of an item, which its steps may change: only a later process looks
+            record = record._replace(fingerprint=b"")
         self._results[record.path] = record
 
     async def record_attempt(
