@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flujo.blueprint.diagnostics import brief
 from flujo.blueprint.document import Document
 from flujo.blueprint.kinds import AgentProviderSpec
 from flujo.blueprint.schema import AgentPart
-from flujo.domain.agent_step import AgentStep
 from flujo.domain.agents import Agent
 from flujo.domain.scope import NOTHING
 from flujo.domain.suggest import did_you_mean
 from flujo.domain.validation import Location
 from flujo.exceptions import MissingAgentError
-from flujo.infra.schemas import OutputSchema
+
+if TYPE_CHECKING:
+    from flujo.domain.agent_step import AgentStep
 
 __all__ = ["PREFIX", "AgentContext", "AgentDeclaration", "Agents", "DeclaredAgent", "nobody", "unasked"]
 
@@ -57,8 +58,10 @@ class DeclaredAgent(NamedTuple):
     declaration: AgentDeclaration
     agent: Agent
 
-    def step(self, **options: Any) -> AgentStep[Any, Any]:
+    def step(self, **options: Any) -> "AgentStep[Any, Any]":
         """A step that asks it; `options` are those of every step. Raises `ConfigurationError`."""
+        from flujo.domain.agent_step import AgentStep  # noqa: PLC0415 - most files have no agents
+
         said = self.declaration
         return AgentStep(
             run=self.agent,
@@ -126,6 +129,8 @@ class Agents:
             declared = self._context.resolve(declared)
         if declared is None or declared is unasked:
             return None
+        from flujo.infra.schemas import OutputSchema  # noqa: PLC0415 - as above
+
         OutputSchema.of(declared)
         return declared
 
