@@ -21,6 +21,7 @@ SUPPORTED = {
     "agents",
     "conditional",
     "fallback",
+    "hitl",
     "import",
     "invariants",
     "loop",

@@ -10,6 +10,7 @@ from flujo.runner.pipeline_resolver import check_file
 from flujo_policies_builtin.agentic_loop import AgenticLoopPart, AgenticLoopSpec
 from flujo_policies_builtin.cache import CachePart, CacheSpec
 from flujo_policies_builtin.conditional import ConditionalSpec
+from flujo_policies_builtin.hitl import HitlSpec
 from flujo_policies_builtin.imports import ImportConfig, ImportSpec
 from flujo_policies_builtin.loop import LoopPart, LoopSpec
 from flujo_policies_builtin.map import FilePart, MapPart, MapSpec
@@ -32,6 +33,7 @@ TABLES = {
     "## kind: conditional": (ConditionalSpec, StepSpec),
     "## kind: parallel": (ParallelSpec, StepSpec),
     "## kind: dynamic_router": (RouterSpec, MergingSpec),
+    "## kind: hitl": (HitlSpec, StepSpec),
     "## kind: import": (ImportSpec, StepSpec),
     "## kind: loop": (LoopSpec, StepSpec),
     "## kind: map": (MapSpec, StepSpec),
@@ -96,7 +98,7 @@ def test_the_limits_are_those_of_the_loader(page):
 
 def test_the_examples_are_valid(page, tmp_path):
     examples = page(PAGE).blocks("yaml")
-    assert len(examples) == 12
+    assert len(examples) == 13
     (tmp_path / "answers.json").write_text("[1]", encoding="utf-8")
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/summary.yaml").write_text("steps: [{name: shorten}]\n", encoding="utf-8")

@@ -19,6 +19,7 @@ EXAMPLES = [
     "The context",
     "Fields that live elsewhere",
     "Resume",
+    "Human answers",
     "Budgets",
 ]
 
