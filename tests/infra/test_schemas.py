@@ -132,8 +132,8 @@ def test_a_value_or_schema_without_end_is_a_problem_and_no_crash():
     ("spec", "message"),
     [
         (
-            {"type": "objekt"},
-            "the JSON Schema is wrong at $.type: 'objekt' is not valid under any of the given schemas",
+            {"type": "odd"},
+            "the JSON Schema is wrong at $.type: 'odd' is not valid under any of the given schemas",
         ),
         ({"pattern": "["}, "the JSON Schema is wrong at $.pattern: '[' is not a 'regex'"),
         ({"$ref": "#/$defs/a"}, "the JSON Schema refers to '#/$defs/a', which is not in it"),

@@ -180,4 +180,4 @@ def test_agents_are_asked_by_a_policy_of_their_own():
 
 def test_an_output_that_is_no_schema_is_found_before_anything_runs(prepare):
     with pytest.raises(ConfigurationError, match=r"the JSON Schema is wrong at \$\.type"):
-        prepare(Pipeline([Step("first"), agent("a", len, output={"type": "objekt"})]))
+        prepare(Pipeline([Step("first"), agent("a", len, output={"type": "odd"})]))
