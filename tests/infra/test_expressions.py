@@ -154,7 +154,10 @@ def test_or_and_default_opt_out_of_undefined(worth, text, value):
         ("steps.fetch.rows[0]['x'].y", "steps.fetch.rows[0] has no key 'x'; it has 'id'"),
         ("steps.fetch.rows[item]", "steps.fetch.rows is a list of 2, so there is no 3 in it"),
         ("{'a': 1}.b", "the value has no key 'b'; it has 'a'"),
-        ("ite", "there is no 'ite' here; there is 'item', 'output', 'context', 'input', 'previous_step', 'steps', ..."),
+        (
+            "ite",
+            "there is no 'ite' here; there is 'item', 'output', 'context', 'input', 'previous_step', 'resume_input', ...",
+        ),
         ("context.nope + 1 or 2", "context has no field 'nope'; it has 'score', 'tags', 'd', 'given', 'n', 'off', ..."),
         ("[] | last", "an empty list has no last item"),
     ],

@@ -103,6 +103,23 @@ async def test_the_context_remembers_what_was_asked_and_answered_and_so_does_a_r
         ]
 
 
+async def test_templates_see_the_last_answer_as_resume_input(asked):
+    before = Step("before", input="{{ resume_input | default('nobody') }}")
+    after = Step("after", input="{{ steps.before.output }}, then {{ resume_input }}")
+    step = before >> human("ask", "ok?") >> Step("between", lambda _: None) >> after
+    await asked.run(step)
+
+    assert (await asked.resume(step, "yes")).output == "nobody, then yes"
+
+
+async def test_resume_input_before_any_answer_is_an_error_that_says_so(asked):
+    result = await asked.run(Step("a", input="{{ resume_input }}"))
+
+    assert result.error.message.startswith(
+        "there is no 'resume_input' here, as nobody has answered; there is 'context'"
+    )
+
+
 async def test_what_a_later_step_does_to_the_answer_does_not_reach_the_history(asked):
     step = human("ask", "ok?") >> Step("b", lambda answer: answer.clear())
     await asked.run(step)

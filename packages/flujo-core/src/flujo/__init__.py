@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from flujo.domain.imports import ImportOutput, ImportStep
     from flujo.domain.items import FileItems
     from flujo.domain.kinds import ConditionalStep, DynamicParallelRouterStep, LoopStep, MapStep, ParallelStep
-    from flujo.domain.outcomes import PipelineResult, RunStatus, StepResult
+    from flujo.domain.outcomes import PendingAnswer, PipelineResult, RunStatus, StepResult
     from flujo.domain.pricing import Price
     from flujo.domain.quota import UsageLimits
     from flujo.domain.state_machine import StateMachineStep, Transition
@@ -71,7 +71,7 @@ _HOMES = {
     "flujo.domain.imports": ("ImportOutput", "ImportStep"),
     "flujo.domain.items": ("FileItems",),
     "flujo.domain.kinds": ("ConditionalStep", "DynamicParallelRouterStep", "LoopStep", "MapStep", "ParallelStep"),
-    "flujo.domain.outcomes": ("PipelineResult", "RunStatus", "StepResult"),
+    "flujo.domain.outcomes": ("PendingAnswer", "PipelineResult", "RunStatus", "StepResult"),
     "flujo.domain.pricing": ("Price",),
     "flujo.domain.quota": ("UsageLimits",),
     "flujo.domain.state_machine": ("StateMachineStep", "Transition"),
@@ -102,6 +102,7 @@ __all__ = [
     "MapStep",
     "OpenContext",
     "ParallelStep",
+    "PendingAnswer",
     "Pipeline",
     "PipelineContext",
     "PipelineResult",

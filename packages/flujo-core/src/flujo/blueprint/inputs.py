@@ -12,7 +12,7 @@ from flujo.exceptions import TemplateResolutionError
 __all__ = ["NO_STEPS", "Mistake", "Visible", "mistakes"]
 
 #: The names that every template has. Any other bare name may be a field of the context, which is open in files.
-_ROOTS = ("context", "input", "previous_step", "steps")
+_ROOTS = ("context", "input", "previous_step", "resume_input", "steps")
 
 #: How like a root a name must be to be taken for a slip: one letter more or less, or two letters in a long one.
 _SLIP = 0.88

@@ -12,10 +12,19 @@ __all__ = ["RESERVED", "Evaluate", "either", "field", "item", "name"]
 #: An expression, checked and ready: what it is worth in a scope.
 Evaluate: TypeAlias = Callable[[Scope], Any]
 
+
+def _last_answer(scope: Scope) -> Any:
+    """What a person has answered last."""
+    if scope.context is None or not scope.context.hitl_history:
+        raise missing_from("there is no 'resume_input' here, as nobody has answered", None, _ROOTS, verb="there is")
+    return scope.context.hitl_history[-1].human_response
+
+
 _ROOTS: Final[Mapping[str, Evaluate]] = {
     "context": attrgetter("context"),
     "input": attrgetter("input"),
     "previous_step": attrgetter("previous"),
+    "resume_input": _last_answer,
     "steps": attrgetter("outputs"),
 }
 
