@@ -282,6 +282,10 @@ class Pipeline(Step[In, Out]):
             raise ConfigurationError(finding.message, suggestion=finding.help)
         return parts
 
+    def children(self) -> Iterable[Step[Any, Any]]:
+        """The steps, for which a sequence asks every time that it runs."""
+        return self.steps
+
     @property
     def input_type(self) -> Any:
         """The first step's input type."""
