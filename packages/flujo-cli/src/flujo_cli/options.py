@@ -10,7 +10,7 @@ import click
 from flujo.exceptions import ConfigurationError
 from flujo.infra.logging import LogFormat
 
-__all__ = ["Options", "json_option", "no_input_option", "note_json", "state_option"]
+__all__ = ["Options", "json_option", "no_input_option", "note_json", "state_option", "strict_background_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,7 +21,8 @@ class Options:
 
     `started_in` is the folder the user stands in, before any `-C`; None when it is gone. `owes_json` says that an
     object was asked for and is still to be written to stdout: whoever writes it takes the mark away. `limits` are those
-    that a run was given, by their names; `no_input` forbids to ask anything at the terminal.
+    that a run was given, by their names; `no_input` forbids to ask anything at the terminal; with `strict_background`
+    a background step that fails makes the exit code that of a failed run.
     """
 
     started_in: Path | None
@@ -30,6 +31,7 @@ class Options:
     owes_json: bool = False
     limits: dict[str, Any] = field(default_factory=dict)
     no_input: bool = False
+    strict_background: bool = False
 
     @property
     def stands(self) -> Path:
@@ -65,6 +67,18 @@ def no_input_option(function: F) -> F:
 
 def _note_no_input(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.ensure_object(Options).no_input = value
+
+
+def strict_background_option(function: F) -> F:
+    """Add `--strict-background`, which becomes `Options.strict_background`."""
+    text = "End with exit code 1 when a background step has failed."
+    return click.option("--strict-background", is_flag=True, expose_value=False, callback=_note_strict, help=text)(
+        function
+    )
+
+
+def _note_strict(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.ensure_object(Options).strict_background = value
 
 
 def state_option(function: F) -> F:

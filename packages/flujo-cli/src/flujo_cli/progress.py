@@ -1,6 +1,14 @@
 """What a run is doing, one line for each step that ends."""
 
-from flujo.domain.events import CacheMissed, Event, RunFinished, RunStarted, StepFinished, StepRetried
+from flujo.domain.events import (
+    BackgroundLaunched,
+    CacheMissed,
+    Event,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepRetried,
+)
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
 from flujo_cli.output import Console, one_line
 
@@ -32,6 +40,8 @@ class Progress:
                 f"{self._console.glyph('again')} {event.path}  attempt {event.attempt} failed: "
                 f"{brief(event.error, 200)}{wait}"
             )
+        elif isinstance(event, BackgroundLaunched):
+            self._say(f"{self._console.glyph('waits')} {event.path}  goes on in the background")
         elif isinstance(event, CacheMissed) and event.changed:
             why = ", ".join(event.changed)
             self._say(f"{self._console.glyph('recalled')} {event.path}  no cached result serves: {why}")

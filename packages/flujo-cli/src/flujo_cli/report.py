@@ -19,6 +19,7 @@ __all__ = [
     "describe_result",
     "describe_stop",
     "describe_usage",
+    "show_background",
     "show_failure",
     "show_summary",
     "usage_text",
@@ -44,6 +45,7 @@ def describe_result(result: Result) -> dict[str, Any]:
         usage=result.usage,
         steps=result.step_history,
         pending=describe_pending(result.pending),
+        background=result.background,
     )
 
 
@@ -68,6 +70,7 @@ def _run(
     usage: Usage = NO_USAGE,
     steps: Iterable[StepResult[Any]] = (),
     pending: Sequence[dict[str, Any]] = (),
+    background: Iterable[StepResult[Any]] = (),
 ) -> dict[str, Any]:
     return {
         "schema": RUN_SCHEMA,
@@ -80,6 +83,7 @@ def _run(
         "usage": describe_usage(usage),
         "pending": list(pending),
         "steps": [_step(step) for step in steps],
+        "background": [_step(step) for step in background],
     }
 
 
@@ -139,6 +143,14 @@ def show_failure(console: Console, error: ErrorInfo) -> None:
         console.note(f"  at {error.location}")
     if error.suggestion:
         console.note(f"  help: {error.suggestion}")
+
+
+def show_background(console: Console, results: Iterable[StepResult[Any]]) -> None:
+    """Say on stderr which background steps have failed: that does not fail the run."""
+    for result in results:
+        if result.error is not None and not result.success:
+            told = console.paint("warning", "yellow", bold=True)
+            console.note(f"{told}: background step {result.path!r} failed: {brief(result.error)}")
 
 
 def show_summary(console: Console, result: Result, following: str | None) -> None:

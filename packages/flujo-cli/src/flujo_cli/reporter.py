@@ -17,7 +17,14 @@ from flujo_cli.options import Options
 from flujo_cli.output import Console, show_error, show_trace
 from flujo_cli.progress import Progress
 from flujo_cli.questions import show_pending
-from flujo_cli.report import describe_refusal, describe_result, describe_stop, show_failure, show_summary
+from flujo_cli.report import (
+    describe_refusal,
+    describe_result,
+    describe_stop,
+    show_background,
+    show_failure,
+    show_summary,
+)
 
 __all__ = ["Reporter"]
 
@@ -65,6 +72,7 @@ class Reporter:
         show_pending(self.console, result.pending)
         if result.error is not None and not (result.pending and result.status is RunStatus.PAUSED):
             show_failure(self.console, result.error)
+        show_background(self.console, result.background)
         if self._quiet:
             return
         if result.success and self.progress.run_id is None:

@@ -97,6 +97,8 @@ class Session:
                 raise
             shown = self.project.command("runs", "show", result.run_id)
             raise OutputError(f"{error}; it is recorded: {shown}") from error
+        if self.reporter.options.strict_background and not all(step.success for step in result.background):
+            return ExitCode.FAILED
         return _ENDS.get(result.status, ExitCode.FAILED)
 
     async def _supervise(self, action: Action, interrupts: Interrupts) -> Result | None:

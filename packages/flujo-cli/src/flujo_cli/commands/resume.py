@@ -11,7 +11,7 @@ from flujo.runner.answers import Reply
 from flujo.runner.pipeline_resolver import resolve_pipeline
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.limits import limit_options, replaced
-from flujo_cli.options import Options, json_option, no_input_option, state_option
+from flujo_cli.options import Options, json_option, no_input_option, state_option, strict_background_option
 from flujo_cli.project import Project
 from flujo_cli.questions import reply_of
 from flujo_cli.references import REFERENCE_HELP, find_run
@@ -34,6 +34,7 @@ __all__ = ["resume"]
 @click.option("--token", metavar="TOKEN", help="Which question is answered, where several are open.")
 @limit_options
 @no_input_option
+@strict_background_option
 @click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr.")
 @json_option
 @state_option
