@@ -169,7 +169,7 @@ async def test_one_that_the_budget_stops_stops_the_run():
 
 async def test_one_in_a_loop_is_launched_once_an_iteration():
     calls = []
-    body = Pipeline([background("b", lambda n: calls.append(n)), Step("n", lambda n: n + 1)], name="body")
+    body = Pipeline([background("b", calls.append), Step("n", lambda n: n + 1)], name="body")
     result = await run(loop("l", body, max_loops=3), 0)
     assert result.output == 3
     assert calls == [0, 1, 2]

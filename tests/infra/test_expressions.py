@@ -156,7 +156,8 @@ def test_or_and_default_opt_out_of_undefined(worth, text, value):
         ("{'a': 1}.b", "the value has no key 'b'; it has 'a'"),
         (
             "ite",
-            "there is no 'ite' here; there is 'item', 'output', 'context', 'input', 'previous_step', 'resume_input', ...",
+            "there is no 'ite' here; there is 'item', 'output', 'context', 'input', 'previous_step', "
+            "'resume_input', ...",
         ),
         ("context.nope + 1 or 2", "context has no field 'nope'; it has 'score', 'tags', 'd', 'given', 'n', 'off', ..."),
         ("[] | last", "an empty list has no last item"),
