@@ -178,6 +178,7 @@ def test_validating_says_the_same_of_project_code_that_can_not_be_parsed(flujo, 
 
 def test_the_object_has_the_same_keys_whatever_came_of_the_run(flujo, stopped):
     keys = ["schema", "run_id", "status", "success", "output", "error", "duration_s", "usage", "pending", "steps"]
+    keys.append("background")
     assert list(flujo("run", "--json", "--state", "memory:").json) == keys
     assert list(flujo("run", "--json", "--run-id", "@").json) == keys
     assert list(flujo("run", "--json", "--no-stdin", "--context", "x", "nope.yaml").json) == keys
@@ -352,7 +353,7 @@ def test_a_terminated_run_is_an_object_with_the_steps_that_ended(flujo, stopped)
     ran = flujo("run", "--input", "x", "--run-id", "r1", "--json")
     assert ran.code == 143
     assert (ran.json["status"], ran.json["run_id"], ran.json["output"]) == ("interrupted", "r1", None)
-    assert [step["name"] for step in ran.json["steps"]] == ["first"]
+    assert [(step["name"], step["success"]) for step in ran.json["steps"]] == [("first", True), ("stop", False)]
     assert ran.err.splitlines()[-3:] == [
         "stopping; once more stops at once",
         "interrupted, run r1",

@@ -200,7 +200,7 @@ def test_a_conflict_names_both_branches_and_the_field_and_changes_nothing(strate
 
     with pytest.raises(ContextMergeError) as caught:
         ContextManager().merge(context, branches, strategy)
-    assert str(caught.value) == f"branches 'legal' and 'cost' both changed {place!r} in the context"
+    assert str(caught.value) == f"branch 'legal' and branch 'cost' both changed {place!r} in the context"
     assert context.model_extra == {"n": 0, "d": {"k": 1}}
 
 

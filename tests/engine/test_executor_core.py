@@ -117,7 +117,8 @@ async def test_whatever_a_step_raises_by_itself_is_its_failure(bench, error):
 async def test_an_error_without_a_text_is_still_described(bench):
     outcome = await bench.execute(Step("odd", Flaky(9, OddError()), fallback=Step("b", Flaky(9, OddError()))), "x")
 
-    assert outcome.step_result.error.message == "an error whose text can't be had: RuntimeError: no text"
+    told = "an error whose text can't be had: RuntimeError: no text"
+    assert outcome.step_result.error.message == f"{told}; then fallback 'b': {told}"
 
 
 async def test_an_interrupt_from_the_keyboard_goes_through(bench):

@@ -111,7 +111,7 @@ async def test_too_many_failures_end_the_map(run):
 async def test_a_conflict_between_items_names_both_and_keeps_what_they_did(run):
     result = await run(map_("m", Step("s", sink_to="n")), [1, 2])
 
-    assert result.error.message == "branches '0' and '1' both changed 'n' in the context"
+    assert result.error.message == "item 0 and item 1 both changed 'n' in the context"
     assert len(result.step_history[0].children) == 2
 
 

@@ -61,7 +61,7 @@ async def test_a_merge_conflict_names_both_branches_and_the_field(run):
     branches = {"legal": give(1, sink_to="n"), "cost": give(2, sink_to="n")}
     result = await run(parallel("fan", branches), initial_context_data={"n": 0})
 
-    assert result.error.message == "branches 'legal' and 'cost' both changed 'n' in the context"
+    assert result.error.message == "branch 'legal' and branch 'cost' both changed 'n' in the context"
     assert result.final_pipeline_context.n == 0
     assert len(result.step_history[0].children) == 2
 

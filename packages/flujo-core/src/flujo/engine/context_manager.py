@@ -127,8 +127,9 @@ class ContextManager:
             for name, isolation in branches.items():
                 wanted = (field_mapping or {}).get(name)
                 changes = self._changes(isolation)
+                label = isolation.purpose.partition(" of ")[0]  # "branch 'legal'", "item 3"
                 for operation in changes if wanted is None else _within(changes, wanted):
-                    merged.add(name, operation, isolation.context)
+                    merged.add(label, operation, isolation.context)
             apply(parent, merged.operations)
 
     def _changes(self, isolation: Isolation) -> Change:
@@ -181,6 +182,12 @@ def _within(changes: Change, wanted: Collection[str]) -> Change:
     return [operation for operation in changes if f"{_dotted(operation[1])}.".startswith(starts)]
 
 
+#: Where a state machine says in which state it is: of machines side by side the last one has its say.
+_WHEREABOUTS = frozenset(
+    (*place, name) for place in ((), ("scratchpad",)) for name in ("current_state", "last_error", "next_state")
+)
+
+
 class _Merge:
     """Operations of several branches put into one list, and what happens when two of them meet."""
 
@@ -201,11 +208,12 @@ class _Merge:
         rival = self._rival(path)
         if rival is not None:
             other, there = rival
-            if self._strategy == "keep_first" or (self._strategy != "error_on_conflict" and same(there, operation)):
+            strategy = "overwrite" if path in _WHEREABOUTS and self._strategy != "keep_first" else self._strategy
+            if strategy == "keep_first" or (strategy != "error_on_conflict" and same(there, operation)):
                 return
-            if self._strategy != "overwrite":
+            if strategy != "overwrite":
                 raise ContextMergeError(
-                    f"branches {other!r} and {branch!r} both changed {_dotted(path)!r} in the context",
+                    f"{other} and {branch} both changed {_dotted(path)!r} in the context",
                     suggestion="let one of them change it, or choose a merge_strategy: overwrite, keep_first, no_merge",
                 )
             place = min(path, tuple(there[1]), key=len)  # the later branch wins all of the place where they meet

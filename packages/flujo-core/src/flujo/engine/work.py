@@ -64,13 +64,19 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
         0 if cached else work.attempt,
         work.duration_s,
         usage,
-        ErrorInfo.of(outcome.error, frame.path) if type(outcome) is Failure else work.error,
+        _told(work, outcome) if type(outcome) is Failure else work.error,
         False,
         work.fallback,
         children,
         cached,
         type(outcome) is Paused,
     )
+
+
+def _told(work: Work, failed: Failure[Any]) -> ErrorInfo:
+    """What a failed step failed with; after a fallback that failed too, what both failed with."""
+    error = ErrorInfo.of(failed.error, work.frame.path)
+    return error if work.error is None or failed.feedback is None else error._replace(message=failed.feedback)
 
 
 def recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[Any]:
