@@ -61,6 +61,8 @@ class Progress:
         notes = [elapsed(result.duration_s)]
         if result.cached:
             notes.append("cached")
+        if result.error is not None and result.error.type == "Cancelled":
+            notes.append("cancelled")
         if result.attempts > 1:
             notes.append(f"{result.attempts} attempts")
         if result.fallback:

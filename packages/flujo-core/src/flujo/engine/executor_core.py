@@ -331,9 +331,10 @@ def _filed(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResult[
 def _cancelled(work: Work, error: asyncio.CancelledError) -> None:
     """Say what a step came to that was cancelled while it was at work: by whom, if the canceller told."""
     frame, run = work.frame, work.frame.run
-    failure: Failure[Any] = Failure(ExecutionError(str(error) or "cancelled"))
+    failure: Failure[Any] = Failure(error)
     work.duration_s = run.clock.monotonic() - work.started
-    result = result_of(work, failure)
+    told = ErrorInfo("Cancelled", str(error) or "cancelled", path=frame.path)
+    result = result_of(work, failure)._replace(error=told)
     if run.events.active:
         run.events.emit(StepFinished(run.run_id, frame.path, result))
     _filed(frame, failure, result)
