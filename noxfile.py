@@ -78,10 +78,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def strict(session: nox.Session) -> None:
-    """The engine, the kinds and the runner once more, comparing every parent's context with what it was."""
-    suites = ("tests/engine", "tests/policies", "tests/runner", "tests/acceptance/test_compat.py")
-    environment = {"FLUJO_STRICT_CONTEXT": "1"}
-    session.run(_python(session), "-m", "pytest", "-rs", *suites, env=environment, external=True)
+    """The whole suite once more, comparing every parent's context with what it was."""
+    options = ("-rs", "-n", str(min(4, os.cpu_count() or 1)))
+    session.run(_python(session), "-m", "pytest", *options, env={"FLUJO_STRICT_CONTEXT": "1"}, external=True)
 
 
 @nox.session
