@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from flujo import Flujo, OpenContext, Step, branch, human, loop, map_, parallel
+from flujo import Flujo, OpenContext, Pipeline, Step, branch, human, import_, loop, map_, parallel
 from flujo.blueprint.builder import Sources, check_pipeline
 from flujo.exceptions import BlueprintError, ConfigurationError
 from flujo.infra.memory import InMemoryBackend
@@ -214,6 +214,18 @@ async def test_a_branch_can_ask(asked):
     assert first.pending[0].path == "conditional:s/x/ask"
 
     assert (await asked.resume(step, 1)).output == 1
+
+
+async def test_an_imported_pipeline_can_ask(asked):
+    child = Pipeline([asked.note("a"), human("ask", "ok {{ input }}?", sink_to="verdict")], name="child")
+    step = import_("run_child", child, outputs=[("verdict", "verdict")]) >> asked.note("b")
+    first = await asked.run(step)
+    assert (first.pending[0].path, first.pending[0].message) == ("import:run_child/ask", "ok x?")
+
+    result = await asked.resume(step, "yes")
+
+    assert (result.output, result.final_pipeline_context.verdict) == ("yes", "yes")
+    assert asked.ran == [("a", "x"), ("b", "yes")]
 
 
 async def test_every_turn_of_a_loop_asks_anew(asked):
