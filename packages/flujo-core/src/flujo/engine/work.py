@@ -13,11 +13,10 @@ from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import Change, Snapshot, change, merge_output, sink, snapshot
 from flujo.engine.frame import ExecutionFrame
-from flujo.engine.journal import Recorded
 from flujo.engine.plan import StepPlan
 from flujo.exceptions import ExecutionError
 
-__all__ = ["Work", "check_invariants", "own_usage", "recalled_result", "record_of", "result_of", "write_context"]
+__all__ = ["Work", "check_invariants", "own_usage", "record_of", "result_of", "told", "write_context"]
 
 
 @dataclass(slots=True)
@@ -64,7 +63,7 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
         0 if cached else work.attempt,
         work.duration_s,
         usage,
-        _told(work, outcome) if type(outcome) is Failure else work.error,
+        told(work, outcome) if type(outcome) is Failure else work.error,
         False,
         work.fallback,
         children,
@@ -73,31 +72,10 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
     )
 
 
-def _told(work: Work, failed: Failure[Any]) -> ErrorInfo:
+def told(work: Work, failed: Failure[Any]) -> ErrorInfo:
     """What a failed step failed with; after a fallback that failed too, what both failed with."""
     error = ErrorInfo.of(failed.error, work.frame.path)
     return error if work.error is None or failed.feedback is None else error._replace(message=failed.feedback)
-
-
-def recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[Any]:
-    """The line of a step that is not executed, because its result is recorded."""
-    record, journal = recorded.record, frame.run.journal
-    usage = record.usage + journal.spent_on(frame.path)
-    if record.fallback is not None or frame.step.holds_steps:
-        usage += journal.spent_under(frame.path)
-    return StepResult(
-        name=frame.step.name,
-        output=recorded.value,
-        path=frame.path,
-        kind=frame.step.kind,
-        attempts=record.attempt,
-        duration_s=record.ended_at - record.started_at,
-        usage=usage,
-        error=record.error,
-        recalled=True,
-        fallback=record.fallback,
-        cached=record.attempt == 0,
-    )
 
 
 def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> JournalRecord:
