@@ -7,7 +7,7 @@ import pytest
 from flujo import Pipeline, Step, StepConfig
 from flujo.domain.canonical import canonical, digest
 from flujo.domain.steps import PREVIOUS
-from flujo.exceptions import BlueprintError, ConfigurationError, TypeMismatchError
+from flujo.exceptions import BlueprintError, ConfigurationError, InfiniteFallbackError, TypeMismatchError
 
 HERE = __name__
 
@@ -305,3 +305,24 @@ def test_one_name_may_be_used_again_further_in():
 def test_the_default_input_says_what_it_is():
     assert repr(PREVIOUS) == "PREVIOUS"
     assert "input=PREVIOUS" in repr(one())
+
+
+def test_a_chain_of_more_than_ten_fallbacks_is_refused_when_the_step_is_made():
+    step = one("s0")
+    for number in range(1, 11):
+        step = one(f"s{number}", fallback=step)
+
+    with pytest.raises(InfiniteFallbackError, match=r"'s11' has a chain of more than 10 fallbacks: s11 -> s10 -> .* s0"):
+        one("s11", fallback=step)
+
+
+def test_fallbacks_count_in_how_deep_steps_stand():
+    step = one()
+    for _ in range(64):
+        step = one(fallback=Pipeline([step]))
+
+    assert step.depth == Pipeline([step]).depth == 64
+    with pytest.raises(ConfigurationError, match="step 'one' holds steps 65 deep"):
+        one(fallback=step)
+    with pytest.raises(ConfigurationError, match="step 'p' holds steps 65 deep"):
+        Pipeline([step], name="p", fallback=step)

@@ -19,7 +19,7 @@ FlujoError(message, *, suggestion=None, code=None, cause=None)
 │   ├── PausedException           the run waits for a person
 │   ├── PipelineAbortSignal       a step ends the run on purpose
 │   ├── InfiniteRedirectError     redirects form a cycle
-│   └── InfiniteFallbackError     fallbacks form a cycle, or a chain of more than ten
+│   └── InfiniteFallbackError     more than ten fallbacks follow each other
 ├── ContextError
 │   ├── ContextFieldError         a context has no such field, or it can't be set
 │   ├── ContextInheritanceError   a child's context can't be made from its parent's
@@ -232,7 +232,7 @@ class InfiniteRedirectError(ControlFlowError, code="FLUJO-303"):
 
 
 class InfiniteFallbackError(ControlFlowError, code="FLUJO-304"):
-    """Fallbacks form a cycle, or a chain of more than ten."""
+    """More than ten fallbacks follow each other."""
 
 
 class ContextError(FlujoError, code="FLUJO-400"):

@@ -45,4 +45,4 @@ class AgenticLoopStep(CompositeStep[In, Out]):
                 self._wrong(f"has an agent {name!r}", "that place is taken in paths: give the agent another name")
         if self.max_turns < 1:
             self._wrong(f"has max_turns {self.max_turns}", "the planner has at least one turn")
-        self._check_depth()
+        self._check_depth(self.depth)

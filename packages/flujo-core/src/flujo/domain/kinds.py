@@ -228,7 +228,7 @@ class DynamicParallelRouterStep(ParallelStep[In, Out]):
             self._wrong("has no router", "give it the step that picks the branches")
         if "router" in self.branches:
             self._wrong("has a branch 'router'", "that is the router's own place: give the branch another name")
-        self._check_depth()
+        self._check_depth(self.depth)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -10,9 +10,9 @@ from flujo.domain.callables import UNKNOWN, Call, inspect_call, reference
 from flujo.domain.config import StepConfig
 from flujo.domain.scope import Scope
 from flujo.domain.validation import NAME, NAME_HELP, check_sequence, unheard
-from flujo.exceptions import BlueprintError, ConfigurationError, TypeMismatchError
+from flujo.exceptions import BlueprintError, ConfigurationError, InfiniteFallbackError, TypeMismatchError
 
-__all__ = ["MAX_DEPTH", "PREVIOUS", "InputSource", "Pipeline", "Step", "chained"]
+__all__ = ["MAX_DEPTH", "MAX_FALLBACKS", "PREVIOUS", "InputSource", "Pipeline", "Step", "chained"]
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
@@ -26,6 +26,9 @@ Next = TypeVar("Next")
 
 #: How deep steps may stand in one another.
 MAX_DEPTH = 64
+
+#: How many fallbacks may follow each other.
+MAX_FALLBACKS = 10
 
 Effects: TypeAlias = Literal["none", "local", "external"]
 
@@ -59,7 +62,8 @@ class Step(Generic[In, Out]):
     A kind of step is a subclass with its own fields; `prefix` stands before its name in paths, and one with
     `records` false leaves the record to its children. A kind whose policy changes the context says so by
     `reads_context`, one that can wait for a person by `asks`; `expressions` and `templates` name the fields that hold
-    such text, so that it is checked early. Raises `ConfigurationError` for a field that can't be so.
+    such text, so that it is checked early. Raises `ConfigurationError` for a field that can't be so,
+    `InfiniteFallbackError` for a chain of more than ten fallbacks.
     """
 
     name: str
@@ -92,6 +96,7 @@ class Step(Generic[In, Out]):
         if not isinstance(name, str) or not re.fullmatch(NAME, name):
             raise ConfigurationError(f"{name!r} is not a step name", suggestion=NAME_HELP)
         self._check_fields()
+        self._check_fallbacks()
         self._check_concerns()
         if self.run is not None:
             object.__setattr__(self, "call", inspect_call(self.run, self.params))
@@ -116,6 +121,20 @@ class Step(Generic[In, Out]):
             self._refuse(f"has effects {self.effects!r}", f"effects are {', '.join(get_args(Effects))}")
         if self.sink_to is not None and not all(str(self.sink_to).split(".")):
             self._refuse(f"has sink_to {self.sink_to!r}", "name a field of the context, or a dotted path in one")
+
+    def _check_fallbacks(self) -> None:
+        """Refuse a chain that is too long, link by link or in what the links hold."""
+        names, link = [self.name], self.fallback
+        while link is not None:
+            names.append(link.name)
+            link = link.fallback
+        if len(names) > MAX_FALLBACKS + 1:
+            raise InfiniteFallbackError(
+                f"step {self.name!r} has a chain of more than {MAX_FALLBACKS} fallbacks: {' -> '.join(names)}",
+                suggestion=f"let a chain of at most {MAX_FALLBACKS} fallbacks end in a step that has none",
+            )
+        if self.fallback is not None:
+            self._check_depth(self.fallback.depth + 1)
 
     def _check_concerns(self) -> None:
         """Refuse checks that aren't any, and a background step whose output would reach the context at any time."""
@@ -191,11 +210,12 @@ class Step(Generic[In, Out]):
     def depth(self) -> int:
         """How deep steps stand in this one. A pipeline that only holds the steps of another kind is no level."""
         levels = [each.depth + (each.kind == self.kind == "pipeline") for each in self.children()]
-        return max(levels, default=0) + (bool(levels) and self.kind != "pipeline")
+        inside = max(levels, default=0) + (bool(levels) and self.kind != "pipeline")
+        return inside if self.fallback is None else max(inside, self.fallback.depth + 1)
 
-    def _check_depth(self) -> None:
-        if self.depth > MAX_DEPTH:
-            self._refuse(f"holds steps {self.depth} deep", f"at most {MAX_DEPTH} can stand in one another")
+    def _check_depth(self, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            self._refuse(f"holds steps {depth} deep", f"at most {MAX_DEPTH} can stand in one another")
 
     def children(self) -> Iterable["Step[Any, Any]"]:
         """The steps inside this one, in path order, without the fallback: those in its kind's own fields."""
@@ -261,7 +281,7 @@ class Pipeline(Step[In, Out]):
     ) -> None:
         Step.__init__(self, name, None, version=version, **options)
         object.__setattr__(self, "steps", self._checked(steps))
-        self._check_depth()
+        self._check_depth(self.depth)
         findings = list(check_sequence(self.steps))
         if not findings:
             return

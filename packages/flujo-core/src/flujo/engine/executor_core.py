@@ -29,7 +29,6 @@ from flujo.exceptions import (
     ContextError,
     ControlFlowError,
     ExecutionError,
-    InfiniteFallbackError,
     PausedException,
     PayloadTooLarge,
     PipelineAbortSignal,
@@ -188,11 +187,7 @@ class ExecutorCore:
         work.usage = work.frame.run.journal.spent_on(work.frame.path)
         failed = work.frame.run.journal.attempts(work.frame.path)[-1]
         work.attempt, work.error = max(work.attempt, failed.attempt), failed.error
-        try:
-            frame = self._fallbacks.frame(work.frame, fallback)
-        except InfiniteFallbackError as error:
-            return Failure(error)
-        outcome = await self.execute(frame)
+        outcome = await self.execute(self._fallbacks.frame(work.frame, fallback))
         if isinstance(outcome, Failure):
             first = work.error.message if work.error else "failed"
             second = outcome.feedback or ErrorInfo.of(outcome.error).message

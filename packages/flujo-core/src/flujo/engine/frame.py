@@ -88,7 +88,6 @@ class ExecutionFrame(NamedTuple):
     path: str = ""
     outputs: Outputs = _NO_OUTPUTS
     extras: Mapping[str, Any] = NOTHING
-    chain: tuple[str, ...] = ()
     attempt: int = 1
     level: int = 1
     history: StepHistoryTracker | None = None
@@ -127,7 +126,6 @@ class ExecutionFrame(NamedTuple):
             path,
             self.outputs if outputs is None else outputs,
             self.extras if extras is None else extras,
-            (),
             1,
             self.level + 1,
             StepHistoryTracker(),
