@@ -174,7 +174,11 @@ HOSTILE = {
     "billion laughs": "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{NINE.format(n - 1)}]\n" for n in range(1, 10)),
     "thirty-three aliases": "a: &a 1\nb: [" + ",".join(["*a"] * 33) + "]\n",
     "deep through an alias": "a: &a " + "[" * 40 + "]" * 40 + "\nb: " + "[" * 40 + "*a" + "]" * 40 + "\n",
+    "depth 65": "[" * 65 + "]" * 65,
+    "depth 65 in a step": "[{name: x, input: " + "[" * 64 + "]" * 64 + "}]",
+    "depth 65 of mappings with names of nothing": "{name: " * 64 + "[]" + "}" * 64,
     "depth 500": "[" * 500 + "]" * 500,
+    "depth 322 of steps": "{name: x, a: [" * 161 + "]}" * 161,
     "depth 5000": "- " * 5_000,
     "a mebibyte of brackets": "[" * (MAX_BYTES - 1),
     "a mebibyte of braces": "{a: " * (MAX_BYTES // 4 - 1),
@@ -214,3 +218,4 @@ def test_limits_are_just_reached():
     assert len(data("a: &a 1\nb: [" + ",".join(["*a"] * 32) + "]\n")["b"]) == 32
     assert data("#" * MAX_BYTES) is None
     assert data("[" * 63 + "&a x, *a" + "]" * 63) is not None
+    assert data("{name: x, a: [" * 64 + "]}" * 64) is not None

@@ -4,6 +4,7 @@ import pytest
 
 from flujo.blueprint import nodes
 from flujo.blueprint.schema import AgentPart, BackoffSpec, ConfigSpec, DocumentSpec, StepSpec
+from flujo.domain.steps import MAX_DEPTH
 from flujo.infra.config_manager import Settings
 from flujo.plugins import create_plugin_manager
 from flujo.runner.pipeline_resolver import check_file
@@ -93,7 +94,8 @@ def test_every_installed_kind_has_its_section(page):
 
 def test_the_limits_are_those_of_the_loader(page):
     limits = {name: cells[0] for name, cells in page(PAGE).table("limit").items()}
-    assert list(limits.values())[1:] == [str(nodes.MAX_DEPTH), str(nodes.MAX_ALIASES), f"{nodes.MAX_NODES:,}"]
+    numbers = [nodes.MAX_PLAIN, nodes.MAX_DEPTH, MAX_DEPTH, nodes.MAX_ALIASES, nodes.MAX_NODES]
+    assert list(limits.values())[1:] == [f"{number:,}" for number in numbers]
 
 
 def test_the_examples_are_valid(page, tmp_path):

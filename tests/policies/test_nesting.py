@@ -58,6 +58,56 @@ def test_steps_65_deep_are_refused_when_the_pipeline_is_made(kind):
         nested(kind, 66)
 
 
+IN_FILES = {
+    "agentic_loop": "{name: s, kind: agentic_loop, agentic_loop: {planner: {name: p}, agents: {a: [%s]}}}",
+    "cache": "{name: s, kind: cache, cache: {body: [%s]}}",
+    "conditional": "{name: s, kind: conditional, condition_expression: 'true', branches: {true: [%s]}}",
+    "loop": "{name: s, kind: loop, loop: {body: [%s], max_loops: 1}}",
+    "map": "{name: s, kind: map, map: {iterable_input: '{{ [1] }}', body: [%s]}}",
+    "parallel": "{name: s, kind: parallel, branches: {a: [%s]}}",
+    "pipeline": "{name: s, steps: [%s]}",
+    "router": "{name: s, kind: dynamic_router, router: {router_agent: {name: r, input: a}, branches: {a: [%s]}}}",
+    "state_machine": "{name: s, kind: state_machine, start_state: a, end_states: [a], states: {a: [%s]}}",
+}
+
+
+def in_file(kind: str, depth: int) -> str:
+    text = "{name: leaf, input: done}"
+    for _ in range(depth):
+        text = IN_FILES[kind] % text
+    return f"  - {text}\n"
+
+
+@pytest.mark.parametrize("kind", IN_FILES)
+def test_every_kind_stands_64_deep_in_a_file(load, kind):
+    assert load(in_file(kind, 64)).depth == 64
+
+
+@pytest.mark.parametrize("kind", IN_FILES)
+def test_a_step_65_deep_in_a_file_is_told_as_that(load, kind):
+    with pytest.raises(BlueprintError) as caught:
+        load(in_file(kind, 65))
+
+    assert {finding.code for finding in caught.value.findings} == {"V-Y04"}
+    assert all(each.message.startswith("steps stand more than 64 deep") for each in caught.value.findings)
+
+
+async def test_what_a_file_nests_64_deep_runs(run, load):
+    assert (await run(load(in_file("loop", 64)), 1)).output == "done"
+
+
+def test_a_chain_of_fallbacks_in_a_file_that_is_too_long_is_told_with_its_step(load):
+    text = "{name: s0}"
+    for number in range(1, 13):
+        text = f"{{name: s{number}, fallback: {text}}}"
+    with pytest.raises(BlueprintError) as caught:
+        load(f"  - {text}\n")
+
+    (finding,) = caught.value.findings
+    assert (finding.code, finding.path) == ("V-K02", "s12/s11")
+    assert "has a chain of more than 10 fallbacks" in finding.message
+
+
 @pytest.mark.parametrize(
     ("step", "rest"),
     [

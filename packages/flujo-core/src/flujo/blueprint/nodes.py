@@ -15,10 +15,13 @@ from flujo.blueprint.document import Place, place_of, split_lines
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import BlueprintError
 
-__all__ = ["MAX_ALIASES", "MAX_DEPTH", "MAX_NODES", "QUOTE", "Composer", "Node"]
+__all__ = ["MAX_ALIASES", "MAX_DEPTH", "MAX_NODES", "MAX_PLAIN", "QUOTE", "Composer", "Node"]
 
 MAX_ALIASES = 32
-MAX_DEPTH = 64
+#: Steps stand up to 64 deep in one another, and each takes a few mappings and lists.
+MAX_DEPTH = 64 * 5
+#: How deep values may be that hold no steps.
+MAX_PLAIN = 64
 MAX_NODES = 20_000
 
 #: Advice for a template without quotes, which YAML takes for a mapping.
@@ -37,7 +40,8 @@ _BARE_TEMPLATE = re.compile(r"(?:^|[:\[,-])[ \t]+\{\{")
 class Node:
     """A scalar, list or mapping of the text; `items` are its children with the places where they are used.
 
-    `size` and `height` are those of its tree with every alias expanded; a scalar's height is 0.
+    `size` and `height` are those of its tree with every alias expanded; a scalar's height is 0. `bare` is the height
+    down to the next mappings with a name, which steps are.
     """
 
     kind: Literal["text", "list", "map"]
@@ -47,6 +51,7 @@ class Node:
     items: list[tuple[Place, "Node"]] = field(default_factory=list)
     size: int = 1
     height: int = 0
+    bare: int = 0
     is_open: bool = False
 
 
@@ -110,13 +115,15 @@ class Composer:
         return node
 
     def _enter(self, node: Node) -> None:
-        node.height, node.is_open = 1, True
+        node.height, node.bare, node.is_open = 1, 1, True
         self._check_depth(node.height, node.place)
         self._open.append(node)
 
     def _leave(self) -> None:
         node = self._open.pop()
         node.is_open = False
+        if node.kind == "map" and any(map(_is_name, node.items[::2], node.items[1::2])):
+            node.bare = 0
         self._add(node.place, node)
 
     def _add(self, place: Place, node: Node) -> None:
@@ -127,6 +134,9 @@ class Composer:
         parent.items.append((place, node))
         parent.size += node.size
         parent.height = max(parent.height, node.height + 1)
+        parent.bare = max(parent.bare, node.bare + 1)
+        if parent.bare > MAX_PLAIN:
+            self._stop("V-Y04", f"mappings and lists stand more than {MAX_PLAIN} deep in one another", place)
 
     def _alias(self, anchor: Any, place: Place) -> None:
         self._aliases += 1
@@ -151,7 +161,7 @@ class Composer:
 
     def _check_depth(self, more: int, place: Place) -> None:
         if len(self._open) + more > MAX_DEPTH:
-            self._stop("V-Y04", f"mappings and lists stand more than {MAX_DEPTH} deep in one another", place)
+            self._stop("V-Y04", f"mappings, lists and steps stand more than {MAX_DEPTH} deep in one another", place)
 
     def _refuse_tag_directives(self) -> None:
         """Stop at a %TAG directive before the parser sees it: its time for many of those is quadratic."""
@@ -188,6 +198,10 @@ class Composer:
             advice = QUOTE
         self._report.note("V-Y02", message, (number, column), advice)
         return self._report.error()
+
+
+def _is_name(key: tuple[Place, Node], value: tuple[Place, Node]) -> bool:
+    return key[1].text in ("name", "step") and value[1].kind == "text"
 
 
 def _place(mark: Any) -> Place:
