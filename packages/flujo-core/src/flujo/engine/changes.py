@@ -6,6 +6,7 @@ A change is a list of operations on paths, each `["set", path, value]`, `["del",
 
 import copy
 from collections.abc import Collection, Iterable, Mapping
+from itertools import repeat
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel
@@ -13,7 +14,7 @@ from pydantic import ValidationError as PydanticError
 
 from flujo.domain.context import PipelineContext
 from flujo.domain.suggest import did_you_mean
-from flujo.exceptions import ContextFieldError
+from flujo.exceptions import ContextFieldError, ContextIsolationError
 
 __all__ = [
     "Change",
@@ -28,6 +29,7 @@ __all__ = [
     "sink",
     "snapshot",
     "twin",
+    "unshared",
 ]
 
 C = TypeVar("C", bound=PipelineContext)
@@ -36,6 +38,38 @@ Change: TypeAlias = list[list[Any]]
 Snapshot: TypeAlias = dict[str, Any]
 
 _IMMUTABLE = frozenset({type(None), bool, int, float, str, bytes, complex})
+
+#: What is copied for each of its users.
+_PLAIN = frozenset({dict, list, set, tuple})
+
+#: What lies deeper in plain data is shared: no state takes it, and Python limits the stack.
+_DEEPEST = 100
+
+
+def unshared(value: Any) -> Any:
+    """`value` for one more user: its dicts, lists, sets and tuples are copied, however deep; anything else is shared.
+
+    Never fails, and costs nothing for other values. What contains itself is copied as such.
+    """
+    return _parted(value, {}, 0) if type(value) in _PLAIN else value
+
+
+def _parted(value: Any, made: dict[int, Any], depth: int) -> Any:
+    kind = type(value)
+    if id(value) in made:
+        return made[id(value)]
+    if kind is set or depth == _DEEPEST:
+        return value.copy() if kind is set else value  # a set holds nothing that could be changed
+    if kind is tuple:
+        parts = [_parted(item, made, depth + 1) if type(item) in _PLAIN else item for item in value]
+        copied = value if all(part is item for part, item in zip(parts, value, strict=True)) else tuple(parts)
+        made[id(value)] = copied
+        return copied
+    copied = made[id(value)] = value.copy()  # at once: a thread that was given up may still be changing it
+    for key, item in copied.items() if kind is dict else enumerate(copied):
+        if type(item) in _PLAIN:
+            copied[key] = _parted(item, made, depth + 1)
+    return copied
 
 
 def fields_of(context: PipelineContext) -> dict[str, Any]:
@@ -46,26 +80,32 @@ def fields_of(context: PipelineContext) -> dict[str, Any]:
 
 
 def twin(context: C, fields: Snapshot) -> C:
-    """A context of the same class and run that holds a copy of `fields`: what `model_copy` makes, in half the time."""
+    """A context of the same class and run that holds a copy of `fields`: what `model_copy` makes, in half the time.
+
+    Raises `ContextIsolationError` for a value that can't be copied. Private attributes are `unshared`.
+    """
     cls = type(context)
     declared = {name: context.__dict__[name] for name in cls.engine_fields}
     extra: Snapshot = {}
     for name, value in fields.items():
-        (declared if name in cls.model_fields else extra)[name] = _copy(value)
+        (declared if name in cls.model_fields else extra)[name] = _kept(value, [name])
     made = cls.__new__(cls)
     private = context.__pydantic_private__
     object.__setattr__(made, "__dict__", declared)
     object.__setattr__(made, "__pydantic_extra__", extra if context.__pydantic_extra__ is not None else None)
     object.__setattr__(made, "__pydantic_fields_set__", set(context.__pydantic_fields_set__))
-    object.__setattr__(made, "__pydantic_private__", None if private is None else dict(private))
+    object.__setattr__(made, "__pydantic_private__", unshared(private))
     return made
 
 
 def snapshot(context: PipelineContext, names: Iterable[str] | None = None) -> Snapshot:
-    """Copy the fields called `names` (all, by default) so that later changes in place don't reach the copy."""
+    """Copy the fields called `names` (all, by default) so that later changes in place don't reach the copy.
+
+    Raises `ContextIsolationError` for a value that can't be copied.
+    """
     fields = fields_of(context)
     wanted = fields if names is None else {name: fields[name] for name in names if name in fields}
-    return {name: _copy(value) for name, value in wanted.items()}
+    return {name: _kept(value, [name]) for name, value in wanted.items()}
 
 
 def restore(context: PipelineContext, before: Snapshot, names: Iterable[str] | None = None) -> None:
@@ -79,7 +119,10 @@ def restore(context: PipelineContext, before: Snapshot, names: Iterable[str] | N
 
 
 def change(before: Snapshot, context: PipelineContext, names: Collection[str] | None = None) -> Change | None:
-    """What has changed since `before` in the fields called `names` (all, by default); None for nothing."""
+    """What has changed since `before` in the fields called `names` (all, by default); None for nothing.
+
+    Raises `ContextIsolationError` for a value that can't be copied.
+    """
     operations: Change = []
     after = fields_of(context)
     if names is not None:
@@ -105,11 +148,12 @@ def apply(context: PipelineContext, operations: Change) -> None:
 
 
 def sink(context: PipelineContext, path: str, value: Any) -> None:
-    """Put `value` at the dotted `path` in the context; mappings on the way are made as needed.
+    """Put `value`, `unshared`, at the dotted `path` in the context; mappings on the way are made as needed.
 
     Raises `ContextFieldError` for a field the context does not have, or a value its type refuses.
     """
     first, *rest = path.split(".")
+    value = unshared(value)
     if not rest:
         assign(context, first, value)
         return
@@ -127,7 +171,7 @@ def sink(context: PipelineContext, path: str, value: Any) -> None:
 
 
 def merge_output(context: PipelineContext, output: Any, step: str) -> None:
-    """Merge a mapping or model output into the context, field by field.
+    """Merge a mapping or model output into the context, field by field, each value `unshared`.
 
     Raises `ContextFieldError` for any other output, for a field the context does not have, and for a value that
     the field's type refuses.
@@ -140,7 +184,7 @@ def merge_output(context: PipelineContext, output: Any, step: str) -> None:
             suggestion="return a mapping, or name one field with sink_to",
         )
     for name, value in output.items():
-        assign(context, str(name), value)
+        assign(context, str(name), unshared(value))
 
 
 def assign(model: BaseModel, name: str, value: Any) -> None:
@@ -209,15 +253,27 @@ def _copy(value: Any) -> Any:
     return copy.deepcopy(value)
 
 
+def _kept(value: Any, path: list[Any]) -> Any:
+    """A copy of what is at `path` in the context."""
+    try:
+        return _copy(value)
+    except (TypeError, RecursionError, copy.Error) as error:
+        raise ContextIsolationError(
+            f"context field {'.'.join(map(str, path))!r} can't be copied: {error}",
+            suggestion="keep what can't be copied in resources, or in a private attribute of the context",
+            cause=error,
+        ) from error
+
+
 def _compare(before: Any, after: Any, path: list[Any], operations: Change) -> None:
     if type(before) is dict and type(after) is dict and _keeps_order(before, after):
         _compare_mappings(before, after, path, operations)
     elif not same(before, after):
         grown = type(before) is list and type(after) is list and 0 < len(before) < len(after)
         if grown and same(before, after[: len(before)]):
-            operations.append(["add", path, _copy(after[len(before) :])])
+            operations.append(["add", path, _kept(after[len(before) :], path)])
         else:
-            operations.append(["set", path, _copy(after)])
+            operations.append(["set", path, _kept(after, path)])
 
 
 def _keeps_order(before: dict[Any, Any], after: dict[Any, Any]) -> bool:
@@ -227,15 +283,36 @@ def _keeps_order(before: dict[Any, Any], after: dict[Any, Any]) -> bool:
 
 
 def same(before: Any, after: Any) -> bool:
-    """Equal in value and in type, all the way down: `True` is not 1 here."""
+    """Equal in value and in type, all the way down: `True` is not 1 here, and NaN is NaN.
+
+    Of values that are not equal, for a class may not say when they are, what they are made of is compared.
+    """
+    return _same(before, after, frozenset())
+
+
+def _same(before: Any, after: Any, above: frozenset[tuple[int, int]]) -> bool:
     kind = type(before)
-    if kind is not type(after):
-        return False
+    if before is after or kind is not type(after):
+        return before is after
     if kind is list or kind is tuple:
-        return len(before) == len(after) and all(map(same, before, after))
+        return len(before) == len(after) and all(map(_same, before, after, repeat(above)))
     if kind is dict:
-        return list(before) == list(after) and all(same(before[key], after[key]) for key in before)
-    return bool(before == after)
+        return list(before) == list(after) and all(_same(before[key], after[key], above) for key in before)
+    if kind in _IMMUTABLE:
+        return bool(before == after or (before != before and after != after))  # NaN
+    return (before == after) is True or _same_parts(before, after, above)
+
+
+def _same_parts(before: Any, after: Any, above: frozenset[tuple[int, int]]) -> bool:
+    """Whether both are made in the same way of the same parts; `above` are those that they are parts of."""
+    pair = (id(before), id(after))
+    if pair in above:
+        return True
+    try:
+        parts = before.__reduce_ex__(4), after.__reduce_ex__(4)
+    except TypeError:  # it can't be taken apart: it is the same as itself only
+        return False
+    return _same(*parts, above | {pair})
 
 
 def _compare_mappings(before: dict[str, Any], after: dict[str, Any], path: list[Any], operations: Change) -> None:
@@ -246,4 +323,4 @@ def _compare_mappings(before: dict[str, Any], after: dict[str, Any], path: list[
         if key in before:
             _compare(before[key], value, [*path, key], operations)
         else:
-            operations.append(["set", [*path, key], _copy(value)])
+            operations.append(["set", [*path, key], _kept(value, [*path, key])])
