@@ -14,7 +14,7 @@ from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutco
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE
-from flujo.engine.changes import restore, snapshot
+from flujo.engine.changes import restore, snapshot, unshared
 from flujo.engine.fallback_handler import FallbackHandler
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan, names_read, plan_step
@@ -106,7 +106,7 @@ class ExecutorCore:
         """Let the step work on a context of its own while the pipeline goes on with the step's data."""
         run, step = frame.run, frame.step
         own = run.contexts.isolate(frame.context, purpose=f"background step {frame.path!r}")
-        alone = frame._replace(context=own.context, siblings=None, quota=run.quotas.quota, history=None)
+        alone = frame._replace(data=unshared(frame.data), context=own.context, siblings=None, quota=run.quotas.quota, history=None)
         is_new = run.background.launch(frame.path, self._work_in_background(alone, plan))
         if is_new and run.events.active and not run.journal.knows(frame.path):
             run.events.emit(BackgroundLaunched(run.run_id, frame.path, step.name))
@@ -187,6 +187,8 @@ class ExecutorCore:
         work.usage = work.frame.run.journal.spent_on(work.frame.path)
         failed = work.frame.run.journal.attempts(work.frame.path)[-1]
         work.attempt, work.error = max(work.attempt, failed.attempt), failed.error
+        if work.kept:
+            work.take_data()
         outcome = await self.execute(self._fallbacks.frame(work.frame, fallback))
         if isinstance(outcome, Failure):
             first = work.error.message if work.error else "failed"
@@ -235,7 +237,9 @@ class ExecutorCore:
             if plan.direct:
                 return _checked(await plan.policy.execute(self, frame), plan)
             if plan.render is not None and not work.rendered:
-                work.frame, work.rendered = frame.with_data(plan.render(frame.scope())), True
+                work.frame, work.rendered = frame.with_data(unshared(plan.render(frame.scope()))), True
+            if plan.retried:
+                work.take_data()
             return await self._timed(work)
         except PausedException as signal:
             return Paused(str(signal))

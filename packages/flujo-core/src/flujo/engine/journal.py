@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, NoReturn
 from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend, Sync
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.usage import NO_USAGE, Usage
+from flujo.engine.changes import unshared
 from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateError, ValueNotStorable
 
 __all__ = ["Answer", "Item", "Journal", "Recorded"]
@@ -112,7 +113,7 @@ class Journal:
             return None
         self._check(record, item)
         if self._codec is None:
-            return Recorded(record.out, record.delta, record)
+            return Recorded(unshared(record.out), record.delta, record)
         return Recorded(self._codec.decode(record.out, where=path), self._delta(record), record)
 
     def _delta(self, record: JournalRecord) -> Any:
@@ -236,11 +237,11 @@ class Journal:
         return PendingAnswer(record.path.removesuffix("?"), since=record.ended_at, **self._decoded(record))
 
     def _decoded(self, record: JournalRecord) -> Any:
-        return record.out if self._codec is None else self._codec.decode(record.out, where=record.path)
+        return unshared(record.out) if self._codec is None else self._codec.decode(record.out, where=record.path)
 
     def encoded(self, value: Any, where: str) -> Any:
         """`value` as a record holds it. Raises `ValueNotStorable` when it can't be written; names `where`."""
-        return value if self._codec is None else self._codec.encode(value, where=where)
+        return unshared(value) if self._codec is None else self._codec.encode(value, where=where)
 
     async def record(self, record: JournalRecord) -> None:
         """Write the result of a step down, its `out` and `delta` `encoded`, and return when it is safe.

@@ -19,7 +19,7 @@ class StepPlan(NamedTuple):
 
     `render` makes its data; None leaves what the step before handed on. `watches` says that the step could change
     the context by itself, so that it is compared; `guards` that the context must be put back when an attempt fails;
-    `writes` that its output goes into the context; `tries` that its failures are written down. A `direct` step needs
+    `writes` that its output goes into the context; `retried` that its data may be needed again; `tries` that its failures are written down. A `direct` step needs
     nothing but the call and the record. `invariants` must hold after it and after the steps in it; `agent` is whose
     calls are counted.
     """
@@ -30,6 +30,7 @@ class StepPlan(NamedTuple):
     watches: bool
     guards: bool
     writes: bool
+    retried: bool
     direct: bool
     sync: Sync
     fingerprint: bytes
@@ -56,6 +57,7 @@ def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: Template
         watches=watches,
         guards=guards,
         writes=writes,
+        retried=retried,
         direct=not (render or retried or guards or config.timeout_s or step.validators),
         sync=Sync.NORMAL if step.effects == "none" and step.agent_key is None else Sync.FULL,
         fingerprint=digest(step.definition()) if step.records else b"",

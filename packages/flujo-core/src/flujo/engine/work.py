@@ -11,7 +11,7 @@ from flujo.domain.outcomes import ErrorInfo, Failure, Paused, StepOutcome, StepR
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE, Usage
-from flujo.engine.changes import Change, Snapshot, change, merge_output, sink, snapshot
+from flujo.engine.changes import Change, Snapshot, change, merge_output, sink, snapshot, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
 from flujo.exceptions import ExecutionError
@@ -21,7 +21,10 @@ __all__ = ["Work", "check_invariants", "own_usage", "record_of", "result_of", "t
 
 @dataclass(slots=True)
 class Work:
-    """One step at work: `usage` is what its failed attempts have used where no record counts it."""
+    """One step at work: `usage` is what its failed attempts have used where no record counts it.
+
+    `data` is what it began with, which no attempt has seen, where it may be needed again.
+    """
 
     frame: ExecutionFrame
     plan: StepPlan
@@ -29,11 +32,20 @@ class Work:
     duration_s: float = 0.0
     attempt: int = 1
     rendered: bool = False
+    data: Any = None
+    kept: bool = False
     before: Snapshot | None = None
     written: set[str] | None = None
     usage: Usage = NO_USAGE
     error: ErrorInfo | None = None
     fallback: str | None = None
+
+    def take_data(self) -> None:
+        """Hand the step its data; from the second time on a copy of what it began with."""
+        if self.kept:
+            self.frame = self.frame.with_data(unshared(self.data))
+        else:
+            self.data, self.kept = unshared(self.frame.data), True
 
 
 def own_usage(outcome: StepOutcome[Any]) -> Usage:
