@@ -2,7 +2,7 @@
 
 import pytest
 
-from flujo import CacheStep, Step, cached
+from flujo import CacheStep, Step, cached, loop
 from flujo.exceptions import ConfigurationError
 
 
@@ -34,6 +34,24 @@ def test_what_can_not_be_cached_is_refused(options, message):
 def test_names_in_one_text_are_refused():
     with pytest.raises(ConfigurationError, match="cache 'c' has context_keys 'lang'"):
         cached("c", Step("s", shorten), context_keys="lang")
+
+
+def ask(data: str, *, resources: object) -> object:
+    return resources
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        (Step("s", ask), "which takes resources"),
+        (Step("s", shorten, fallback=Step("t", ask)), "'t', which takes resources"),
+        (Step("s", shorten, input=lambda scope: scope.context), "whose input is a function"),
+    ],
+)
+def test_what_reads_anything_is_refused_wherever_it_stands_in_the_body(step, what):
+    with pytest.raises(ConfigurationError, match=f"cache 'c' holds step .*{what}") as caught:
+        cached("c", loop("l", [Step("first", shorten), step], max_loops=2))
+    assert "a step before" in caught.value.suggestion
 
 
 def test_its_types_are_the_bodys():

@@ -1,6 +1,7 @@
 """The digest of the code that a step runs: the same for the same code, another for other code."""
 
 import functools
+import logging
 import re
 import runpy
 import subprocess
@@ -115,11 +116,17 @@ def counting(factor: int) -> Any:
     return count
 
 
-def test_what_a_function_has_captured_counts_but_not_its_own_state():
-    function = counting(2)
-    before = digest_of(function)
+def test_what_a_function_has_captured_counts_though_it_sets_that_itself():
+    def from_on(start: int) -> Any:
+        def following(data: int) -> int:
+            nonlocal start
+            start += 1
+            return data + start
 
-    assert before == digest_of(counting(2)) != digest_of(counting(3))
+        return following
+
+    assert digest_of(counting(2)) == digest_of(counting(2)) != digest_of(counting(3))
+    assert digest_of(from_on(1)) == digest_of(from_on(1)) != digest_of(from_on(2))
 
 
 class Recorder:
@@ -137,13 +144,129 @@ class Recorder:
         self.last = data
 
 
-def test_what_an_object_sets_while_it_runs_is_no_part_of_it():
+def test_all_that_an_object_holds_counts_as_it_is_then():
     recorder = Recorder("a")
     before = digest_of(recorder)
     recorder.run("x")
 
-    assert digest_of(recorder) == before
-    assert digest_of(Recorder("b")) != before
+    assert before == digest_of(Recorder("a")) != digest_of(Recorder("b"))
+    assert digest_of(recorder) != before
+
+
+class Slotted:
+    __slots__ = ("__prompt", "unset")
+
+    def __init__(self, prompt: str) -> None:
+        self.__prompt = prompt
+
+    def run(self, data: str) -> str:
+        return self.__prompt
+
+
+class Mixed(Slotted):
+    def __init__(self, prompt: str, label: str) -> None:
+        super().__init__(prompt)
+        self.label = label
+
+
+def test_slots_count():
+    assert digest_of(Slotted("a")) == digest_of(Slotted("a")) != digest_of(Slotted("b"))
+    mixed = {digest_of(Mixed(*each)) for each in (("a", "x"), ("b", "x"), ("a", "y"), ("a", "x"))}
+    assert len(mixed) == 3
+
+
+def an_agent(value: int = 1, text: int = 1, plain: int = 1, wide: int = 1, shown: int = 1, base: int = 1) -> Any:
+    class Base:
+        def start(self) -> int:
+            return base
+
+    class Agent(Base):
+        prompt = value
+
+        def run(self, data: int) -> int:
+            return data + self.start() + self.text()
+
+        def text(self) -> int:
+            return text
+
+        @staticmethod
+        def plain() -> int:
+            return plain
+
+        @classmethod
+        def wide(cls) -> int:
+            return wide
+
+        @property
+        def shown(self) -> int:
+            return shown
+
+    return Agent()
+
+
+@pytest.mark.parametrize("name", ["value", "text", "plain", "wide", "shown", "base"])
+def test_of_a_class_all_functions_and_values_count(name):
+    assert digest_of(an_agent()) == digest_of(an_agent()) != digest_of(an_agent(**{name: 2}))
+
+
+def test_what_a_function_is_given_as_attributes_counts():
+    def made(prompt: str) -> Any:
+        def ask(data: str) -> str:
+            return f"{ask.prompt} {data}"  # type: ignore[attr-defined]
+
+        ask.prompt = prompt  # type: ignore[attr-defined]
+        return ask
+
+    assert digest_of(made("a")) == digest_of(made("a")) != digest_of(made("b"))
+
+
+CALLS = """
+import functools
+import textwrap
+
+def first(data):
+    return [second(each) for each in data] + [third(data), textwrap.dedent(""), LATER]
+
+def second(data):
+    return data and first(data[1:])
+
+@functools.cache
+def third(data):
+    return (lambda: fourth(data))()
+
+def fourth(data):
+    return 4
+
+LATER = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [("[1:]", "[2:]", False), ("return 4", "return 5", False), ("LATER = 1", "LATER = 2", True), ("4", "4", True)],
+)
+def test_functions_of_the_same_module_count_that_a_function_calls(tmp_path, before, after, same):
+    digests = []
+    for text in (CALLS, CALLS.replace(before, after)):
+        (tmp_path / "calls.py").write_text(text)
+        digests.append(digest_of(runpy.run_path(str(tmp_path / "calls.py"))["first"]))
+
+    assert (digests[0] == digests[1]) is same
+
+
+def test_a_long_chain_of_calls_has_a_digest(tmp_path):
+    text = "".join(f"def f{n}(data):\n    return f{n + 1}(data)\n" for n in range(2_000))
+    (tmp_path / "calls.py").write_text(text)
+
+    assert digest_of(runpy.run_path(str(tmp_path / "calls.py"))["f0"])
+
+
+def test_modules_and_loggers_are_told_apart_by_their_names():
+    def using(it: Any) -> Any:
+        return lambda data: it
+
+    values = (re, functools, logging.getLogger("a"), logging.getLogger("b"))
+    assert len({digest_of(using(each)) for each in values}) == 4
 
 
 def test_lists_and_mappings_count_as_they_are():
@@ -198,7 +321,17 @@ def test_a_class_is_its_run_and_its_annotations():
     def uses(model: type) -> Any:
         return lambda data: model(text=data)
 
+    def holding(model: type[BaseModel], default: int = 1) -> type[BaseModel]:
+        class Holding(BaseModel):
+            inner: list[model] | None = None  # type: ignore[valid-type]
+            number: int = default
+
+        return Holding
+
     assert digest_of(uses(Wide)) != digest_of(uses(Narrow))
+    assert digest_of(uses(holding(Wide))) == digest_of(uses(holding(Wide))) != digest_of(uses(holding(Wide, 2)))
+    Other = type("Wide", (Narrow,), {"__module__": Wide.__module__, "__qualname__": Wide.__qualname__})
+    assert digest_of(uses(holding(Wide))) != digest_of(uses(holding(Other)))
 
 
 def test_objects_are_looked_into_only_so_deep():
@@ -212,6 +345,17 @@ def test_objects_are_looked_into_only_so_deep():
         return lambda data: (data, value)
 
     assert digest_of(nested(1, 3)) != digest_of(nested(2, 3))
+    assert digest_of(nested(1, 9)) == digest_of(nested(2, 9))
+
+
+def test_classes_are_looked_into_only_so_deep():
+    def nested(value: int, depth: int) -> type:
+        held: Any = value
+        for _ in range(depth):
+            held = type("Holder", (), {"held": held, "run": lambda self, data: data})
+        return lambda data: (data, held)
+
+    assert digest_of(nested(1, 3)) == digest_of(nested(1, 3)) != digest_of(nested(2, 3))
     assert digest_of(nested(1, 9)) == digest_of(nested(2, 9))
 
 

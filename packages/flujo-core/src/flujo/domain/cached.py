@@ -22,7 +22,8 @@ class CacheStep(CompositeStep[In, Out]):
 
     The same is: the body's definition, the code that it calls, the data, what its templates read from outside, and
     the fields of the context that `context_keys` name (dotted paths): a function that reads the context has to have
-    what it reads named there. What the body changed in the context is done again. A result serves for `ttl_s`
+    what it reads named there. What nobody can tell is refused: a function that takes resources, an `input` that is a
+    function. What the body changed in the context is done again. A result serves for `ttl_s`
     seconds, without it for as long as the state keeps it. Only successes are kept.
     """
 
@@ -52,7 +53,18 @@ class CacheStep(CompositeStep[In, Out]):
         for key in keys:
             if not isinstance(key, str) or not _KEY.fullmatch(key):
                 self._wrong(f"has a context key {key!r}", "name a field of the context, or a dotted path in one")
+        self._check_what_is_read()
         self._set("code", code_digest(self.body))
+
+    def _check_what_is_read(self) -> None:
+        """Refuse what a result could depend on without anybody being able to tell."""
+        for each in self.body.walk():
+            if each.call is not None and "resources" in each.call.injected:
+                advice = "let a step before this one take from them what it needs, and hand it on as data"
+                self._wrong(f"holds step {each.name!r}, which takes resources: a result is not found by them", advice)
+            if callable(each.input):
+                advice = "write a template: what that reads counts; or let a step before this one make the data"
+                self._wrong(f"holds step {each.name!r}, whose input is a function: what it reads is unknown", advice)
 
     @property
     def reads_context(self) -> bool:
