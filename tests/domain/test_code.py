@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr
 
 from flujo import Pipeline, Step, branch, loop
 from flujo.domain.code import code_digest
@@ -332,6 +332,19 @@ def test_a_class_is_its_run_and_its_annotations():
     assert digest_of(uses(holding(Wide))) == digest_of(uses(holding(Wide))) != digest_of(uses(holding(Wide, 2)))
     Other = type("Wide", (Narrow,), {"__module__": Wide.__module__, "__qualname__": Wide.__qualname__})
     assert digest_of(uses(holding(Wide))) != digest_of(uses(holding(Other)))
+
+
+def test_private_attributes_of_models_count():
+    class Agent(BaseModel):
+        _prompt: str = PrivateAttr(default="a")
+
+        def run(self, data: str) -> str:
+            return self._prompt
+
+    one, two = Agent(), Agent()
+    assert digest_of(one) == digest_of(two)
+    two._prompt = "b"
+    assert digest_of(one) != digest_of(two)
 
 
 def test_objects_are_looked_into_only_so_deep():

@@ -312,9 +312,7 @@ def test_a_chain_of_more_than_ten_fallbacks_is_refused_when_the_step_is_made():
     for number in range(1, 11):
         step = one(f"s{number}", fallback=step)
 
-    with pytest.raises(
-        InfiniteFallbackError, match=r"'s11' has a chain of more than 10 fallbacks: s11 -> s10 -> .* s0"
-    ):
+    with pytest.raises(InfiniteFallbackError, match=r"'s11' has a chain of more than 10 fallbacks: s11 -> .* s0"):
         one("s11", fallback=step)
 
 

@@ -3,7 +3,7 @@
 Looked at are the bytecode of plain functions, what they have captured, their defaults and attributes, and the functions
 of the same module that they name; of an object all that it holds, and its class; of a class all its functions, its
 values and its annotations. All of it counts as it is when the step is made. Line numbers count for nothing, and neither
-do the standard library, other global names, functions of other modules, and what stands deep in objects.
+do the standard library and pydantic, other global names, functions of other modules, and what stands deep in objects.
 """
 
 import functools
@@ -122,7 +122,7 @@ class _Reader:
         yield reference(cls)
         if level > _DEEPEST:
             return
-        for each in (each for each in cls.__mro__ if not _is_standard(each.__module__)):
+        for each in (each for each in cls.__mro__ if not _is_standard(each.__module__, "pydantic")):
             for name, what in (*inspect.get_annotations(each).items(), *vars(each).get(_FIELDS, {}).items()):
                 yield _ADDRESS.sub("", f"{name}: {what!r}")
                 yield from self._items(_types_in(getattr(what, "annotation", what)), level + 1)
@@ -206,9 +206,10 @@ def _types_in(hint: Any) -> tuple[type, ...]:
     return tuple(found for each in get_args(hint) for found in _types_in(each))
 
 
-def _is_standard(module: str) -> bool:
-    """Whether the module comes with Python."""
-    return module.partition(".")[0] in sys.stdlib_module_names
+def _is_standard(module: str, *others: str) -> bool:
+    """Whether the module comes with Python, or in one of the packages `others`."""
+    package = module.partition(".")[0]
+    return package in sys.stdlib_module_names or package in others
 
 
 def _contents(cell: CellType) -> tuple[Any, ...]:
