@@ -12,7 +12,7 @@ from flujo.domain.imports import ImportOutput, ImportStep
 from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.scope import NOTHING, Outputs
 from flujo.domain.steps import Step
-from flujo.engine.changes import sink
+from flujo.engine.changes import sink, unshared
 from flujo.engine.context_manager import ContextManager, Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
@@ -44,7 +44,7 @@ class ImportPolicy(StepPolicy[ImportStep[Any, Any]]):
         _give(step, own.context, frame.data)
         child = frame._replace(
             step=step.pipeline,
-            run=frame.run._replace(input=frame.data),
+            run=frame.run._replace(input=unshared(frame.data)),
             context=own.context,
             outputs=Outputs(),
             extras=NOTHING,

@@ -12,7 +12,7 @@ from flujo.domain.kinds import LoopStep, operations
 from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
-from flujo.engine.changes import sink
+from flujo.engine.changes import sink, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ContextFieldError, ExecutionError
@@ -34,7 +34,7 @@ class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):
         step: LoopStep[Any, Any] = frame.step  # type: ignore[assignment]  # the registry dispatches by type
         data = output = frame.data
         if step.initial_input_mapper is not None:
-            data = await called(step.initial_input_mapper, data, frame.context)
+            data = unshared(await called(step.initial_input_mapper, data, frame.context))
         _operate(core, frame, step.init, frame.scope())
         for index in range(step.max_loops):
             extras = {**frame.extras, "loop": _Counter(index)}
@@ -49,11 +49,11 @@ class LoopPolicy(StepPolicy[LoopStep[Any, Any]]):
             if await self._ends(core, step, scope):
                 break
             if index + 1 < step.max_loops:
-                data = await self._next(core, step, scope, index)
+                data = unshared(await self._next(core, step, scope, index))
         else:
             _check_end(step)
         if step.loop_output_mapper is not None:
-            output = await called(step.loop_output_mapper, output, frame.context)
+            output = unshared(await called(step.loop_output_mapper, output, frame.context))
         return Success(output)
 
     async def _ends(self, core: StepExecutor, step: LoopStep[Any, Any], scope: Scope) -> bool:

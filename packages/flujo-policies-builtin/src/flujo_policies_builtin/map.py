@@ -15,6 +15,7 @@ from flujo.domain.kinds import MapStep, MergeStrategy
 from flujo.domain.outcomes import Aborted, Failure, StepOutcome, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
+from flujo.engine.changes import unshared
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
@@ -60,7 +61,8 @@ class _Items:
         if isinstance(item, Malformed):
             body = Step(body.name, partial(_refuse, item))
         extras = {**frame.extras, "this": item, "item": item, "loop": {"index": index + 1, "index0": index}}
-        child = frame.child(body, item, at=f"[{index}]", context=own.context if own else None, extras=extras)
+        context = own.context if own else None
+        child = frame.child(body, unshared(item), at=f"[{index}]", context=context, extras=extras)
         return child._replace(item=frame.run.journal.item(frame.path, index, item, frame.item))
 
     def verdict(self) -> StepOutcome[Any] | None:

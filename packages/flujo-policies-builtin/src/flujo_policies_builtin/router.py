@@ -11,6 +11,7 @@ from flujo.domain.kinds import DynamicParallelRouterStep
 from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean
+from flujo.engine.changes import unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ExecutionError
@@ -32,7 +33,7 @@ class RouterPolicy(StepPolicy[DynamicParallelRouterStep[Any, Any]]):
     async def execute(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any]:
         """The outputs of the chosen branches by name, in the order of the router's answer."""
         step: DynamicParallelRouterStep[Any, Any] = frame.step  # type: ignore[assignment]  # dispatched by type
-        answer = await core.execute(frame.child(step.router, frame.data, at="/router"))
+        answer = await core.execute(frame.child(step.router, unshared(frame.data), at="/router"))
         if not isinstance(answer, Success):
             return answer
         chosen = {name: step.branches[name] for name in _names(step, answer.value)}

@@ -9,6 +9,7 @@ from flujo.blueprint.schema import StepSpec
 from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.scope import Outputs
 from flujo.domain.steps import Pipeline, Step
+from flujo.engine.changes import unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 
@@ -32,7 +33,7 @@ class SequencePolicy(StepPolicy[Pipeline[Any, Any]]):
             if not isinstance(outcome, Success):
                 return outcome
             data = outcome.value
-            outputs.add(step.name, data)
+            outputs.add(step.name, unshared(data))
         return Success(data)
 
 

@@ -14,7 +14,7 @@ from flujo.domain.scope import Scope
 from flujo.domain.state_machine import ANY_STATE, StateMachineStep, Transition
 from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean
-from flujo.engine.changes import assign, sink
+from flujo.engine.changes import assign, sink, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.journal import Answer
 from flujo.engine.policy import StepExecutor, StepPolicy
@@ -81,7 +81,7 @@ class StateMachinePolicy(StepPolicy[_Machine]):
         if on is not None:
             return await _left(core, frame, visit, on, {})
         purpose = f"state {state!r}"
-        outcome = await run_isolated(core, frame, step.states[state], data, at=visit.at, purpose=purpose)
+        outcome = await run_isolated(core, frame, step.states[state], unshared(data), at=visit.at, purpose=purpose)
         if not isinstance(outcome, Success):
             return await _caught(core, frame, step, visit, outcome)
         if state in step.end_states:

@@ -19,9 +19,9 @@ class StepPlan(NamedTuple):
 
     `render` makes its data; None leaves what the step before handed on. `watches` says that the step could change
     the context by itself, so that it is compared; `guards` that the context must be put back when an attempt fails;
-    `writes` that its output goes into the context; `retried` that its data may be needed again; `tries` that its failures are written down. A `direct` step needs
-    nothing but the call and the record. `invariants` must hold after it and after the steps in it; `agent` is whose
-    calls are counted.
+    `writes` that its output goes into the context; `retried` that its data may be needed again; `tries` that its
+    failures are written down. A `direct` step needs nothing but the call and the record. `invariants` must hold after
+    it and after the steps in it; `agent` is whose calls are counted.
     """
 
     policy: StepPolicy[Any]

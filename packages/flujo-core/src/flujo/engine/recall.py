@@ -5,7 +5,7 @@ from typing import Any
 from flujo.domain.events import StepFinished
 from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, StepResult, Success
 from flujo.domain.usage import Usage
-from flujo.engine.changes import apply
+from flujo.engine.changes import apply, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.journal import Recorded
 from flujo.engine.plan import StepPlan
@@ -57,7 +57,7 @@ def _recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[An
     record = recorded.record
     return StepResult(
         name=frame.step.name,
-        output=recorded.value,
+        output=unshared(recorded.value),
         path=frame.path,
         kind=frame.step.kind,
         attempts=record.attempt,
