@@ -1,6 +1,7 @@
 """Contexts of their own, and how what was changed in them flows back."""
 
 from copy import deepcopy
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from pydantic import Field, PrivateAttr
 
 from flujo import OpenContext, PipelineContext
 from flujo.domain.context import ConversationTurn
+from flujo.engine.changes import fields_of
 from flujo.engine.context_manager import ContextManager, Isolation
 from flujo.exceptions import ContextIsolationError, ContextMergeError, ContextMutationError
 
@@ -99,15 +101,103 @@ def test_what_a_child_changed_is_adopted_and_the_rest_left_alone():
     assert parent.log == ["x", "y"]
 
 
-def test_include_keys_narrow_what_flows_in_and_leave_the_rest_as_it_is():
+def test_include_keys_narrow_what_flows_in_and_out_and_leave_the_rest_as_it_is():
     manager, parent = ContextManager(strict=True), OpenContext(a=[1], b=[2], scratchpad={"kept": 1})
     isolation = manager.isolate(parent, purpose="x", include_keys=["a"])
 
     assert (isolation.context.a, hasattr(isolation.context, "b"), isolation.context.scratchpad) == ([1], False, {})
     isolation.context.a.append(3)
     isolation.context.scratchpad["more"] = 2
+    isolation.context.new = 2
     manager.adopt(isolation)
-    assert (parent.a, parent.b, parent.scratchpad) == ([1, 3], [2], {"kept": 1, "more": 2})
+    assert (parent.a, parent.b, parent.scratchpad, hasattr(parent, "new")) == ([1, 3], [2], {"kept": 1}, False)
+
+
+@pytest.mark.parametrize("strategy", ["context_update", "overwrite", "keep_first", "error_on_conflict"])
+def test_what_is_not_included_flows_back_by_no_strategy(strategy):
+    parent = OpenContext(a=1, b=1)
+    branches = {
+        name: ContextManager().isolate(parent, purpose=name, include_keys=["a", "later"]) for name in ("one", "two")
+    }
+    branches["one"].context.a = 2
+    branches["one"].context.b = 2
+    branches["two"].context.later = 3
+
+    ContextManager().merge(parent, branches, strategy)
+
+    assert parent.model_extra == {"a": 2, "b": 1, "later": 3}
+
+
+def test_a_context_that_cannot_be_copied_is_named_with_its_field_and_its_user():
+    with pytest.raises(ContextIsolationError, match=r"^branch 'a' of 'fan' can't have .*: context field 'lock' can't"):
+        isolate_all(OpenContext(lock=Lock()), "a")
+
+
+def test_overwriting_takes_only_what_the_mapping_lets_flow_back():
+    result = merged(
+        "overwrite",
+        {"pad": {"d": {"old": 0}}},
+        at("pad", "d", value=5),
+        lambda context: context.pad["d"].update(y=2, z=3),
+        field_mapping={"b": ["pad.d.y"]},
+    )
+
+    assert result == {"pad": {"d": {"old": 0, "y": 2}}}
+
+
+def test_all_that_may_have_changed_the_parent_are_named():
+    manager, parent = ContextManager(strict=True), OpenContext()
+    branches = [manager.isolate(parent, purpose=name) for name in ("a", "b", "c")]
+    parent.scratchpad["x"] = 1
+
+    with pytest.raises(ContextMutationError, match=r"^a or c changed 'scratchpad\.x' in"):
+        manager.verify(branches[0], [branches[2]])
+
+
+class Odd:
+    """Says nothing of equality."""
+
+
+@pytest.mark.parametrize("value", [float("nan"), Odd(), [Odd()]])
+@pytest.mark.parametrize("strict", [False, True])
+def test_values_that_are_not_equal_to_themselves_have_not_changed(value, strict):
+    manager, parent = ContextManager(strict=strict), OpenContext(value=value)
+    branches = {name: manager.isolate(parent, purpose=name) for name in ("a", "b")}
+    branches["a"].context.x = 1
+    branches["b"].context.y = 2
+
+    manager.merge(parent, branches, "error_on_conflict")
+
+    assert (parent.value, parent.x, parent.y) == (value, 1, 2) or parent.value is value
+
+
+def handed_back(parent: dict[str, Any], given: dict[str, Any], do: Any) -> dict[str, Any]:
+    """What `parent` becomes when a fresh child is `given` something and does something."""
+    manager, context = ContextManager(strict=False), OpenContext(**deepcopy(parent))
+    own = manager.renew(context, purpose="child")
+    for name, value in given.items():
+        setattr(own.context, name, deepcopy(value))
+    do(own.context)
+    before = OpenContext(**deepcopy(given))
+    manager.hand_back(own._replace(before=fields_of(before)))
+    return context.model_extra or {}
+
+
+@pytest.mark.parametrize(
+    ("parent", "given", "do", "after"),
+    [
+        ({"e": {"a": {"b": 1}}}, {}, put(e={"a": {"c": 2}}), {"e": {"a": {"b": 1, "c": 2}}}),
+        ({"e": {"a": 1}}, {"e": {"in": 0}}, at("e", "b", value=2), {"e": {"a": 1, "b": 2}}),
+        ({}, {"e": {"in": 0}}, at("e", "b", value=2), {"e": {"b": 2}}),
+        ({"e": 1}, {"e": 0}, put(f=2), {"e": 1, "f": 2}),
+        ({"e": {"a": 1}}, {"e": {"a": 1}}, drop("e", "a"), {"e": {}}),
+        ({"e": {"a": 5}}, {"e": {"a": 1}}, drop("e", "a"), {"e": {"a": 5}}),
+        ({"e": 1}, {"e": 1}, lambda context: delattr(context, "e"), {}),
+        ({"e": [1]}, {}, put(e={"a": 1}), {"e": {"a": 1}}),
+    ],
+)
+def test_a_fresh_child_hands_back_what_it_changed_and_not_what_it_was_given(parent, given, do, after):
+    assert handed_back(parent, given, do) == after
 
 
 def test_a_typed_child_has_the_defaults_of_what_is_left_out():

@@ -363,3 +363,27 @@ async def test_what_comes_back_from_a_child_equals_what_it_set(value, prompt, in
 async def test_an_import_may_have_a_fallback_of_its_own(run):
     result = await run(import_("i", Step("boom", fails), fallback=says("instead", "{{ input }}!")))
     assert (result.output, result.step_history[0].fallback) == ("x!", "instead")
+
+
+@pytest.mark.parametrize("inherits", [False, True])
+@pytest.mark.parametrize(
+    ("input_to", "data", "path", "after"),
+    [
+        ("initial_prompt", "data", "extra.b", {"extra": {"a": {"c": 1}, "b": "new"}}),
+        ("initial_prompt", "data", "extra.a.b", {"extra": {"a": {"c": 1, "b": "new"}}}),
+        ("extra.secret", "data", "extra.b", {"extra": {"a": {"c": 1}, "b": "new"}}),
+        ("secret.input", "data", "extra.b", {"extra": {"a": {"c": 1}, "b": "new"}}),
+        ("secret.input", "data", "secret.b", {"extra": {"a": {"c": 1}}, "secret": {"b": "new"}}),
+        ("scratchpad", {"token": 1}, "extra.b", {"extra": {"a": {"c": 1}, "b": "new"}}),
+    ],
+)
+async def test_what_a_child_was_given_stays_and_what_it_changed_goes_beside_the_parent_s(
+    inherits, input_to, data, path, after
+):
+    child = Pipeline([Step("write", lambda data: "new", sink_to=path)], name="child")
+    step = import_("i", child, input_to=input_to, inherit_context=inherits, updates_context=True)
+    flujo = Flujo(step, context_model=OpenContext, initial_context_data={"extra": {"a": {"c": 1}}})
+
+    context = (await flujo.run(data)).final_pipeline_context
+
+    assert (context.model_extra, context.scratchpad) == (after, {})

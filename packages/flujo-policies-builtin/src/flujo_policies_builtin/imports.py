@@ -12,7 +12,7 @@ from flujo.domain.imports import ImportOutput, ImportStep
 from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.scope import NOTHING, Outputs
 from flujo.domain.steps import Step
-from flujo.engine.changes import sink, unshared
+from flujo.engine.changes import sink, snapshot, unshared
 from flujo.engine.context_manager import ContextManager, Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
@@ -42,6 +42,7 @@ class ImportPolicy(StepPolicy[ImportStep[Any, Any]]):
         begin = contexts.isolate if step.inherit_context else contexts.renew
         own = begin(frame.context, purpose=f"the child of {frame.path!r}")
         _give(step, own.context, frame.data)
+        own = own._replace(before=snapshot(own.context))  # what it is given is not what it changes
         child = frame._replace(
             step=step.pipeline,
             run=frame.run._replace(input=unshared(frame.data)),
@@ -79,7 +80,7 @@ def _hand_back(step: ImportStep[Any, Any], own: Isolation, contexts: ContextMana
         for path, value in values:
             sink(own.parent, path, value)
     elif step.updates_context:
-        (contexts.adopt if step.inherit_context else contexts.hand_back)(own)
+        contexts.hand_back(own)
 
 
 def _read(step: ImportStep[Any, Any], context: PipelineContext, path: str) -> Any:

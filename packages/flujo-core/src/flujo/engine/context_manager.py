@@ -28,7 +28,8 @@ _HISTORIES = ("hitl_history", "conversation_history")
 class Isolation(NamedTuple):
     """A context of its own, what it was made from, and for whom ("branch 'legal' of 'parallel:fan'").
 
-    `before` is what it began with; `held` is, in strict mode, a copy of what its parent held then.
+    `before` is what it began with; `held` is, in strict mode, a copy of what its parent held then. Where `include`
+    names fields, only they flow in and out.
     """
 
     parent: PipelineContext
@@ -36,6 +37,7 @@ class Isolation(NamedTuple):
     purpose: str
     before: Snapshot
     held: Snapshot | None
+    include: Collection[str] = ()
 
 
 class ContextManager:
@@ -49,14 +51,20 @@ class ContextManager:
         self.strict = os.environ.get("FLUJO_STRICT_CONTEXT") == "1" if strict is None else strict
 
     def isolate(self, parent: PipelineContext, *, purpose: str, include_keys: Collection[str] = ()) -> Isolation:
-        """Copy `parent`: what can change is copied, what can't is shared. `include_keys` narrows what flows in.
+        """Copy `parent`: what can change is copied, what can't is shared. `include_keys` narrows what flows in and out.
 
-        A field that is left out starts with its default. Raises `ContextIsolationError` when it has none, and for
-        a name in `include_keys` that no field can have.
+        A field that is left out starts with its default. Raises `ContextIsolationError` when it has none, for
+        a name in `include_keys` that no field can have, and for a value that can't be copied.
         """
         fields = fields_of(parent)
         before = _narrowed(parent, fields, include_keys, purpose) if include_keys else fields
-        return Isolation(parent, twin(parent, before), purpose, before, snapshot(parent) if self.strict else None)
+        try:
+            held = snapshot(parent) if self.strict else None
+            return Isolation(parent, twin(parent, before), purpose, before, held, include_keys)
+        except ContextIsolationError as error:
+            raise ContextIsolationError(
+                f"{purpose} can't have a context of its own: {error.message}", suggestion=error.suggestion, cause=error
+            ) from error
 
     def renew(self, parent: PipelineContext, *, purpose: str) -> Isolation:
         """A context of the parent's class that knows nothing of the parent but its run.
@@ -76,25 +84,35 @@ class ContextManager:
         return Isolation(parent, context, purpose, snapshot(context), snapshot(parent) if self.strict else None)
 
     def hand_back(self, isolation: Isolation) -> None:
-        """Let everything flow back that a child with a fresh context has changed.
+        """Let everything flow back that a child has changed which did not begin with what its parent has.
 
-        A mapping's keys are put into the parent's, histories come after the parent's, anything else takes the place
-        of the parent's value.
+        What it changed in a mapping, however deep, is put into the parent's, histories come after the parent's, and
+        anything else takes the place of the parent's value.
         """
         self.verify(isolation)
-        before, held = isolation.before, fields_of(isolation.parent)
-        for name, value in snapshot(isolation.context).items():
-            if name in _HISTORIES:
-                assign(isolation.parent, name, [*held[name], *value])
-            elif name not in before or not same(before[name], value):
-                assign(isolation.parent, name, _put_onto(held.get(name), before.get(name), value))
+        parent, before, there = isolation.parent, isolation.before, fields_of(isolation.parent)
+        value = snapshot(isolation.context)
+        for name in _HISTORIES:
+            began = before[name]
+            if len(value[name]) > len(began) and same(began, value[name][: len(began)]):
+                value[name] = [*there[name], *value[name][len(began) :]]
+        handed = _put_onto(there, before, value)
+        for name in there.keys() - handed.keys():
+            delattr(parent, name)
+        for name, item in handed.items():
+            if name not in there or item is not there[name]:
+                assign(parent, name, item)
 
-    def verify(self, isolation: Isolation) -> None:
-        """In strict mode, raise `ContextMutationError` if the parent has changed since it was isolated."""
+    def verify(self, isolation: Isolation, at_work: Iterable[Isolation] = ()) -> None:
+        """In strict mode, raise `ContextMutationError` if the parent has changed since it was isolated.
+
+        `at_work` are the others that may have done it.
+        """
         changed = None if isolation.held is None else change(isolation.held, isolation.parent)
         if changed is not None:
+            told = " or ".join((isolation.purpose, *(other.purpose for other in at_work)))
             raise ContextMutationError(
-                f"{isolation.purpose} changed {_dotted(changed[0][1])!r} in its parent's context",
+                f"{told} changed {_dotted(changed[0][1])!r} in its parent's context",
                 suggestion="change the context that a step is given, and keep no reference to another",
             )
 
@@ -126,14 +144,18 @@ class ContextManager:
             merged = _Merge(strategy)
             for name, isolation in branches.items():
                 wanted = (field_mapping or {}).get(name)
-                changes = self._changes(isolation)
+                changes, context = self._changes(isolation), isolation.context
+                if wanted is not None:
+                    changes, context = _within(changes, wanted), twin(parent, isolation.before)
+                    apply(context, changes)
                 label = isolation.purpose.partition(" of ")[0]  # "branch 'legal'", "item 3"
-                for operation in changes if wanted is None else _within(changes, wanted):
-                    merged.add(label, operation, isolation.context)
+                for operation in changes:
+                    merged.add(label, operation, context)
             apply(parent, merged.operations)
 
     def _changes(self, isolation: Isolation) -> Change:
-        return [_added(each, isolation.before) for each in change(isolation.before, isolation.context) or []]
+        changes = [_added(each, isolation.before) for each in change(isolation.before, isolation.context) or []]
+        return _within(changes, isolation.include) if isolation.include else changes
 
 
 def _added(operation: list[Any], before: Snapshot) -> list[Any]:
@@ -165,10 +187,18 @@ def _narrowed(
 
 
 def _put_onto(there: Any, began: Any, value: Any) -> Any:
-    """`value`, which began as `began`, where the parent has `there`."""
-    if not all(isinstance(each, dict) for each in (there, began, value)):
+    """`value`, which began as `began`, where the parent has `there`: of a mapping only what has changed in it."""
+    if type(value) is not dict:
         return value
-    return {**there, **{key: item for key, item in value.items() if key not in began or not same(began[key], item)}}
+    known = began if type(began) is dict else {}
+    kept = there if type(there) is dict else {}
+    gone = {key for key in known.keys() - value.keys() if key in kept and same(known[key], kept[key])}
+    changed = {
+        key: _put_onto(kept.get(key), known.get(key), item)
+        for key, item in value.items()
+        if key not in known or not same(known[key], item)
+    }
+    return {key: item for key, item in kept.items() if key not in gone} | changed
 
 
 def _dotted(path: Iterable[Any]) -> str:
