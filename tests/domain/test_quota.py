@@ -196,8 +196,9 @@ def test_a_part_that_used_more_than_its_share_takes_it_from_the_whole():
     quota = Quota(UsageLimits(max_calls=4))
     one, two = quota.split(2)
     one.charge(Usage(3))
+    assert one.overdrawn
     quota.absorb([one, two])
-    assert (one.overdrawn, quota.overdrawn, quota.remaining.max_calls) == (True, False, 1)
+    assert (quota.overdrawn, quota.remaining.max_calls) == (False, 1)
 
 
 def test_what_is_left_of_an_overdrawn_quota_is_split_into_nothing():
@@ -223,27 +224,59 @@ def test_a_part_is_absorbed_once_and_by_the_quota_that_was_split():
     assert quota.remaining.max_calls == 2
 
 
-def test_a_part_that_is_still_in_use_is_not_absorbed():
-    quota = Quota(UsageLimits(max_calls=4))
+def test_what_is_open_in_a_part_that_is_absorbed_is_open_in_the_whole():
+    quota = Quota(UsageLimits(max_calls=8))
     one, two = quota.split(2)
-    reservation = one.reserve(Usage())
-    parts = two.split(2)
-    for part in (one, two):
-        with pytest.raises(ConfigurationError, match="a part with open reservations or parts can't be absorbed"):
-            quota.absorb([part])
-    one.release(reservation)
-    two.absorb(parts)
+    reservation = one.reserve(Usage(2))
+    (inner,) = two.split(1)
+    inner.charge(Usage(1))
     quota.absorb([one, two])
-    assert quota.remaining.max_calls == 4
+    assert (quota.reserved.calls, quota.remaining.max_calls) == (2, 2)
+    one.settle(reservation, Usage(1))
+    two.absorb([inner])
+    assert (quota.spent.calls, quota.remaining.max_calls) == (2, 6)
 
 
-def test_a_part_that_was_absorbed_can_not_be_used_any_more():
-    quota = Quota(UsageLimits())
-    (part,) = quota.split(1)
-    quota.absorb([part])
-    for use in (lambda: part.reserve(Usage()), lambda: part.charge(Usage()), lambda: part.split(2)):
-        with pytest.raises(ConfigurationError, match="a part that was absorbed can't be used any more"):
-            use()
+def test_a_part_that_was_absorbed_draws_on_the_whole():
+    quota = Quota(UsageLimits(max_calls=8))
+    part, _ = parts = quota.split(2)
+    (inner,) = part.split(1)
+    part.absorb([inner])
+    quota.absorb(parts)
+    for each in (part, inner):
+        each.charge(Usage(1))
+        each.release(each.reserve(Usage(5)))
+        assert each.remaining == quota.remaining
+    quota.absorb(inner.split(2))
+    assert (part.overdrawn, quota.spent.calls) == (False, 2)
+    with pytest.raises(
+        UsageLimitExceededError, match="max_calls of 8 is used up: spent 2, reserved 0, asked 7, left 6"
+    ):
+        inner.reserve(Usage(7))
+
+
+def test_a_call_may_take_the_rest_of_money_and_tokens():
+    quota = Quota(UsageLimits(5, 100, 3))
+    first = quota.reserve(Usage(1, 1), rest=True)
+    assert held(quota.remaining) == (0, 0, 2)
+    assert [quota.pending(Usage(1, 1)), quota.pending(rest=True), quota.pending()] == [True, True, False]
+    quota.settle(first, Usage(1, 10))
+    assert held(quota.remaining) == (5, 90, 2)
+
+
+def test_a_share_that_is_used_up_tells_how_the_whole_stands_and_what_would_be_enough():
+    quota = Quota(UsageLimits(max_calls=9), spent=Usage(1))
+    part, other = quota.split(2)
+    (inner, *_) = part.split(3)
+    other.charge(Usage(3))
+    inner.charge(Usage(2))
+    with pytest.raises(UsageLimitExceededError) as caught:
+        inner.reserve(Usage(1))
+    assert str(caught.value) == (
+        "a share of max_calls of 9 is used up: share 2, spent 2, reserved 0, asked 1, left 0, all have spent 6"
+    )
+    assert caught.value.suggestion == "go on with a higher max_calls, or let the branches share one pool"
+    assert (caught.value.limit, caught.value.enough) == ("max_calls", 24)
 
 
 class Ledger(RuleBasedStateMachine):
@@ -268,9 +301,17 @@ class Ledger(RuleBasedStateMachine):
         super().__init__()
         self.trees = []
         self.parents = {}
+        self.heirs = {}
         self.open = {}
 
+    def book(self, quota):
+        """The quota that keeps the account: itself, until it is absorbed."""
+        while quota in self.heirs:
+            quota = self.heirs[quota]
+        return quota
+
     def root_of(self, quota):
+        quota = self.book(quota)
         while self.parents[quota] is not None:
             quota = self.parents[quota]
         return next(told for root, told in self.trees if root is quota)
@@ -278,13 +319,11 @@ class Ledger(RuleBasedStateMachine):
     def children(self, quota):
         return [child for child, parent in self.parents.items() if parent is quota]
 
-    @rule(target=reservations, quota=quotas, usage=USAGES)
-    def reserve(self, quota, usage):
-        if quota not in self.parents:
-            return multiple()
+    @rule(target=reservations, quota=quotas, usage=USAGES, rest=st.booleans())
+    def reserve(self, quota, usage, rest):
         before = held(quota.remaining)
         try:
-            reservation = quota.reserve(usage)
+            reservation = quota.reserve(usage, rest=rest)
         except UsageLimitExceededError:
             assert quota.overdrawn or any(
                 left is not None and asked > left for asked, left in zip(used(usage), before, strict=True)
@@ -308,26 +347,21 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(target=quotas, quota=quotas, n=st.integers(1, 4))
     def split(self, quota, n):
-        if quota not in self.parents:
-            return multiple()
         before = held(quota.remaining)
         parts = quota.split(n)
         for whole, *shares in zip(before, *(held(part.limits) for part in parts), strict=True):
             assert whole is None or sum(shares) == whole
-        self.parents.update(dict.fromkeys(parts, quota))
+        self.parents.update(dict.fromkeys(parts, self.book(quota)))
         return multiple(*parts)
 
-    @rule(quota=quotas)
-    def absorb(self, quota):
-        children = self.children(quota) if quota in self.parents else []
-        busy = [child for child in children if child in self.open.values() or self.children(child)]
-        done = [child for child in children if child not in busy]
-        if busy:
-            with pytest.raises(ConfigurationError):
-                quota.absorb(children)
-        quota.absorb(done) if children else None
-        for child in done:
-            del self.parents[child]
+    @rule(quota=quotas, keep=st.integers(0, 3))
+    def absorb(self, quota, keep):
+        """Parts are absorbed whether they are in use or not: what is open in them moves."""
+        ended = self.children(self.book(quota))[keep:]
+        quota.absorb(ended)
+        for part in ended:
+            home = self.heirs[part] = self.parents.pop(part)
+            self.parents.update(dict.fromkeys(self.children(part), home))
 
     @invariant()
     def nothing_appears_or_disappears(self):

@@ -9,6 +9,7 @@ import pytest
 from flujo.domain.context import OpenContext, PipelineContext
 from flujo.domain.interfaces import NewRun
 from flujo.domain.outcomes import StepOutcome
+from flujo.domain.quota import Quota
 from flujo.domain.steps import Step
 from flujo.engine.background_task_manager import BackgroundTaskManager
 from flujo.engine.call_tally import CallTally
@@ -34,7 +35,9 @@ class Bench:
     clock: FakeClock = field(default_factory=FakeClock)
     sink: RecordingSink = field(default_factory=RecordingSink)
 
-    async def execute(self, step: Step[Any, Any], data: Any = None, *, path: str | None = None) -> StepOutcome[Any]:
+    async def execute(
+        self, step: Step[Any, Any], data: Any = None, *, path: str | None = None, quota: Quota | None = None
+    ) -> StepOutcome[Any]:
         """Execute `step` with what is recorded so far."""
         row = await self.backend.get("r")
         if row is None:
@@ -56,7 +59,7 @@ class Bench:
         )
         self.core.prepare(step)
         return await self.core.execute(
-            ExecutionFrame(step, data, run, self.context, step.name if path is None else path)
+            ExecutionFrame(step, data, run, self.context, step.name if path is None else path, quota=quota)
         )
 
     async def recorded(self) -> dict[str, Any]:

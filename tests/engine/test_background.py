@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from flujo import Flujo, OpenContext, Pipeline, RunStatus, Step, StepConfig, loop, step
+from flujo import AgentResult, Flujo, OpenContext, Pipeline, RunStatus, Step, StepConfig, Usage, UsageLimits, loop, step
 from flujo.domain.events import BackgroundFinished, BackgroundLaunched, RunFinished
 from flujo.engine.background_task_manager import BackgroundTaskManager
 from flujo.exceptions import ConfigurationError, PausedException, UsageLimitExceededError
@@ -98,14 +98,28 @@ async def test_a_run_that_is_interrupted_while_one_is_at_work_runs_it_again_and_
     assert calls == ["n", "slow", "slow"]
 
 
-async def test_a_completed_run_that_is_handed_out_launches_nothing():
-    calls = []
-    async with Flujo(background("b", calls.append) >> Step("n", len)) as flujo:
+async def test_a_completed_run_that_is_handed_out_launches_nothing_and_tells_what_is_recorded():
+    calls, sink = [], RecordingSink()
+
+    def costly(data):
+        calls.append(data)
+        return AgentResult("done", Usage(2, 3))
+
+    def fail(data):
+        calls.append(data)
+        raise ValueError("lost")
+
+    pipeline = Pipeline([background("b", costly), background("f", fail), Step("n", len)], name="p")
+    async with Flujo(pipeline, sinks=[sink]) as flujo:
         first = await flujo.run("x", run_id="r")
+        launched = [event for event in sink.events if isinstance(event, BackgroundLaunched)]
         again = await flujo.run("x", run_id="r")
-    assert calls == ["x"]
-    assert again.output == first.output
-    assert again.background == ()
+    assert calls == ["x", "x"]
+    assert (again.output, again.usage) == (first.output, first.usage) == (1, Usage(2, 3))
+    assert [(each.path, each.output, each.error) for each in again.background] == [
+        (each.path, each.output, each.error) for each in first.background
+    ]
+    assert [event for event in sink.events if isinstance(event, BackgroundLaunched)] == launched
 
 
 async def test_it_works_on_a_context_of_its_own():
@@ -161,7 +175,7 @@ async def test_one_that_the_budget_stops_stops_the_run():
     def spend(_):
         raise UsageLimitExceededError("too dear")
 
-    result = await run(background("b", spend) >> Step("n", len))
+    result = await run(background("b", spend) >> Step("n", len), usage_limits=UsageLimits(max_calls=5))
 
     assert result.status is RunStatus.STOPPED
     assert result.error.message == "too dear"

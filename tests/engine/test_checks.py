@@ -5,6 +5,7 @@ import pytest
 from flujo.domain.config import StepConfig
 from flujo.domain.dsl import loop
 from flujo.domain.outcomes import Aborted, Failure, Success
+from flujo.domain.quota import Quota, UsageLimits
 from flujo.domain.steps import Pipeline, Step
 from flujo.domain.usage import Usage
 from flujo.engine.executor_core import ExecutorCore
@@ -165,7 +166,7 @@ async def test_what_an_attempt_has_used_counts_although_it_raises(bench):
     registry = PolicyRegistry()
     registry.register(Costly())
     bench.core = ExecutorCore(policy_registry=registry)
-    outcome = await bench.execute(Step("a", config=StepConfig(max_retries=3)))
+    outcome = await bench.execute(Step("a", config=StepConfig(max_retries=3)), quota=Quota(UsageLimits()))
 
     assert isinstance(outcome, Aborted)
     assert outcome.usage == Usage(2)

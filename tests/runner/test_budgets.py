@@ -179,8 +179,9 @@ async def test_a_step_may_say_itself_that_the_budget_is_used_up():
     def spent(data: object) -> None:
         raise UsageLimitExceededError("the account is empty")
 
-    result = await Flujo(spent).run("x")
+    result = await Flujo(spent, usage_limits=UsageLimits(5)).run("x")
     assert (result.status, result.error.message) == (RunStatus.STOPPED, "the account is empty")
+    assert (await Flujo(spent).run("x")).output == "x", "without a budget it is a failure like any other"
 
 
 async def test_runs_of_one_object_have_a_budget_each():

@@ -1,5 +1,6 @@
 """A question to an agent: reserved before it is asked, counted afterwards, the answer checked."""
 
+import asyncio
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -33,25 +34,30 @@ class AgentPolicy(StepPolicy[AgentStep[Any, Any]]):
             self._schemas[step] = OutputSchema.of(step.output)
 
     async def execute(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any]:
-        """Ask, if the budget lets it. A call that fails has been a call too."""
+        """Ask, if the budget lets it. A call that fails has been one; one that is cancelled has used all it could."""
         step = frame.step
         assert isinstance(step, AgentStep)
         assert step.call is not None
         run, data = frame.run, _with_feedback(step, frame)
         made = run.journal.spent_on(frame.path).calls
         run.tally.note(step.agent_key, frame.path, made)
+        estimate = _estimate(step, frame, data, run.tally.total(step.agent_key))
+        asked = await run.quotas.reserve(frame.quota, _model(step), estimate, timer=frame.timer)
         calls = run.tally.total(step.agent_key)
-        asked = run.quotas.reserve(frame.quota, _model(step), _estimate(step, frame, data, calls))
         run.tally.note(step.agent_key, frame.path, made + 1)
         try:
             answer = await invoke(step.call, frame, data, calls=calls)
             result = answer if type(answer) is AgentResult else AgentResult(answer)
             usage = run.quotas.settle(asked, result.usage, result.model or None)
+        except asyncio.CancelledError:
+            run.tally.owe(frame.path, run.quotas.lose(asked))
+            raise
         except BaseException:
             run.tally.owe(frame.path, run.quotas.settle(asked, Usage(calls=1)))
             raise
         run.tally.note(step.agent_key, frame.path, made + usage.calls)
-        return self._checked(step, result.output, usage)
+        with run.tally.owing(frame.path, usage):
+            return self._checked(step, result.output, usage)
 
     def _checked(self, step: AgentStep[Any, Any], output: Any, usage: Usage) -> StepOutcome[Any]:
         """The output as the step declares it; of one that does not fit, what the next attempt is told."""

@@ -1,8 +1,8 @@
 """Running branches side by side and putting together what they come to."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -10,12 +10,13 @@ from flujo.domain.kinds import ParallelStep
 from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.quota import Quota
 from flujo.domain.steps import Step
+from flujo.engine.changes import unshared
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor
 from flujo.engine.recall import NeverEnded
 from flujo.exceptions import ExecutionError
-from flujo_policies_builtin.composites import called, isolated, output_of
+from flujo_policies_builtin.composites import called, isolated, output_of, watched
 
 __all__ = ["run_branches", "run_together"]
 
@@ -77,13 +78,14 @@ async def run_branches(
         )
         for name, body in branches.items()
     }
-    with _quotas(frame, step, len(branches)) as quotas:
+    async with _quotas(frame, step, len(branches)) as quotas:
         children = {
             name: _child(frame, name, body, isolations[name], quota)
             for (name, body), quota in zip(branches.items(), quotas, strict=True)
         }
+        at_work: dict[str, Isolation] = {}
         outcomes: Outcomes = await run_together(
-            {name: partial(core.execute, child) for name, child in children.items()},
+            {name: partial(watched, core, child, isolations[name], at_work) for name, child in children.items()},
             at_most=step.max_concurrency,
             stop=lambda outcome: _has_failed(outcome) and step.on_branch_failure == "propagate",
         )
@@ -96,35 +98,31 @@ async def run_branches(
     return Success(await _reduced(step, outcomes))
 
 
-@contextmanager
-def _quotas(frame: ExecutionFrame, step: ParallelStep[Any, Any], count: int) -> Iterator[Sequence[Quota | None]]:
+@asynccontextmanager
+async def _quotas(
+    frame: ExecutionFrame, step: ParallelStep[Any, Any], count: int
+) -> AsyncIterator[Sequence[Quota | None]]:
     """What each branch may use: all of one pool, or an exact part each, whose rest comes back in the end."""
     if frame.quota is None or step.budget == "shared":
         yield [frame.quota] * count
         return
-    parts = frame.quota.split(count)
-    try:
+    async with frame.run.quotas.split(frame.quota, count) as parts:
         yield parts
-    finally:
-        frame.quota.absorb(parts)
 
 
 def _child(
     frame: ExecutionFrame, name: str, body: Step[Any, Any], own: Isolation | None, quota: Quota | None
 ) -> ExecutionFrame:
-    child = frame.child(body, frame.data, at=f"/{name}", context=own.context if own else None)
+    child = frame.child(body, unshared(frame.data), at=f"/{name}", context=own.context if own else None)
     return child if quota is frame.quota else child._replace(quota=quota)
 
 
 def _merge(
     frame: ExecutionFrame, step: ParallelStep[Any, Any], isolations: Mapping[str, Isolation], outcomes: Outcomes
 ) -> None:
-    """Let the contexts of the branches that succeeded flow back; those of the others are only looked at."""
-    contexts = frame.run.contexts
-    for isolation in isolations.values():
-        contexts.verify(isolation)
+    """Let the contexts of the branches that succeeded flow back."""
     done = {name: own for name, own in isolations.items() if isinstance(outcomes[name], Success)}
-    contexts.merge(frame.context, done, step.merge_strategy, field_mapping=step.field_mapping)
+    frame.run.contexts.merge(frame.context, done, step.merge_strategy, field_mapping=step.field_mapping)
 
 
 async def _reduced(step: ParallelStep[Any, Any], outcomes: Outcomes) -> Any:

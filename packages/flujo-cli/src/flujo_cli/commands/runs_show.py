@@ -89,6 +89,8 @@ def _line(record: JournalRecord) -> str:
         return f"{indent}{record.path.rpartition('!')[0]}  {said['by'] or 'somebody'} answers: {_short(said['value'])}"
     if record.kind is not RecordKind.RESULT:
         error = brief(record.error, 200) if record.error else "for no known reason"
+        if record.attempt == 0 and record.error:
+            return f"{indent}{record.path.rpartition('#')[0]}  {took}  {one_line(record.error.message)}"
         how = "failed" if record.kind is RecordKind.FAILED else "failed, tried again"
         return f"{indent}{record.path.rpartition('#')[0]}  {took}  {how}: {error}"
     by = f"  by fallback {record.fallback}" if record.fallback else "" if record.attempt else "  cached"

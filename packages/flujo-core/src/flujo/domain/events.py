@@ -1,5 +1,6 @@
 """What happens in a run, as it happens. History, progress, logs and tracing are sinks on this one stream."""
 
+from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
@@ -7,6 +8,7 @@ from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
 __all__ = [
     "BackgroundFinished",
     "BackgroundLaunched",
+    "BudgetOverdrawn",
     "BudgetWarning",
     "CacheMissed",
     "Event",
@@ -64,6 +66,18 @@ class BudgetWarning(NamedTuple):
     model: str
 
 
+class BudgetOverdrawn(NamedTuple):
+    """The run completed, but has used more than a limit allows: the last calls turned out to use more than was left.
+
+    `spent` and `allowed` are US dollars, tokens or calls, as `limit` names.
+    """
+
+    run_id: str
+    limit: str
+    spent: Decimal | int
+    allowed: Decimal | int
+
+
 class BackgroundLaunched(NamedTuple):
     """A background step has begun; the pipeline goes on with the step's input."""
 
@@ -100,6 +114,7 @@ Event: TypeAlias = (
     | StepStarted
     | StepRetried
     | CacheMissed
+    | BudgetOverdrawn
     | BudgetWarning
     | BackgroundLaunched
     | BackgroundFinished

@@ -129,8 +129,9 @@ class JournalRecord(NamedTuple):
 
     `out` and `delta` are encoded bytes for a backend that `encodes`, the values themselves otherwise; `delta` is
     what the step changed in the context, None for nothing. `error` belongs to attempts, and to a result that a
-    fallback gave. `attempt` is 0 for a result that came from the cache. `usage` is what this record alone counts, so
-    that a run's sum is what the run has used. Times are seconds since the epoch.
+    fallback gave. `attempt` is 0 for a result that came from the cache, and for an attempt that was cancelled; `out` of
+    an attempt is what it taught. `usage` is what this record alone counts, so that a run's sum is what the run has
+    used. Times are seconds since the epoch.
     """
 
     path: str

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias, TypeVar
 from flujo.domain.usage import MONEY, NO_USAGE, Usage, amount_text, check_usage, dollars
 from flujo.exceptions import ConfigurationError, UsageLimitExceededError
 
-__all__ = ["UNPRICED", "Quota", "Reservation", "Unpriced", "UsageLimits"]
+__all__ = ["UNPRICED", "Excess", "Quota", "Reservation", "Unpriced", "UsageLimits"]
 
 T = TypeVar("T", Decimal, int)
 
@@ -71,6 +71,11 @@ class UsageLimits:
         return Usage(self.max_calls or 0, self.total_tokens_limit or 0, 0, self.total_cost_usd_limit or Decimal(0))
 
     @property
+    def bound_use(self) -> bool:
+        """Whether there is a limit of money or tokens, which a call can pass by what it turns out to use."""
+        return self.total_cost_usd_limit is not None or self.total_tokens_limit is not None
+
+    @property
     def given(self) -> "tuple[_Limit, ...]":
         """Each limit that there is."""
         every = (
@@ -113,11 +118,20 @@ class _Limit(NamedTuple):
     of: Callable[[Usage], Decimal | int]
 
 
+class Excess(NamedTuple):
+    """A limit, how much was used of what it bounds, and how much it allows: US dollars, tokens or calls."""
+
+    limit: str
+    spent: Decimal | int
+    allowed: Decimal | int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Reservation:
-    """A part of a quota that is kept for one call until the call is settled or released."""
+    """A part of a quota that is kept for one call until that is settled or released; `rest`: all that was left."""
 
     amount: Usage
+    rest: bool = False
 
 
 class Quota:
@@ -128,11 +142,23 @@ class Quota:
     hold what was left of it until they are absorbed. Nothing appears or disappears: for every limit,
     `limit == spent + reserved + what the parts hold + remaining`, unless the quota is overdrawn.
 
-    A call counts one in `calls` at least. Everything here raises `ConfigurationError` for a usage that can't be, or a
-    reservation or part that is used twice, after its end, or with another quota.
+    A part that was absorbed draws on the quota that it came from: what is open there is settled here, and so is what
+    is asked of it later. A call counts one in `calls` at least. Everything here raises `ConfigurationError` for a usage
+    that can't be, or a reservation or part that is used twice or with another quota.
     """
 
-    __slots__ = ("_is_open", "_lent", "_parts", "_reservations", "limits", "reserved", "spent")
+    __slots__ = (
+        "__weakref__",
+        "_home",
+        "_is_open",
+        "_lent",
+        "_parts",
+        "_reservations",
+        "_ways",
+        "limits",
+        "reserved",
+        "spent",
+    )
 
     def __init__(self, limits: UsageLimits, spent: Usage = NO_USAGE) -> None:
         self.limits = limits
@@ -143,35 +169,66 @@ class Quota:
         self._parts: set[Quota] = set()
         self._lent = NO_USAGE
         self._is_open = True
+        #: Of a part: the quota that was split, and into how many.
+        self._home: Quota | None = None
+        self._ways = 1
 
     @property
     def remaining(self) -> UsageLimits:
         """What can still be reserved; None where there is no limit."""
-        left = self._left()
+        left = self._book._left()
         kept = {each.name: max(each.of(left), 0) for each in self.limits.given}
         return UsageLimits(**kept, unpriced=self.limits.unpriced)  # type: ignore[arg-type]
 
     @property
     def overdrawn(self) -> bool:
         """Whether more was used than one of the limits allows."""
-        return self.overdraft() is not None
+        return bool(self.excess())
+
+    def excess(self) -> tuple["Excess", ...]:
+        """Each limit of which more was used than it allows."""
+        spent, given = self._book.spent, self._book.limits.given
+        return tuple(Excess(each.name, each.of(spent), each.limit) for each in given if each.of(spent) > each.limit)
 
     def overdraft(self) -> UsageLimitExceededError | None:
         """Why nothing more may be started, when the quota is overdrawn."""
-        over = next((each for each in self.limits.given if each.of(self.spent) > each.limit), None)
-        return None if over is None else self._refusal(over, NO_USAGE)
+        book = self._book
+        over = next((each for each in book.limits.given if each.of(book.spent) > each.limit), None)
+        return None if over is None else book._refusal(over, NO_USAGE)
 
-    def reserve(self, estimate: Usage) -> Reservation:
-        """Keep `estimate` for a call. Raises `UsageLimitExceededError` when there is less left of any limit."""
+    def pending(self, estimate: Usage = NO_USAGE, *, rest: bool = False) -> bool:
+        """Whether a call had better wait: what others keep now may come back, and would be enough.
+
+        One that takes the `rest` waits for any other that has, so that only one of them at a time can use too much.
+        """
+        book, asked = self._book, _as_call(estimate)
+        left = book._left()
+        if book._lacks(asked, left + book.reserved + book._lent):
+            return False
+        return bool(book._lacks(asked, left)) or (rest and any(each.rest for each in book._reservations))
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether nothing is left of a limit, but something may come back: it is not the time to split the quota."""
+        book = self._book
+        left, back = book._left(), book._left() + book.reserved + book._lent
+        return any(each.of(left) <= 0 < each.of(back) for each in book.limits.given)
+
+    def reserve(self, estimate: Usage, *, rest: bool = False) -> Reservation:
+        """Keep `estimate` for a call, with `rest` all that is left of money and tokens.
+
+        Raises `UsageLimitExceededError` when there is less left of any limit.
+        """
         check_usage(estimate, "an estimate")
-        self._check_open()
-        asked, left = _as_call(estimate), self._left()
-        for each in self.limits.given:
-            if each.of(asked) > each.of(left):
-                raise self._refusal(each, asked)
-        reservation = Reservation(asked)
-        self._reservations.add(reservation)
-        self.reserved += asked
+        book, asked = self._book, _as_call(estimate)
+        left = book._left()
+        if lacking := book._lacks(asked, left):
+            raise book._refusal(lacking[0], asked)
+        if rest:
+            asked = Usage(asked.calls, max(asked.tokens, left.tokens), 0, max(asked.cost_usd, left.cost_usd))
+        reservation = Reservation(asked, rest)
+        book._reservations.add(reservation)
+        book.reserved += asked
         return reservation
 
     def settle(self, reservation: Reservation, actual: Usage) -> None:
@@ -182,23 +239,22 @@ class Quota:
 
     def release(self, reservation: Reservation) -> None:
         """Give back what was reserved for a call that used nothing."""
-        if reservation not in self._reservations:
+        book = self._book
+        if reservation not in book._reservations:
             raise ConfigurationError("a reservation can be settled or released once, by the quota that it is of")
-        self._reservations.remove(reservation)
-        self.reserved -= reservation.amount
+        book._reservations.remove(reservation)
+        book.reserved -= reservation.amount
 
     def charge(self, actual: Usage) -> None:
         """Count what a call has used for which nothing was reserved."""
         check_usage(actual, "a usage")
-        self._check_open()
-        self.spent += _as_call(actual)
+        self._book.spent += _as_call(actual)
 
     def split(self, n: int) -> "tuple[Quota, ...]":
         """`n` parts that together hold exactly what remains; nothing is left here until they are absorbed."""
         if n < 1:
             raise ConfigurationError(f"a quota can't be split into {n} parts, expected at least 1")
-        self._check_open()
-        left = self.remaining
+        book, left = self._book, self.remaining
         shares = zip(
             _shares(left.total_cost_usd_limit, n),
             _whole_shares(left.total_tokens_limit, n),
@@ -206,39 +262,76 @@ class Quota:
             strict=True,
         )
         parts = tuple(Quota(UsageLimits(*share, left.unpriced)) for share in shares)
-        self._parts.update(parts)
-        self._lent += left.amounts
+        for part in parts:
+            part._home, part._ways = book, n
+        book._parts.update(parts)
+        book._lent += left.amounts
         return parts
 
     def absorb(self, parts: Iterable["Quota"]) -> None:
-        """Take back what parts have not spent, and count what they have. They can't be used any more."""
-        ended = list(parts)
-        if len(set(ended)) < len(ended) or not self._parts.issuperset(ended):
+        """Take back what parts have not spent, and count what they have.
+
+        What is still open in them, calls and parts of their own, is open here from now on.
+        """
+        book, ended = self._book, list(parts)
+        if len(set(ended)) < len(ended) or not book._parts.issuperset(ended):
             raise ConfigurationError("a part can be absorbed once, by the quota that was split")
-        if any(part._reservations or part._parts for part in ended):
-            raise ConfigurationError("a part with open reservations or parts can't be absorbed")
         for part in ended:
-            self._parts.remove(part)
-            self._lent -= part.limits.amounts
-            self.spent += part.spent
+            book._parts.remove(part)
+            book._lent += part._lent - part.limits.amounts
+            book.spent += part.spent
+            book.reserved += part.reserved
+            book._reservations |= part._reservations
+            book._parts |= part._parts
             part._is_open = False
 
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise ConfigurationError("a part that was absorbed can't be used any more")
+    @property
+    def _book(self) -> "Quota":
+        """The quota that keeps the account of this one now."""
+        book = self
+        while not book._is_open:
+            assert book._home is not None
+            book = book._home
+        return book
 
     def _left(self) -> Usage:
         """What is left of each limit there is: less than nothing where more was used than was reserved."""
         return self.limits.amounts - self.spent - self.reserved - self._lent
 
+    def _lacks(self, asked: Usage, left: Usage) -> "list[_Limit]":
+        return [each for each in self.limits.given if each.of(asked) > each.of(left)]
+
+    def _total(self) -> Usage:
+        """What was spent here and in the parts."""
+        return sum((part._total() for part in self._parts), self.spent)
+
+    def _whole(self) -> "tuple[Quota, int]":
+        """The quota that is no part, and into how many such parts it is split."""
+        whole, ways = self, self._ways
+        while whole._home is not None:
+            whole = whole._home._book
+            ways *= whole._ways
+        return whole, ways
+
     def _refusal(self, limit: _Limit, asked: Usage) -> UsageLimitExceededError:
+        """What is to be known of a limit that is used up; of a share, how the whole stands as well."""
         amounts = {"spent": self.spent, "reserved": self.reserved + self._lent, "asked": asked, "left": self._left()}
         shown = ", ".join(f"{name} {amount_text(limit.of(amount))}" for name, amount in amounts.items())
+        whole, ways = self._whole()
+        full, total = limit.of(whole.limits.amounts), limit.of(whole._total())
+        what = f"{limit.name} of {amount_text(full)} is used up: "
+        advice = f"go on with a higher {limit.name}"
+        if whole is not self:
+            what, shown = (
+                f"a share of {what}share {amount_text(limit.limit)}, ",
+                f"{shown}, all have spent {amount_text(total)}",
+            )
+            advice += ", or let the branches share one pool"
         return UsageLimitExceededError(
-            f"{limit.name} of {amount_text(limit.limit)} is used up: {shown}",
+            what + shown,
             limit=limit.name,
-            enough=limit.of(self.limits.amounts + self.limits.amounts - self._left() + asked),
-            suggestion=f"go on with a higher {limit.name}",
+            enough=full + max(full - limit.of(whole._left()), total) + ways * limit.of(asked),
+            suggestion=advice,
         )
 
 

@@ -15,15 +15,14 @@ Work = Coroutine[Any, Any, StepOutcome[Any]]
 
 
 class BackgroundTaskManager:
-    """Holds the background steps of one run, so that none outlives it. One that doesn't launch only passes by."""
+    """Holds the background steps of one run, so that none outlives it."""
 
-    def __init__(self, *, launches: bool = True) -> None:
-        self._launches = launches
+    def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[StepOutcome[Any]]] = {}
 
     def launch(self, path: str, work: Work) -> bool:
         """Let the step at `path` begin, unless it has: a composite that is retried launches nothing twice."""
-        if path in self._tasks or not self._launches:
+        if path in self._tasks:
             work.close()
             return False
         self._tasks[path] = asyncio.ensure_future(work)

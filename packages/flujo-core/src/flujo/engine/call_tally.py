@@ -1,5 +1,8 @@
 """How often each agent of a run has been called, recorded calls included."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flujo.domain.usage import NO_USAGE, Usage
 
 __all__ = ["CallTally"]
@@ -32,3 +35,10 @@ class CallTally:
     def owed(self, path: str) -> Usage:
         """What the attempt at `path` had used when it raised; told once."""
         return self._owed.pop(path, NO_USAGE)
+
+    @contextmanager
+    def owing(self, path: str, usage: Usage) -> Iterator[None]:
+        """The attempt at `path` owes that if what follows raises or is cancelled; else its outcome tells of it."""
+        self.owe(path, usage)
+        yield
+        self.owed(path)

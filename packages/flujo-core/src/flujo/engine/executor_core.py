@@ -4,10 +4,8 @@ recall -> background -> input -> fallback( retry( timeout( policy ))) -> record 
 """
 
 import asyncio
-import inspect
 from typing import Any
 
-from flujo.domain.callables import reference
 from flujo.domain.events import BackgroundFinished, BackgroundLaunched, StepFinished, StepRetried, StepStarted
 from flujo.domain.interfaces import TemplateCompiler
 from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
@@ -21,8 +19,18 @@ from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.engine.recall import ended, filed, recalled
 from flujo.engine.retry import retry_delay
+from flujo.engine.shield import undisturbed
 from flujo.engine.step_history_tracker import StepHistoryTracker
-from flujo.engine.work import Work, check_invariants, own_usage, record_of, result_of, told, write_context
+from flujo.engine.work import (
+    Work,
+    check_invariants,
+    own_usage,
+    record_of,
+    result_of,
+    told,
+    validated,
+    write_context,
+)
 from flujo.exceptions import (
     BackgroundTaskError,
     ConfigurationError,
@@ -106,9 +114,10 @@ class ExecutorCore:
         """Let the step work on a context of its own while the pipeline goes on with the step's data."""
         run, step = frame.run, frame.step
         own = run.contexts.isolate(frame.context, purpose=f"background step {frame.path!r}")
-        alone = frame._replace(data=unshared(frame.data), context=own.context, siblings=None, quota=run.quotas.quota, history=None)
+        alone = frame.with_data(unshared(frame.data))
+        alone = alone._replace(context=own.context, siblings=None, history=None)
         is_new = run.background.launch(frame.path, self._work_in_background(alone, plan))
-        if is_new and run.events.active and not run.journal.knows(frame.path):
+        if is_new and run.events.active and not (run.journal.closed or run.journal.knows(frame.path)):
             run.events.emit(BackgroundLaunched(run.run_id, frame.path, step.name))
         result: StepResult[Any] = StepResult(step.name, True, frame.data, frame.path, step.kind, 0)
         return filed(frame, Success(frame.data, NO_USAGE, (), result), result)
@@ -145,14 +154,15 @@ class ExecutorCore:
         working = self._attempt(work) if plan.direct else self._guarded(work)
         try:
             outcome = await (working if frame.level % _LEVELS else asyncio.ensure_future(working))
+            return await self._finish(work, outcome)
         except asyncio.CancelledError as error:
-            _cancelled(work, error)
+            await _cancelled(work, error)
             raise
-        return await self._finish(work, outcome)
 
     async def _finish(self, work: Work, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
         """Write down what came of the step, tell whoever listens, and hand it on with its line of the history."""
         frame, plan, run = work.frame, work.plan, work.frame.run
+        work.outcome = outcome
         work.duration_s = run.clock.monotonic() - work.started
         if type(outcome) is Success and (plan.records or plan.writes or frame.invariants):
             outcome = await self._settle(work, outcome)
@@ -187,7 +197,7 @@ class ExecutorCore:
         work.usage = work.frame.run.journal.spent_on(work.frame.path)
         failed = work.frame.run.journal.attempts(work.frame.path)[-1]
         work.attempt, work.error = max(work.attempt, failed.attempt), failed.error
-        if work.kept:
+        if work.begun:
             work.take_data()
         outcome = await self.execute(self._fallbacks.frame(work.frame, fallback))
         if isinstance(outcome, Failure):
@@ -201,7 +211,7 @@ class ExecutorCore:
         """Attempt the step until it is through, or until its configuration says that it is enough."""
         run, config, path = work.frame.run, work.frame.step.config, work.frame.path
         used = run.journal.retries_used(path)
-        feedback: str | None = None
+        feedback = run.journal.feedback(path) if used else None
         while True:
             work.attempt = used + 1
             if used:
@@ -224,9 +234,9 @@ class ExecutorCore:
         if run.events.active:
             error = ErrorInfo.of(failed.error, work.frame.path)
             run.events.emit(StepRetried(run.run_id, work.frame.path, work.attempt, error, delay))
+        work.usage += own
         if work.plan.tries and (own is not NO_USAGE or delay >= _LONG_WAIT_S):
             await self._note_failure(work, failed, final=False)
-        work.usage += own
         if delay:
             await run.clock.sleep(delay)
 
@@ -236,10 +246,7 @@ class ExecutorCore:
         try:
             if plan.direct:
                 return _checked(await plan.policy.execute(self, frame), plan)
-            if plan.render is not None and not work.rendered:
-                work.frame, work.rendered = frame.with_data(unshared(plan.render(frame.scope()))), True
-            if plan.retried:
-                work.take_data()
+            work.take_data()
             return await self._timed(work)
         except PausedException as signal:
             return Paused(str(signal))
@@ -250,21 +257,19 @@ class ExecutorCore:
         except BaseException as error:  # the boundary: a step may raise anything
             if error is frame.run.journal.failure or _is_cancellation(error):
                 raise
-            owed = frame.run.tally.owed(frame.path)
-            is_limit = isinstance(error, UsageLimitExceededError)
-            return Aborted(str(error), owed, error=error) if is_limit else Failure(error, usage=owed)
+            return _raised(frame, error)
 
     async def _timed(self, work: Work) -> StepOutcome[Any]:
         """Call the policy within the step's time, and let the step's validators look at what it gives."""
         plan, step = work.plan, work.frame.step
         if step.config.timeout_s is None:
             outcome = _checked(await plan.policy.execute(self, work.frame), plan)
-            return await _validated(step, outcome) if step.validators else outcome
+            return await validated(work.frame, outcome) if step.validators else outcome
         limit = asyncio.timeout(step.config.timeout_s)
         try:
             async with limit:
-                outcome = _checked(await plan.policy.execute(self, work.frame), plan)
-                return await _validated(step, outcome) if step.validators else outcome
+                outcome = _checked(await plan.policy.execute(self, work.frame._replace(timer=limit)), plan)
+                return await validated(work.frame, outcome) if step.validators else outcome
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -288,7 +293,7 @@ class ExecutorCore:
             if work.before is not None:
                 restore(work.frame.context, work.before, work.written)
             return Failure(error, usage=own_usage(outcome))
-        return outcome
+        return outcome._replace(value=unshared(outcome.value)) if plan.watches else outcome  # it may be the context's
 
     async def _note_failure(
         self, work: Work, failed: Failure[Any], *, final: bool, fallback: str | None = None
@@ -303,6 +308,7 @@ class ExecutorCore:
             started_at=now - (run.clock.monotonic() - work.started),
             ended_at=now,
             fallback=fallback,
+            feedback=failed.feedback,
         )
 
 
@@ -310,6 +316,14 @@ def _stopped(frame: ExecutionFrame) -> Aborted[Any] | None:
     """Nothing more is started once a call has cost more than was left."""
     error = None if frame.quota is None else frame.quota.overdraft()
     return None if error is None else Aborted(error.message, error=error)
+
+
+def _raised(frame: ExecutionFrame, error: BaseException) -> StepOutcome[Any]:
+    """What a step came to that raised `error`. No budget is used up where there is none."""
+    owed = frame.run.tally.owed(frame.path)
+    if frame.quota is not None and isinstance(error, UsageLimitExceededError):
+        return Aborted(str(error), owed, error=error)
+    return Failure(error, usage=owed)
 
 
 def _is_cancellation(error: BaseException) -> bool:
@@ -324,32 +338,29 @@ def _furnished(frame: ExecutionFrame, plan: StepPlan) -> ExecutionFrame:
     return frame._replace(history=history, invariants=(*frame.invariants, *plan.invariants))
 
 
-def _cancelled(work: Work, error: asyncio.CancelledError) -> None:
-    """Say what a step came to that was cancelled while it was at work: by whom, if the canceller told."""
+async def _cancelled(work: Work, error: asyncio.CancelledError) -> None:
+    """Say what a step came to that was cancelled while it was at work: by whom, if the canceller told.
+
+    What it owes is written down before the cancellation goes on. One that had come to its end has its own line.
+    """
     frame, run = work.frame, work.frame.run
-    failure: Failure[Any] = Failure(error)
+    owed = run.tally.owed(frame.path)
+    outcome: StepOutcome[Any] = work.outcome or Failure(error, usage=owed)
     work.duration_s = run.clock.monotonic() - work.started
-    line = ErrorInfo("Cancelled", str(error) or "cancelled", path=frame.path)
-    result = result_of(work, failure)._replace(error=line)
+    result = result_of(work, outcome)
+    if work.outcome is None:
+        line = ErrorInfo("Cancelled", str(error) or "cancelled", path=frame.path)
+        result = result._replace(error=line)
+        if owed is not NO_USAGE:
+            now = run.clock.now()
+            await undisturbed(
+                run.journal.record_attempt(
+                    frame.path, line, cancelled=True, usage=owed, started_at=now - work.duration_s, ended_at=now
+                )
+            )
     if run.events.active:
         run.events.emit(StepFinished(run.run_id, frame.path, result))
-    filed(frame, failure, result)
-
-
-async def _validated(step: Step[Any, Any], outcome: StepOutcome[Any]) -> StepOutcome[Any]:
-    """The outcome, or a failure that says which validator refuses the output, and why."""
-    if not isinstance(outcome, Success):
-        return outcome
-    for validator in step.validators:
-        verdict = validator(outcome.value)
-        if inspect.isawaitable(verdict):
-            verdict = await verdict
-        if verdict is False or isinstance(verdict, str):
-            name = reference(validator)
-            why = f": {verdict}" if verdict else ""
-            error = ExecutionError(f"validator {name!r} refuses the output of step {step.name!r}{why}")
-            return Failure(error, verdict or error.message, own_usage(outcome))
-    return outcome
+    filed(frame, outcome, result)
 
 
 def _checked(outcome: StepOutcome[Any], plan: StepPlan) -> StepOutcome[Any]:

@@ -78,7 +78,7 @@ class ExecutionFrame(NamedTuple):
     `level` counts the steps from the outermost to this one. `history` takes what the step's children come to,
     `siblings` is the history that the step itself belongs to. `invariants` are the compiled expressions that must
     hold after this step, `quota` is what it may use, `feedback` what was wrong with the attempt before. `item` is the
-    item of a map that the step works on.
+    item of a map that the step works on, `timer` what ends the attempt, if its time is limited.
     """
 
     step: Step[Any, Any]
@@ -96,6 +96,7 @@ class ExecutionFrame(NamedTuple):
     quota: Quota | None = None
     feedback: str | None = None
     item: Item | None = None
+    timer: asyncio.Timeout | None = None
 
     def child(
         self,

@@ -1,5 +1,6 @@
 """The record of one run: what each path came to, known before anything is executed."""
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Iterable
@@ -9,12 +10,16 @@ from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, Sta
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import unshared
+from flujo.engine.shield import undisturbed
 from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateError, ValueNotStorable
 
 __all__ = ["Answer", "Item", "Journal", "Recorded"]
 
 #: How long the digest of a step is, which an item's follows in a record's fingerprint.
 _STEP_DIGEST = 16
+
+#: How much of what an attempt taught is kept for the next: characters.
+_MOST_FEEDBACK = 100_000
 
 _INDEX = re.compile(r"\[(\d+)\]")
 
@@ -168,6 +173,12 @@ class Journal:
         last = self._attempts[path][-1] if path in self._attempts else None
         return last if last is not None and last.kind is RecordKind.FAILED else None
 
+    def feedback(self, path: str) -> str | None:
+        """What the last failed attempt recorded at `path` taught, if anything; one that was cancelled is none."""
+        attempts = (record for record in reversed(self._attempts.get(path, ())) if record.attempt)
+        last = next(attempts, None)
+        return None if last is None or last.out is None else str(self._decoded(last))
+
     def spent_on(self, path: str) -> Usage:
         """What the failed attempts recorded at `path` have used."""
         if path not in self._attempts:
@@ -198,7 +209,7 @@ class Journal:
         for record in reversed(self._attempts.get(path, ())):
             if record.kind is RecordKind.FAILED:
                 break
-            used += 1
+            used += record.attempt > 0
         return used
 
     def questions(self) -> tuple[PendingAnswer, ...]:
@@ -250,30 +261,31 @@ class Journal:
         the state can't take it (the run's end).
         """
         await self._append(record)
-        if len(record.fingerprint) > _STEP_DIGEST:  # of an item, which its steps may change: only a later process looks
-            record = record._replace(fingerprint=b"")
-        self._results[record.path] = record
 
     async def record_attempt(
         self,
         path: str,
         error: ErrorInfo,
         *,
-        final: bool,
+        final: bool = False,
+        cancelled: bool = False,
         usage: Usage,
         started_at: float,
         ended_at: float,
         fallback: str | None = None,
+        feedback: str | None = None,
     ) -> None:
         """Write a failed attempt down; `final` says that the step gave up after it, `fallback` which step is next.
 
-        Attempts of one path are numbered from 1, over every process that worked on the run.
+        Attempts of one path are numbered from 1, over every process that worked on the run. `feedback` is for the next
+        one. An attempt that was `cancelled` counts what it has used, but is no try.
         """
-        attempt = len(self._attempts.get(path, ())) + 1
+        number = len(self._attempts.get(path, ())) + 1
         record = JournalRecord(
-            f"{path}#a{attempt}",
+            f"{path}#a{number}",
             RecordKind.FAILED if final else RecordKind.ATTEMPT,
-            attempt,
+            0 if cancelled else number,
+            None if feedback is None else self.encoded(_kept(feedback), path),
             error=error,
             fallback=fallback,
             usage=usage,
@@ -281,7 +293,6 @@ class Journal:
             ended_at=ended_at,
         )
         await self._append(record)
-        self._note(record)
 
     async def record_wait(self, asked: PendingAnswer, fingerprint: bytes) -> None:
         """Write a question down, as the step with this fingerprint asks it. It is asked once, and keeps its token."""
@@ -300,14 +311,33 @@ class Journal:
         out = self.encoded(told, path)
         record = JournalRecord(path, kind, out=out, fingerprint=fingerprint, started_at=at, ended_at=at, sync=Sync.FULL)
         await self._append(record)
-        self._note(record)
 
     async def _append(self, record: JournalRecord) -> None:
         assert self._claim is not None
         try:
             await self._backend.append(self._claim, record)
+        except asyncio.CancelledError:
+            await undisturbed(self._look_for(record))
+            raise
         except PayloadTooLarge:
             raise
         except StateError as error:
-            self.failure = error
-            raise
+            self.failure = self.failure or error  # one for all who work on the run: they know its end by it
+            raise self.failure  # noqa: B904 - the same error, or one that came before it
+        self._note_own(record)
+
+    async def _look_for(self, record: JournalRecord) -> None:
+        """Note a record that may have been written before its writer heard of being cancelled."""
+        assert self._claim is not None
+        if any(each.path == record.path for each in await self._backend.load(self._claim.run_id)):
+            self._note_own(record)
+
+    def _note_own(self, record: JournalRecord) -> None:
+        if record.kind is RecordKind.RESULT and len(record.fingerprint) > _STEP_DIGEST:
+            record = record._replace(fingerprint=b"")  # of an item, which its steps may change: only others look
+        self._note(record)
+
+
+def _kept(feedback: str) -> str:
+    """As much of a text as every state can keep."""
+    return feedback[:_MOST_FEEDBACK].encode(errors="replace").decode()

@@ -1,11 +1,13 @@
 """One step while it is being worked on, and what is said of it afterwards."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
+from flujo.domain.callables import reference
 from flujo.domain.interfaces import JournalRecord, RecordKind
 from flujo.domain.outcomes import ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.scope import Scope
@@ -16,14 +18,14 @@ from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
 from flujo.exceptions import ExecutionError
 
-__all__ = ["Work", "check_invariants", "own_usage", "record_of", "result_of", "told", "write_context"]
+__all__ = ["Work", "check_invariants", "own_usage", "record_of", "result_of", "told", "validated", "write_context"]
 
 
 @dataclass(slots=True)
 class Work:
     """One step at work: `usage` is what its failed attempts have used where no record counts it.
 
-    `data` is what it began with, which no attempt has seen, where it may be needed again.
+    `data` is what it began with, which no attempt has seen, where it may be needed again; `outcome` what it came to.
     """
 
     frame: ExecutionFrame
@@ -31,21 +33,26 @@ class Work:
     started: float
     duration_s: float = 0.0
     attempt: int = 1
-    rendered: bool = False
+    begun: bool = False
     data: Any = None
-    kept: bool = False
     before: Snapshot | None = None
     written: set[str] | None = None
     usage: Usage = NO_USAGE
     error: ErrorInfo | None = None
     fallback: str | None = None
+    outcome: StepOutcome[Any] | None = None
 
     def take_data(self) -> None:
-        """Hand the step its data; from the second time on a copy of what it began with."""
-        if self.kept:
-            self.frame = self.frame.with_data(unshared(self.data))
-        else:
-            self.data, self.kept = unshared(self.frame.data), True
+        """Hand the step its data, rendered once; from the second time on a copy of what it began with."""
+        frame, plan = self.frame, self.plan
+        if self.begun:
+            self.frame = frame.with_data(unshared(self.data))
+            return
+        if plan.render is not None:
+            self.frame = frame.with_data(unshared(plan.render(frame.scope())))
+        if plan.retried:
+            self.data = unshared(self.frame.data)
+        self.begun = True
 
 
 def own_usage(outcome: StepOutcome[Any]) -> Usage:
@@ -69,7 +76,7 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
     return StepResult(
         frame.step.name,
         type(outcome) is Success,
-        outcome.value if type(outcome) is Success else None,
+        unshared(outcome.value) if type(outcome) is Success else None,
         frame.path,
         frame.step.kind,
         0 if cached else work.attempt,
@@ -142,3 +149,24 @@ def check_invariants(frame: ExecutionFrame, value: Any) -> None:
                 f"step {frame.step.name!r} breaks the invariant {text!r}",
                 suggestion="find out why it no longer holds, or change static_invariants",
             )
+
+
+async def validated(frame: ExecutionFrame, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
+    """The outcome, or a failure that says which validator refuses the output, and why."""
+    if not isinstance(outcome, Success):
+        return outcome
+    with frame.run.tally.owing(frame.path, own_usage(outcome)):
+        return await _judged(frame.step, outcome)
+
+
+async def _judged(step: Step[Any, Any], outcome: Success[Any]) -> StepOutcome[Any]:
+    for validator in step.validators:
+        verdict = validator(outcome.value)
+        if inspect.isawaitable(verdict):
+            verdict = await verdict
+        if verdict is False or isinstance(verdict, str):
+            name = reference(validator)
+            why = f": {verdict}" if verdict else ""
+            error = ExecutionError(f"validator {name!r} refuses the output of step {step.name!r}{why}")
+            return Failure(error, verdict or error.message, own_usage(outcome))
+    return outcome

@@ -11,16 +11,16 @@ from pydantic import ValidationError as PydanticError
 
 from flujo.domain.canonical import canonical, digest
 from flujo.domain.context import PipelineContext
-from flujo.domain.events import BudgetWarning, RunFinished, RunStarted
+from flujo.domain.events import BudgetOverdrawn, BudgetWarning, RunFinished, RunStarted
 from flujo.domain.interfaces import CachingBackend, Claim, Clock, Codec, NewRun, RunRow, StateBackend
-from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus
+from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus, Success
 from flujo.domain.pricing import PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
 from flujo.engine.background_task_manager import BackgroundTaskManager, OnEnd
 from flujo.engine.cache_manager import CacheManager
 from flujo.engine.call_tally import CallTally
-from flujo.engine.changes import fields_of
+from flujo.engine.changes import snapshot, unshared
 from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
@@ -103,7 +103,7 @@ class RunSession:
                 definition=definition,
                 digest=hashed,
                 input=self._encoded(input, "input"),
-                base=self._encoded(fields_of(context), "context"),
+                base=self._encoded(snapshot(context), "context"),
                 created_at=self.clock.now(),
                 source=self.source,
             )
@@ -128,7 +128,7 @@ class RunSession:
         input = self._decoded(row.input, "input")
         context = self._context(run_id, input, self._decoded(row.base, "context"))
         if claim is None:
-            ending = await self._execute(journal, context, input, launches=False)
+            ending = await self._execute(journal, context, input)
             return ending.result(run_id, context, 0.0)
         return await self._run(claim, journal, context, input, resumed=True)
 
@@ -176,11 +176,9 @@ class RunSession:
             await asyncio.shield(self._let_go(claim, error))
             raise
 
-    async def _execute(
-        self, journal: Journal, context: PipelineContext, input: Any, *, launches: bool = True
-    ) -> Ending:
-        background = BackgroundTaskManager(launches=launches)
-        limits = self.usage_limits if launches else None
+    async def _execute(self, journal: Journal, context: PipelineContext, input: Any) -> Ending:
+        background = BackgroundTaskManager()
+        limits = None if journal.closed else self.usage_limits
         quotas = QuotaManager(self.prices, limits, journal.spent(), notice=partial(self._warn, context.run_id))
         run = RunScope(
             run_id=context.run_id,
@@ -193,15 +191,19 @@ class RunSession:
             tally=CallTally(),
             quotas=quotas,
             caches=self._caches,
-            input=input,
+            input=unshared(input),
             resources=self.resources,
             root=self.root,
         )
         try:
             outcome = await self.core.execute(ExecutionFrame(self.pipeline, input, run, context, quota=quotas.quota))
-            return Ending.of(outcome, await background.drain() if self.on_background == "wait" else ())
+            ending = Ending.of(outcome, await background.drain() if self.on_background == "wait" else ())
         finally:
             await background.cancel()
+        if quotas.quota is not None and self.events.active and isinstance(ending.outcome, Success):
+            for over in quotas.quota.excess():
+                self.events.emit(BudgetOverdrawn(context.run_id, *over))
+        return ending
 
     def _warn(self, run_id: str, model: str) -> None:
         if self.events.active:
@@ -277,7 +279,7 @@ class RunSession:
             ) from error
 
     def _encoded(self, value: Any, where: str) -> Any:
-        return self.codec.encode(value, where=where) if self.backend.encodes else value
+        return self.codec.encode(value, where=where) if self.backend.encodes else unshared(value)
 
     def _decoded(self, value: Any, where: str) -> Any:
-        return self.codec.decode(value, where=where) if self.backend.encodes else value
+        return self.codec.decode(value, where=where) if self.backend.encodes else unshared(value)
