@@ -14,14 +14,23 @@ __all__ = ["arguments_of", "invoke"]
 async def invoke(call: Call, frame: ExecutionFrame, data: Any, *, calls: int = 0) -> Any:
     """What `call` gives for `data`; an awaitable answer is awaited, and a plain function may run in a thread.
 
-    `calls` is how many times the run has called the step's agent before.
+    `calls` is how many times the run has called the step's agent before. A thread can't be stopped when nobody waits
+    for it any more: it has a context of its own, whose changes are adopted when it has come to its end.
     """
-    arguments, injected = arguments_of(call, frame, data, calls=calls)
-    if frame.step.blocking and not call.is_async:
-        value = await asyncio.to_thread(_in_thread, call.target, arguments, injected)
-    else:
+    if not frame.step.blocking or call.is_async:
+        arguments, injected = arguments_of(call, frame, data, calls=calls)
         value = call.target(*arguments, **injected)
-    return await value if inspect.isawaitable(value) else value
+        return await value if inspect.isawaitable(value) else value
+    contexts, own = frame.run.contexts, None
+    if "context" in call.injected:
+        own = contexts.isolate(frame.context, purpose=f"the thread of {frame.path!r}")
+        frame = frame._replace(context=own.context)
+    arguments, injected = arguments_of(call, frame, data, calls=calls)
+    value = await asyncio.to_thread(_in_thread, call.target, arguments, injected)
+    value = await value if inspect.isawaitable(value) else value
+    if own is not None:
+        contexts.adopt(own)
+    return value
 
 
 def arguments_of(

@@ -26,6 +26,7 @@ __all__ = [
     "output_of",
     "resolved",
     "run_isolated",
+    "watched",
 ]
 
 
@@ -54,6 +55,22 @@ async def run_isolated(
     outcome = await core.execute(frame.child(body, data, at=at, context=own.context if own else None, extras=extras))
     if own:
         (frame.run.contexts.adopt if isinstance(outcome, Success) else frame.run.contexts.verify)(own)
+    return outcome
+
+
+async def watched(
+    core: StepExecutor, child: ExecutionFrame, own: Isolation | None, at_work: dict[str, Isolation]
+) -> StepOutcome[Any]:
+    """What `child`, one of several, comes to in its `own` context; `at_work` are those of all that are under way.
+
+    In strict mode the context that it was made from is looked at, whatever the child comes to.
+    """
+    if own is None:
+        return await core.execute(child)
+    at_work[own.purpose] = own
+    outcome = await core.execute(child)
+    del at_work[own.purpose]
+    child.run.contexts.verify(own, at_work.values())
     return outcome
 
 

@@ -20,7 +20,7 @@ from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ExecutionError
-from flujo_policies_builtin.composites import body_of, called, isolated, options_of, output_of, resolved
+from flujo_policies_builtin.composites import body_of, called, isolated, options_of, output_of, resolved, watched
 from flujo_policies_builtin.files import Malformed, csv_rows, inside, jsonl_values
 
 __all__ = ["FilePart", "MapPart", "MapPolicy", "MapSpec", "build_map"]
@@ -40,6 +40,7 @@ class _Items:
         self._step = step
         self._waiting: Iterator[tuple[int, Any]] = enumerate(items)
         self._failures = 0
+        self._at_work: dict[str, Isolation] = {}
         self.outcomes: dict[int, StepOutcome[Any]] = {}
         self.isolations: dict[int, Isolation] = {}
         self.stopped = False
@@ -48,9 +49,9 @@ class _Items:
         """Take one item after the other until there are none, or one has stopped the map."""
         for index, item in self._waiting:
             own = isolated(self._frame, self._step.body, f"item {index}", wanted=callable(self._step.merge_strategy))
-            outcome = self.outcomes[index] = await self._core.execute(self._child(index, item, own))
+            child = self._child(index, item, own)
+            outcome = self.outcomes[index] = await watched(self._core, child, own, self._at_work)
             if own:
-                self._frame.run.contexts.verify(own)
                 self.isolations[index] = own
             self.stopped = self.stopped or self._is_enough(outcome)
             if self.stopped:

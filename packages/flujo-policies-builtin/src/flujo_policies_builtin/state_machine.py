@@ -59,6 +59,7 @@ class StateMachinePolicy(StepPolicy[_Machine]):
         step: _Machine = frame.step  # type: ignore[assignment]  # the registry dispatches by type
         visit = _Visit(step.start_state, frame.data)
         visited: list[str] = []
+        _taken(frame.context, "next_state")  # left there before
         while visit.number <= step.max_transitions:
             visited.append(visit.state)
             came_to = await self._enter(core, frame, step, visit)
@@ -84,7 +85,9 @@ class StateMachinePolicy(StepPolicy[_Machine]):
         outcome = await run_isolated(core, frame, step.states[state], unshared(data), at=visit.at, purpose=purpose)
         if not isinstance(outcome, Success):
             return await _caught(core, frame, step, visit, outcome)
+        _write(frame.context, "current_state", state)  # a machine among its steps has written its own
         if state in step.end_states:
+            _taken(frame.context, "next_state")  # nobody goes on from here
             return outcome
         return visit.then(_after(core, frame, step, state, outcome.value), outcome.value)
 
