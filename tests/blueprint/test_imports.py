@@ -142,7 +142,7 @@ def test_the_types_of_a_child_are_those_of_its_step(project):
     project.write("child.yaml", "steps: [{name: c, uses: 'skills.h:g'}]\n")
     text = "steps: [{name: f, uses: 'skills.h:f'}, {kind: import, name: i, path: child.yaml}]\n"
     (finding,) = project.findings(text)
-    assert finding.message == "step 'f' gives int, but step 'i' takes str"
+    assert finding.message == "step 'f' gives int, but step 'i/c' takes str"
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,7 @@ def test_a_nested_pipeline_is_checked_by_its_ends():
     Pipeline([one("a"), inner])
     with pytest.raises(TypeMismatchError, match=r"step 'inner' gives int, but step 'd' takes str"):
         Pipeline([inner, one("d")])
-    with pytest.raises(TypeMismatchError, match=r"step 'a' gives int, but step 'inner' takes str"):
+    with pytest.raises(TypeMismatchError, match=r"step 'a' gives int, but step 'inner/b' takes str"):
         Pipeline([Step("a", measure), inner])
 
 

@@ -1,23 +1,19 @@
 """Findings about a sequence of steps."""
 
-from dataclasses import dataclass
 from typing import Any
 
+from flujo import Step
 from flujo.domain.validation import Finding, Location, check_sequence
 
 
-@dataclass
-class Part:
-    """The least that can be checked."""
+def part(name: str, input_type: Any = Any, output_type: Any = Any, *, takes_previous: bool = True) -> Step[Any, Any]:
+    """A step with these types."""
 
-    name: str
-    input_type: Any = Any
-    output_type: Any = Any
-    takes_previous: bool = True
+    def function(data):
+        return data
 
-    @property
-    def handed_type(self):
-        return self.output_type
+    function.__annotations__ = {"data": input_type, "return": output_type}
+    return Step(name, function) if takes_previous else Step(name, function, input=1)
 
 
 def findings(*parts, path=""):
@@ -26,11 +22,11 @@ def findings(*parts, path=""):
 
 def test_a_sequence_that_fits_has_no_findings():
     assert findings() == []
-    assert findings(Part("a", output_type=int), Part("b", int, str), Part("c", str)) == []
+    assert findings(part("a", output_type=int), part("b", int, str), part("c", str)) == []
 
 
 def test_a_finding_names_the_step_by_its_path_and_says_how_to_mend_it():
-    (finding,) = check_sequence([Part("a", output_type=int), Part("b", str)], "sub:p/")
+    (finding,) = check_sequence([part("a", output_type=int), part("b", str)], "sub:p/")
     assert finding == Finding(
         "V-T01",
         "step 'a' gives int, but step 'b' takes str",
@@ -40,7 +36,7 @@ def test_a_finding_names_the_step_by_its_path_and_says_how_to_mend_it():
 
 
 def test_names_and_types_are_found_at_once():
-    parts = [Part("a", output_type=int), Part("a", str, list[int]), Part("b", list[str])]
+    parts = [part("a", output_type=int), part("a", str, list[int]), part("b", list[str])]
     assert findings(*parts, path="p/") == [
         ("V-N02", "p/a", "two steps are named 'a'"),
         ("V-T01", "p/a", "step 'a' gives int, but step 'a' takes str"),
@@ -49,13 +45,13 @@ def test_names_and_types_are_found_at_once():
 
 
 def test_a_step_that_does_not_take_the_previous_output_fits_after_anything():
-    assert findings(Part("a", output_type=int), Part("b", str, takes_previous=False)) == []
+    assert findings(part("a", output_type=int), part("b", str, takes_previous=False)) == []
 
 
 def test_types_of_one_name_are_told_apart():
     ours = type("Order", (), {"__module__": "ours", "__qualname__": "Order"})
     theirs = type("Order", (), {"__module__": "theirs", "__qualname__": "Order"})
-    assert findings(Part("a", output_type=ours), Part("b", theirs))[0][2] == (
+    assert findings(part("a", output_type=ours), part("b", theirs))[0][2] == (
         "step 'a' gives ours.Order, but step 'b' takes theirs.Order"
     )
 

@@ -96,6 +96,32 @@ async def test_what_a_file_nests_64_deep_runs(run, load):
     assert (await run(load(in_file("loop", 64)), 1)).output == "done"
 
 
+def test_types_that_do_not_fit_inside_kinds_of_a_file_are_told_at_the_steps_in_them(load):
+    helpers = "def n(data: str) -> int: ...\ndef s(data: str) -> str: ...\ndef any_(data): ...\n"
+    text = """\
+  - {name: first, uses: "helpers:n"}
+  - name: p
+    kind: parallel
+    branches:
+      one: [{name: x, uses: "helpers:any_"}]
+      two: [{name: x, uses: "helpers:s"}]
+  - kind: loop
+    name: l
+    loop:
+      body:
+        - {name: y, uses: "helpers:s"}
+        - {name: z, uses: "helpers:n"}
+"""
+    with pytest.raises(BlueprintError) as caught:
+        load(text, helpers)
+
+    assert [(each.code, each.path, each.location.line, each.message) for each in caught.value.findings] == [
+        ("V-T01", "p/x", 7, "step 'first' gives int, but step 'p/x' takes str"),
+        ("V-T01", "l/y", 12, "step 'p' gives dict[str, Any], but step 'l/y' takes str"),
+        ("V-T01", "l/y", 12, "step 'z' gives int, but step 'l/y' takes str"),
+    ]
+
+
 def test_a_chain_of_fallbacks_in_a_file_that_is_too_long_is_told_with_its_step(load):
     text = "{name: s0}"
     for number in range(1, 13):

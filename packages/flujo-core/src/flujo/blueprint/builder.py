@@ -107,6 +107,7 @@ class _Builder:
         #: How many steps have been built, those of imported files each time.
         self.size = 0
         self._sources = sources
+        self._places: dict[Step[Any, Any], Location | None] = {}
 
     def pipeline(self, stem: str) -> Pipeline[Any, Any] | None:
         """The whole pipeline, called `stem` if the file doesn't name it; None when something was noted."""
@@ -187,8 +188,11 @@ class _Builder:
             self.step(raw, path, self.document.value(raws, index), around.at(names, index))
             for index, raw in enumerate(raws)
         )
-        for index, finding in chain(twins(names, path), misfits(steps, path), unheard(steps, path)):
+        for index, finding in chain(twins(names, path), unheard(steps, path)):
             self.report.add(finding._replace(location=self._place_of_name(raws[index])))
+        for index, refusal, finding in misfits(steps, path):
+            inside = self._places.get(refusal.step)  # a step of an imported file stands elsewhere
+            self.report.add(finding._replace(location=inside or self._place_of_name(raws[index])))
         if len(self.report.findings) > before or self.report.full:
             return tuple(Step(f"step_{number}") for number, _ in enumerate(steps, 1))  # no clash among stand-ins
         return steps
@@ -223,6 +227,7 @@ class _Builder:
                 self.report.add(finding_of(error, "V-K02", path, context.reference_at or self._place_of_name(raw)))
             return _STAND_IN
         self.language.check_step(step, raw, path)
+        self._places[step] = self._place_of_name(raw)
         return step
 
     def _kind(self, raw: Mapping[str, Any], path: str) -> KindSpec | None:

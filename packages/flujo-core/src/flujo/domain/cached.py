@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from flujo.domain.canonical import digest
 from flujo.domain.code import code_digest
 from flujo.domain.composite import CompositeStep
-from flujo.domain.steps import In, Out
+from flujo.domain.steps import In, Out, Pipeline
 
 __all__ = ["CacheStep"]
 
@@ -72,14 +72,14 @@ class CacheStep(CompositeStep[In, Out]):
         return bool(self.body.touches_context)
 
     @property
-    def input_type(self) -> Any:
-        """The body's."""
-        return self.body.input_type
+    def fed(self) -> Sequence[Pipeline[Any, Any]]:
+        """The body."""
+        return (self.body,)
 
     @property
     def output_type(self) -> Any:
         """The body's."""
-        return self.body.output_type
+        return self.body.handed_type
 
     @cached_property
     def body_digest(self) -> str:

@@ -4,7 +4,7 @@ A body or branch is a pipeline of its own; it may be given as a step, a sequence
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, NoReturn, TypeAlias
@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NoReturn, TypeAlias
 from flujo.domain.callables import UNKNOWN, reference
 from flujo.domain.steps import MAX_DEPTH, In, Out, Pipeline, Step, chained
 from flujo.domain.suggest import did_you_mean
+from flujo.domain.validation import Refusal
 from flujo.exceptions import ConfigurationError
 
 __all__ = ["Body", "CompositeStep", "as_body", "branch_key"]
@@ -43,15 +44,29 @@ def branch_key(value: Any) -> str:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CompositeStep(Step[In, Out]):
-    """A step made of other steps: its children keep the record, and nobody declares its types."""
+    """A step made of other steps: its children keep the record, and say what its types are.
+
+    A kind with `picks` gives its data to some of the steps that are `fed`, not to all.
+    """
 
     records: ClassVar[bool] = False
     holds_steps: ClassVar[bool] = True
+    picks: ClassVar[bool] = False
+
+    @property
+    def fed(self) -> Sequence[Pipeline[Any, Any]]:
+        """The bodies and branches that get the step's own data."""
+        return ()
 
     @property
     def input_type(self) -> Any:
-        """Not declared."""
-        return UNKNOWN
+        """What those who get the data take, if all take the same."""
+        types = [each.input_type for each in self.fed]
+        return types[0] if types and all(each == types[0] for each in types) else UNKNOWN
+
+    def _refusals(self, given: Any, maybe: bool) -> Iterator[Refusal]:
+        for body in self.fed:
+            yield from body.refusals(given, maybe=maybe or self.picks)
 
     @property
     def output_type(self) -> Any:

@@ -2,16 +2,21 @@
 
 import typing
 from collections import abc
+from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
-__all__ = ["fits", "show"]
+__all__ = ["fits", "item_type", "may_fit", "show", "union"]
 
 #: Types that promise nothing, so that everything fits them and they fit everything.
 _OPEN = (Any, object, None)
 
 #: PEP 484: these classes stand for narrower numbers too.
 _NUMBERS: dict[Any, tuple[type, ...]] = {float: (int,), complex: (int, float)}
+
+#: Collections whose one parameter is the type of their items, and what is never a list of items.
+_LISTS = (list, abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable, abc.Iterator)
+_NO_LISTS = (str, bytes, int, float, complex, NoneType, abc.Mapping, abc.Set)
 
 #: Its parameters are not element types.
 _CALLABLE: Any = abc.Callable
@@ -32,6 +37,50 @@ def fits(given: Any, wanted: Any) -> bool:
     if (cases := _cases(wanted)) is not None:
         return any(fits(given, case) for case in cases)
     return _fits_one(given, wanted)
+
+
+def may_fit(given: Any, wanted: Any) -> bool:
+    """Whether some value of type `given` could be one of type `wanted`: what a choice by value may come to."""
+    pairs = [(one, other) for one in _each(given) for other in _each(wanted)]
+    return any(fits(one, other) or fits(other, one) or _is_protocol(one) or _is_protocol(other) for one, other in pairs)
+
+
+def _is_protocol(hint: Any) -> bool:
+    return bool(getattr(get_origin(hint) or hint, "_is_protocol", False))
+
+
+def _each(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, and of those in it; else the type itself."""
+    cases = _cases(_plain(hint))
+    return (hint,) if cases is None else tuple(found for case in cases for found in _each(case))
+
+
+def union(hints: Iterable[Any]) -> Any:
+    """The type of what is of one of `hints`; `Any` if one of them promises nothing."""
+    given = list(hints)
+    try:
+        return Any if any(_plain(hint) in _OPEN for hint in given) else typing.Union[tuple(given)]  # noqa: UP007
+    except TypeError:
+        return Any  # what is no type promises nothing
+
+
+def item_type(hint: Any) -> Any:
+    """The type of the items in a value of type `hint`; `Any` where nothing says it, `Never` for what has no items.
+
+    Text, mappings and sets have none: they are no lists.
+    """
+    items = [_item_type(_plain(case)) for case in _each(hint)]
+    known = [item for item in items if item is not typing.Never]
+    return union(known) if known else typing.Never
+
+
+def _item_type(hint: Any) -> Any:
+    outer, inner = get_origin(hint) or hint, get_args(hint)
+    if isinstance(outer, type) and issubclass(outer, _NO_LISTS):
+        return typing.Never
+    if outer is tuple and inner:
+        return union(each for each in inner if each is not Ellipsis)
+    return inner[0] if outer in _LISTS and inner else Any
 
 
 def _fits_one(given: Any, wanted: Any) -> bool:

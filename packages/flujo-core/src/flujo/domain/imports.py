@@ -47,19 +47,24 @@ class ImportStep(CompositeStep[In, Out]):
     prefix: ClassVar[str] = "import"
 
     @property
-    def input_type(self) -> Any:
-        """The pipeline's input type."""
-        return self.pipeline.input_type
+    def fed(self) -> Sequence[Pipeline[Any, Any]]:
+        """The pipeline."""
+        return (self.pipeline,)
 
     @property
     def output_type(self) -> Any:
-        """The pipeline's output type, where nothing else can take the output's place."""
-        return self.pipeline.output_type if self.on_failure == "abort" else super().output_type
+        """The pipeline's."""
+        return self.pipeline.handed_type
 
     @property
     def reads_context(self) -> bool:
         """Whether it hands anything back."""
         return bool(self.outputs)
+
+    @property
+    def writes_context(self) -> bool:
+        """Whether anything flows back; what the child writes goes into a context of its own."""
+        return bool(self.sink_to or self.updates_context or self.outputs)
 
     @property
     def merges_output(self) -> bool:

@@ -5,11 +5,14 @@ Expressions and templates are text in the one language of conditions and templat
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Never, TypeAlias, get_args
 
+from flujo.domain.callables import UNKNOWN
 from flujo.domain.composite import CompositeStep
+from flujo.domain.hints import item_type, union
 from flujo.domain.items import FileItems
-from flujo.domain.steps import In, Out, Step
+from flujo.domain.steps import In, Out, Pipeline, Step
+from flujo.domain.validation import Refusal
 
 __all__ = [
     "ConditionalStep",
@@ -86,6 +89,23 @@ class LoopStep(CompositeStep[In, Out]):
     templates: ClassVar[tuple[str, ...]] = ("init", "state", "propagation")
 
     @property
+    def fed(self) -> Sequence[Pipeline[Any, Any]]:
+        """The body, unless a function makes its first input."""
+        return () if self.initial_input_mapper else (self.body,)
+
+    @property
+    def output_type(self) -> Any:
+        """The body's, unless a function makes something else of it."""
+        return UNKNOWN if self.loop_output_mapper else self.body.handed_type
+
+    def inner_refusals(self) -> Iterator[tuple[str, Refusal]]:
+        """Those of the body that can't take what the body gives; an exit test may keep some of that from them."""
+        yield from super().inner_refusals()
+        if self.max_loops > 1 and not (self.iteration_input_mapper or self.propagation):
+            again = self.body.refusals(self.body.handed_type, maybe=not self.counted)
+            yield from ((self.body.steps[-1].name, each) for each in again)
+
+    @property
     def reads_context(self) -> bool:
         """Whether its own operations or one of its callables could change the context."""
         callables = (self.exit_condition, self.initial_input_mapper, self.iteration_input_mapper)
@@ -133,6 +153,22 @@ class MapStep(CompositeStep[In, Out]):
     prefix: ClassVar[str] = "map"
     expressions: ClassVar[tuple[str, ...]] = ("iterable_field",)
     templates: ClassVar[tuple[str, ...]] = ("iterable_input", "iterable_file", "finalize")
+
+    @property
+    def output_type(self) -> Any:
+        """A list of what the body gives; errors among it promise nothing."""
+        item = UNKNOWN if self.on_error == "collect" else self.body.handed_type
+        made: Any = list.__class_getitem__(item)
+        return UNKNOWN if self.finalize else made
+
+    def _refusals(self, given: Any, maybe: bool) -> Iterator[Refusal]:
+        if self.iterable_input is not None:
+            return
+        item = item_type(given)
+        if item is Never:
+            yield Refusal(self, given, list)
+        else:
+            yield from self.body.refusals(item, maybe=maybe)
 
     @property
     def reads_context(self) -> bool:
@@ -192,6 +228,16 @@ class ParallelStep(CompositeStep[In, Out]):
     prefix: ClassVar[str] = "parallel"
 
     @property
+    def fed(self) -> Sequence[Pipeline[Any, Any]]:
+        """The branches."""
+        return tuple(self.branches.values())
+
+    @property
+    def output_type(self) -> Any:
+        """A mapping by branch, unless something else is made of it."""
+        return dict[str, Any] if self.reduce is None else UNKNOWN
+
+    @property
     def reads_context(self) -> bool:
         """Whether its own way of merging could change the context."""
         return callable(self.merge_strategy)
@@ -221,6 +267,11 @@ class DynamicParallelRouterStep(ParallelStep[In, Out]):
 
     kind: ClassVar[str] = "dynamic_router"
     prefix: ClassVar[str] = "router"
+    picks: ClassVar[bool] = True
+
+    def _refusals(self, given: Any, maybe: bool) -> Iterator[Refusal]:
+        yield from (each.under(self.router.name) for each in self.router.refusals(given, maybe=maybe))
+        yield from super()._refusals(given, maybe)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -247,6 +298,18 @@ class ConditionalStep(CompositeStep[In, Out]):
     kind: ClassVar[str] = "conditional"
     expressions: ClassVar[tuple[str, ...]] = ("condition_expression",)
     prefix: ClassVar[str] = "conditional"
+    picks: ClassVar[bool] = True
+
+    @property
+    def fed(self) -> Sequence[Pipeline[Any, Any]]:
+        """The branches."""
+        last = () if self.default_branch is None else (self.default_branch,)
+        return (*self.branches.values(), *last)
+
+    @property
+    def output_type(self) -> Any:
+        """What one of the branches gives."""
+        return union(body.handed_type for body in self.fed)
 
     @property
     def reads_context(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from flujo.domain.composite import CompositeStep, branch_key
-from flujo.domain.steps import In, Out
+from flujo.domain.steps import In, Out, Pipeline
 from flujo.domain.suggest import did_you_mean
 
 __all__ = ["ANY_STATE", "StateMachineStep", "Transition"]
@@ -53,6 +53,11 @@ class StateMachineStep(CompositeStep[In, Out]):
     def conditions(self) -> list[str]:
         """The expressions of its transitions."""
         return [each.when for each in self.transitions if each.when is not None]
+
+    @property
+    def fed(self) -> Sequence[Pipeline[Any, Any]]:
+        """The steps of the state that it starts in."""
+        return (self.states[self.start_state],)
 
     @property
     def reads_context(self) -> bool:

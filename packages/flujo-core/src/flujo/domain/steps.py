@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, Typ
 
 from flujo.domain.callables import UNKNOWN, Call, inspect_call, reference
 from flujo.domain.config import StepConfig
+from flujo.domain.hints import union
 from flujo.domain.scope import Scope
-from flujo.domain.validation import NAME, NAME_HELP, check_sequence, unheard
+from flujo.domain.validation import NAME, NAME_HELP, Refusal, check_sequence, fits, may_fit, unheard
 from flujo.exceptions import BlueprintError, ConfigurationError, InfiniteFallbackError, TypeMismatchError
 
 __all__ = ["MAX_DEPTH", "MAX_FALLBACKS", "PREVIOUS", "InputSource", "Pipeline", "Step", "chained"]
@@ -175,19 +176,55 @@ class Step(Generic[In, Out]):
         return self.is_background and any(each.asks for each in self.walk())
 
     @property
+    def writes_unseen(self) -> bool:
+        """Whether it is a background step, and what is in it would write to the context."""
+        return self.is_background and self.writes_context
+
+    @property
+    def writes_context(self) -> bool:
+        """Whether its output, or that of a step under it or of its fallback, is to go into the context."""
+        inside = (*self.children(), *([] if self.fallback is None else [self.fallback]))
+        return self.sink_to is not None or self.updates_context or any(each.writes_context for each in inside)
+
+    @property
     def is_background(self) -> bool:
         """Whether the pipeline goes on with the step's own input while the step is still at work."""
         return self.config.execution_mode == "background"
 
     @property
     def handed_type(self) -> Any:
-        """The type of what the next step gets: of a background step its input's, for that is what it hands on."""
-        return self.input_type if self.is_background else self.output_type
+        """The type of what the next step gets, the fallback's too; a background step hands on its input."""
+        if self.is_background:
+            return self.input_type
+        return self.output_type if self.fallback is None else union([self.output_type, self.fallback.handed_type])
 
     @property
     def takes_previous(self) -> bool:
         """Whether the step's data is what the step before handed on."""
         return self.input is PREVIOUS and (self.call is None or self.call.takes_data)
+
+    def refusals(self, given: Any, *, maybe: bool = False) -> Iterator[Refusal]:
+        """Those, of this step and the steps under it, that would get data of type `given` and can't take it.
+
+        With `maybe` only some of the data comes here: one that could take any of it can take it.
+        """
+        if self.input is not PREVIOUS:
+            return
+        yield from self._refusals(given, maybe)
+        if self.fallback is not None:
+            yield from (each.under(self.fallback.name) for each in self.fallback.refusals(given, maybe=maybe))
+
+    def _refusals(self, given: Any, maybe: bool) -> Iterator[Refusal]:
+        if self.takes_previous and not (may_fit if maybe else fits)(given, self.input_type):
+            yield Refusal(self, given, self.input_type)
+
+    def inner_refusals(self) -> Iterator[tuple[str, Refusal]]:
+        """Those under this step that can't take what another step under it gives, with that one's name.
+
+        Neighbours in a sequence are not among them: every sequence looks at its own.
+        """
+        if self.fallback is not None:
+            yield from ((name, each.under(self.fallback.name)) for name, each in self.fallback.inner_refusals())
 
     @property
     def merges_output(self) -> bool:
@@ -305,6 +342,12 @@ class Pipeline(Step[In, Out]):
     def children(self) -> Iterable[Step[Any, Any]]:
         """The steps, for which a sequence asks every time that it runs."""
         return self.steps
+
+    def _refusals(self, given: Any, maybe: bool) -> Iterator[Refusal]:
+        for step in self.steps:
+            yield from (each.under(step.name) for each in step.refusals(given, maybe=maybe))
+            if not (step.is_background and step.input is PREVIOUS):
+                return
 
     @property
     def input_type(self) -> Any:

@@ -1,12 +1,23 @@
 """What is checked before anything runs: unique names, and types that fit. All findings at once."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, pairwise
 from typing import Any, Literal, NamedTuple, Protocol
 
-from flujo.domain.hints import fits, show
+from flujo.domain.hints import fits, may_fit, show
 
-__all__ = ["NAME", "NAME_HELP", "Finding", "Location", "check_sequence", "fits", "misfits", "twins", "unheard"]
+__all__ = [
+    "NAME",
+    "NAME_HELP",
+    "Finding",
+    "Location",
+    "Refusal",
+    "check_sequence",
+    "fits",
+    "may_fit",
+    "misfits",
+    "twins",
+    "unheard",
+]
 
 #: The pattern of a name: a path joins names with the characters that are missing here.
 NAME = "[A-Za-z_][A-Za-z0-9_.-]{0,63}"
@@ -32,24 +43,43 @@ class Finding(NamedTuple):
     location: Location | None = None
 
 
+class Refusal(NamedTuple):
+    """A step that would get data of type `given`, but takes `wanted`.
+
+    `path` leads to it from the step that was asked, by names; it is empty for that step itself.
+    """
+
+    step: Any
+    given: Any
+    wanted: Any
+    path: str = ""
+
+    def under(self, name: str) -> "Refusal":
+        """The same, asked of the step called `name` that this one's path begins in."""
+        return self._replace(path=f"{name}/{self.path}" if self.path else name)
+
+
 class _Typed(Protocol):
     """What the checks need to know of a step."""
 
     @property
     def name(self) -> str: ...
     @property
-    def input_type(self) -> Any: ...
-    @property
     def handed_type(self) -> Any: ...
     @property
-    def takes_previous(self) -> bool: ...
-    @property
     def asks_unheard(self) -> bool: ...
+
+    @property
+    def writes_unseen(self) -> bool: ...
+    def refusals(self, given: Any, *, maybe: bool = False) -> Iterator[Refusal]: ...
+    def inner_refusals(self) -> Iterator[tuple[str, Refusal]]: ...
 
 
 def check_sequence(steps: Sequence[_Typed], path: str = "") -> Iterator[Finding]:
     """Check steps that follow each other: unique names, and each output against the next input."""
-    for _, finding in chain(twins([step.name for step in steps], path), misfits(steps, path)):
+    for _, finding in twins([step.name for step in steps], path):
+        yield finding
+    for _, _, finding in misfits(steps, path):
         yield finding
 
 
@@ -63,20 +93,34 @@ def twins(names: Iterable[str | None], path: str) -> Iterator[tuple[int, Finding
         seen.add(name)
 
 
-def misfits(steps: Sequence[_Typed], path: str) -> Iterator[tuple[int, Finding]]:
-    """Steps that can't take what the step before gives, each with its index."""
-    for index, (before, after) in enumerate(pairwise(steps), 1):
-        if after.takes_previous and not fits(before.handed_type, after.input_type):
-            given, wanted = show(before.handed_type, after.input_type)
-            message = f"step {before.name!r} gives {given}, but step {after.name!r} takes {wanted}"
-            advice = f"change one of the annotations, or give {after.name!r} an 'input' that converts"
-            yield index, Finding("V-T01", message, path=f"{path}{after.name}", help=advice)
+def misfits(steps: Sequence[_Typed], path: str) -> Iterator[tuple[int, Refusal, Finding]]:
+    """Steps that can't take what they would get, each with the index of the step that it is or stands in."""
+    for index, after in enumerate(steps):
+        for name, refusal in after.inner_refusals():
+            yield index, refusal, _misfit(name, refusal.given, refusal.under(after.name), path)
+        if index:
+            before = steps[index - 1]
+            for refusal in after.refusals(before.handed_type):
+                yield index, refusal, _misfit(before.name, before.handed_type, refusal.under(after.name), path)
+
+
+def _misfit(giver: str, gives: Any, refusal: Refusal, path: str) -> Finding:
+    given, wanted = show(refusal.given, refusal.wanted)
+    what = given if refusal.given is gives or refusal.given == gives else f"items of type {given}"
+    name = refusal.path.rpartition("/")[2]
+    message = f"step {giver!r} gives {what}, but step {refusal.path!r} takes {wanted}"
+    advice = f"change one of the annotations, or give {name!r} an 'input' that converts"
+    return Finding("V-T01", message, path=f"{path}{refusal.path}", help=advice)
 
 
 def unheard(steps: Sequence[_Typed], path: str) -> Iterator[tuple[int, Finding]]:
-    """Background steps that ask a person, each with its index."""
+    """Background steps that ask a person, and those that hold steps which write to the context, with their index."""
     for index, step in enumerate(steps):
         if step.asks_unheard:
             message = f"step {step.name!r} runs in the background, but asks a person"
             advice = "ask before it or after it: the end of a run does not wait for an answer"
+            yield index, Finding("V-K02", message, path=f"{path}{step.name}", help=advice)
+        if step.writes_unseen:
+            message = f"step {step.name!r} runs in the background, but a step in it writes to the context"
+            advice = "nobody could tell when: hand the value on as data, or let the step run in the foreground"
             yield index, Finding("V-K02", message, path=f"{path}{step.name}", help=advice)
