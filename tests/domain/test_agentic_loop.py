@@ -21,7 +21,7 @@ def test_the_planner_and_the_agents_are_its_children():
     [
         ({"planner": print}, "has no planner"),
         ({"agents": {}}, "has no agents"),
-        ({"agents": {"a": []}}, "has nothing in its a"),
+        ({"agents": {"a": []}}, "has nothing in its agent 'a'"),
         ({"agents": {"a/b": Step("s")}}, "has an agent 'a/b'"),
         ({"agents": {"planner": Step("s")}}, "has an agent 'planner'"),
         ({"agents": {"ask": Step("s")}}, "has an agent 'ask'"),

@@ -69,6 +69,8 @@ def test_a_wait_out_of_bounds_is_refused(name, wrong):
     [
         {"max_retries": -1},
         {"max_retries": 1.5},
+        {"max_retries": True},
+        {"timeout_s": True},
         {"max_retries": None},
         {"timeout_s": 0},
         {"timeout_s": -1},

@@ -91,6 +91,7 @@ def test_a_setting_that_nobody_has_is_refused_with_the_nearest_name():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"max_retries": True}, "@step: max_retries is True: input should be a valid integer"),
         ({"max_retries": -1}, "@step: max_retries is -1: input should be greater than or equal to 0"),
         ({"timeout_s": "soon"}, "@step: timeout_s is 'soon': input should be a valid number"),
         ({"retry_on": (int,)}, "@step: retry_on.0 is <class 'int'>: input should be a subclass of baseexception"),

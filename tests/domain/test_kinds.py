@@ -97,8 +97,8 @@ def test_a_branch_key_is_the_text_of_a_value(value, key):
     [
         ({}, "has no branches"),
         ([Step("a")], "has no branches"),
-        ({"a": []}, "has nothing in its a"),
-        ({"1": None}, "has nothing in its _1"),
+        ({"a": []}, "has nothing in its branch 'a'"),
+        ({"1": None}, "has nothing in its branch '1'"),
         ({"a/b": Step("a")}, "has a branch 'a/b'"),
         ({"": Step("a")}, "has a branch ''"),
         ({True: Step("a"), "true": Step("b")}, "has two branches 'true'"),

@@ -128,7 +128,7 @@ async def test_a_file_may_name_a_function_as_the_condition(run, load):
     [
         ("branches: { a: { name: s } }", "needs one condition"),
         ("condition_expression: 'true', branches: {}", "has no branches"),
-        ("condition_expression: 'true', branches: { a: [] }", "has nothing in its a"),
+        ("condition_expression: 'true', branches: { a: [] }", "has nothing in its branch 'a'"),
         ("condition_expression: 'true'", "branches"),
         ("condition_expression: 'true', branches: { 'a b': { name: s } }", "has a branch 'a b'"),
     ],

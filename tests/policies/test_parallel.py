@@ -309,7 +309,7 @@ async def test_a_file_may_name_functions_that_merge_and_reduce(run, load):
     ("rest", "message"),
     [
         ("branches: {}", "has no branches"),
-        ("branches: { a: [] }", "has nothing in its a"),
+        ("branches: { a: [] }", "has nothing in its branch 'a'"),
         ("branches: { a: { name: s } }, merge_strategy: merge", "has merge_strategy 'merge'"),
         ("branches: { a: { name: s } }, on_branch_failure: stop", "on_branch_failure"),
         ("branches: { a: { name: s, agent: flujo.builtins.nope } }", "flujo.builtins.nope"),

@@ -82,7 +82,7 @@ def csv_rows(file: Path, shown: str, delimiter: str = ",", *, needs_header: bool
 
 def _value(line: bytes, encoding: str, where: str) -> Any:
     try:
-        return parse_json(line.decode(encoding), where)
+        return parse_json(line.decode(encoding).rstrip("\r\n"), where, is_line=True)
     except UnicodeDecodeError as error:
         return Malformed(ValidationError(f"{where} is not utf-8 text: byte {error.start} is wrong", cause=error))
     except ValidationError as error:

@@ -84,10 +84,12 @@ class CompositeStep(Step[In, Out]):
     def _wrong(self, what: str, suggestion: str) -> NoReturn:
         raise ConfigurationError(f"{self.kind} {self.name!r} {what}", suggestion=suggestion)
 
-    def _body(self, body: Body | None, name: str = "body", *, may_be_empty: bool = False) -> Pipeline[Any, Any]:
+    def _body(
+        self, body: Body | None, name: str = "body", *, what: str = "", may_be_empty: bool = False
+    ) -> Pipeline[Any, Any]:
         made = as_body(() if body is None else body, name)
         if not made.steps and not may_be_empty:
-            self._wrong(f"has nothing in its {name}", "give it at least one step")
+            self._wrong(f"has nothing in its {what or name}", "give it at least one step")
         if made.depth >= MAX_DEPTH:
             self._wrong(f"holds steps {made.depth + 1} deep", f"at most {MAX_DEPTH} can stand in one another")
         return made
@@ -110,7 +112,9 @@ class CompositeStep(Step[In, Out]):
                 self._wrong(f"has {what} {name!r}", f"{what}'s name has letters, digits, '_', '.' and '-', at most 63")
             if name in made:
                 self._wrong(f"has two {plural} {name!r}", "True is 'true', a number its text, an enum its value")
-            made[name] = self._body(body, name if name[0].isalpha() else f"_{name}", may_be_empty=may_be_empty)
+            shown = f"{what.partition(' ')[2]} {name!r}"
+            own_name = name if name[0].isalpha() else f"_{name}"
+            made[name] = self._body(body, own_name, what=shown, may_be_empty=may_be_empty)
         return made
 
     def _one_of(self, name: str, known: tuple[str, ...]) -> None:

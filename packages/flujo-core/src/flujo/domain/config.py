@@ -52,8 +52,8 @@ class StepConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    max_retries: int = Field(default=0, ge=0)
-    timeout_s: float | None = Field(default=None, gt=0)
+    max_retries: int = Field(default=0, ge=0, strict=True)
+    timeout_s: float | None = Field(default=None, gt=0, strict=True)
     backoff: Backoff = Backoff()
     retry_on: ExceptionTypes = ()
     no_retry_on: ExceptionTypes = ()

@@ -42,8 +42,11 @@ def from_json(data: str) -> Any:
     return parse_json(data, "text")
 
 
-def parse_json(text: Any, what: str) -> Any:
-    """The value of JSON `text`; `what` names it in errors. NaN, infinities and keys given twice are refused."""
+def parse_json(text: Any, what: str, *, is_line: bool = False) -> Any:
+    """The value of JSON `text`; `what` names it in errors, with the line if `is_line`.
+
+    NaN, infinities and keys given twice are refused.
+    """
     if not isinstance(text, str):
         raise ValidationError(f"{what} is {type(text).__name__!r}, expected json text")
     try:
@@ -51,9 +54,8 @@ def parse_json(text: Any, what: str) -> Any:
     except RecursionError as error:
         raise ValidationError(f"{what} is json that is nested too deep", cause=error) from error
     except json.JSONDecodeError as error:
-        raise ValidationError(
-            f"{what} is not json: {error.msg.lower()} at line {error.lineno}, column {error.colno}", cause=error
-        ) from error
+        place = f"column {error.pos + 1}" if is_line else f"line {error.lineno}, column {error.colno}"
+        raise ValidationError(f"{what} is not json: {error.msg.lower()} at {place}", cause=error) from error
     except ValueError as error:
         raise ValidationError(f"{what} is not json: {error}", cause=error) from error
 
