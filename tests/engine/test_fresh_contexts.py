@@ -86,14 +86,14 @@ def test_a_mapping_s_keys_are_put_into_the_parent_s():
     assert parent.counts == {"same": 5, "own": 2}
 
 
-def test_anything_else_takes_the_place_of_the_parent_s():
+def test_what_is_no_mapping_takes_the_place_of_the_parent_s():
     def change(context: Any) -> None:
         context.names = ["c"]
         context.other = {"k": 2}
         context.fresh = 1
 
     parent = handed_back(OpenContext(names=["p"], other={"k": 1, "l": 1}), change)
-    assert (parent.names, parent.other, parent.fresh) == (["c"], {"k": 2}, 1)
+    assert (parent.names, parent.other, parent.fresh) == (["c"], {"k": 2, "l": 1}, 1)
 
 
 def test_histories_come_after_the_parent_s():

@@ -69,8 +69,8 @@ async def watched(
         return await core.execute(child)
     at_work[own.purpose] = own
     outcome = await core.execute(child)
+    child.run.contexts.verify(own, [other for other in at_work.values() if other is not own])
     del at_work[own.purpose]
-    child.run.contexts.verify(own, at_work.values())
     return outcome
 
 

@@ -28,6 +28,11 @@ class BackgroundTaskManager:
         self._tasks[path] = asyncio.ensure_future(work)
         return True
 
+    @property
+    def at_work(self) -> tuple[str, ...]:
+        """The paths of the steps that have not come to their end."""
+        return tuple(path for path, task in self._tasks.items() if not task.done())
+
     async def drain(self) -> tuple[StepOutcome[Any], ...]:
         """Wait for every step, also for those that are launched meanwhile; what each came to, the first one first.
 

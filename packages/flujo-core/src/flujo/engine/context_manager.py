@@ -103,6 +103,10 @@ class ContextManager:
             if name not in there or item is not there[name]:
                 assign(parent, name, item)
 
+    def held(self, context: PipelineContext, *, purpose: str) -> Isolation:
+        """A context that nobody but what `purpose` names is at work with, for `verify`."""
+        return Isolation(context, context, purpose, {}, snapshot(context) if self.strict else None)
+
     def verify(self, isolation: Isolation, at_work: Iterable[Isolation] = ()) -> None:
         """In strict mode, raise `ContextMutationError` if the parent has changed since it was isolated.
 

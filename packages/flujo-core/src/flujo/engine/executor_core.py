@@ -35,6 +35,7 @@ from flujo.exceptions import (
     BackgroundTaskError,
     ConfigurationError,
     ContextError,
+    ContextIsolationError,
     ControlFlowError,
     ExecutionError,
     PausedException,
@@ -180,7 +181,10 @@ class ExecutorCore:
     async def _guarded(self, work: Work) -> StepOutcome[Any]:
         """Run the step's attempts, then its fallback when they have all failed."""
         if work.plan.guards:
-            work.before = snapshot(work.frame.context)
+            try:
+                work.before = snapshot(work.frame.context)
+            except ContextIsolationError as error:
+                return Failure(error)
         fallback = work.frame.step.fallback
         if fallback is None:
             return await self._attempts(work)

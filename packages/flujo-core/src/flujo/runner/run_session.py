@@ -13,14 +13,14 @@ from flujo.domain.canonical import canonical, digest
 from flujo.domain.context import PipelineContext
 from flujo.domain.events import BudgetOverdrawn, BudgetWarning, RunFinished, RunStarted
 from flujo.domain.interfaces import CachingBackend, Claim, Clock, Codec, NewRun, RunRow, StateBackend
-from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus, Success
+from flujo.domain.outcomes import ErrorInfo, Failure, PipelineResult, RunStatus, StepOutcome, Success
 from flujo.domain.pricing import PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
 from flujo.engine.background_task_manager import BackgroundTaskManager, OnEnd
 from flujo.engine.cache_manager import CacheManager
 from flujo.engine.call_tally import CallTally
-from flujo.engine.changes import snapshot, unshared
+from flujo.engine.changes import fields_of, unshared
 from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
@@ -30,6 +30,7 @@ from flujo.engine.journal import Journal
 from flujo.engine.quota_manager import QuotaManager
 from flujo.exceptions import (
     ContextFieldError,
+    ContextMutationError,
     DefinitionChanged,
     PayloadTooLarge,
     RunNotFound,
@@ -103,7 +104,7 @@ class RunSession:
                 definition=definition,
                 digest=hashed,
                 input=self._encoded(input, "input"),
-                base=self._encoded(snapshot(context), "context"),
+                base=self._encoded(fields_of(context), "context"),
                 created_at=self.clock.now(),
                 source=self.source,
             )
@@ -197,7 +198,7 @@ class RunSession:
         )
         try:
             outcome = await self.core.execute(ExecutionFrame(self.pipeline, input, run, context, quota=quotas.quota))
-            ending = Ending.of(outcome, await background.drain() if self.on_background == "wait" else ())
+            ending = await _ended(run, context, outcome) if self.on_background == "wait" else Ending.of(outcome, ())
         finally:
             await background.cancel()
         if quotas.quota is not None and self.events.active and isinstance(ending.outcome, Success):
@@ -283,3 +284,17 @@ class RunSession:
 
     def _decoded(self, value: Any, where: str) -> Any:
         return self.codec.decode(value, where=where) if self.backend.encodes else unshared(value)
+
+
+async def _ended(run: RunScope, context: PipelineContext, outcome: StepOutcome[Any]) -> Ending:
+    """What the run has come to, now that its background steps have ended; in strict mode none changed its context."""
+    names = " or ".join(map(repr, run.background.at_work))
+    if not names:
+        return Ending.of(outcome, await run.background.drain())
+    held = run.contexts.held(context, purpose=f"background step {names}")
+    drained = await run.background.drain()
+    try:
+        run.contexts.verify(held)
+    except ContextMutationError as error:
+        outcome = Failure(error, usage=outcome.usage, step_result=outcome.step_result)
+    return Ending.of(outcome, drained)
