@@ -59,6 +59,59 @@ def test_a_run_that_reaches_a_limit_ends_with_5_and_says_how_to_go_on(flujo, ask
     assert "3 calls, 30 tokens, 0.3 USD" in done.err
 
 
+SHARES = """\
+version: "0.1"
+name: "shares"
+agents: {model: {model: "scripted:answers.json"}}
+steps:
+  - kind: parallel
+    name: p
+    budget: split
+    branches:
+      x: [{name: x, uses: agents.model}]
+      y: [{name: y, uses: agents.model}]
+      z: [{name: z, uses: agents.model}]
+"""
+
+
+def test_a_share_that_is_used_up_tells_of_the_whole_and_of_what_would_be_enough_for_all(flujo, asks):
+    (asks / "pipeline.yaml").write_text(SHARES)
+    ran = flujo("run", "--input", "x", "--run-id", "r1", "--max-calls", "2")
+    lines = ran.err.splitlines()
+    message = "a share of max_calls of 2 is used up: share 0, spent 0, reserved 0, asked 1, left 0, all have spent "
+    assert ran.code == 5
+    assert message in ran.err
+    assert lines[-1] == "next: flujo resume r1 --max-calls 7"
+    assert flujo(*shlex.split(lines[-1].removeprefix("next: flujo "))).code == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--quiet",)])
+def test_a_run_that_completes_with_an_overdrawn_budget_says_so(flujo, project, options):
+    (project / "pipeline.yaml").write_text(ONE)
+    (project / "helpers.py").write_text(COSTLY)
+    (project / "flujo.toml").write_text('blueprint_allowed_imports = ["helpers"]\n')
+    ran = flujo("run", "--input", "x", "--max-cost", "0.05", "--max-tokens", "1", *options)
+    assert (ran.code, ran.out) == (0, "done\n")
+    told = [line for line in ran.err.splitlines() if line.startswith("warning")]
+    assert told == [
+        "warning: the budget is overdrawn: spent 2 of 0.05 USD",
+        "warning: the budget is overdrawn: spent 3 of 1 tokens",
+    ]
+
+
+ONE = """\
+version: "0.1"
+name: "one"
+steps: [{name: one, uses: "helpers:ask"}]
+"""
+
+COSTLY = """\
+from flujo import AgentResult, Usage
+def ask(data):
+    return AgentResult("done", Usage(1, 3, cost_usd=2))
+"""
+
+
 def test_the_object_of_a_stopped_run_has_its_status_and_usage(flujo, asks):
     ran = flujo("run", "--input", "x", "--max-calls", "2", "--json")
     assert (ran.code, ran.json["status"], ran.json["success"]) == (5, "stopped: budget", False)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-from flujo.domain.events import BudgetWarning, Event
+from flujo.domain.events import BudgetOverdrawn, BudgetWarning, Event
 from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.exceptions import FlujoError
 from flujo.infra.codec import jsonable
@@ -23,6 +23,7 @@ from flujo_cli.report import (
     describe_stop,
     show_background,
     show_failure,
+    show_overdrawn,
     show_summary,
 )
 
@@ -41,6 +42,7 @@ class Reporter:
         self.run_id: str | None = None
         self.options = options
         self._quiet = quiet
+        self._overdrawn: list[BudgetOverdrawn] = []
 
     @contextmanager
     def telling(self) -> Iterator[None]:
@@ -73,6 +75,7 @@ class Reporter:
         if result.error is not None and not (result.pending and result.status is RunStatus.PAUSED):
             show_failure(self.console, result.error)
         show_background(self.console, result.background)
+        show_overdrawn(self.console, self._overdrawn)
         if self._quiet:
             return
         if result.success and self.progress.run_id is None:
@@ -124,9 +127,11 @@ class Reporter:
             self._logger().warning("an event sink failed and was detached", sink=type(sink).__name__, error=error)
 
     def handle(self, event: Event, /) -> None:
-        """Log a model whose calls a limit of cost does not count, as an event sink."""
+        """Log a model whose calls a limit of cost does not count, as an event sink; keep what the end is to tell."""
         if isinstance(event, BudgetWarning):
             self._logger().warning("a model has no price: its calls do not count as cost", model=event.model)
+        elif isinstance(event, BudgetOverdrawn):
+            self._overdrawn.append(event)
 
     def _logger(self) -> Any:
         return get_logger(self.options.log_format, self.console.stderr)
