@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from flujo import (
     AgentResult,
@@ -88,18 +88,17 @@ async def test_an_attempt_whose_validator_raises_or_takes_too_long_counts(make, 
     assert (await backend.get("r")).usage == USED
 
 
-class Explosive(dict):
-    def __iter__(self):
-        raise RuntimeError("no")
+class Broken(BaseModel):
+    a: int
 
-    keys = items = __iter__
+    @field_validator("a")
+    @classmethod
+    def look(cls, value):
+        raise RuntimeError("no")
 
 
 async def test_an_attempt_whose_answer_can_not_even_be_checked_counts():
-    def ask(_):
-        return AgentResult(Explosive(), USED)
-
-    result = await Flujo(AgentStep("a", ask, output={"type": "object", "required": ["x"]})).run("q")
+    result = await Flujo(AgentStep("a", lambda _: AgentResult({"a": 1}, USED), output=Broken)).run("q")
     assert (result.error.type, result.usage) == ("RuntimeError", USED)
 
 
