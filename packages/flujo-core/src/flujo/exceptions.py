@@ -35,6 +35,8 @@ FlujoError(message, *, suggestion=None, code=None, cause=None)
 └── StateError
     ├── RunNotFound               no such run in this state
     ├── RunOwnedElsewhere         a living process owns the run
+    ├── RunKeyTaken               there is a run with this idempotency key already
+    ├── RunPoisoned               a run died too often without recording anything
     ├── RunNotPaused              an answer for a run that does not wait
     ├── AnswerRejected            an answer that does not fit the question's schema
     ├── ValueNotStorable          a value can't be written down exactly
@@ -372,6 +374,18 @@ class StateCorrupt(StateError, code="FLUJO-609"):
 
 class StateUnavailable(StateError, code="FLUJO-610"):
     """The state can't be opened or written: path, permission, plugin or process."""
+
+
+class RunKeyTaken(StateError, code="FLUJO-612"):
+    """There is a run with this idempotency key already: `run_id`."""
+
+    def __init__(self, message: str, *, run_id: str, suggestion: str | None = None) -> None:
+        super().__init__(message, suggestion=suggestion)
+        self.run_id = run_id
+
+
+class RunPoisoned(StateError, code="FLUJO-613"):
+    """The run's process died again and again, and never recorded anything more."""
 
 
 class DefinitionChanged(StateError, code="FLUJO-611"):

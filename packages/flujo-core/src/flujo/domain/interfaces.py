@@ -14,6 +14,7 @@ from flujo.domain.scope import NOTHING, Scope
 from flujo.domain.usage import NO_USAGE, Usage
 
 __all__ = [
+    "MAX_CLAIMS",
     "CacheBackend",
     "CacheEntry",
     "CachingBackend",
@@ -22,6 +23,7 @@ __all__ = [
     "Codec",
     "EventSink",
     "JournalRecord",
+    "MaintainedBackend",
     "NewRun",
     "RecordKind",
     "RunRow",
@@ -30,9 +32,14 @@ __all__ = [
     "Sync",
     "Template",
     "TemplateCompiler",
+    "Wait",
 ]
 
 T = TypeVar("T")
+
+
+#: How often a run is claimed without recording anything, until nobody tries it again by himself.
+MAX_CLAIMS = 10
 
 
 class EventSink(Protocol):
@@ -152,7 +159,8 @@ class NewRun(NamedTuple):
 
     `definition` is the pipeline's canonical text and `digest` its hash; `source` says where it was loaded from
     (a path relative to the project, `module:name`, or nothing). `input` and `base` (the context at the start)
-    are encoded as for records.
+    are encoded as for records. `key` is the caller's own name for the work: there is one run of a key. `files` are
+    the texts that the pipeline was loaded from, by path relative to the project, the main one first.
     """
 
     run_id: str
@@ -165,6 +173,8 @@ class NewRun(NamedTuple):
     created_at: float
     source: str = ""
     tags: Mapping[str, str] = NOTHING
+    key: str | None = None
+    files: Mapping[str, str] = NOTHING
 
 
 class Claim(NamedTuple):
@@ -176,7 +186,11 @@ class Claim(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """One run as the state knows it; `input`, `base` and `output` as they were given."""
+    """One run as the state knows it; `input`, `base` and `output` as they were given.
+
+    `claims` counts how often it was claimed since it last recorded something; `cancelled` says that somebody has
+    asked its owner to stop.
+    """
 
     run_id: str
     status: RunStatus
@@ -197,6 +211,19 @@ class RunRow(NamedTuple):
     recorded: int = 0
     usage: Usage = NO_USAGE
     tags: Mapping[str, str] = NOTHING
+    key: str | None = None
+    files: Mapping[str, str] = NOTHING
+    claims: int = 0
+    cancelled: bool = False
+
+
+class Wait(NamedTuple):
+    """An open question: which run asks it, and the record of it."""
+
+    run_id: str
+    pipeline: str
+    status: RunStatus
+    record: JournalRecord
 
 
 class StateBackend(Protocol):
@@ -213,13 +240,17 @@ class StateBackend(Protocol):
         ...
 
     async def create_run(self, run: NewRun, /) -> Claim:
-        """Write the run down and own it. Raises `StateError` when the id is taken."""
+        """Write the run down and own it.
+
+        Raises `RunKeyTaken`, which names the run, when its `key` is another's, and `StateError` when its id is taken.
+        """
         ...
 
     async def claim(self, run_id: str, /, *, force: bool = False) -> Claim:
         """Own an existing run whose owner is gone, or, by `force`, whose owner lives.
 
-        Raises `RunNotFound`; `RunOwnedElsewhere` while a living owner holds it.
+        Raises `RunNotFound`; `RunOwnedElsewhere` while a living owner holds it; `RunPoisoned`, unless by `force`, for
+        a run that was claimed `MAX_CLAIMS` times without recording anything. A claim takes back a wish to cancel.
         """
         ...
 
@@ -228,7 +259,41 @@ class StateBackend(Protocol):
         ...
 
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:
-        """Write one record. A second result at one path raises `StateError`."""
+        """Write one record. A second record at one path raises `StateError`."""
+        ...
+
+    async def answer(self, run_id: str, record: JournalRecord, /) -> bool:
+        """Write an answer down, whoever owns the run; it needs no claim. Survives the machine when it returns.
+
+        False, and nothing is written, when there is a record at its path already, or the run has ended for good
+        (completed or cancelled). Raises `RunNotFound`.
+        """
+        ...
+
+    async def waits(self, *, run_id: str | None = None, limit: int = 1000, offset: int = 0) -> Sequence[Wait]:
+        """Questions without an answer, of one run or of all that have not ended for good, the oldest first."""
+        ...
+
+    async def cancel(self, run_id: str, /, *, at: float) -> RunStatus:
+        """Ask the run's owner to stop; a run that nobody owns is cancelled at once, one that has ended stays so.
+
+        The status that the run has then: `RUNNING` means that its owner has been asked. Raises `RunNotFound`.
+        """
+        ...
+
+    async def is_cancelled(self, claim: Claim, /) -> bool:
+        """Whether somebody has asked the owner to stop, or to let go of the run by taking it over."""
+        ...
+
+    async def delete(self, run_id: str, /) -> None:
+        """Forget a run and its journal whole. Raises `RunNotFound`; `RunOwnedElsewhere` while its owner lives."""
+        ...
+
+    async def gc(self, *, ended_before: float, limit: int = 200) -> int:
+        """Forget up to `limit` runs that completed, failed or were cancelled before that time; how many there were.
+
+        Runs that run, wait or can be gone on with are never touched, nor is what others still refer to.
+        """
         ...
 
     async def finish(
@@ -306,6 +371,23 @@ class CacheBackend(Protocol):
 
     async def nearest(self, scope: str, /) -> Mapping[str, str] | None:
         """The parts of the newest entry of `scope`, None if there is none."""
+        ...
+
+
+@runtime_checkable
+class MaintainedBackend(Protocol):
+    """What a `StateBackend` can be beside: one whose store can be looked after."""
+
+    async def check(self) -> Sequence[str]:
+        """What is wrong with the store, in words; nothing, if nothing is. Changes nothing."""
+        ...
+
+    async def migrate(self) -> tuple[int, int]:
+        """Bring the store to the schema of this version; the schema before, and now."""
+        ...
+
+    async def backup(self, to: str, /) -> int:
+        """Copy the whole store to the new file `to` while others work on it; its size in bytes."""
         ...
 
 
