@@ -188,8 +188,8 @@ class Claim(NamedTuple):
 class RunRow(NamedTuple):
     """One run as the state knows it; `input`, `base` and `output` as they were given.
 
-    `claims` counts how often it was claimed since it last recorded something; `cancelled` says that somebody has
-    asked its owner to stop.
+    `claims` counts how often it was claimed since it last recorded something or came to an end other than
+    `INTERRUPTED`; `cancelled` says that somebody has asked its owner to stop.
     """
 
     run_id: str
@@ -292,14 +292,18 @@ class StateBackend(Protocol):
     async def gc(self, *, ended_before: float, limit: int = 200) -> int:
         """Forget up to `limit` runs that completed, failed or were cancelled before that time; how many there were.
 
-        Runs that run, wait or can be gone on with are never touched, nor is what others still refer to.
+        Runs that run, wait or can be gone on with are never touched, nor is what others still refer to. A run is at
+        least as young as those created before it: a clock that was wrong for a while makes none look older.
         """
         ...
 
     async def finish(
         self, claim: Claim, status: RunStatus, /, *, output: Any = None, error: ErrorInfo | None = None, at: float
     ) -> None:
-        """Let go of the run with `status`."""
+        """Let go of the run with `status`; one that was asked to stop, and could be gone on with, is cancelled.
+
+        Who pauses a run has appended its question before: there is no paused run without a question.
+        """
         ...
 
     async def get(self, run_id: str, /) -> RunRow | None:
@@ -307,7 +311,7 @@ class StateBackend(Protocol):
         ...
 
     async def list(self, *, prefix: str = "", limit: int = 50, offset: int = 0) -> Sequence[RunRow]:
-        """Runs whose id starts with `prefix`, the one created last first; without inputs, bases and outputs."""
+        """Runs whose id starts with `prefix`, the one created last first; without values and files."""
         ...
 
     async def close(self) -> None:
