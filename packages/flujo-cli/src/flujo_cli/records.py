@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from flujo.domain.interfaces import Claim, JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.engine.journal import Journal
 from flujo.infra.codec import JsonCodec, jsonable, readable
@@ -72,7 +72,7 @@ def open_questions(row: RunRow, records: Sequence[JournalRecord], backend: State
     """What the run waits for, from its record. Raises `StateCorrupt`."""
     if row.status is RunStatus.COMPLETED:
         return ()
-    return Journal(backend, Claim(row.run_id, 0, -1), JsonCodec(), records).waits()
+    return Journal(backend, None, JsonCodec(), records).waits()
 
 
 def _time(seconds: float) -> str:

@@ -13,6 +13,7 @@ from flujo.domain.steps import Step
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor
+from flujo.engine.recall import NeverEnded
 from flujo.exceptions import ExecutionError
 from flujo_policies_builtin.composites import called, isolated, output_of
 
@@ -84,7 +85,7 @@ async def run_branches(
         outcomes: Outcomes = await run_together(
             {name: partial(core.execute, child) for name, child in children.items()},
             at_most=step.max_concurrency,
-            stop=lambda outcome: isinstance(outcome, Failure) and step.on_branch_failure == "propagate",
+            stop=lambda outcome: _has_failed(outcome) and step.on_branch_failure == "propagate",
         )
     for name, outcome in outcomes.items():
         _note_cancelled(children[name], name, outcome)
@@ -140,10 +141,16 @@ def _unfinished(step: ParallelStep[Any, Any], outcomes: Outcomes) -> StepOutcome
         return stopped[0]
     failures = [outcome for outcome in outcomes.values() if isinstance(outcome, Failure)]
     own = [failure for failure in failures if failure.step_result is not None]
+    own.sort(key=lambda failure: not _has_failed(failure))
     all_failed = len(failures) == len(outcomes) and step.on_branch_failure == "ignore"
     if own and (all_failed or step.on_branch_failure == "propagate"):
         return own[0]
     return stopped[0] if stopped else None
+
+
+def _has_failed(outcome: StepOutcome[Any]) -> bool:
+    """Whether the branch has failed by itself, rather than been cancelled when its run was at work."""
+    return isinstance(outcome, Failure) and not isinstance(outcome.error, NeverEnded)
 
 
 def _note_cancelled(child: ExecutionFrame, name: str, outcome: StepOutcome[Any]) -> None:

@@ -14,14 +14,15 @@ from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutco
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE
-from flujo.engine.changes import apply, restore, snapshot
+from flujo.engine.changes import restore, snapshot
 from flujo.engine.fallback_handler import FallbackHandler
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
+from flujo.engine.recall import ended, filed, recalled
 from flujo.engine.retry import retry_delay
 from flujo.engine.step_history_tracker import StepHistoryTracker
-from flujo.engine.work import Work, check_invariants, own_usage, recalled_result, record_of, result_of, write_context
+from flujo.engine.work import Work, check_invariants, own_usage, record_of, result_of, write_context
 from flujo.exceptions import (
     BackgroundTaskError,
     ConfigurationError,
@@ -111,7 +112,7 @@ class ExecutorCore:
         if is_new and run.events.active and not run.journal.knows(frame.path):
             run.events.emit(BackgroundLaunched(run.run_id, frame.path, step.name))
         result: StepResult[Any] = StepResult(step.name, True, frame.data, frame.path, step.kind, 0)
-        return _filed(frame, Success(frame.data, NO_USAGE, (), result), result)
+        return filed(frame, Success(frame.data, NO_USAGE, (), result), result)
 
     async def _work_in_background(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         run = frame.run
@@ -129,9 +130,11 @@ class ExecutorCore:
     async def _run(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         run = frame.run
         if plan.records:
-            early = _recalled(frame, plan) or _stopped(frame)
+            early = recalled(frame, plan) or _stopped(frame)
             if early is not None:
                 return early
+        if plan.tries and run.journal.closed and (early := ended(frame, plan)) is not None:
+            return early
         now = run.clock.monotonic()
         if now >= run.pulse.due:
             await run.pulse.beat(now)
@@ -155,7 +158,7 @@ class ExecutorCore:
         if type(outcome) is Success and (plan.records or plan.writes or frame.invariants):
             outcome = await self._settle(work, outcome)
         result = result_of(work, outcome)
-        if type(outcome) is Failure and plan.tries:
+        if type(outcome) is Failure and plan.tries and not run.journal.closed:
             await self._note_failure(work, outcome, final=True)
         if run.events.active:
             run.events.emit(StepFinished(run.run_id, frame.path, result))
@@ -163,7 +166,7 @@ class ExecutorCore:
             outcome = Success(outcome.value, result.usage, (), result)
         else:
             outcome = outcome._replace(usage=result.usage, children=result.children, step_result=result)
-        return _filed(frame, outcome, result)
+        return filed(frame, outcome, result)
 
     async def _guarded(self, work: Work) -> StepOutcome[Any]:
         """Run the step's attempts, then its fallback when they have all failed."""
@@ -172,9 +175,10 @@ class ExecutorCore:
         fallback = work.frame.step.fallback
         if fallback is None:
             return await self._attempts(work)
-        if not work.frame.run.journal.fell_back(work.frame.path):
+        journal = work.frame.run.journal
+        if not journal.fell_back(work.frame.path):
             primary = await self._attempts(work)
-            if not isinstance(primary, Failure) or isinstance(primary.error, ControlFlowError):
+            if not isinstance(primary, Failure) or isinstance(primary.error, ControlFlowError) or journal.closed:
                 return primary
             await self._note_failure(work, primary, final=False, fallback=fallback.name)
         return await self._fall_back(work, fallback)
@@ -206,7 +210,7 @@ class ExecutorCore:
             if used:
                 work.frame = work.frame.at_attempt(work.attempt, feedback)
             outcome = await self._attempt(work)
-            if not isinstance(outcome, Failure):
+            if not isinstance(outcome, Failure) or run.journal.closed:
                 return outcome
             if work.before is not None:
                 restore(work.frame.context, work.before)
@@ -321,13 +325,6 @@ def _furnished(frame: ExecutionFrame, plan: StepPlan) -> ExecutionFrame:
     return frame._replace(history=history, invariants=(*frame.invariants, *plan.invariants))
 
 
-def _filed(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResult[Any]) -> StepOutcome[Any]:
-    """The outcome, now that its line stands in the history it belongs to."""
-    if frame.siblings is not None:
-        frame.siblings[frame.path] = result
-    return outcome
-
-
 def _cancelled(work: Work, error: asyncio.CancelledError) -> None:
     """Say what a step came to that was cancelled while it was at work: by whom, if the canceller told."""
     frame, run = work.frame, work.frame.run
@@ -336,22 +333,7 @@ def _cancelled(work: Work, error: asyncio.CancelledError) -> None:
     result = result_of(work, failure)
     if run.events.active:
         run.events.emit(StepFinished(run.run_id, frame.path, result))
-    _filed(frame, failure, result)
-
-
-def _recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
-    """Hand out what is recorded: the value is used, the context changed as it was then; nothing is executed."""
-    recorded = frame.run.journal.recall(frame.path, frame.item)
-    if recorded is None:
-        return None
-    if recorded.delta is not None:
-        apply(frame.context, recorded.delta)
-    result = recalled_result(frame, recorded)
-    if plan.agent is not None:
-        frame.run.tally.note(plan.agent, frame.path, result.usage.calls)
-    if frame.run.events.active:
-        frame.run.events.emit(StepFinished(frame.run.run_id, frame.path, result))
-    return _filed(frame, Success(recorded.value, result.usage, (), result), result)
+    filed(frame, failure, result)
 
 
 async def _validated(step: Step[Any, Any], outcome: StepOutcome[Any]) -> StepOutcome[Any]:

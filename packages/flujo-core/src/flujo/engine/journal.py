@@ -45,8 +45,9 @@ class Answer(NamedTuple):
 class Journal:
     """Looks results up by path, and writes new ones down before anyone uses them.
 
-    Values pass through the codec when the backend `encodes`. A write that fails for a reason of the state's sets
-    `failure`: the run can't go on, whatever the steps around it would make of the error.
+    Without a `claim` it is `closed`: the run has ended, nothing is written, and nothing must be executed. Values pass
+    through the codec when the backend `encodes`. A write that fails for a reason of the state's sets `failure`: the
+    run can't go on, whatever the steps around it would make of the error.
     """
 
     __slots__ = (
@@ -60,14 +61,16 @@ class Journal:
         "_reopened",
         "_results",
         "_waits",
+        "closed",
         "failure",
     )
 
     def __init__(
-        self, backend: StateBackend, claim: Claim, codec: Codec, records: Iterable[JournalRecord] = ()
+        self, backend: StateBackend, claim: Claim | None, codec: Codec, records: Iterable[JournalRecord] = ()
     ) -> None:
         self._backend = backend
         self._claim = claim
+        self.closed = claim is None
         self._codec = codec if backend.encodes else None
         self._digests = codec
         self._results: dict[str, JournalRecord] = {}
@@ -158,6 +161,11 @@ class Journal:
     def attempts(self, path: str) -> tuple[JournalRecord, ...]:
         """The failed attempts recorded at `path`, by this process or one before it, oldest first."""
         return tuple(self._attempts.get(path, ()))
+
+    def failed(self, path: str) -> JournalRecord | None:
+        """The last failed attempt at `path`, if the step gave up after it."""
+        last = self._attempts[path][-1] if path in self._attempts else None
+        return last if last is not None and last.kind is RecordKind.FAILED else None
 
     def spent_on(self, path: str) -> Usage:
         """What the failed attempts recorded at `path` have used."""
@@ -294,6 +302,7 @@ class Journal:
         self._note(record)
 
     async def _append(self, record: JournalRecord) -> None:
+        assert self._claim is not None
         try:
             await self._backend.append(self._claim, record)
         except PayloadTooLarge:

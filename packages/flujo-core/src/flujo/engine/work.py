@@ -13,11 +13,10 @@ from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import Change, Snapshot, change, merge_output, sink, snapshot
 from flujo.engine.frame import ExecutionFrame
-from flujo.engine.journal import Recorded
 from flujo.engine.plan import StepPlan
 from flujo.exceptions import ExecutionError
 
-__all__ = ["Work", "check_invariants", "own_usage", "recalled_result", "record_of", "result_of", "write_context"]
+__all__ = ["Work", "check_invariants", "own_usage", "record_of", "result_of", "write_context"]
 
 
 @dataclass(slots=True)
@@ -70,27 +69,6 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
         children,
         cached,
         type(outcome) is Paused,
-    )
-
-
-def recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[Any]:
-    """The line of a step that is not executed, because its result is recorded."""
-    record, journal = recorded.record, frame.run.journal
-    usage = record.usage + journal.spent_on(frame.path)
-    if record.fallback is not None or frame.step.holds_steps:
-        usage += journal.spent_under(frame.path)
-    return StepResult(
-        name=frame.step.name,
-        output=recorded.value,
-        path=frame.path,
-        kind=frame.step.kind,
-        attempts=record.attempt,
-        duration_s=record.ended_at - record.started_at,
-        usage=usage,
-        error=record.error,
-        recalled=True,
-        fallback=record.fallback,
-        cached=record.attempt == 0,
     )
 
 

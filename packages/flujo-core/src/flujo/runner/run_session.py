@@ -119,16 +119,15 @@ class RunSession:
         row = await self.find(run_id)
         self._refuse_changed(row)
         if reply is not None:
-            seen = Journal(self.backend, _no_claim(row), self.codec, await self.backend.load(run_id))
+            seen = Journal(self.backend, None, self.codec, await self.backend.load(run_id))
             self.questions.accept(row, seen, reply, self.clock.now())
-        completed = row.status is RunStatus.COMPLETED
-        claim = _no_claim(row) if completed else await self.backend.claim(run_id, force=force)
+        claim = None if row.status is RunStatus.COMPLETED else await self.backend.claim(run_id, force=force)
         journal = Journal(self.backend, claim, self.codec, await self.backend.load(run_id))
-        if reply is not None:
+        if reply is not None and claim is not None:
             await self._take(claim, row, journal, reply)
         input = self._decoded(row.input, "input")
         context = self._context(run_id, input, self._decoded(row.base, "context"))
-        if completed:
+        if claim is None:
             ending = await self._execute(journal, context, input, launches=False)
             return ending.result(run_id, context, 0.0)
         return await self._run(claim, journal, context, input, resumed=True)
@@ -282,8 +281,3 @@ class RunSession:
 
     def _decoded(self, value: Any, where: str) -> Any:
         return self.codec.decode(value, where=where) if self.backend.encodes else value
-
-
-def _no_claim(row: RunRow) -> Claim:
-    """The claim of nobody: everything a completed run needs is recorded, and nothing may be written."""
-    return Claim(row.run_id, 0, -1)

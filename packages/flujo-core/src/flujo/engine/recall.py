@@ -1,0 +1,98 @@
+"""What is known of a step before it runs: its recorded result, or how it ended in a run that has ended."""
+
+from typing import Any
+
+from flujo.domain.events import StepFinished
+from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, StepResult, Success
+from flujo.domain.usage import Usage
+from flujo.engine.changes import apply
+from flujo.engine.frame import ExecutionFrame
+from flujo.engine.journal import Recorded
+from flujo.engine.plan import StepPlan
+from flujo.exceptions import ExecutionError
+
+__all__ = ["NeverEnded", "ended", "filed", "recalled"]
+
+
+class NeverEnded(ExecutionError):
+    """Nothing is recorded of a step, and its run has ended: a sibling's failure or a time limit has cancelled it."""
+
+
+def filed(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResult[Any]) -> StepOutcome[Any]:
+    """The outcome, now that its line stands in the history it belongs to."""
+    if frame.siblings is not None:
+        frame.siblings[frame.path] = result
+    return outcome
+
+
+def recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
+    """Hand out what is recorded: the value is used, the context changed as it was then; nothing is executed."""
+    recorded = frame.run.journal.recall(frame.path, frame.item)
+    if recorded is None:
+        return None
+    if recorded.delta is not None:
+        apply(frame.context, recorded.delta)
+    result = _recalled_result(frame, recorded)
+    if plan.agent is not None:
+        frame.run.tally.note(plan.agent, frame.path, result.usage.calls)
+    if frame.run.events.active:
+        frame.run.events.emit(StepFinished(frame.run.run_id, frame.path, result))
+    return filed(frame, Success(recorded.value, result.usage, (), result), result)
+
+
+def ended(frame: ExecutionFrame, plan: StepPlan) -> Failure[Any] | None:
+    """What a step without a result came to in a run that has ended; None for one whose children keep the record."""
+    run = frame.run
+    if not plan.records and run.journal.failed(frame.path) is None:
+        return None
+    error, result = _ended_result(frame)
+    if run.events.active:
+        run.events.emit(StepFinished(run.run_id, frame.path, result))
+    filed(frame, outcome := Failure(error, usage=result.usage, step_result=result), result)
+    return outcome
+
+
+def _recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[Any]:
+    """The line of a step that is not executed, because its result is recorded."""
+    record = recorded.record
+    return StepResult(
+        name=frame.step.name,
+        output=recorded.value,
+        path=frame.path,
+        kind=frame.step.kind,
+        attempts=record.attempt,
+        duration_s=record.ended_at - record.started_at,
+        usage=record.usage + _spent(frame, record.fallback is not None),
+        error=record.error,
+        recalled=True,
+        fallback=record.fallback,
+        cached=record.attempt == 0,
+    )
+
+
+def _ended_result(frame: ExecutionFrame) -> tuple[ExecutionError, StepResult[Any]]:
+    """What a step failed with in a run that has ended, and its line: it is not tried again."""
+    path = frame.path
+    failed = frame.run.journal.failed(path)
+    error: ExecutionError = NeverEnded(f"step {frame.step.name!r} was cancelled before it had a result")
+    told = ErrorInfo.of(error, path)
+    if failed is not None and failed.error is not None:
+        told = failed.error
+        error = ExecutionError(told.message, suggestion=told.suggestion)
+    return error, StepResult(
+        frame.step.name,
+        False,
+        path=path,
+        kind=frame.step.kind,
+        attempts=0 if failed is None else failed.attempt,
+        usage=_spent(frame, frame.step.fallback is not None),
+        error=told,
+        recalled=True,
+    )
+
+
+def _spent(frame: ExecutionFrame, fell_back: bool) -> Usage:
+    """What the step's failed attempts have used, and the steps under it."""
+    journal = frame.run.journal
+    usage = journal.spent_on(frame.path)
+    return usage + journal.spent_under(frame.path) if fell_back or frame.step.holds_steps else usage
