@@ -60,17 +60,19 @@ def _question(core: StepExecutor, frame: ExecutionFrame, step: HumanInTheLoopSte
 
 async def _late(frame: ExecutionFrame, step: HumanInTheLoopStep[Any, Any], asked: PendingAnswer) -> Answer | None:
     """What `on_deadline` says, once the deadline is over."""
-    now = frame.run.clock.now()
-    if asked.deadline is None or now < asked.deadline:
+    now, journal = frame.run.clock.now(), frame.run.journal
+    if not asked.is_over(now):
         return None
+    if await journal.catch_up() and (answer := journal.answer(frame.path)) is not None:
+        return answer  # somebody was in time, since this process has read the record
     if not isinstance(step.on_deadline, Mapping):
         raise ExecutionError(
             f"nobody has answered step {step.name!r} within {step.deadline_s:g} s",
             suggestion=f"the question is still open: resume the run with an answer, token {asked.token!r}",
         )
     answer = Answer(fitting(step.input_schema, step.on_deadline["answer"], frame.path), "on_deadline", now)
-    await frame.run.journal.record_answer(frame.path, answer)
-    return frame.run.journal.answer(frame.path)  # a copy: the definition's own value must stay as it is
+    await journal.record_answer(frame.path, answer)
+    return journal.answer(frame.path)  # a copy: the definition's own value must stay as it is
 
 
 def _remember(context: PipelineContext, asked: PendingAnswer, answer: Answer) -> None:

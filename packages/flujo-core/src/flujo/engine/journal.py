@@ -285,21 +285,41 @@ class Journal:
     async def record_wait(self, asked: PendingAnswer, fingerprint: bytes) -> None:
         """Write a question down, as the step with this fingerprint asks it. It is asked once, and keeps its token."""
         told = {name: value for name, value in asked._asdict().items() if name not in ("path", "since")}
-        await self._note_words(f"{asked.path}?", RecordKind.WAIT, told, asked.since, fingerprint)
+        record = self._words(f"{asked.path}?", RecordKind.WAIT, told, asked.since, fingerprint)
+        await self._append(record)
+        self._note(record)
+
+    def answer_record(self, path: str, answer: Answer) -> JournalRecord:
+        """The record of the next answer to the question at `path`. Raises `ValueNotStorable`."""
+        number = len(self._answers.get(path, ())) + 1
+        told = {"value": answer.value, "by": answer.by}
+        return self._words(f"{path}!{number}", RecordKind.ANSWER, told, answer.at)
 
     async def record_answer(self, path: str, answer: Answer) -> None:
         """Write an answer to the question at `path` down. Raises `ValueNotStorable` and `StateError`."""
-        told = {"value": answer.value, "by": answer.by}
-        number = len(self._answers.get(path, ())) + 1
-        await self._note_words(f"{path}!{number}", RecordKind.ANSWER, told, answer.at, b"")
-
-    async def _note_words(
-        self, path: str, kind: RecordKind, told: dict[str, Any], at: float, fingerprint: bytes
-    ) -> None:
-        out = self.encoded(told, path)
-        record = JournalRecord(path, kind, out=out, fingerprint=fingerprint, started_at=at, ended_at=at, sync=Sync.FULL)
+        record = self.answer_record(path, answer)
         await self._append(record)
         self._note(record)
+
+    async def catch_up(self) -> bool:
+        """Take note of answers that others have given since the journal was read; whether there are any."""
+        known = {record.path for given in self._answers.values() for record in given}
+        records = await self._backend.load(self._run_id)
+        new = [each for each in records if each.kind is RecordKind.ANSWER and each.path not in known]
+        for record in new:
+            self._note(record)
+        return bool(new)
+
+    def _words(
+        self, path: str, kind: RecordKind, told: dict[str, Any], at: float, fingerprint: bytes = b""
+    ) -> JournalRecord:
+        out = self.encoded(told, path)
+        return JournalRecord(path, kind, out=out, fingerprint=fingerprint, started_at=at, ended_at=at, sync=Sync.FULL)
+
+    @property
+    def _run_id(self) -> str:
+        assert self._claim is not None
+        return self._claim.run_id
 
     async def _append(self, record: JournalRecord) -> None:
         assert self._claim is not None
