@@ -94,14 +94,18 @@ def test_a_step_cannot_be_changed_and_is_equal_to_itself_alone():
         ({"sink_to": "scratchpad..x"}, "has sink_to 'scratchpad..x'"),
         ({"blocking": True}, "is blocking, but runs no plain function"),
         ({"run": double, "blocking": True}, "is blocking, but runs no plain function"),
+        (
+            {"effects": "at-most-once", "config": StepConfig(max_retries=1)},
+            "may run at most once, but has max_retries",
+        ),
     ],
 )
 def test_a_field_that_cannot_be_so_is_refused(options, message):
     assert refusal(lambda: Step("s", **options)) == f"step 's' {message}"
 
 
-@pytest.mark.parametrize("effects", ["none", "local", "external"])
-def test_the_three_effects_are_known(effects):
+@pytest.mark.parametrize("effects", ["none", "local", "external", "at-most-once"])
+def test_the_effects_are_known(effects):
     assert one(effects=effects).effects == effects
 
 

@@ -14,7 +14,8 @@ FlujoError(message, *, suggestion=None, code=None, cause=None)
 │   ├── OrchestratorRetryError    every attempt of a step failed
 │   ├── StepTimeoutError          one attempt took longer than its `timeout_s`
 │   ├── ReplayMismatchError       a recorded run does not fit the pipeline it is replayed with
-│   └── BackgroundTaskError       a background step failed
+│   ├── BackgroundTaskError       a background step failed
+│   └── EffectInDoubt             a step that may run only once began, and no result of it is recorded
 ├── ControlFlowError              signals: never retried, never caught by a fallback
 │   ├── PausedException           the run waits for a person
 │   ├── PipelineAbortSignal       a step ends the run on purpose
@@ -69,6 +70,7 @@ __all__ = [
     "ContextMutationError",
     "ControlFlowError",
     "DefinitionChanged",
+    "EffectInDoubt",
     "ExecutionError",
     "FlujoError",
     "InfiniteFallbackError",
@@ -215,6 +217,13 @@ class ReplayMismatchError(ExecutionError, code="FLUJO-205"):
 
 class BackgroundTaskError(ExecutionError, code="FLUJO-206"):
     """A background step failed."""
+
+
+class EffectInDoubt(ExecutionError, code="FLUJO-207"):
+    """A step that may run only once began, and no result of it is recorded: a person has to settle what it came to.
+
+    Neither a retry nor a fallback answers it.
+    """
 
 
 class ControlFlowError(FlujoError, code="FLUJO-300"):

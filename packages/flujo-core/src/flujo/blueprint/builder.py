@@ -307,7 +307,7 @@ class _Context:
         """The keyword arguments that every step type takes."""
         options: dict[str, Any] = {
             "name": spec.name,
-            "config": self._config(spec.config),
+            "config": self._config(spec.config, once=spec.effects == "at-most-once"),
             "sink_to": spec.sink_to,
             "updates_context": spec.updates_context,
             "static_invariants": tuple(spec.static_invariants),
@@ -331,10 +331,10 @@ class _Context:
             options["fallback"] = self._builder.step(spec.fallback, f"{self._path}/", at, self._sees)
         return options
 
-    def _config(self, spec: ConfigSpec) -> StepConfig:
+    def _config(self, spec: ConfigSpec, *, once: bool) -> StepConfig:
         backoff = Backoff(**spec.backoff.model_dump()) if spec.backoff else Backoff()
         return StepConfig(
-            max_retries=spec.max_retries,
+            max_retries=0 if once and "max_retries" not in spec.model_fields_set else spec.max_retries,
             timeout_s=spec.timeout_s,
             backoff=backoff,
             execution_mode=spec.execution_mode,

@@ -13,6 +13,7 @@ __all__ = [
     "RunFinished",
     "RunStarted",
     "StepFinished",
+    "StepInDoubt",
     "StepRetried",
     "StepStarted",
 ]
@@ -44,6 +45,14 @@ class StepRetried(NamedTuple):
     attempt: int
     error: ErrorInfo
     delay_s: float
+
+
+class StepInDoubt(NamedTuple):
+    """A step that may run only once began at `since` (seconds since the epoch), and did not end: it is not repeated."""
+
+    run_id: str
+    path: str
+    since: float
 
 
 class CacheMissed(NamedTuple):
@@ -99,6 +108,7 @@ Event: TypeAlias = (
     RunStarted
     | StepStarted
     | StepRetried
+    | StepInDoubt
     | CacheMissed
     | BudgetWarning
     | BackgroundLaunched

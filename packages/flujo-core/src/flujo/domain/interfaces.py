@@ -121,6 +121,7 @@ class RecordKind(IntEnum):
 
     `ATTEMPT` is a failed attempt that was followed by another, `FAILED` the one after which the step gave up; a
     resumed run tries such a step again. `WAIT` is a question to a person, and `ANSWER` the answer to it.
+    `INTENT` says that a step which may run only once begins, `SETTLED` what a person says of one that never ended.
     """
 
     RESULT = 0
@@ -128,11 +129,13 @@ class RecordKind(IntEnum):
     FAILED = 2
     WAIT = 3
     ANSWER = 4
+    INTENT = 5
+    SETTLED = 6
 
 
 class JournalRecord(NamedTuple):
     """One line of a run's journal. A result stands at the step's bare path, failed attempt n at `path#an`, a question
-    at `path?` and answer n to it at `path!n`.
+    at `path?` and answer n to it at `path!n`, beginning n at `path^n` and what settles it at `path^n!`.
 
     `out` and `delta` are encoded bytes for a backend that `encodes`, the values themselves otherwise; `delta` is
     what the step changed in the context, None for nothing. `error` belongs to attempts, and to a result that a

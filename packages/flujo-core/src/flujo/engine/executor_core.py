@@ -20,14 +20,13 @@ from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.engine.recall import ended, filed, recalled
-from flujo.engine.retry import retry_delay
+from flujo.engine.retry import SIGNALS, retry_delay
 from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.engine.work import Work, check_invariants, own_usage, record_of, result_of, write_context
 from flujo.exceptions import (
     BackgroundTaskError,
     ConfigurationError,
     ContextError,
-    ControlFlowError,
     ExecutionError,
     InfiniteFallbackError,
     PausedException,
@@ -178,7 +177,7 @@ class ExecutorCore:
         journal = work.frame.run.journal
         if not journal.fell_back(work.frame.path):
             primary = await self._attempts(work)
-            if not isinstance(primary, Failure) or isinstance(primary.error, ControlFlowError) or journal.closed:
+            if not isinstance(primary, Failure) or isinstance(primary.error, SIGNALS) or journal.closed:
                 return primary
             await self._note_failure(work, primary, final=False, fallback=fallback.name)
         return await self._fall_back(work, fallback)

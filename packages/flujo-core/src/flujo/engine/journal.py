@@ -10,7 +10,7 @@ from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateError, ValueNotStorable
 
-__all__ = ["Answer", "Item", "Journal", "Recorded"]
+__all__ = ["Answer", "Item", "Journal", "Recorded", "Settlement"]
 
 #: How long the digest of a step is, which an item's follows in a record's fingerprint.
 _STEP_DIGEST = 16
@@ -42,6 +42,15 @@ class Answer(NamedTuple):
     at: float
 
 
+class Settlement(NamedTuple):
+    """What a person says of a step that began and did not end: its `output`, or that it may run `again`."""
+
+    output: Any
+    again: bool
+    by: str
+    at: float
+
+
 class Journal:
     """Looks results up by path, and writes new ones down before anyone uses them.
 
@@ -58,8 +67,10 @@ class Journal:
         "_codec",
         "_counts",
         "_digests",
+        "_intents",
         "_reopened",
         "_results",
+        "_settled",
         "_waits",
         "closed",
         "failure",
@@ -77,6 +88,8 @@ class Journal:
         self._attempts: dict[str, list[JournalRecord]] = {}
         self._waits: dict[str, JournalRecord] = {}
         self._answers: dict[str, list[JournalRecord]] = {}
+        self._intents: dict[str, list[JournalRecord]] = {}
+        self._settled: dict[str, JournalRecord] = {}
         self._reopened: set[str] = set()
         self.failure: BaseException | None = None
         for record in records:
@@ -92,6 +105,10 @@ class Journal:
             path = record.path.rpartition("!")[0]
             self._answers.setdefault(path, []).append(record)
             self._reopened.discard(path)
+        elif record.kind is RecordKind.INTENT:
+            self._intents.setdefault(record.path.rpartition("^")[0], []).append(record)
+        elif record.kind is RecordKind.SETTLED:
+            self._settled[record.path.removesuffix("!")] = record
         else:
             path = record.path.rpartition("#")[0]
             self._attempts.setdefault(path, []).append(record)
@@ -232,6 +249,24 @@ class Journal:
         given = self._decoded(record)
         return Answer(given["value"], given["by"], record.ended_at)
 
+    def begun(self, path: str, item: Item | None = None) -> JournalRecord | None:
+        """The last beginning of the step at `path`, which may run only once. Raises as `recall` does."""
+        if path not in self._intents:
+            return None
+        record = self._intents[path][-1]
+        self._check(record, item)
+        return record
+
+    def settlement(self, path: str) -> Settlement | None:
+        """What settles the last beginning of the step at `path`; None while nobody has said."""
+        record = self._settled.get(self._intents[path][-1].path)
+        return None if record is None else Settlement(**self._decoded(record), at=record.ended_at)
+
+    def doubts(self) -> list[str]:
+        """The paths of steps that began, did not end and are not settled, those that are at work included."""
+        open_ones = (path for path in self._intents if path not in self._results and not self.fell_back(path))
+        return [path for path in open_ones if self.settlement(path) is None]
+
     def _asked(self, record: JournalRecord) -> PendingAnswer:
         return PendingAnswer(record.path.removesuffix("?"), since=record.ended_at, **self._decoded(record))
 
@@ -309,6 +344,20 @@ class Journal:
         for record in new:
             self._note(record)
         return bool(new)
+
+    async def record_intent(self, path: str, key: str, fingerprint: bytes, at: float) -> None:
+        """Write down that the step at `path` begins, which may run only once; `key` names it to services."""
+        number = len(self._intents.get(path, ())) + 1
+        record = self._words(f"{path}^{number}", RecordKind.INTENT, {"idempotency_key": key}, at, fingerprint)
+        await self._append(record)
+        self._note(record)
+
+    async def record_settlement(self, path: str, settled: Settlement) -> None:
+        """Write down what a beginning without an end came to. Raises `ValueNotStorable` and `StateError`."""
+        told = {name: value for name, value in settled._asdict().items() if name != "at"}
+        record = self._words(f"{self._intents[path][-1].path}!", RecordKind.SETTLED, told, settled.at)
+        await self._append(record)
+        self._note(record)
 
     def _words(
         self, path: str, kind: RecordKind, told: dict[str, Any], at: float, fingerprint: bytes = b""
