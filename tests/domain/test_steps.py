@@ -1,10 +1,11 @@
 """Steps and pipelines: what they are made of, and what tells one from another."""
 
 import functools
+from typing import Any
 
 import pytest
 
-from flujo import Pipeline, Step, StepConfig
+from flujo import Pipeline, Step, StepConfig, human, loop
 from flujo.domain.canonical import canonical, digest
 from flujo.domain.steps import PREVIOUS
 from flujo.exceptions import BlueprintError, ConfigurationError, TypeMismatchError
@@ -309,3 +310,14 @@ def test_one_name_may_be_used_again_further_in():
 def test_the_default_input_says_what_it_is():
     assert repr(PREVIOUS) == "PREVIOUS"
     assert "input=PREVIOUS" in repr(one())
+
+
+def test_what_may_be_another_when_a_run_goes_on_is_in_the_definition_but_not_in_the_identity():
+    def asking(message: str, fallback: str = "Why?") -> Any:
+        ask = human("ask", message, fallback=human("again", fallback), schema={"type": "string"}, deadline_s=60)
+        return Pipeline([loop("twice", ask)])
+
+    one, two = asking("Who?"), asking("Which?", "Since when?")
+    assert one.definition() != two.definition()
+    assert (one.identity(), one.fingerprint) == (two.identity(), two.fingerprint)
+    assert one.identity() != Pipeline([loop("twice", human("ask", "Who?"))]).identity()

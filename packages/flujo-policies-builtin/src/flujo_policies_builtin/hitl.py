@@ -12,7 +12,6 @@ from pydantic import Field
 from flujo.blueprint.durations import Duration
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import StepSpec
-from flujo.domain.canonical import digest
 from flujo.domain.context import ConversationTurn, HumanInteraction, PipelineContext
 from flujo.domain.human import HumanInTheLoopStep
 from flujo.domain.outcomes import Paused, PendingAnswer, StepOutcome, Success
@@ -43,7 +42,7 @@ class HumanPolicy(StepPolicy[HumanInTheLoopStep[Any, Any]]):
         if asked is None:
             asked = _question(core, frame, step)
             item = frame.item.digest if frame.item else b""
-            await journal.record_wait(asked, digest(step.definition()) + item)
+            await journal.record_wait(asked, step.fingerprint + item)
         answer = journal.answer(frame.path) or await _late(frame, step, asked)
         if answer is None:
             return Paused(asked.message, asked.token, schema=asked.schema)

@@ -61,7 +61,8 @@ class Step(Generic[In, Out]):
     A kind of step is a subclass with its own fields; `prefix` stands before its name in paths, and one with
     `records` false leaves the record to its children. A kind whose policy changes the context says so by
     `reads_context`, one that can wait for a person by `asks`; `expressions` and `templates` name the fields that hold
-    such text, so that it is checked early, and `soft` those that may be others when a run goes on. Raises `ConfigurationError` for a field that can't be so.
+    such text, so that it is checked early, and `soft` those that may be others when a run goes on. Raises
+    `ConfigurationError` for a field that can't be so.
     """
 
     name: str
@@ -357,10 +358,9 @@ def _plain(value: object, nested: Describe) -> Any:
         value = {each.name: getattr(value, each.name) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item, nested) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, nested) for item in value]
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [_plain(item, nested) for item in value]
+        return items if isinstance(value, list | tuple) else sorted(items, key=repr)
     if get_origin(value) is not None:
         return str(value)  # a type with parameters, `list[int]`
-    if isinstance(value, set | frozenset):
-        return sorted((_plain(item, nested) for item in value), key=repr)
     return reference(value)
