@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from flujo.domain.interfaces import CachingBackend, Claim, JournalRecord, NewRun
+from flujo.domain.caching import CachingBackend
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import StateUnavailable
 from flujo.infra.memory import InMemoryBackend

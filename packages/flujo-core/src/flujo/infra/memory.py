@@ -7,18 +7,8 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
-from flujo.domain.interfaces import (
-    MAX_CLAIMS,
-    CacheBackend,
-    CacheEntry,
-    Claim,
-    JournalRecord,
-    NewRun,
-    RecordKind,
-    RunRow,
-    StateBackend,
-    Wait,
-)
+from flujo.domain.caching import CacheBackend, CacheEntry
+from flujo.domain.interfaces import MAX_CLAIMS, Claim, JournalRecord, NewRun, RecordKind, RunRow, StateBackend, Wait
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.domain.scope import NOTHING
 from flujo.domain.usage import NO_USAGE

@@ -9,10 +9,11 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError as PydanticError
 
+from flujo.domain.caching import CachingBackend
 from flujo.domain.canonical import canonical, digest
 from flujo.domain.context import PipelineContext
 from flujo.domain.events import BudgetWarning, RunFinished, RunStarted
-from flujo.domain.interfaces import CachingBackend, Claim, Clock, Codec, NewRun, RunRow, StateBackend
+from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus
 from flujo.domain.pricing import PriceTable
 from flujo.domain.quota import UsageLimits

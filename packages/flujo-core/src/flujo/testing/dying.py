@@ -5,16 +5,8 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeVar
 
-from flujo.domain.interfaces import (
-    CacheBackend,
-    CachingBackend,
-    Claim,
-    JournalRecord,
-    NewRun,
-    RunRow,
-    StateBackend,
-    Wait,
-)
+from flujo.domain.caching import CacheBackend, CachingBackend
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RunRow, StateBackend, Wait
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.exceptions import StateUnavailable
 from flujo.infra.memory import InMemoryCache
