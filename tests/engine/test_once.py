@@ -9,6 +9,7 @@ from flujo.domain.events import StepInDoubt
 from flujo.domain.interfaces import RecordKind, Sync
 from flujo.engine.frame import idempotency_key
 from flujo.engine.journal import Journal, Settlement
+from flujo.engine.once import OncePolicy
 from flujo.exceptions import DefinitionChanged, EffectInDoubt
 from flujo.infra.codec import JsonCodec
 
@@ -206,3 +207,9 @@ async def test_the_journal_names_what_is_in_doubt(bench, till):
     assert await doubts() == ["pay"]
     await settle(bench, "pay", again=True)
     assert await doubts() == []
+
+
+def test_its_policy_runs_the_same_steps(bench, till):
+    step = till.step()
+    plain = bench.core._registry.require(step)
+    assert OncePolicy(plain, b"").handles_type is plain.handles_type

@@ -77,6 +77,11 @@ class ExecutorCore:
         policy.prepare(step)
         return plan_step(step, policy, self._templates)
 
+    def with_fingerprint(self, fingerprint: bytes) -> Step[Any, Any] | None:
+        """The prepared step whose record begins with this fingerprint, if there is one."""
+        plans = ((step, plan.fingerprint) for step, plan in self._plans.items())
+        return next((step for step, own in plans if own and fingerprint.startswith(own)), None)
+
     def render(self, template: Any, scope: Scope, /) -> Any:
         """The value of a template; see `StepExecutor.render`."""
         return self._language().compile(template).render(scope)

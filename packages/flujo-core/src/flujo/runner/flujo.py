@@ -20,6 +20,7 @@ from flujo.engine.background_task_manager import OnEnd
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.hydration_manager import HydrationManager
+from flujo.engine.journal import Settlement
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.exceptions import ConfigurationError, StateError
 from flujo.infra.clock import SystemClock
@@ -172,6 +173,30 @@ class Flujo(Generic[In, Out, Ctx]):
         reply = None if answer is NO_ANSWER else Reply(answer, token, by)
         session = self._session if usage_limits is None else replace(self._session, usage_limits=usage_limits)
         return cast("PipelineResult[Out, Ctx]", await session.resume(run_id, force=force, reply=reply))
+
+    async def settle(
+        self,
+        run: str | PipelineResult[Any, Any],
+        path: str,
+        output: Any = NO_ANSWER,
+        *,
+        again: bool = False,
+        by: str = "",
+    ) -> None:
+        """Say what became of the step at `path`, which may run only once, began and did not end: see `EffectInDoubt`.
+
+        Either it took effect, and `output` is what it gave; or it did not, and may run `again`. The run can be resumed
+        then. Raises `AnswerRejected` for a step that is not in doubt and an output that does not fit, `RunNotFound`,
+        and `RunOwnedElsewhere` while a living process is at work on the run.
+        """
+        from flujo.runner.settling import settle  # noqa: PLC0415 - it loads the schemas, and few runs need it
+
+        if (output is NO_ANSWER) is not again:
+            raise ConfigurationError(
+                f"step {path!r} is settled by its output or by again=True", suggestion="give one of both"
+            )
+        said = Settlement(None if again else output, again, by, self._clock.now())
+        await settle(self._session, run if isinstance(run, str) else run.run_id, path, said)
 
     @property
     def broken_sinks(self) -> tuple[tuple[EventSink, Exception], ...]:
