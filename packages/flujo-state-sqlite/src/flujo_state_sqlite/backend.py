@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -67,7 +67,7 @@ class SqliteBackend:
     async def create_run(self, run: NewRun, /) -> Claim:
         """Write the run down and own it. Raises `RunKeyTaken`, and `StateError` when the id is taken."""
         size = check_size(run.input, "input", INPUT_LIMIT) + check_size(run.base, "context", INPUT_LIMIT)
-        work = partial(runs.create, run=run, wid=self._writer.new_id())
+        work = partial(_begin, run=run, wid=self._writer.new_id())
         return await self._writer.write(work, full=self._forced is not False, size=size)
 
     async def claim(self, run_id: str, /, *, force: bool = False) -> Claim:
@@ -77,6 +77,11 @@ class SqliteBackend:
         """
         work = partial(runs.claim, run_id=run_id, wid=self._writer.new_id(), force=force)
         return await self._go_on(work, full=self._forced is not False)
+
+    async def redefine(self, claim: Claim, definition: str, digest: bytes, files: Mapping[str, str], /) -> None:
+        """Write down that the run goes on with another pipeline."""
+        work = partial(removal.redefine, claim=claim, definition=definition, digest=digest, files=files)
+        await self._go_on(work, full=self._forced is not False)
 
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:
         """Write one record. Raises `StateError` when its path is recorded, `PayloadTooLarge` above 16 MiB.
@@ -211,6 +216,13 @@ class SqliteBackend:
         except (StateStorageFull, StateBackendBusy) as error:
             advice = f"{error.suggestion}, then resume the run; what it recorded is intact"
             raise type(error)(error.message, suggestion=advice) from error
+
+
+def _begin(file: StateFile, run: NewRun, wid: bytes) -> Claim:
+    claim = runs.create(file, run, wid)
+    for record in run.records:
+        records.add(file, claim, record, wid)
+    return claim
 
 
 def _open(path: Path, connect: Connect, busy_s: float) -> StateFile:

@@ -1,13 +1,15 @@
 """Forgetting runs: each whole, with what nobody else names, and never under its owner's hands."""
 
 import sqlite3
+from collections.abc import Mapping
 
+from flujo.domain.interfaces import Claim
 from flujo.exceptions import RunOwnedElsewhere
-from flujo_state_sqlite import workers
+from flujo_state_sqlite import runs, workers
 from flujo_state_sqlite.runs import not_found
 from flujo_state_sqlite.statefile import StateFile
 
-__all__ = ["delete", "gc"]
+__all__ = ["delete", "gc", "redefine"]
 
 #: Runs that ended before a time, and were created before any run that is younger: numbers are no clock's.
 _OLD = """
@@ -60,6 +62,13 @@ def gc(file: StateFile, ended_before: float, limit: int, tried: set[int]) -> int
         tried.add(number)
         _forget(file.connection, number)
     return len(tried)
+
+
+def redefine(file: StateFile, claim: Claim, definition: str, digest: bytes, files: Mapping[str, str]) -> None:
+    """Give the run another definition, and forget the one before. Raises `RunOwnedElsewhere`."""
+    before, texts = runs.redefine(file, claim, definition, digest, files)
+    file.connection.execute(_FORGET_DEFINITION, (before,))
+    file.connection.execute(_FORGET_BLOB, (texts,))
 
 
 def _forget(connection: sqlite3.Connection, number: int) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,6 +27,7 @@ __all__ = [
     "number_of",
     "read_many",
     "read_one",
+    "redefine",
     "refusal",
     "release",
     "standing",
@@ -67,6 +68,8 @@ UPDATE run SET status = CASE WHEN cancel AND ?1 NOT IN (3, 4, 5) THEN 5 ELSE ?1 
 WHERE id = ?7 AND epoch = ?8 AND status = 1
 """
 
+_REDEFINE = "UPDATE run SET def_hash = ?, files = ? WHERE id = ? AND epoch = ? AND status = 1"
+
 _ROW = """
 SELECT r.id, r.run_id, r.status, r.pipeline, r.version, d.document, r.def_hash, r.source, r.error,
        r.created_at, r.updated_at, r.ended_at, r.owner, r.epoch, r.tags,
@@ -96,8 +99,7 @@ FROM journal WHERE run = ?
 def create(file: StateFile, run: NewRun, wid: bytes) -> Claim:
     """Write `run` down, owned by this process. Raises `RunKeyTaken`, or `StateError` when the id is taken."""
     connection, worker = file.connection, file.worker
-    files = keep(connection, json.dumps(dict(run.files)).encode()) if run.files else None
-    connection.execute("INSERT INTO definition VALUES (?, ?) ON CONFLICT DO NOTHING", (run.digest, run.definition))
+    files = _store_definition(connection, run.definition, run.digest, run.files)
     values = (
         *(run.run_id, run.pipeline, run.version, run.digest, run.source, worker.name, wid, VALUE_ENCODING),
         *(*pack(run.input), *pack(run.base), json.dumps(dict(run.tags)), run.created_at, run.created_at),
@@ -111,6 +113,27 @@ def create(file: StateFile, run: NewRun, wid: bytes) -> Claim:
     number = number_of(connection, run.run_id)
     worker.take(file.holding, number, 1)
     return Claim(run.run_id, number, 1)
+
+
+def redefine(
+    file: StateFile, claim: Claim, definition: str, digest: bytes, files: Mapping[str, str]
+) -> tuple[bytes, bytes | None]:
+    """Give the run another definition; what it had before. Raises `RunOwnedElsewhere` when the claim is outdated."""
+    connection = file.connection
+    before = connection.execute("SELECT def_hash, files FROM run WHERE id = ?", (claim.number,)).fetchone()
+    stored = _store_definition(connection, definition, digest, files)
+    values = (digest, stored, claim.number, claim.epoch)
+    if not connection.execute(_REDEFINE, values).rowcount:
+        raise refusal(file, claim)
+    return before[0], before[1]
+
+
+def _store_definition(
+    connection: sqlite3.Connection, definition: str, digest: bytes, files: Mapping[str, str]
+) -> bytes | None:
+    """Keep a definition and its files; the name of these."""
+    connection.execute("INSERT INTO definition VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, definition))
+    return keep(connection, json.dumps(dict(files)).encode()) if files else None
 
 
 def _explain_taken(connection: sqlite3.Connection, run: NewRun, wid: bytes, error: sqlite3.IntegrityError) -> None:

@@ -159,7 +159,8 @@ class NewRun(NamedTuple):
 
     `definition` is the pipeline's canonical text and `digest` its hash; `source` says where it was loaded from
     (a path relative to the project, `module:name`, or nothing). `input` and `base` (the context at the start)
-    are encoded as for records. `key` is the caller's own name for the work: there is one run of a key. `files` are
+    are encoded as for records. `records` are the first lines of its journal, which stood in another run's: they are
+    written with it, or nothing is. `key` is the caller's own name for the work: there is one run of a key. `files` are
     the texts that the pipeline was loaded from, by path relative to the project, the main one first.
     """
 
@@ -175,6 +176,7 @@ class NewRun(NamedTuple):
     tags: Mapping[str, str] = NOTHING
     key: str | None = None
     files: Mapping[str, str] = NOTHING
+    records: Sequence[JournalRecord] = ()
 
 
 class Claim(NamedTuple):
@@ -256,6 +258,10 @@ class StateBackend(Protocol):
 
     async def load(self, run_id: str, /) -> Sequence[JournalRecord]:
         """The run's journal in the order it was written; to look at it needs no claim. Raises `RunNotFound`."""
+        ...
+
+    async def redefine(self, claim: Claim, definition: str, digest: bytes, files: Mapping[str, str], /) -> None:
+        """Note that the run goes on with another pipeline: its definition, and the texts it was loaded from."""
         ...
 
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:

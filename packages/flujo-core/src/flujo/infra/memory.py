@@ -65,7 +65,7 @@ class _Run:
     def row(self) -> RunRow:
         """The run as a backend shows it."""
         return RunRow(
-            **self.new._asdict(),
+            **self._told(),
             status=self.status,
             output=self.output,
             error=self.error,
@@ -78,6 +78,9 @@ class _Run:
             claims=self.claims,
             cancelled=self.cancelled,
         )
+
+    def _told(self) -> dict[str, Any]:
+        return {name: value for name, value in self.new._asdict().items() if name != "records"}
 
     def asks(self, question: JournalRecord) -> bool:
         """Whether a question is open: without an answer, or with one that its step has failed with since."""
@@ -125,7 +128,8 @@ class InMemoryBackend:
         if run.run_id in self._runs:
             raise StateError(f"there is a run {run.run_id!r} already", suggestion="give the new run another id")
         self._created += 1
-        self._runs[run.run_id] = _Run(run, self._created, updated_at=run.created_at)
+        records = {record.path: record for record in run.records}
+        self._runs[run.run_id] = _Run(run, self._created, updated_at=run.created_at, records=records)
         return Claim(run.run_id, self._created, epoch=1)
 
     async def claim(self, run_id: str, /, *, force: bool = False) -> Claim:
@@ -149,6 +153,11 @@ class InMemoryBackend:
     async def load(self, run_id: str, /) -> Sequence[JournalRecord]:
         """The run's records in the order they were written."""
         return list(self._find(run_id).records.values())
+
+    async def redefine(self, claim: Claim, definition: str, digest: bytes, files: Mapping[str, str], /) -> None:
+        """Keep another definition and its files."""
+        run = self._owned(claim)
+        run.new = run.new._replace(definition=definition, digest=digest, files=files)
 
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:
         """Keep one record. Raises `StateError` when its path is recorded already."""

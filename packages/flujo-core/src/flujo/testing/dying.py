@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from flujo.domain.caching import CacheBackend, CachingBackend
@@ -63,6 +63,10 @@ class DyingBackend:
         claim = await self._living.create_run(run)
         self._pass(0, "after")
         return claim
+
+    async def redefine(self, claim: Claim, definition: str, digest: bytes, files: Mapping[str, str], /) -> None:
+        """Forward."""
+        await self._living.redefine(claim, definition, digest, files)
 
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:
         """Forward one record and count it."""
