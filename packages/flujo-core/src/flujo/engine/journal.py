@@ -219,12 +219,12 @@ class Journal:
 
     def questions(self) -> tuple[PendingAnswer, ...]:
         """Every question, in the order in which they were asked."""
-        return tuple(map(self._asked, self._waits.values()))
+        return tuple(map(self.asked, self._waits.values()))
 
     def waits(self) -> tuple[PendingAnswer, ...]:
         """The questions that are open: without an answer, or with one that their step failed with."""
         return tuple(
-            self._asked(record)
+            self.asked(record)
             for path, record in self._waits.items()
             if path not in self._results and (path in self._reopened or path not in self._answers)
         )
@@ -235,7 +235,7 @@ class Journal:
         if record is None:
             return None
         self._check(record, item)
-        return self._asked(record)
+        return self.asked(record)
 
     def fingerprint(self, path: str) -> bytes:
         """The fingerprint of the step that has asked at `path`."""
@@ -267,7 +267,8 @@ class Journal:
         open_ones = (path for path in self._intents if path not in self._results and not self.fell_back(path))
         return [path for path in open_ones if self.settlement(path) is None]
 
-    def _asked(self, record: JournalRecord) -> PendingAnswer:
+    def asked(self, record: JournalRecord) -> PendingAnswer:
+        """The question that `record` holds."""
         return PendingAnswer(record.path.removesuffix("?"), since=record.ended_at, **self._decoded(record))
 
     def _decoded(self, record: JournalRecord) -> Any:
@@ -331,9 +332,18 @@ class Journal:
         return self._words(f"{path}!{number}", RecordKind.ANSWER, told, answer.at)
 
     async def record_answer(self, path: str, answer: Answer) -> None:
-        """Write an answer to the question at `path` down. Raises `ValueNotStorable` and `StateError`."""
+        """Write an answer to the question at `path` down; one that somebody else has given meanwhile stands.
+
+        Raises `ValueNotStorable` and `StateError`.
+        """
         record = self.answer_record(path, answer)
-        await self._append(record)
+        try:
+            if not await self._backend.answer(self._run_id, record):
+                await self.catch_up()
+                return
+        except StateError as error:
+            self.failure = error
+            raise
         self._note(record)
 
     async def catch_up(self) -> bool:

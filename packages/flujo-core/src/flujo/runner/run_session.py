@@ -14,7 +14,7 @@ from flujo.domain.canonical import canonical, digest
 from flujo.domain.context import PipelineContext
 from flujo.domain.events import BudgetWarning, RunFinished, RunStarted
 from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
-from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus
+from flujo.domain.outcomes import ErrorInfo, Paused, PipelineResult, RunStatus, Success
 from flujo.domain.pricing import PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
@@ -29,11 +29,11 @@ from flujo.engine.frame import ExecutionFrame, Pulse, RunScope
 from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.journal import Journal
 from flujo.engine.quota_manager import QuotaManager
+from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.exceptions import (
     ContextFieldError,
     DefinitionChanged,
     PayloadTooLarge,
-    RunNotFound,
     RunOwnedElsewhere,
     StateError,
     StateProviderError,
@@ -43,6 +43,8 @@ from flujo.infra.memory import InMemoryCache
 from flujo.runner.answers import Questions, Reply
 from flujo.runner.definitions import describe_change
 from flujo.runner.ending import Ending, unsaved
+from flujo.runner.inbox import Inbox, find
+from flujo.runner.watching import Watch
 
 __all__ = ["RunSession"]
 
@@ -88,10 +90,16 @@ class RunSession:
         home = self.backend.cache if isinstance(self.backend, CachingBackend) else InMemoryCache()
         return CacheManager(home, self.codec, self.clock, owner=self.pipeline.name)
 
-    async def start(self, run_id: str, input: Any, data: Mapping[str, Any]) -> Result:
+    @cached_property
+    def inbox(self) -> Inbox:
+        """What the runs wait for."""
+        return Inbox(self.backend, self.codec, self.clock, self.questions)
+
+    async def start(self, run_id: str, input: Any, data: Mapping[str, Any], key: str | None = None) -> Result:
         """Write a new run down, then run it. Raises `ContextFieldError` for context data that does not fit.
 
-        What the context has from state providers is part of what is written down. Raises `StateProviderError`.
+        What the context has from state providers is part of what is written down. Raises `StateProviderError`, and
+        `RunKeyTaken` when there is a run of that `key`.
         """
         context = self._context(run_id, input, data)
         await self.hydration.hydrate(context)
@@ -107,6 +115,7 @@ class RunSession:
                 base=self._encoded(fields_of(context), "context"),
                 created_at=self.clock.now(),
                 source=self.source,
+                key=key,
             )
         )
         return await self._run(claim, Journal(self.backend, claim, self.codec), context, input, resumed=False)
@@ -115,38 +124,41 @@ class RunSession:
         """Go on with a run where its record ends; of a completed run, hand out what is recorded.
 
         Raises `RunNotFound`, `DefinitionChanged`, and `RunOwnedElsewhere` while a living process owns it; for a `reply`
-        that won't do `RunNotPaused` or `AnswerRejected`, and then nothing has changed.
+        that won't do `RunNotPaused` or `AnswerRejected`, and then nothing has changed. A reply that will do is written
+        down first, and stays whatever comes after.
         """
         row = await self.find(run_id)
         self._refuse_changed(row)
         if reply is not None:
-            seen = Journal(self.backend, None, self.codec, await self.backend.load(run_id))
-            self.questions.accept(row, seen, reply, self.clock.now())
-        claim = None if row.status is RunStatus.COMPLETED else await self.backend.claim(run_id, force=force)
-        journal = Journal(self.backend, claim, self.codec, await self.backend.load(run_id))
-        if reply is not None and claim is not None:
-            await self._take(claim, row, journal, reply)
-        input = self._decoded(row.input, "input")
-        context = self._context(run_id, input, self._decoded(row.base, "context"))
+            await self.inbox.answer(row, reply)
+            row = await self.find(run_id)
+        claim = await self._claim(row, force=force, replied=reply is not None)
+        journal, context, input = await self._opened(row, claim)
         if claim is None:
-            ending = await self._execute(journal, context, input, launches=False)
+            ending = await self._execute(journal, context, input, StepHistoryTracker(), launches=False)
             return ending.result(run_id, context, 0.0)
         return await self._run(claim, journal, context, input, resumed=True)
 
-    async def _take(self, claim: Claim, row: RunRow, journal: Journal, reply: Reply) -> None:
-        """Write an answer down, unless somebody else was faster."""
+    async def _claim(self, row: RunRow, *, force: bool, replied: bool) -> Claim | None:
+        if row.status is RunStatus.COMPLETED:
+            return None
         try:
-            await journal.record_answer(*self.questions.accept(row, journal, reply, self.clock.now()))
-        except StateError as error:
-            await asyncio.shield(self._let_go(claim, error))
-            raise
+            return await self.backend.claim(row.run_id, force=force)
+        except RunOwnedElsewhere as error:
+            if not replied:
+                raise
+            advice = "the answer is recorded, and that process goes on with it before it lets go of the run"
+            raise RunOwnedElsewhere(error.message, suggestion=advice) from error
+
+    async def _opened(self, row: RunRow, claim: Claim | None) -> tuple[Journal, PipelineContext, Any]:
+        """The run's journal, its context as it began, and its input."""
+        journal = Journal(self.backend, claim, self.codec, await self.backend.load(row.run_id))
+        input = self._decoded(row.input, "input")
+        return journal, self._context(row.run_id, input, self._decoded(row.base, "context")), input
 
     async def find(self, run_id: str) -> RunRow:
         """The run's row. Raises `RunNotFound`."""
-        row = await self.backend.get(run_id)
-        if row is None:
-            raise RunNotFound(f"no run {run_id!r}", suggestion="list runs, or check which state is in use")
-        return row
+        return await find(self.backend, run_id)
 
     def same_input(self, row: RunRow, input: Any) -> bool:
         """Whether the run was started with this input."""
@@ -155,6 +167,20 @@ class RunSession:
     async def _run(
         self, claim: Claim, journal: Journal, context: PipelineContext, input: Any, *, resumed: bool
     ) -> Result:
+        """Work on the run until it has ended, or waits: what is answered meanwhile is used at once."""
+        while (result := await self._pass(claim, journal, context, input, resumed=resumed)) is None:
+            try:
+                journal, context, input = await self._opened(await self.find(claim.run_id), claim)
+            except BaseException as error:
+                await asyncio.shield(self._let_go(claim, error))
+                raise
+            resumed = True
+        return result
+
+    async def _pass(
+        self, claim: Claim, journal: Journal, context: PipelineContext, input: Any, *, resumed: bool
+    ) -> Result | None:
+        """Execute what is not recorded, and write the end down; None when somebody has answered meanwhile."""
         began = self.clock.monotonic()
         held = self.hydration.hold(context)
 
@@ -164,12 +190,14 @@ class RunSession:
         if self.events.active:
             self.events.emit(RunStarted(claim.run_id, self.pipeline.name, resumed, len(journal)))
         try:
-            ending = await self._execute(journal, context, input)
+            ending = await self._watched(claim, journal, context, input)
+            if isinstance(ending.outcome, Paused) and await journal.catch_up():
+                return None
         except BaseException as error:
             await asyncio.shield(self._let_go(claim, error, save))
             raise
         result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
-        if not result.success:
+        if result.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
             result = result._replace(pending=journal.waits())
         try:
             return await self._end(claim, result, save)
@@ -177,8 +205,31 @@ class RunSession:
             await asyncio.shield(self._let_go(claim, error))
             raise
 
+    async def _watched(self, claim: Claim, journal: Journal, context: PipelineContext, input: Any) -> Ending:
+        """Execute until somebody cancels the run. Raises `RunOwnedElsewhere` when somebody takes it over."""
+        history = StepHistoryTracker()
+        ending: Ending | None = None
+        async with Watch(self.backend, claim) as watch:
+            ending = await self._execute(journal, context, input, history)
+        if watch.stopped:
+            row = await self.find(claim.run_id)
+            if row.epoch != claim.epoch:
+                raise RunOwnedElsewhere(
+                    f"run {claim.run_id!r} was taken over by {row.owner or 'a process that has let go of it since'}",
+                    suggestion="leave it to that process: nothing more is recorded here",
+                )
+        if ending is None or (watch.stopped and not isinstance(ending.outcome, Success)):
+            return Ending.cancelled(history.results, journal.spent())
+        return ending
+
     async def _execute(
-        self, journal: Journal, context: PipelineContext, input: Any, *, launches: bool = True
+        self,
+        journal: Journal,
+        context: PipelineContext,
+        input: Any,
+        history: StepHistoryTracker,
+        *,
+        launches: bool = True,
     ) -> Ending:
         background = BackgroundTaskManager(launches=launches)
         limits = self.usage_limits if launches else None
@@ -198,8 +249,9 @@ class RunSession:
             resources=self.resources,
             root=self.root,
         )
+        frame = ExecutionFrame(self.pipeline, input, run, context, history=history, quota=quotas.quota)
         try:
-            outcome = await self.core.execute(ExecutionFrame(self.pipeline, input, run, context, quota=quotas.quota))
+            outcome = await self.core.execute(frame)
             return Ending.of(outcome, await background.drain() if self.on_background == "wait" else ())
         finally:
             await background.cancel()
@@ -231,9 +283,19 @@ class RunSession:
             failed = ErrorInfo.of(error)
             result = result._replace(status=RunStatus.FAILED, output=None, error=failed, exception=error)
             await self.backend.finish(claim, result.status, error=result.error, at=self.clock.now())
+        if result.status in (RunStatus.PAUSED, RunStatus.STOPPED):
+            result = await self._unless_cancelled(result)
         if self.events.active:
             self.events.emit(RunFinished(claim.run_id, result))
         return result
+
+    async def _unless_cancelled(self, result: Result) -> Result:
+        """A run that could be gone on with is cancelled, if somebody asked for it in its last moments."""
+        row = await self.find(result.run_id)
+        if row.status is not RunStatus.CANCELLED:
+            return result
+        ending = Ending.cancelled(result.step_history, result.usage)
+        return ending.result(result.run_id, result.final_pipeline_context, result.duration_s)
 
     async def _let_go(self, claim: Claim, error: BaseException, save: Save | None = None) -> None:
         """Leave the run where it can be resumed: it was cancelled, or its state can't be written.
