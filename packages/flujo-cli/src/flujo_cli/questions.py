@@ -15,7 +15,7 @@ from flujo.runner.answers import Reply
 from flujo_cli.input import read_file, read_json, read_text
 from flujo_cli.output import Console, one_line
 
-__all__ = ["answering_words", "ask", "at_terminal", "describe_pending", "reply_of", "show_pending"]
+__all__ = ["answering_words", "ask", "at_terminal", "describe_pending", "reply_of", "show_pending", "user_name"]
 
 #: As many questions are shown in full; `runs show` has all of them.
 _SHOWN = 5
@@ -59,7 +59,7 @@ def ask(console: Console, asked: PendingAnswer) -> Reply | None:
     except click.Abort:
         console.note()
         return None
-    return Reply(text, asked.token, _user())
+    return Reply(text, asked.token, user_name())
 
 
 def reply_of(text: str | None, json_text: str | None, file: Path | None, token: str | None) -> Reply | None:
@@ -75,10 +75,10 @@ def reply_of(text: str | None, json_text: str | None, file: Path | None, token: 
             raise click.UsageError("--token says what is answered: give --answer, --answer-json or --answer-file too")
         return None
     if json_text is not None:
-        return Reply(read_json(json_text, "--answer-json"), token, _user())
+        return Reply(read_json(json_text, "--answer-json"), token, user_name())
     if file is not None:
-        return Reply(read_file(file, f"--answer-file {str(file)!r}"), token, _user())
-    return Reply(read_text(str(text), "--answer"), token, _user())
+        return Reply(read_file(file, f"--answer-file {str(file)!r}"), token, user_name())
+    return Reply(read_text(str(text), "--answer"), token, user_name())
 
 
 def _takes_text(schema: Any) -> bool:
@@ -87,7 +87,8 @@ def _takes_text(schema: Any) -> bool:
     return "string" in schema["type"]
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who uses this process, as far as it is known."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in a container

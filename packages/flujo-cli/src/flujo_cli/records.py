@@ -14,7 +14,7 @@ from flujo_cli.options import Options
 from flujo_cli.project import Project
 from flujo_cli.report import describe_usage
 
-__all__ = ["describe_record", "describe_row", "open_questions", "read_state", "value_of"]
+__all__ = ["describe_record", "describe_row", "doubts", "open_questions", "read_state", "value_of"]
 
 T = TypeVar("T")
 
@@ -73,6 +73,13 @@ def open_questions(row: RunRow, records: Sequence[JournalRecord], backend: State
     if row.status is RunStatus.COMPLETED:
         return ()
     return Journal(backend, None, JsonCodec(), records).waits()
+
+
+def doubts(row: RunRow, records: Sequence[JournalRecord], backend: StateBackend) -> list[str]:
+    """The paths of the run's steps that may run only once, began and did not end; nothing while it is at work."""
+    if row.status in (RunStatus.COMPLETED, RunStatus.RUNNING):
+        return []
+    return Journal(backend, None, JsonCodec(), records).doubts()
 
 
 def _time(seconds: float) -> str:

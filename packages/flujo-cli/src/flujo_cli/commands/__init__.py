@@ -19,6 +19,9 @@ COMMANDS = (
     CommandEntry("validate", "flujo_cli.commands.validate:validate", "Check pipeline files without running anything."),
     CommandEntry("runs list", "flujo_cli.commands.runs_list:runs_list", "List recorded runs, newest first."),
     CommandEntry("runs show", "flujo_cli.commands.runs_show:runs_show", "Show what a run's steps did."),
+    CommandEntry(
+        "runs settle", "flujo_cli.commands.runs_settle:runs_settle", "Say what became of a step that is in doubt."
+    ),
     CommandEntry("plugins", "flujo_cli.commands.plugins:plugins", "List plugins and what each one adds."),
 )
 

@@ -265,7 +265,7 @@ class Journal:
     def doubts(self) -> list[str]:
         """The paths of steps that began, did not end and are not settled, those that are at work included."""
         open_ones = (path for path in self._intents if path not in self._results and not self.fell_back(path))
-        return [path for path in open_ones if self.settlement(path) is None]
+        return [path for path in open_ones if self._intents[path][-1].path not in self._settled]
 
     def asked(self, record: JournalRecord) -> PendingAnswer:
         """The question that `record` holds."""
