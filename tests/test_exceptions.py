@@ -67,6 +67,8 @@ CODES = {
     "StateCorrupt": "609",
     "StateUnavailable": "610",
     "DefinitionChanged": "611",
+    "RunKeyTaken": "612",
+    "RunPoisoned": "613",
 }
 
 

@@ -54,7 +54,7 @@ reworded, codes are not. How both are shown is the command line's business.
 
 import copyreg
 import warnings
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, Unpack
 
 __all__ = [
     "AgentIOValidationError",
@@ -85,9 +85,11 @@ __all__ = [
     "PolicyConflictError",
     "PricingNotConfiguredError",
     "ReplayMismatchError",
+    "RunKeyTaken",
     "RunNotFound",
     "RunNotPaused",
     "RunOwnedElsewhere",
+    "RunPoisoned",
     "SchemaMismatchError",
     "SettingsError",
     "StateBackendBusy",
@@ -103,6 +105,14 @@ __all__ = [
     "ValidationError",
     "ValueNotStorable",
 ]
+
+
+class _Options(TypedDict, total=False):
+    """What every error takes beside its message."""
+
+    suggestion: str | None
+    code: str | None
+    cause: BaseException | None
 
 
 class FlujoError(Exception):
@@ -185,16 +195,9 @@ class UsageLimitExceededError(ExecutionError, code="FLUJO-201"):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        limit: str | None = None,
-        enough: Any = None,
-        suggestion: str | None = None,
-        code: str | None = None,
-        cause: BaseException | None = None,
+        self, message: str, *, limit: str | None = None, enough: Any = None, **options: Unpack[_Options]
     ) -> None:
-        super().__init__(message, suggestion=suggestion, code=code, cause=cause)
+        super().__init__(message, **options)
         self.limit = limit
         self.enough = enough
 
@@ -289,16 +292,9 @@ class TemplateResolutionError(ValidationError, code="FLUJO-502"):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        line: int | None = None,
-        column: int | None = None,
-        suggestion: str | None = None,
-        code: str | None = None,
-        cause: BaseException | None = None,
+        self, message: str, *, line: int | None = None, column: int | None = None, **options: Unpack[_Options]
     ) -> None:
-        super().__init__(message, suggestion=suggestion, code=code, cause=cause)
+        super().__init__(message, **options)
         self.line = line
         self.column = column
 
@@ -309,16 +305,8 @@ class BlueprintError(ValidationError, code="FLUJO-503"):
     The findings are `flujo.domain.validation.Finding`s, ordered by file, line and column.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        findings: tuple[Any, ...] = (),
-        suggestion: str | None = None,
-        code: str | None = None,
-        cause: BaseException | None = None,
-    ) -> None:
-        super().__init__(message, suggestion=suggestion, code=code, cause=cause)
+    def __init__(self, message: str, *, findings: tuple[Any, ...] = (), **options: Unpack[_Options]) -> None:
+        super().__init__(message, **options)
         self.findings = findings
 
 
@@ -329,15 +317,9 @@ class SchemaMismatchError(ValidationError, code="FLUJO-504"):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        problems: tuple[tuple[str, str], ...] = (),
-        suggestion: str | None = None,
-        code: str | None = None,
-        cause: BaseException | None = None,
+        self, message: str, *, problems: tuple[tuple[str, str], ...] = (), **options: Unpack[_Options]
     ) -> None:
-        super().__init__(message, suggestion=suggestion, code=code, cause=cause)
+        super().__init__(message, **options)
         self.problems = problems
 
 
@@ -388,8 +370,8 @@ class StateUnavailable(StateError, code="FLUJO-610"):
 class RunKeyTaken(StateError, code="FLUJO-612"):
     """There is a run with this idempotency key already: `run_id`."""
 
-    def __init__(self, message: str, *, run_id: str, suggestion: str | None = None) -> None:
-        super().__init__(message, suggestion=suggestion)
+    def __init__(self, message: str, *, run_id: str = "", **options: Unpack[_Options]) -> None:
+        super().__init__(message, **options)
         self.run_id = run_id
 
 
