@@ -197,7 +197,7 @@ class InMemoryBackend:
         """Whether the owner was asked to stop, or is none any more."""
         self._check_open()
         run = self._runs.get(claim.run_id)
-        return run is None or run.cancelled or run.epoch != claim.epoch
+        return run is None or run.cancelled or (run.number, run.epoch) != (claim.number, claim.epoch)
 
     async def delete(self, run_id: str, /) -> None:
         """Forget a run that nobody works on."""
@@ -257,7 +257,7 @@ class InMemoryBackend:
         self._check_open()
         run = self._runs.get(run_id)
         if run is None:
-            raise RunNotFound(f"there is no run {run_id!r} in this state")
+            raise _not_found(run_id)
         return run
 
     def _note(self, run: _Run, record: JournalRecord) -> None:
@@ -278,6 +278,8 @@ class InMemoryBackend:
     def _owned(self, claim: Claim) -> _Run:
         """The run that may be written under `claim`. Raises `StateError` for one that may not."""
         run = self._find(claim.run_id)
+        if run.number != claim.number:
+            raise _not_found(claim.run_id)
         if run.epoch != claim.epoch:
             raise RunOwnedElsewhere(f"run {claim.run_id!r} was taken over by another owner")
         if not run.owned:
@@ -334,6 +336,10 @@ class InMemoryCache:
     def _check_open(self) -> None:
         if self._closed:
             raise StateUnavailable("the state in memory is closed")
+
+
+def _not_found(run_id: str) -> RunNotFound:
+    return RunNotFound(f"there is no run {run_id!r} in this state")
 
 
 def _size(entry: CacheEntry) -> int:
