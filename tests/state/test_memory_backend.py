@@ -11,6 +11,8 @@ from flujo.testing.state import StateBackendConformance, new_run
 
 
 class TestEncodingMemory(StateBackendConformance):
+    histories = 100
+
     def open(self, folder: Path) -> StateBackend:
         return InMemoryBackend()
 

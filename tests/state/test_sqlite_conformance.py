@@ -17,7 +17,9 @@ class TestSqlite(StateBackendConformance):
 
 class TestSqliteFull(TestSqlite):
     url = "sqlite:///state.db?sync=full"
+    histories = 3
 
 
 class TestSqliteNormal(TestSqlite):
     url = "sqlite:///state.db?sync=normal"
+    histories = 3

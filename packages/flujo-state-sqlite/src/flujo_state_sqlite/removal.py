@@ -11,12 +11,13 @@ from flujo_state_sqlite.statefile import StateFile
 
 __all__ = ["delete", "gc", "redefine"]
 
-#: Runs that ended before a time, and were created before any run that is younger: numbers are no clock's.
+#: Runs that ended before a time, and were created before any run that is younger: numbers are no clock's. The signs
+#: keep SQLite from walking through all runs by number.
 _OLD = """
 SELECT id FROM run
 WHERE status IN (3, 4, 5) AND ended_at < ?1
-  AND id < COALESCE((SELECT MIN(id) FROM run WHERE created_at >= ?1), 9223372036854775807)
-ORDER BY id LIMIT ?2
+  AND +id < COALESCE((SELECT MIN(+id) FROM run WHERE created_at >= ?1), 9223372036854775807)
+ORDER BY ended_at, id LIMIT ?2
 """
 
 _NAMED = """

@@ -45,7 +45,7 @@ def open_memory(url: str, root: Path) -> StateBackend:
     return InMemoryBackend()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Run:
     """A run and its journal. The dict of records is both the order of writing and the guard of paths."""
 
@@ -211,14 +211,14 @@ class InMemoryBackend:
     async def gc(self, *, ended_before: float, limit: int = 200) -> int:
         """Forget runs that ended before that time, but none that was created after one that is younger."""
         self._check_open()
-        old: list[_Run] = []
+        old: dict[_Run, float] = {}
         for run in self._runs.values():
-            if run.new.created_at >= ended_before or len(old) == limit:
+            if run.new.created_at >= ended_before:
                 break
             if run.status in _ENDED and run.ended_at is not None and run.ended_at < ended_before:
-                old.append(run)
-        self._forget(old)
-        return len(old)
+                old[run] = run.ended_at
+        self._forget(sorted(old, key=old.__getitem__)[:limit])
+        return min(len(old), limit)
 
     async def finish(
         self, claim: Claim, status: RunStatus, /, *, output: Any = None, error: ErrorInfo | None = None, at: float

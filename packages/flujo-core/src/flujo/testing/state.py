@@ -5,16 +5,17 @@ from flujo.testing.state_ownership import OwnershipTests
 from flujo.testing.state_questions import QuestionTests
 from flujo.testing.state_records import RecordTests
 from flujo.testing.state_removal import RemovalTests
+from flujo.testing.state_rules import RuleTests
 from flujo.testing.state_runs import RunTests
 
 __all__ = ["StateBackendConformance", "new_run", "stored"]
 
 
-class StateBackendConformance(RecordTests, RunTests, OwnershipTests, QuestionTests, RemovalTests):
+class StateBackendConformance(RecordTests, RunTests, OwnershipTests, QuestionTests, RemovalTests, RuleTests):
     """Tests of the `StateBackend` contract: subclass it as `Test...` and override `open`.
 
     A backend whose runs outlive it sets `durable`: its `open` finds in the same folder what was stored before, and the
     tests of that are skipped otherwise. Most tests are coroutines, for pytest-asyncio or anyio in their automatic
-    modes. For readable failures call `pytest.register_assert_rewrite` with the names of this package's modules that
-    begin with `state` in your conftest.
+    modes; one tries so many `histories` of so many `steps`, by hypothesis. For readable failures call
+    `pytest.register_assert_rewrite` with the names of this package's modules that begin with `state_` in your conftest.
     """
