@@ -13,6 +13,7 @@ from flujo.domain.steps import Step
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor
+from flujo.engine.recall import passed
 from flujo.exceptions import ConfigurationError
 
 __all__ = [
@@ -60,7 +61,10 @@ async def run_isolated(
 
 def gone_on(frame: ExecutionFrame, at: str) -> str | None:
     """From what the step has gone on at `at`, by the record: "failure" or "pause" of a child that is not run again."""
-    return next((on for on in WENT_ON if frame.run.journal.knows(f"{frame.path}{at}/on:{on}")), None)
+    on = next((on for on in WENT_ON if frame.run.journal.knows(f"{frame.path}{at}/on:{on}")), None)
+    if on is not None:
+        passed(frame, at)
+    return on
 
 
 async def go_on(core: StepExecutor, frame: ExecutionFrame, at: str, on: str, to: Any) -> StepOutcome[Any]:

@@ -19,7 +19,7 @@ from flujo.engine.fallback_handler import FallbackHandler
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
-from flujo.engine.recall import ended, filed, recalled
+from flujo.engine.recall import accounted, ended, filed, passed, recalled
 from flujo.engine.retry import SIGNALS, retry_delay
 from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.engine.work import Work, check_invariants, own_usage, record_of, result_of, write_context
@@ -115,6 +115,7 @@ class ExecutorCore:
         is_new = run.background.launch(frame.path, self._work_in_background(alone, plan))
         if is_new and run.events.active and not run.journal.knows(frame.path):
             run.events.emit(BackgroundLaunched(run.run_id, frame.path, step.name))
+        passed(frame)
         result: StepResult[Any] = StepResult(step.name, True, frame.data, frame.path, step.kind, 0)
         return filed(frame, Success(frame.data, NO_USAGE, (), result), result)
 
@@ -161,6 +162,7 @@ class ExecutorCore:
         work.duration_s = run.clock.monotonic() - work.started
         if type(outcome) is Success and (plan.records or plan.writes or frame.invariants):
             outcome = await self._settle(work, outcome)
+        accounted(frame, outcome)
         result = result_of(work, outcome)
         if type(outcome) is Failure and plan.tries and not run.journal.closed:
             await self._note_failure(work, outcome, final=True)
@@ -185,6 +187,7 @@ class ExecutorCore:
             if not isinstance(primary, Failure) or isinstance(primary.error, SIGNALS) or journal.closed:
                 return primary
             await self._note_failure(work, primary, final=False, fallback=fallback.name)
+        passed(work.frame)
         return await self._fall_back(work, fallback)
 
     async def _fall_back(self, work: Work, fallback: Step[Any, Any]) -> StepOutcome[Any]:

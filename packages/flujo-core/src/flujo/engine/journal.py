@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, NoReturn
 from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend, Sync
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.usage import NO_USAGE, Usage
+from flujo.engine.tracker import Tracker
 from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateError, ValueNotStorable
 
 __all__ = ["Answer", "Item", "Journal", "Recorded", "Settlement"]
@@ -74,10 +75,17 @@ class Journal:
         "_waits",
         "closed",
         "failure",
+        "tracker",
     )
 
     def __init__(
-        self, backend: StateBackend, claim: Claim | None, codec: Codec, records: Iterable[JournalRecord] = ()
+        self,
+        backend: StateBackend,
+        claim: Claim | None,
+        codec: Codec,
+        records: Iterable[JournalRecord] = (),
+        *,
+        tracks: bool = False,
     ) -> None:
         self._backend = backend
         self._claim = claim
@@ -94,6 +102,7 @@ class Journal:
         self.failure: BaseException | None = None
         for record in records:
             self._note(record)
+        self.tracker = Tracker(self._results) if tracks else None
         self._counts: dict[str, int] | None = None if self._results else {}
 
     def _note(self, record: JournalRecord) -> None:
@@ -159,16 +168,15 @@ class Journal:
                     place = each[: found.start()]
                     self._counts[place] = max(self._counts.get(place, 0), int(found[1]) + 1)
         if self._counts.get(path, 0) > count:
-            self._refuse(f"item {count} of {path!r} is not there any more")
+            self.refuse(f"item {count} of {path!r} is not there any more")
 
     def _check(self, record: JournalRecord, item: Item | None) -> None:
         if item is not None and record.fingerprint and not record.fingerprint.endswith(item.digest):
-            self._refuse(f"item {item.number} of {item.path!r} is not the one it was")
+            self.refuse(f"item {item.number} of {item.path!r} is not the one it was")
 
-    def _refuse(self, what: str) -> NoReturn:
-        self.failure = DefinitionChanged(
-            what, suggestion="put the items back as they were to go on with this run, or start a new run"
-        )
+    def refuse(self, what: str, advice: str = "put the items back as they were") -> NoReturn:
+        """Raise `DefinitionChanged`, which ends the run."""
+        self.failure = DefinitionChanged(what, suggestion=f"{advice} to go on with this run, or start a new run")
         raise self.failure
 
     def knows(self, path: str) -> bool:

@@ -187,6 +187,7 @@ class Flujo(Generic[In, Out, Ctx]):
         token: str | None = None,
         by: str = "",
         force: bool = False,
+        allow_changed: bool = False,
         usage_limits: UsageLimits | None = None,
     ) -> PipelineResult[Out, Ctx]:
         """Go on with a run, given by its id or its result: recorded steps do not run again.
@@ -195,6 +196,9 @@ class Flujo(Generic[In, Out, Ctx]):
         and can be left out when only one is open. An answer that won't do raises `AnswerRejected`, one that nobody
         waits for `RunNotPaused`, and nothing has changed then. One that will do is recorded before anything else, also
         when the run is at work elsewhere and `RunOwnedElsewhere` is raised. Without an answer such a run pauses again.
+
+        A run of another pipeline raises `DefinitionChanged`, which says what differs. With `allow_changed` it goes on
+        with this one, as long as every step that has a result is still there and is what it was.
 
         `force` takes a run over from a living owner; `usage_limits` hold in place of this object's, and count what the
         run has used before. Raises `RunNotFound`, `RunOwnedElsewhere` and `DefinitionChanged`.
@@ -206,7 +210,8 @@ class Flujo(Generic[In, Out, Ctx]):
             )
         reply = None if answer is NO_ANSWER else Reply(answer, token, by)
         session = self._session if usage_limits is None else replace(self._session, usage_limits=usage_limits)
-        return cast("PipelineResult[Out, Ctx]", await session.resume(run_id, force=force, reply=reply))
+        result = await session.resume(run_id, force=force, reply=reply, allow_changed=allow_changed)
+        return cast("PipelineResult[Out, Ctx]", result)
 
     async def settle(
         self,

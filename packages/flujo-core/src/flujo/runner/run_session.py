@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError as PydanticError
 
 from flujo.domain.caching import CachingBackend
-from flujo.domain.canonical import canonical, digest
+from flujo.domain.canonical import canonical
 from flujo.domain.context import PipelineContext
 from flujo.domain.events import BudgetWarning, RunFinished, RunStarted
 from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
@@ -41,7 +41,7 @@ from flujo.exceptions import (
 )
 from flujo.infra.memory import InMemoryCache
 from flujo.runner.answers import Questions, Reply
-from flujo.runner.definitions import describe_change
+from flujo.runner.definitions import misfits, refusal
 from flujo.runner.ending import Ending, unsaved
 from flujo.runner.inbox import Inbox, find
 from flujo.runner.watching import Watch
@@ -70,6 +70,7 @@ class RunSession:
     questions: Questions
     resources: Any = None
     source: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
     root: Path | None = None
     on_background: OnEnd = "wait"
     prices: PriceTable | None = None
@@ -80,9 +81,8 @@ class RunSession:
 
     @cached_property
     def _definition(self) -> tuple[str, bytes]:
-        """The pipeline's canonical text and its hash."""
-        definition = self.pipeline.definition()
-        return canonical(definition), digest(definition)
+        """The pipeline's canonical text, and the hash of what a resumed run must find unchanged."""
+        return canonical(self.pipeline.definition()), self.pipeline.fingerprint
 
     @cached_property
     def _caches(self) -> CacheManager:
@@ -116,11 +116,14 @@ class RunSession:
                 created_at=self.clock.now(),
                 source=self.source,
                 key=key,
+                files=self.files,
             )
         )
         return await self._run(claim, Journal(self.backend, claim, self.codec), context, input, resumed=False)
 
-    async def resume(self, run_id: str, *, force: bool = False, reply: Reply | None = None) -> Result:
+    async def resume(
+        self, run_id: str, *, force: bool = False, reply: Reply | None = None, allow_changed: bool = False
+    ) -> Result:
         """Go on with a run where its record ends; of a completed run, hand out what is recorded.
 
         Raises `RunNotFound`, `DefinitionChanged`, and `RunOwnedElsewhere` while a living process owns it; for a `reply`
@@ -128,16 +131,18 @@ class RunSession:
         down first, and stays whatever comes after.
         """
         row = await self.find(run_id)
-        self._refuse_changed(row)
+        changed = await self._is_changed(row, allowed=allow_changed)
         if reply is not None:
             await self.inbox.answer(row, reply)
             row = await self.find(run_id)
         claim = await self._claim(row, force=force, replied=reply is not None)
-        journal, context, input = await self._opened(row, claim)
+        journal, context, input = await self._opened(row, claim, tracks=changed)
         if claim is None:
             ending = await self._execute(journal, context, input, StepHistoryTracker(), launches=False)
             return ending.result(run_id, context, 0.0)
-        return await self._run(claim, journal, context, input, resumed=True)
+        if changed:
+            await self.backend.redefine(claim, *self._definition, self.files)
+        return await self._run(claim, journal, context, input, resumed=True, was=row if changed else None)
 
     async def _claim(self, row: RunRow, *, force: bool, replied: bool) -> Claim | None:
         if row.status is RunStatus.COMPLETED:
@@ -150,9 +155,9 @@ class RunSession:
             advice = "the answer is recorded, and that process goes on with it before it lets go of the run"
             raise RunOwnedElsewhere(error.message, suggestion=advice) from error
 
-    async def _opened(self, row: RunRow, claim: Claim | None) -> tuple[Journal, PipelineContext, Any]:
+    async def _opened(self, row: RunRow, claim: Claim | None, *, tracks: bool) -> tuple[Journal, PipelineContext, Any]:
         """The run's journal, its context as it began, and its input."""
-        journal = Journal(self.backend, claim, self.codec, await self.backend.load(row.run_id))
+        journal = Journal(self.backend, claim, self.codec, await self.backend.load(row.run_id), tracks=tracks)
         input = self._decoded(row.input, "input")
         return journal, self._context(row.run_id, input, self._decoded(row.base, "context")), input
 
@@ -165,12 +170,23 @@ class RunSession:
         return bool(self._encoded(input, "input") == row.input)
 
     async def _run(
-        self, claim: Claim, journal: Journal, context: PipelineContext, input: Any, *, resumed: bool
+        self,
+        claim: Claim,
+        journal: Journal,
+        context: PipelineContext,
+        input: Any,
+        *,
+        resumed: bool,
+        was: RunRow | None = None,
     ) -> Result:
-        """Work on the run until it has ended, or waits: what is answered meanwhile is used at once."""
-        while (result := await self._pass(claim, journal, context, input, resumed=resumed)) is None:
+        """Work on the run until it has ended, or waits: what is answered meanwhile is used at once.
+
+        `was` is the row of a run that had another pipeline.
+        """
+        while (result := await self._pass(claim, journal, context, input, resumed=resumed, was=was)) is None:
             try:
-                journal, context, input = await self._opened(await self.find(claim.run_id), claim)
+                row = await self.find(claim.run_id)
+                journal, context, input = await self._opened(row, claim, tracks=was is not None)
             except BaseException as error:
                 await asyncio.shield(self._let_go(claim, error))
                 raise
@@ -178,7 +194,14 @@ class RunSession:
         return result
 
     async def _pass(
-        self, claim: Claim, journal: Journal, context: PipelineContext, input: Any, *, resumed: bool
+        self,
+        claim: Claim,
+        journal: Journal,
+        context: PipelineContext,
+        input: Any,
+        *,
+        resumed: bool,
+        was: RunRow | None,
     ) -> Result | None:
         """Execute what is not recorded, and write the end down; None when somebody has answered meanwhile."""
         began = self.clock.monotonic()
@@ -194,7 +217,7 @@ class RunSession:
             if isinstance(ending.outcome, Paused) and await journal.catch_up():
                 return None
         except BaseException as error:
-            await asyncio.shield(self._let_go(claim, error, save))
+            await asyncio.shield(self._let_go(claim, error, save, was if error is journal.failure else None))
             raise
         result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
         if result.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
@@ -297,10 +320,13 @@ class RunSession:
         ending = Ending.cancelled(result.step_history, result.usage)
         return ending.result(result.run_id, result.final_pipeline_context, result.duration_s)
 
-    async def _let_go(self, claim: Claim, error: BaseException, save: Save | None = None) -> None:
+    async def _let_go(
+        self, claim: Claim, error: BaseException, save: Save | None = None, was: RunRow | None = None
+    ) -> None:
         """Leave the run where it can be resumed: it was cancelled, or its state can't be written.
 
-        A run that another process has taken over is that one's to save.
+        A run that another process has taken over is that one's to save. One that does not fit its new pipeline after
+        all keeps the one that it had, as `was` tells.
         """
         try:
             if save is not None and not isinstance(error, RunOwnedElsewhere):
@@ -308,19 +334,21 @@ class RunSession:
         except (StateProviderError, StateError) as other:
             error.add_note(str(other))
         try:
+            if was is not None and isinstance(error, DefinitionChanged):
+                await self.backend.redefine(claim, was.definition, was.digest, was.files)
             await self.backend.finish(claim, RunStatus.INTERRUPTED, at=self.clock.now())
         except StateError as other:
             error.add_note(f"the run could not be let go of: {other}")
 
-    def _refuse_changed(self, row: RunRow) -> None:
+    async def _is_changed(self, row: RunRow, *, allowed: bool) -> bool:
+        """Whether the run is to go on with another pipeline. Raises `DefinitionChanged` unless it may, and can."""
         definition, hashed = self._definition
         if row.digest == hashed:
-            return
-        raise DefinitionChanged(
-            f"pipeline {self.pipeline.name!r} is not the one that run {row.run_id!r} began with: "
-            f"{describe_change(row.definition, definition)}",
-            suggestion="put the pipeline back as it was to go on with this run, or start a new run",
-        )
+            return False
+        wrong = misfits(self.pipeline, await self.backend.load(row.run_id))
+        if wrong or not allowed or row.status is RunStatus.COMPLETED:
+            raise refusal(row, self.pipeline.name, definition, wrong, allowed=allowed)
+        return True
 
     def _context(self, run_id: str, input: Any, data: Mapping[str, Any]) -> PipelineContext:
         prompt = input if isinstance(input, str) else ""
