@@ -30,13 +30,13 @@ _MISSING = "SELECT COUNT(*) FROM named WHERE hash NOT IN (SELECT hash FROM blob)
 
 _LEFT = "SELECT COUNT(*) FROM blob WHERE hash NOT IN (SELECT hash FROM named)"
 
-#: What each count says that is not zero.
+#: What each count is of, where it is not zero.
 _COUNTS = {
-    "records belong to no run": "SELECT COUNT(*) FROM journal WHERE run NOT IN (SELECT id FROM run)",
-    "runs have no definition": "SELECT COUNT(*) FROM run WHERE def_hash NOT IN (SELECT hash FROM definition)",
-    "definitions belong to no run": "SELECT COUNT(*) FROM definition WHERE hash NOT IN (SELECT def_hash FROM run)",
-    "large values are missing": _NAMED + _MISSING,
-    "large values belong to nothing": _NAMED + _LEFT,
+    "records of no run": "SELECT COUNT(*) FROM journal WHERE run NOT IN (SELECT id FROM run)",
+    "runs without a definition": "SELECT COUNT(*) FROM run WHERE def_hash NOT IN (SELECT hash FROM definition)",
+    "definitions of no run": "SELECT COUNT(*) FROM definition WHERE hash NOT IN (SELECT def_hash FROM run)",
+    "large values that are missing": _NAMED + _MISSING,
+    "large values of nothing": _NAMED + _LEFT,
 }
 
 
@@ -52,7 +52,7 @@ def check(connection: sqlite3.Connection) -> list[str]:
     if not wrong and schema_of(connection) == SCHEMA:
         wrong += _strange(connection)
         counts = {words: connection.execute(statement).fetchone()[0] for words, statement in _COUNTS.items()}
-        wrong += [f"{count:,} {words}" for words, count in counts.items() if count]
+        wrong += [f"{words}: {count:,}" for words, count in counts.items() if count]
         wrong += _changed(connection)
     return wrong
 
