@@ -15,7 +15,16 @@ from flujo.runner.answers import Reply
 from flujo_cli.input import read_file, read_json, read_text
 from flujo_cli.output import Console, one_line
 
-__all__ = ["answering_words", "ask", "at_terminal", "describe_pending", "reply_of", "show_pending", "user_name"]
+__all__ = [
+    "answering_words",
+    "ask",
+    "at_terminal",
+    "describe_pending",
+    "reply_of",
+    "show_pending",
+    "show_time",
+    "user_name",
+]
 
 #: As many questions are shown in full; `runs show` has all of them.
 _SHOWN = 5
@@ -28,7 +37,9 @@ def at_terminal(console: Console) -> bool:
 
 def describe_pending(pending: Sequence[PendingAnswer]) -> list[dict[str, Any]]:
     """Open questions as plain data."""
-    return [{**asked._asdict(), "since": _time(asked.since), "deadline": _time(asked.deadline)} for asked in pending]
+    return [
+        {**asked._asdict(), "since": show_time(asked.since), "deadline": show_time(asked.deadline)} for asked in pending
+    ]
 
 
 def show_pending(console: Console, pending: Sequence[PendingAnswer]) -> None:
@@ -39,7 +50,7 @@ def show_pending(console: Console, pending: Sequence[PendingAnswer]) -> None:
         if asked.schema is not None:
             console.note(f"    answers: {one_line(json.dumps(asked.schema, ensure_ascii=False), 400)}")
         if asked.deadline is not None:
-            console.note(f"    until {_time(asked.deadline)}")
+            console.note(f"    until {show_time(asked.deadline)}")
     if len(pending) > _SHOWN:
         console.note(f"  and {len(pending) - _SHOWN} more questions: `flujo runs show` lists them")
 
@@ -95,7 +106,8 @@ def user_name() -> str:
         return ""
 
 
-def _time(seconds: float | None) -> str | None:
+def show_time(seconds: float | None) -> str | None:
+    """A time for people and programs, in UTC; None for none."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 

@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from flujo.domain.context import OpenContext
-from flujo.domain.interfaces import StateBackend
+from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
-from flujo.exceptions import AnswerRejected, FlujoError, RunOwnedElsewhere
+from flujo.exceptions import AnswerRejected, FlujoError, RunNotPaused, RunOwnedElsewhere
 from flujo.plugins import PluginManager
 from flujo.runner.flujo import Flujo
+from flujo.runner.pipeline_resolver import resolve_pipeline
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.exit_codes import ExitCode, code_for
 from flujo_cli.interrupts import Interrupts
-from flujo_cli.limits import limit_words
+from flujo_cli.limits import limit_words, replaced
 from flujo_cli.output import show_error
 from flujo_cli.project import Project
 from flujo_cli.questions import answering_words, ask, at_terminal
+from flujo_cli.references import find_run
 from flujo_cli.reporter import Reporter
 from flujo_cli.streams import OutputError
 
@@ -66,6 +68,18 @@ class Session:
             usage_limits=limits,
             prices=self.project.settings.prices,
         )
+
+    async def reopen(self, backend: StateBackend, reference: str) -> tuple[Runner, RunRow]:
+        """The run that `reference` means, and the runner for it: its pipeline is read from the file it began with.
+
+        Raises what `find_run` and `resolve_pipeline` raise, and `ConfigurationError` when the file isn't there.
+        """
+        row = await find_run(backend, reference)
+        self.reporter.run_id = row.run_id
+        file = self.project.file_of(row.source, row.run_id)
+        pipeline = resolve_pipeline(file, manager=self.manager, settings=self.project.settings)
+        limits = replaced(self.project.settings.limits_for(pipeline.name), self.reporter.options)
+        return self.flujo(pipeline, backend, row.source, {}, limits), row
 
     def drive(self, action: Action) -> ExitCode:
         """Do `action` with the project's state, and tell what came of it. A signal stops it where it can go on.
@@ -127,8 +141,10 @@ class Session:
                 break
             try:
                 result = await flujo.resume(result, reply.value, token=reply.token, by=reply.by)
-            except AnswerRejected as error:
+            except (AnswerRejected, RunNotPaused) as error:
                 show_error(self.reporter.console, error)
+                if reply.token not in [asked.question.token for asked in await flujo.inbox(result)]:
+                    result = await flujo.resume(result)  # somebody else was faster
         return result
 
     def _following(self, result: Result) -> str | None:

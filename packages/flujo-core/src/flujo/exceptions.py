@@ -332,7 +332,9 @@ class RunNotFound(StateError, code="FLUJO-601"):
 
 
 class RunOwnedElsewhere(StateError, code="FLUJO-602"):
-    """A living process owns the run, or has taken it over."""
+    """A living process owns the run, or has taken it over; `run_id` is told to who knows it by its key only."""
+
+    run_id: str | None = None
 
 
 class RunNotPaused(StateError, code="FLUJO-603"):

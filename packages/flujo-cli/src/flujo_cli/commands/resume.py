@@ -8,13 +8,12 @@ import click
 from flujo.domain.interfaces import StateBackend
 from flujo.plugins import create_plugin_manager
 from flujo.runner.answers import Reply
-from flujo.runner.pipeline_resolver import resolve_pipeline
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
-from flujo_cli.limits import limit_options, replaced
+from flujo_cli.limits import limit_options
 from flujo_cli.options import Options, json_option, no_input_option, state_option
 from flujo_cli.project import Project
 from flujo_cli.questions import reply_of
-from flujo_cli.references import REFERENCE_HELP, find_run
+from flujo_cli.references import REFERENCE_HELP
 from flujo_cli.reporter import Reporter
 from flujo_cli.session import Result, Runner, Session
 
@@ -62,12 +61,7 @@ def resume(
 async def _resume(
     session: Session, reference: str, force: bool, reply: Reply | None, backend: StateBackend
 ) -> tuple[Runner, Result]:
-    row = await find_run(backend, reference)
-    session.reporter.run_id = row.run_id
-    file = session.project.file_of(row.source, row.run_id)
-    pipeline = resolve_pipeline(file, manager=session.manager, settings=session.project.settings)
-    limits = replaced(session.project.settings.limits_for(pipeline.name), session.reporter.options)
-    flujo = session.flujo(pipeline, backend, row.source, {}, limits)
+    flujo, row = await session.reopen(backend, reference)
     if reply is None:
         return flujo, await flujo.resume(row.run_id, force=force)
     answer, token, by = reply

@@ -12,7 +12,7 @@ import click
 
 from flujo.domain.interfaces import StateBackend
 from flujo.domain.steps import Pipeline
-from flujo.exceptions import ConfigurationError
+from flujo.exceptions import ConfigurationError, RunOwnedElsewhere
 from flujo.plugins import create_plugin_manager
 from flujo.runner.pipeline_resolver import resolve_pipeline
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
@@ -40,6 +40,7 @@ class _Job:
     text: str
     context: dict[str, Any]
     run_id: str | None
+    key: str | None
 
 
 @click.command(epilog=EXIT_CODE_HELP)
@@ -56,6 +57,9 @@ class _Job:
 @click.option("--context-data", metavar="JSON", help="Such an object itself; its fields win over the file's.")
 @click.option("--context", metavar="KEY=VALUE", multiple=True, help="One field, JSON or else text; wins over both.")
 @click.option("--run-id", metavar="ID", help="The run's id. An unfinished run of that id and the same input goes on.")
+@click.option(
+    "--key", metavar="KEY", help="Your own name for this work: however often it is run, there is one run of it."
+)
 @click.option("--dry-run", is_flag=True, help="Check the pipeline and show its steps; run and record nothing.")
 @limit_options
 @no_input_option
@@ -72,6 +76,7 @@ def run(
     context_data: str | None,
     context: tuple[str, ...],
     run_id: str | None,
+    key: str | None,
     dry_run: bool,
     quiet: bool,
     as_json: bool,
@@ -91,7 +96,7 @@ def run(
         session = Session(project, create_plugin_manager(), reporter)
         reporter.warn_of_plugins(session.manager)
         pipeline = resolve_pipeline(file, manager=session.manager, settings=project.settings)
-        job = _Job(pipeline, project.source(file), text, fields, run_id)
+        job = _Job(pipeline, project.source(file), text, fields, run_id, key)
         return _plan(session, job, as_json) if dry_run else session.drive(partial(_run, session, job))
 
 
@@ -119,7 +124,11 @@ def _input(flag: str | None, no_stdin: bool, console: Console) -> str:
 async def _run(session: Session, job: _Job, backend: StateBackend) -> tuple[Runner, Result]:
     limits = tightened(session.project.settings.limits_for(job.pipeline.name), session.reporter.options)
     flujo = session.flujo(job.pipeline, backend, job.source, job.context, limits)
-    return flujo, await flujo.run(job.text, run_id=job.run_id)
+    try:
+        return flujo, await flujo.run(job.text, run_id=job.run_id, idempotency_key=job.key)
+    except RunOwnedElsewhere as error:
+        session.reporter.run_id = error.run_id or session.reporter.run_id
+        raise
 
 
 def _plan(session: Session, job: _Job, as_json: bool) -> ExitCode:

@@ -7,13 +7,12 @@ import click
 
 from flujo.plugins import create_plugin_manager
 from flujo.runner.answers import NO_ANSWER
-from flujo.runner.pipeline_resolver import resolve_pipeline
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.input import read_json
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.project import Project
 from flujo_cli.questions import user_name
-from flujo_cli.references import REFERENCE_HELP, find_run
+from flujo_cli.references import REFERENCE_HELP
 from flujo_cli.reporter import Reporter
 from flujo_cli.session import Session
 
@@ -61,10 +60,7 @@ def runs_settle(
 async def _settle(session: Session, reference: str, path: str, output: Any, by: str) -> str:
     backend = open_state(session.project.settings.state_uri, session.manager, session.project.root)
     try:
-        row = await find_run(backend, reference)
-        file = session.project.file_of(row.source, row.run_id)
-        pipeline = resolve_pipeline(file, manager=session.manager, settings=session.project.settings)
-        flujo = session.flujo(pipeline, backend, row.source, {})
+        flujo, row = await session.reopen(backend, reference)
         await flujo.settle(row.run_id, path, output, again=output is NO_ANSWER, by=by)
         return row.run_id
     finally:

@@ -22,7 +22,7 @@ from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.journal import Settlement
 from flujo.engine.policy_registry import PolicyRegistry
-from flujo.exceptions import ConfigurationError, RunKeyTaken, StateError
+from flujo.exceptions import ConfigurationError, RunKeyTaken, RunOwnedElsewhere, StateError
 from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec
 from flujo.infra.templates import Templates
@@ -136,7 +136,11 @@ class Flujo(Generic[In, Out, Ctx]):
         except RunKeyTaken as taken:
             if run_id is not None and run_id != taken.run_id:
                 raise
-            return await self._go_on(await self._session.find(taken.run_id), input, idempotency_key)
+            try:
+                return await self._go_on(await self._session.find(taken.run_id), input, idempotency_key)
+            except RunOwnedElsewhere as error:
+                error.run_id = taken.run_id
+                raise
         return cast("PipelineResult[Out, Ctx]", result)
 
     async def _go_on(self, row: RunRow, input: In, key: str | None) -> PipelineResult[Out, Ctx]:
