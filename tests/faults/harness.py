@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +47,10 @@ class Nemesis:
         """The process id of a new life of `runs` in `folder`."""
         return int(self._ask("start", folder=str(folder), runs=runs, pipeline=pipeline, **options))
 
+    def load(self, folder: Path, name: str, *, runs: int, seconds: float) -> int:
+        """The process id of a new process that writes to so many runs at once."""
+        return int(self._ask("load", folder=str(folder), prefix=name, runs=runs, seconds=seconds))
+
     def wait(self, pid: int) -> tuple[int, dict[str, Any] | None]:
         """How a life ended, negative for a signal, and what it told if it came to its end."""
         code, told = self._ask("wait", pid=pid)
@@ -55,6 +60,7 @@ class Nemesis:
         """What a run comes to if nothing happens to it, and the paths of its steps that leave a trace."""
         if pipeline not in self._undisturbed:
             with tempfile.TemporaryDirectory(prefix="flujo-") as folder:
+                Path(folder, "mended").touch()
                 _, told = self.wait(self.start(Path(folder), ["run-00"], pipeline))
                 lines = read_ledger(Path(folder))
             paths = {line.path for line in lines if line.word == "end"}
@@ -86,6 +92,32 @@ class Case:
     def ledger(self) -> list[Line]:
         return read_ledger(self.folder)
 
+    def tell(self, name: str, text: str = "") -> None:
+        """Leave a file for the steps."""
+        (self.folder / name).write_text(text)
+
+    def untell(self, name: str) -> None:
+        (self.folder / name).unlink()
+
+    def await_begin(self, path: str, pids: Collection[int]) -> int:
+        """Which of the processes begins the step at `path`, once one does."""
+        known = {str(pid) for pid in pids}
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for line in self.ledger():
+                if (line.word, line.path) == ("begin", path) and line.pid in known:
+                    return int(line.pid)
+            time.sleep(0.002)
+        raise AssertionError(f"nobody began {path}")
+
+    def start(self, **options: Any) -> int:
+        """The process id of a life that is not waited for."""
+        return self.nemesis.start(self.folder, self.runs, self.pipeline, **options)
+
+    def begun(self, pid: int | None = None) -> list[str]:
+        """The paths of the steps that were begun, by one process or by any, in their order."""
+        return [line.path for line in self.ledger() if line.word == "begin" and str(pid or line.pid) == line.pid]
+
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of the state, which stays as the last life has left it: a reader takes nothing over from its log."""
         path = self.folder / "state.db"
@@ -101,7 +133,7 @@ class Case:
     def live(self, *, crash: tuple[str, int] | None = None, kill_after_s: float | None = None) -> dict[str, Any] | None:
         """One life: to the end, to its crash, or to the kill. What it told, None if it died."""
         known, before = self.recorded(), len(self.ledger())
-        pid = self.nemesis.start(self.folder, self.runs, self.pipeline, crash=crash, **self.options)
+        pid = self.start(crash=crash, **self.options)
         if kill_after_s is not None:
             time.sleep(kill_after_s)
             os.kill(pid, signal.SIGKILL)
