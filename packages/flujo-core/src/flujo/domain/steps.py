@@ -59,10 +59,10 @@ class Step(Generic[In, Out]):
     identity: raise it when the same code reference comes to mean something else.
 
     A kind of step is a subclass with its own fields; `prefix` stands before its name in paths, and one with
-    `records` false leaves the record to its children. A kind whose policy changes the context says so by
-    `reads_context`, one that can wait for a person by `asks`; `expressions` and `templates` name the fields that hold
-    such text, so that it is checked early, and `soft` those that may be others when a run goes on. Raises
-    `ConfigurationError` for a field that can't be so.
+    `records` false leaves the record to its children; `in_order` says that these run one after the other. A kind whose
+    policy changes the context says so by `reads_context`, one that can wait for a person by `asks`; `expressions` and
+    `templates` name the fields that hold such text, so that it is checked early, and `soft` those that may be others
+    when a run goes on. Raises `ConfigurationError` for a field that can't be so.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Step(Generic[In, Out]):
     prefix: ClassVar[str] = ""
     records: ClassVar[bool] = True
     holds_steps: ClassVar[bool] = False
+    in_order: ClassVar[bool] = False
     asks: ClassVar[bool] = False
     expressions: ClassVar[tuple[str, ...]] = ()
     templates: ClassVar[tuple[str, ...]] = ()
@@ -288,6 +289,7 @@ class Pipeline(Step[In, Out]):
     prefix: ClassVar[str] = "sub"
     records: ClassVar[bool] = False
     holds_steps: ClassVar[bool] = True
+    in_order: ClassVar[bool] = True
 
     def __init__(
         self, steps: Sequence[Step[Any, Any]] = (), *, name: str = "pipeline", version: str = "", **options: Any

@@ -11,7 +11,17 @@ from flujo.domain.outcomes import RunStatus
 from flujo.domain.steps import Step
 from flujo.exceptions import DefinitionChanged
 
-__all__ = ["Change", "Key", "bare_path", "changes_between", "describe_change", "misfits", "places_of", "refusal"]
+__all__ = [
+    "Change",
+    "Key",
+    "bare_path",
+    "changes_between",
+    "describe_change",
+    "misfits",
+    "place_of",
+    "places_of",
+    "refusal",
+]
 
 #: How many changes are told, and how much of a value.
 _TOLD, _SHOWN = 12, 48
@@ -129,6 +139,11 @@ def bare_path(record: JournalRecord) -> str:
     return _SUFFIX.sub("", record.path)
 
 
+def place_of(path: str) -> str:
+    """The path with "[]" for every number."""
+    return _INDEX.sub("[]", path)
+
+
 def places_of(pipeline: Step[Any, Any]) -> dict[str, list[Step[Any, Any]]]:
     """Every place that records can have, with the steps that may stand there; "[]" stands for any number.
 
@@ -155,7 +170,7 @@ def misfits(pipeline: Step[Any, Any], records: Iterable[JournalRecord]) -> dict[
     found: dict[str, str] = {}
     for record in records:
         path = bare_path(record)
-        steps = places.get(_INDEX.sub("[]", path)) if record.kind in _SIGNED else ()
+        steps = places.get(place_of(path)) if record.kind in _SIGNED else ()
         if steps is None:
             found[path] = f"{path!r} is no step any more"
         elif steps and all(not record.fingerprint.startswith(step.fingerprint) for step in steps):

@@ -30,6 +30,7 @@ from flujo.plugins import PluginManager, create_default_registry, create_plugin_
 from flujo.runner.answers import NO_ANSWER, Questions, Reply
 from flujo.runner.ids import check_key, check_run_id, new_run_id
 from flujo.runner.inbox import OpenQuestion, read_inbox
+from flujo.runner.rerun import SAME_INPUT, rerun
 from flujo.runner.run_session import RunSession
 from flujo.runner.state_backend_manager import StateBackendManager
 from flujo.runner.state_providers import StateProviders
@@ -50,7 +51,8 @@ class Flujo(Generic[In, Out, Ctx]):
     object. `plugins` is the plugin manager to take policies and backends from, by default one that finds everything
     installed; `registry` replaces its policies. `sinks` receive every event. `state_providers` keep fields of the
     context that live elsewhere, by the names in their `ContextReference`s, and stay yours to close. `source` is noted
-    with each run, so that another process can find the pipeline; `root` is the folder that relative paths start from.
+    with each run, so that another process can find the pipeline, and so are `files`, the texts that it was loaded from,
+    by their paths; `root` is the folder that relative paths start from.
     `on_background` says what the end of a run does with background steps that are still at work: "wait" for them, or
     "cancel" them. `usage_limits` is what a run may use, before and after it is resumed; `prices` are those of calls by
     the model's name or a pattern of names.
@@ -73,6 +75,7 @@ class Flujo(Generic[In, Out, Ctx]):
         sinks: Iterable[EventSink] = (),
         state_providers: Mapping[str, StateProvider[Any]] | None = None,
         source: str = "",
+        files: Mapping[str, str] | None = None,
         root: Path | None = None,
         clock: Clock | None = None,
         on_background: OnEnd = "wait",
@@ -102,6 +105,7 @@ class Flujo(Generic[In, Out, Ctx]):
             questions=Questions(whole),
             resources=resources,
             source=source,
+            files=files or {},
             root=root,
             on_background=on_background,
             usage_limits=usage_limits,
@@ -215,6 +219,34 @@ class Flujo(Generic[In, Out, Ctx]):
         reply = None if answer is NO_ANSWER else Reply(answer, token, by)
         session = self._session if usage_limits is None else replace(self._session, usage_limits=usage_limits)
         result = await session.resume(run_id, force=force, reply=reply, allow_changed=allow_changed)
+        return cast("PipelineResult[Out, Ctx]", result)
+
+    async def rerun_from(
+        self,
+        run: str | PipelineResult[Any, Any],
+        path: str,
+        *,
+        input: Any = SAME_INPUT,
+        run_id: str | None = None,
+        initial_context_data: Mapping[str, Any] | None = None,
+    ) -> PipelineResult[Out, Ctx]:
+        """Begin a new run at the step `path` of another, whose results before that step are taken as they are.
+
+        It has the other run's input and first context, but for an `input` of its own and the fields of
+        `initial_context_data`. What was recorded before the step's first record is copied, without its cost: not what
+        comes after the step in the pipeline. Raises `RunNotFound`, `ConfigurationError` for a path that isn't there,
+        and `DefinitionChanged` when a result to be copied is not that of the pipeline's step.
+        """
+        if run_id is not None:
+            check_run_id(run_id)
+        result = await rerun(
+            self._session,
+            run if isinstance(run, str) else run.run_id,
+            path,
+            as_run=run_id or new_run_id(self._clock.now()),
+            input=input,
+            data=initial_context_data or {},
+        )
         return cast("PipelineResult[Out, Ctx]", result)
 
     async def settle(

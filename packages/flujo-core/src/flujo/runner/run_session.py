@@ -101,25 +101,29 @@ class RunSession:
         What the context has from state providers is part of what is written down. Raises `StateProviderError`, and
         `RunKeyTaken` when there is a run of that `key`.
         """
-        context = self._context(run_id, input, data)
+        context = self.context(run_id, input, data)
         await self.hydration.hydrate(context)
+        return await self.begin(run_id, input, context, key=key)
+
+    async def begin(self, run_id: str, input: Any, context: PipelineContext, **more: Any) -> Result:
+        """Write a new run down with this context, and what `more` says of it as a `NewRun`; then run it."""
         definition, hashed = self._definition
-        claim = await self.backend.create_run(
-            NewRun(
-                run_id=run_id,
-                pipeline=self.pipeline.name,
-                version=self.pipeline.version,
-                definition=definition,
-                digest=hashed,
-                input=self._encoded(input, "input"),
-                base=self._encoded(fields_of(context), "context"),
-                created_at=self.clock.now(),
-                source=self.source,
-                key=key,
-                files=self.files,
-            )
+        new = NewRun(
+            run_id=run_id,
+            pipeline=self.pipeline.name,
+            version=self.pipeline.version,
+            definition=definition,
+            digest=hashed,
+            input=self._encoded(input, "input"),
+            base=self._encoded(fields_of(context), "context"),
+            created_at=self.clock.now(),
+            source=self.source,
+            files=self.files,
+            **more,
         )
-        return await self._run(claim, Journal(self.backend, claim, self.codec), context, input, resumed=False)
+        claim = await self.backend.create_run(new)
+        journal = Journal(self.backend, claim, self.codec, new.records)
+        return await self._run(claim, journal, context, input, resumed=bool(new.records))
 
     async def resume(
         self, run_id: str, *, force: bool = False, reply: Reply | None = None, allow_changed: bool = False
@@ -158,8 +162,8 @@ class RunSession:
     async def _opened(self, row: RunRow, claim: Claim | None, *, tracks: bool) -> tuple[Journal, PipelineContext, Any]:
         """The run's journal, its context as it began, and its input."""
         journal = Journal(self.backend, claim, self.codec, await self.backend.load(row.run_id), tracks=tracks)
-        input = self._decoded(row.input, "input")
-        return journal, self._context(row.run_id, input, self._decoded(row.base, "context")), input
+        input = self.decoded(row.input, "input")
+        return journal, self.context(row.run_id, input, self.decoded(row.base, "context")), input
 
     async def find(self, run_id: str) -> RunRow:
         """The run's row. Raises `RunNotFound`."""
@@ -350,7 +354,8 @@ class RunSession:
             raise refusal(row, self.pipeline.name, definition, wrong, allowed=allowed)
         return True
 
-    def _context(self, run_id: str, input: Any, data: Mapping[str, Any]) -> PipelineContext:
+    def context(self, run_id: str, input: Any, data: Mapping[str, Any]) -> PipelineContext:
+        """A run's first context. Raises `ContextFieldError` for data that does not fit."""
         prompt = input if isinstance(input, str) else ""
         if taken := sorted(self.context_model.engine_fields.intersection(data)):
             raise ContextFieldError(
@@ -370,5 +375,6 @@ class RunSession:
     def _encoded(self, value: Any, where: str) -> Any:
         return self.codec.encode(value, where=where) if self.backend.encodes else value
 
-    def _decoded(self, value: Any, where: str) -> Any:
+    def decoded(self, value: Any, where: str) -> Any:
+        """A stored value as it was."""
         return self.codec.decode(value, where=where) if self.backend.encodes else value
