@@ -18,6 +18,7 @@ COMMANDS = (
     CommandEntry("resume", "flujo_cli.commands.resume:resume", "Go on with a run that stopped before its end."),
     CommandEntry("inbox", "flujo_cli.commands.inbox:inbox", "List what runs wait for people to say."),
     CommandEntry("validate", "flujo_cli.commands.validate:validate", "Check pipeline files without running anything."),
+    CommandEntry("rehearse", "flujo_cli.commands.rehearse:rehearse", "Kill a pipeline everywhere, and compare."),
     CommandEntry("runs list", "flujo_cli.commands.runs_list:runs_list", "List recorded runs, newest first."),
     CommandEntry("runs show", "flujo_cli.commands.runs_show:runs_show", "Show what a run's steps did."),
     CommandEntry(
