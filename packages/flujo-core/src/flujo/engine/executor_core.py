@@ -22,7 +22,15 @@ from flujo.engine.policy_registry import PolicyRegistry
 from flujo.engine.recall import accounted, ended, filed, passed, recalled
 from flujo.engine.retry import SIGNALS, retry_delay
 from flujo.engine.step_history_tracker import StepHistoryTracker
-from flujo.engine.work import Work, check_invariants, own_usage, record_of, result_of, write_context
+from flujo.engine.work import (
+    Work,
+    check_invariants,
+    own_usage,
+    record_of,
+    render_again,
+    result_of,
+    write_context,
+)
 from flujo.exceptions import (
     BackgroundTaskError,
     ConfigurationError,
@@ -187,6 +195,8 @@ class ExecutorCore:
             if not isinstance(primary, Failure) or isinstance(primary.error, SIGNALS) or journal.closed:
                 return primary
             await self._note_failure(work, primary, final=False, fallback=fallback.name)
+        else:
+            render_again(work)
         passed(work.frame)
         return await self._fall_back(work, fallback)
 
