@@ -139,12 +139,12 @@ class SqliteBackend:
 
     async def delete(self, run_id: str, /) -> None:
         """Forget a run and its journal. Raises `RunNotFound`, and `RunOwnedElsewhere` while its owner lives."""
-        work = partial(removal.delete, run_id=run_id, tried=set())
+        work = partial(removal.delete, run_id=run_id, tried=[])
         await self._writer.write(work, full=self._forced is not False)
 
     async def gc(self, *, ended_before: float, limit: int = 200) -> int:
         """Forget up to `limit` runs that ended before that time, in one transaction; how many there were."""
-        work = partial(removal.gc, ended_before=ended_before, limit=limit, tried=set())
+        work = partial(removal.gc, ended_before=ended_before, limit=limit, tried=[])
         return await self._writer.write(work, full=self._forced is not False)
 
     async def check(self) -> Sequence[str]:

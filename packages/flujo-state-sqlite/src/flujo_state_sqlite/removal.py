@@ -37,7 +37,7 @@ DELETE FROM blob WHERE hash = ?1
 _FORGET_DEFINITION = "DELETE FROM definition WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM run WHERE def_hash = ?1)"
 
 
-def delete(file: StateFile, run_id: str, tried: set[int]) -> None:
+def delete(file: StateFile, run_id: str, tried: list[int]) -> None:
     """Forget the run. Raises `RunNotFound`, and `RunOwnedElsewhere` while its owner lives.
 
     `tried` is where this work notes what it does, so that it knows itself after a commit of unknown effect.
@@ -53,15 +53,18 @@ def delete(file: StateFile, run_id: str, tried: set[int]) -> None:
             f"run {run_id!r} is at work in {workers.describe(file.worker.folder, owner)}",
             suggestion=f"cancel it with: flujo runs cancel {run_id}; delete it when it has ended",
         )
-    tried.add(number)
+    tried.append(number)
     _forget(file.connection, number)
 
 
-def gc(file: StateFile, ended_before: float, limit: int, tried: set[int]) -> int:
-    """Forget up to `limit` runs that ended before that time; how many, with what `tried` says was done before."""
-    for (number,) in file.connection.execute(_OLD, (ended_before, limit)).fetchall():
-        tried.add(number)
-        _forget(file.connection, number)
+def gc(file: StateFile, ended_before: float, limit: int, tried: list[int]) -> int:
+    """Forget up to `limit` runs that ended before that time; how many there were. `tried` is as for `delete`."""
+    connection = file.connection
+    if tried and connection.execute("SELECT 1 FROM run WHERE id = ?", (tried[0],)).fetchone() is None:
+        return len(tried)
+    tried[:] = [number for (number,) in connection.execute(_OLD, (ended_before, limit))]
+    for number in tried:
+        _forget(connection, number)
     return len(tried)
 
 

@@ -83,6 +83,8 @@ _FROM = " FROM run AS r JOIN definition AS d ON d.hash = r.def_hash "
 
 _ONE = "WHERE r.run_id = ?"
 
+_NEWEST_OF_ALL = "WHERE r.id IN (SELECT id FROM run ORDER BY id DESC LIMIT ? OFFSET ?) ORDER BY r.id DESC"
+
 # Not LIKE or GLOB: a prefix is plain text. The last character of Unicode comes after any that can follow it.
 _NEWEST = """
 WHERE r.id IN (SELECT id FROM run WHERE run_id >= ? AND run_id < ? || char(1114111) ORDER BY id DESC LIMIT ? OFFSET ?)
@@ -281,7 +283,8 @@ def read_one(connection: sqlite3.Connection, folder: Path, run_id: str) -> RunRo
 
 def read_many(connection: sqlite3.Connection, folder: Path, prefix: str, limit: int, offset: int) -> Sequence[RunRow]:
     """Runs whose id starts with `prefix`, the one created last first, without their values and files."""
-    rows = connection.execute(_rows(connection) + _NEWEST, (prefix, prefix, limit, offset)).fetchall()
+    which, values = (_NEWEST, (prefix, prefix)) if prefix else (_NEWEST_OF_ALL, ())
+    rows = connection.execute(_rows(connection) + which, (*values, limit, offset)).fetchall()
     return [_run(connection, folder, row, (None, None, None)) for row in rows]
 
 

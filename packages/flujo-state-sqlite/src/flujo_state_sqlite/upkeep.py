@@ -48,9 +48,11 @@ def schema_of(connection: sqlite3.Connection) -> int:
 
 def check(connection: sqlite3.Connection) -> list[str]:
     """What is wrong with the state, in words. Of another schema than this version's only damage is looked for."""
-    wrong = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-    if not wrong and schema_of(connection) == SCHEMA:
-        wrong += _strange(connection)
+    known = schema_of(connection) == SCHEMA
+    wrong = [*_strange(connection)] if known else []
+    if not wrong:  # strange tables may hold what is better not looked at
+        wrong = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    if not wrong and known:
         counts = {words: connection.execute(statement).fetchone()[0] for words, statement in _COUNTS.items()}
         wrong += [f"{words}: {count:,}" for words, count in counts.items() if count]
         wrong += _changed(connection)

@@ -83,7 +83,8 @@ class Worker:
     def abandon(self) -> None:
         """In a forked child: forget the worker, and close the handle, which leaves the parent's lock alone."""
         _workers.pop(self.folder, None)
-        os.close(self._lock_file)
+        if self.users:  # One that has left has closed it, and its number may be another file's by now.
+            os.close(self._lock_file)
 
     def describe(self) -> Peer:
         """This process as a peer."""
