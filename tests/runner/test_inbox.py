@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flujo import Flujo, OpenContext, Step, human, map_, parallel
-from flujo.exceptions import AnswerRejected, RunNotFound, RunNotPaused
+from flujo.exceptions import AnswerRejected, RunNotFound, RunNotPaused, StateBackendBusy
 from flujo.infra.memory import InMemoryBackend
 from flujo.testing import FakeClock
 
@@ -85,6 +85,35 @@ async def test_an_answer_that_comes_while_another_branch_is_at_work_is_used_befo
     result = await running
     assert (result.status, result.output, result.pending) == ("completed", {"a": "yes", "b": "x"}, ())
     assert calls == ["x", "yes"]
+
+
+class Failing(InMemoryBackend):
+    """Can't be read once `fails` is set."""
+
+    fails = False
+
+    async def get(self, run_id: str, /) -> Any:
+        if self.fails:
+            raise StateBackendBusy("another process holds the lock")
+        return await super().get(run_id)
+
+
+async def test_a_state_that_fails_when_an_answer_was_found_leaves_the_run_where_it_can_go_on():
+    backend = Failing()
+
+    async def answer(data: Any) -> Any:
+        await asyncio.sleep(0.01)
+        await flujo(step, backend).answer("r", "yes")
+        backend.fails = True
+        return data
+
+    step = parallel("both", {"a": human("ask", "a?"), "b": Step("answer", answer)})
+    with pytest.raises(StateBackendBusy):
+        await flujo(step, backend).run("x", run_id="r")
+
+    backend.fails = False
+    assert (await backend.get("r")).status == "interrupted"
+    assert (await flujo(step, backend).resume("r")).output == {"a": "yes", "b": "x"}
 
 
 async def test_many_answers_are_told_apart_by_what_only_one_question_has(backend):
