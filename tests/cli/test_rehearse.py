@@ -304,15 +304,21 @@ def test_an_agent_that_is_no_script_needs_leave_and_a_step_made_in_python_too(fl
 def test_leave_is_asked_for_at_a_terminal(pipeline, answer, code):
     pipeline("{ name: s, effects: external }")
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([COMMAND, "rehearse"], stdin=theirs, stderr=theirs, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [COMMAND, "rehearse"], stdin=theirs, stderr=theirs, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     os.close(theirs)
     seen = ""
-    while "rehearse them?" not in seen:
-        assert select.select([ours], [], [], 60)[0], seen
-        seen += os.read(ours, 1024).decode()
-    os.write(ours, answer.encode())
-    assert process.wait(60) == code
-    os.close(ours)
+    try:
+        while "rehearse them?" not in seen:
+            assert select.select([ours], [], [], 60)[0], seen
+            seen += os.read(ours, 1024).decode()
+        os.write(ours, answer.encode())
+        assert process.wait(60) == code
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
 
 
 REPORT = rehearsal.Report("completed", None, {"n": [1, 2]}, {}, [], ["a", "b"], [], [], 2, [])

@@ -107,7 +107,7 @@ async def _to_the_end(flujo: Flujo[Any, Any, OpenContext], job: Job) -> Pipeline
 def _answer(pending: Sequence[PendingAnswer], answers: Mapping[str, Any]) -> tuple[PendingAnswer, str] | None:
     """The first open question that has an answer, with the answer's key. Raises `ConfigurationError` for several."""
     for asked in pending:
-        words = [key for key in answers if re.search(rf"(?<!\w){re.escape(key)}(?!\w)", asked.message)]
+        words = [key for key in answers if re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", asked.message)]
         keys = [asked.path] if asked.path in answers else words
         if len(keys) > 1:
             raise ConfigurationError(
