@@ -43,6 +43,7 @@ def describe_row(row: RunRow) -> dict[str, Any]:
         "pipeline": row.pipeline,
         "source": row.source,
         "key": row.key,
+        "tags": dict(row.tags),
         "created_at": _time(row.created_at),
         "updated_at": _time(row.updated_at),
         "ended_at": None if row.ended_at is None else _time(row.ended_at),

@@ -382,7 +382,9 @@ class RunPoisoned(StateError, code="FLUJO-613"):
 
 
 class DefinitionChanged(StateError, code="FLUJO-611"):
-    """The pipeline is no longer the one that the run began with."""
+    """The pipeline is no longer the one that the run began with; `path` is the first step whose record does not fit."""
+
+    path: str | None = None
 
 
 _DEPRECATED = ("OrchestratorError", "FlujoFrameworkError")

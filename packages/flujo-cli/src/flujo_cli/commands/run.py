@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from flujo.blueprint.texts import Texts
 from flujo.domain.interfaces import StateBackend
 from flujo.domain.steps import Pipeline
 from flujo.exceptions import ConfigurationError, RunOwnedElsewhere
@@ -41,6 +42,7 @@ class _Job:
     context: dict[str, Any]
     run_id: str | None
     key: str | None
+    texts: Texts
 
 
 @click.command(epilog=EXIT_CODE_HELP)
@@ -95,8 +97,9 @@ def run(
         text = "" if dry_run else _input(input_flag, no_stdin, reporter.console)
         session = Session(project, create_plugin_manager(), reporter)
         reporter.warn_of_plugins(session.manager)
-        pipeline = resolve_pipeline(file, manager=session.manager, settings=project.settings)
-        job = _Job(pipeline, project.source(file), text, fields, run_id, key)
+        texts = Texts(project.root)
+        pipeline = resolve_pipeline(file, manager=session.manager, settings=project.settings, texts=texts)
+        job = _Job(pipeline, project.source(file), text, fields, run_id, key, texts)
         return _plan(session, job, as_json) if dry_run else session.drive(partial(_run, session, job))
 
 
@@ -123,9 +126,10 @@ def _input(flag: str | None, no_stdin: bool, console: Console) -> str:
 
 async def _run(session: Session, job: _Job, backend: StateBackend) -> tuple[Runner, Result]:
     limits = tightened(session.project.settings.limits_for(job.pipeline.name), session.reporter.options)
-    flujo = session.flujo(job.pipeline, backend, job.source, job.context, limits)
+    flujo = session.flujo(job.pipeline, backend, job.source, job.context, limits, job.texts)
     try:
-        return flujo, await flujo.run(job.text, run_id=job.run_id, idempotency_key=job.key)
+        work = flujo.run(job.text, run_id=job.run_id, idempotency_key=job.key)
+        return flujo, await session.going_on(backend, work)
     except RunOwnedElsewhere as error:
         session.reporter.run_id = error.run_id or session.reporter.run_id
         raise

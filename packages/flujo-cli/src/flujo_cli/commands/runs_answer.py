@@ -117,7 +117,7 @@ async def _go_on(
     answered = await _answer(flujo, row, said)
     if not quiet:
         session.reporter.console.note(_summary(row, answered))
-    return flujo, await flujo.resume(row.run_id)
+    return flujo, await session.going_on(backend, flujo.resume(row.run_id))
 
 
 async def _write(

@@ -190,4 +190,6 @@ def refusal(row: RunRow, name: str, definition: str, wrong: Mapping[str, str], *
         message = f"what run {row.run_id!r} has recorded does not fit pipeline {name!r}: {told}; {what}"
     elif allowed:
         message += "; it is completed, and there is nothing to go on with"
-    return DefinitionChanged(message, suggestion="; or ".join(ways))
+    error = DefinitionChanged(message, suggestion="; or ".join(ways))
+    error.path = next(iter(wrong), None)
+    return error
