@@ -151,7 +151,7 @@ async def test_a_question_is_open_again_when_its_step_gave_up_with_the_answer(fi
 
 
 async def test_answers_that_others_have_given_meanwhile_are_taken_note_of_once():
-    journal, backend, claim = await open_journal()
+    journal, backend, _ = await open_journal()
     await journal.record_wait(PendingAnswer("a", "t1", "ok?"), b"")
     await journal.record_answer("a", Answer(1, "", 3.0))
     await journal.record_attempt("a", ERROR, final=True, usage=Usage(), started_at=0, ended_at=0)
