@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 RECORDED = "SELECT r.run_id, j.path FROM journal AS j JOIN run AS r ON r.id = j.run WHERE j.kind = 0"
+#: Runs that wait for a person who was never asked.
+UNASKED = (
+    "SELECT run_id FROM run AS r WHERE status = 2 AND NOT EXISTS (SELECT 1 FROM journal WHERE run = r.id AND kind = 3)"
+)
 TWICE = "SELECT run, path FROM journal GROUP BY run, path HAVING COUNT(*) > 1"
 
 
@@ -149,6 +153,7 @@ class Case:
         assert set(begun.values()) <= {1}, "a step ran twice in one life"
         recorded = self.recorded()
         assert known <= recorded, "a record was lost"
+        assert self.query(UNASKED) == [], "a run waits without a question"
         paths = self.nemesis.undisturbed(self.pipeline)[1]
         acknowledged = {(line.run, line.path) for line in lines if line.word == "ack" and line.path in paths}
         assert acknowledged <= recorded, "an acknowledged result was lost"

@@ -21,6 +21,12 @@ def _killed_at_random(cases, kills):
     return done
 
 
+def test_the_undisturbed_run_is_the_one_that_was_meant(nemesis):
+    result, paths = nemesis.undisturbed("pipeline.yaml")
+    assert (result["status"], result["output"]) == ("completed", "65 of [11, 21, 31] after 26 + 2")
+    assert len(paths) == 29
+
+
 def test_forty_kills_at_random_moments_lose_and_repeat_nothing(cases):
     done = _killed_at_random(cases, 40)
     assert sum(case.kills for case in done) == 40
