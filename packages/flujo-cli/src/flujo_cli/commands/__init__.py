@@ -27,6 +27,7 @@ COMMANDS = (
     CommandEntry(
         "runs reject", "flujo_cli.commands.runs_answer:runs_reject", "Reject what a run waits for, and go on."
     ),
+    CommandEntry("runs rerun", "flujo_cli.commands.runs_rerun:runs_rerun", "Begin a new run at a step of another."),
     CommandEntry("runs cancel", "flujo_cli.commands.runs_cancel:runs_cancel", "Stop a run for good."),
     CommandEntry(
         "runs settle", "flujo_cli.commands.runs_settle:runs_settle", "Say what became of a step that is in doubt."

@@ -61,9 +61,7 @@ def _describe(record: Record) -> dict[str, Any]:
 def _show(console: Console, record: Record) -> None:
     row, records, pending, in_doubt = record
     shown = describe_row(row)
-    console.out(f"run       {row.run_id}")
-    console.out(f"status    {row.status}")
-    console.out(f"pipeline  {row.pipeline}" + (f" ({row.source})" if row.source else ""))
+    _show_origin(console, row)
     console.out(f"started   {shown['created_at']}")
     if row.ended_at is not None:
         console.out(f"took      {elapsed(row.ended_at - row.created_at)}")
@@ -82,6 +80,14 @@ def _show(console: Console, record: Record) -> None:
     console.out("steps" if records else "steps     none recorded")
     for each in records:
         console.out(_line(each))
+
+
+def _show_origin(console: Console, row: RunRow) -> None:
+    console.out(f"run       {row.run_id}")
+    console.out(f"status    {row.status}")
+    console.out(f"pipeline  {row.pipeline}" + (f" ({row.source})" if row.source else ""))
+    if "rerun_of" in row.tags:
+        console.out(f"begun     at {row.tags['rerun_from']} of run {row.tags['rerun_of']}")
 
 
 def _line(record: JournalRecord) -> str:

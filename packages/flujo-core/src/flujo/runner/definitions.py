@@ -185,11 +185,11 @@ def refusal(row: RunRow, name: str, definition: str, wrong: Mapping[str, str], *
     if not wrong and row.status is not RunStatus.COMPLETED:
         ways.insert(0, "go on with the pipeline as it is: resume(run_id, allow_changed=True)")
     message = f"pipeline {name!r} is not the one that run {row.run_id!r} has: {what}"
-    if allowed and wrong:
+    if allowed and row.status is RunStatus.COMPLETED:
+        message += "; it is completed, and there is nothing to go on with"
+    elif allowed:
         told = ", ".join([*wrong.values()][:_TOLD])
         message = f"what run {row.run_id!r} has recorded does not fit pipeline {name!r}: {told}; {what}"
-    elif allowed:
-        message += "; it is completed, and there is nothing to go on with"
     error = DefinitionChanged(message, suggestion="; or ".join(ways))
     error.path = next(iter(wrong), None)
     return error
