@@ -270,4 +270,4 @@ def test_a_shell_can_complete_commands(monkeypatch, capsys):
     monkeypatch.setenv("COMP_CWORD", "1")
     with pytest.raises(SystemExit):
         run_command_line([])
-    assert capsys.readouterr().out.splitlines() == ["plain,run", "plain,resume", "plain,runs"]
+    assert capsys.readouterr().out.splitlines() == ["plain,run", "plain,resume", "plain,rehearse", "plain,runs"]
