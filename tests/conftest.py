@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,8 +23,9 @@ from flujo_state_sqlite.backend import SqliteBackend
 #: A life: runs something to its end, from what is recorded, and says in words that can be compared what it came to.
 Life = Callable[[StateBackend, RecordingSink], Awaitable[Any]]
 
-#: So many records are each followed by a crash; after more of them only some are.
+#: So many records are each followed by a crash, after more of them only some are, and none after so many seconds.
 _EACH = 30
+_ENOUGH_S = 20.0
 
 #: A life that takes longer than this has come to a standstill.
 _HUNG_S = 8.0
@@ -62,7 +64,7 @@ class _Twice(NamedTuple):
 
     async def __call__(self, backend: StateBackend, sink: RecordingSink) -> Any:
         came_to = await self.life(backend, sink)
-        second = SqliteBackend(self.state)
+        second = SqliteBackend(self.state, sync="normal")
         again = await self.life(second, RecordingSink())
         same = (again, await _recorded(second)) == (came_to, await _recorded(backend))
         await second.close()
@@ -101,8 +103,8 @@ class Crashes:
         return check
 
     def _survived(self, life: Life) -> Iterator[Told | None]:
-        number, died = 1, True
-        while died:
+        number, died, enough = 1, True, time.monotonic() + _ENOUGH_S
+        while died and time.monotonic() < enough:
             state = self._state()
             _, died = self._forked(life, state, number)
             if died:
@@ -146,7 +148,7 @@ def _live(life: Life, state: Path, die_after: int | None, writing: int) -> None:
 
 
 async def _life(life: Life, state: Path, die_after: int | None) -> Told:
-    backend = SqliteBackend(state)
+    backend = SqliteBackend(state, sync="normal")  # no machine dies here
     known = {path for path, kind in await _recorded(backend) if kind is RecordKind.RESULT}
     sink = RecordingSink()
     came_to = await life(DyingBackend(backend, die_after=die_after), sink)

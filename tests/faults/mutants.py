@@ -57,7 +57,7 @@ MUTANTS = (
         f"{SQLITE}/runs.py",
         "if owner is not None and not force and workers.is_at_work(",
         "if owner is not None and force and workers.is_at_work(",
-        "tests/faults/test_races.py::test_of_four_processes_that_resume_a_dead_one_s_run_one_wins",
+        "tests/state/test_sqlite_ownership.py::test_living_owner_is_not_disturbed",
     ),
     Mutant(
         "a journal without UNIQUE",
