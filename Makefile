@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 NOX = .venv/bin/nox
 
-.PHONY: help all lint types tests wheels bench clean
+.PHONY: help all lint types tests wheels bench faults mutants clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -9,7 +9,7 @@ help: ## show this list
 all: .venv/ready ## everything a change must pass
 	$(NOX)
 
-lint types tests wheels bench: .venv/ready
+lint types tests wheels bench faults mutants: .venv/ready
 	$(NOX) -s $@
 
 lint: ## format, lint rules, spelling, floors, dependencies
@@ -17,6 +17,8 @@ types: ## mypy, strict
 tests: ## the suite with coverage
 wheels: ## build the wheels and try them in fresh environments
 bench: ## measure beside hand-written code
+faults: ## kills, races and full disks, in full
+mutants: ## take out one safeguard at a time
 
 .venv/ready: requirements-dev.txt constraints.txt $(wildcard packages/*/pyproject.toml)
 	python3 -m venv .venv

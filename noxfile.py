@@ -141,3 +141,19 @@ def _outside(command: Path, *arguments: str, cwd: Path, stdin: str = "") -> subp
 def bench(session: nox.Session) -> None:
     """Measure the scenarios beside hand-written code; `nox -s bench -- S1` for one of them."""
     session.run(_python(session), "-m", "benchmarks", *session.posargs, external=True)
+
+
+@nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Everything that can go wrong, in full: kills, races, full disks. Prints figures; see docs/reliability.md."""
+    python = _python(session)
+    session.run(python, "-m", "pytest", "tests", "-m", "slow", "--durations=20", external=True)
+    session.run(python, "-m", "pytest", "tests/faults", "tests/acceptance/test_kill.py", external=True)
+    everywhere = ("tests/policies", "tests/engine", "--crash-every-step")
+    session.run(python, "-m", "pytest", *everywhere, external=True)
+
+
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Take out one safeguard at a time: a test must notice. `nox -s mutants -- NAME` for one of them."""
+    session.run(_python(session), "tests/faults/mutants.py", *session.posargs, external=True)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [S1 S2 S3 S4 S7] [--rounds N]`: measure, print, and write benchmarks/results/<time>.json."""
+"""`python -m benchmarks [SCENARIO ...] [--rounds N]`: measure, print, and write benchmarks/results/<time>.json."""
 
 import argparse
 import json
@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.crowd import crowd
 from benchmarks.durable import durable
 from benchmarks.fan_out import fan_out
+from benchmarks.growth import growth
 from benchmarks.linear import linear
 from benchmarks.looping import looping
 from benchmarks.measure import Comparison
+from benchmarks.resuming import resuming
 from benchmarks.start import start
 
 SCENARIOS: dict[str, tuple[Callable[[int], Iterator[Comparison]], int]] = {
@@ -22,7 +25,10 @@ SCENARIOS: dict[str, tuple[Callable[[int], Iterator[Comparison]], int]] = {
     "S2": (looping, 15),
     "S3": (fan_out, 31),
     "S4": (durable, 31),
+    "S5": (crowd, 15),
+    "S6": (growth, 15),
     "S7": (start, 21),
+    "S9": (resuming, 15),
 }
 
 

@@ -37,6 +37,7 @@ CODES = {
     "StepTimeoutError": "204",
     "ReplayMismatchError": "205",
     "BackgroundTaskError": "206",
+    "EffectInDoubt": "207",
     "ControlFlowError": "300",
     "PausedException": "301",
     "PipelineAbortSignal": "302",
@@ -66,6 +67,8 @@ CODES = {
     "StateCorrupt": "609",
     "StateUnavailable": "610",
     "DefinitionChanged": "611",
+    "RunKeyTaken": "612",
+    "RunPoisoned": "613",
 }
 
 

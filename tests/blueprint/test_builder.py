@@ -37,6 +37,14 @@ def test_a_step_has_one_retry_and_the_previous_output_unless_it_says_otherwise(p
     assert step.fallback is None
 
 
+def test_a_step_that_may_run_only_once_has_no_retry_unless_it_says_so(project):
+    once = "steps: [{name: a, effects: at-most-once%s}]\n"
+    assert only(project.load(once % "")).config.max_retries == 0
+    assert only(project.load(once % ", config: {timeout_s: 5}")).config.max_retries == 0
+    (finding,) = project.findings(once % ", config: {max_retries: 1}")
+    assert (finding.code, finding.message) == ("V-K02", "step 'a' may run at most once, but has max_retries")
+
+
 def test_a_step_gets_every_field_that_is_given(project):
     step = only(
         project.load(

@@ -41,7 +41,7 @@ CASES = [
         "name: a\n    effects: externl",
         (3, 14),
         "V-S03",
-        "'effects' should be 'none', 'local' or 'external', not 'externl'",
+        "'effects' should be 'none', 'local', 'external' or 'at-most-once', not 'externl'",
         "did you mean 'external'?",
     ),
     ("name: a\n    effects: zzz", (3, 14), "V-S03", ..., None),

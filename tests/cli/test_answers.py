@@ -293,6 +293,18 @@ def test_who_does_not_answer_leaves_the_run_waiting(terminal, flujo, how):
     assert flujo("resume", "r1", "--answer", "sure").out == "sure\n"
 
 
+def test_a_question_that_somebody_else_answers_meanwhile_is_not_asked_again(terminal, flujo):
+    terminal.see("answer: ")
+    assert flujo("runs", "approve", "r1", "--answer", "7", "--by", "ann").code == 6
+    terminal.type("50\n")
+
+    terminal.see("the answer comes too late: 'ask' was answered by ann at 2")
+    terminal.see("? more: ok 7?")
+    terminal.see("answer: ")
+    terminal.type("sure\n")
+    assert terminal.end() == (0, "sure\n")
+
+
 def test_a_question_at_a_terminal_can_be_terminated(terminal, flujo):
     terminal.see("answer: ")
     terminal.process.send_signal(signal.SIGTERM)

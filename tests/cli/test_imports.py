@@ -50,7 +50,7 @@ def test_a_run_whose_child_was_changed_meanwhile_is_not_resumed(flujo, imports):
     (imports / "parts/child.yaml").write_text(CHILD.replace("child of", "boy of"))
     ran = flujo("resume", "r")
     assert ran.code == 4
-    assert "changed 'run_child'" in ran.err
+    assert "changed 'run_child/pipeline/c' (input: " in ran.err
 
 
 def test_a_dry_run_shows_the_child_s_steps_where_they_stand(flujo, imports):

@@ -75,14 +75,14 @@ def test_help_lists_the_commands_of_the_table(flujo):
     ran = flujo("--help")
     assert ran.code == 0
     assert "  run       Run a pipeline file.\n" in ran.out
-    assert "  runs      Look at recorded runs.\n" in ran.out
+    assert "  runs      Look at recorded runs, and decide about them.\n" in ran.out
     assert "odd" not in ran.out
 
 
 def test_a_group_lists_its_own_commands(flujo):
     ran = flujo("runs", "--help")
-    assert "  list  List recorded runs, newest first.\n" in ran.out
-    assert "  show  Show what a run's steps did.\n" in ran.out
+    assert "  list     List recorded runs, newest first.\n" in ran.out
+    assert "  show     Show what a run's steps did.\n" in ran.out
 
 
 @pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.path)
@@ -270,4 +270,4 @@ def test_a_shell_can_complete_commands(monkeypatch, capsys):
     monkeypatch.setenv("COMP_CWORD", "1")
     with pytest.raises(SystemExit):
         run_command_line([])
-    assert capsys.readouterr().out.splitlines() == ["plain,run", "plain,resume", "plain,runs"]
+    assert capsys.readouterr().out.splitlines() == ["plain,run", "plain,resume", "plain,rehearse", "plain,runs"]

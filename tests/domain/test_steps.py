@@ -1,10 +1,11 @@
 """Steps and pipelines: what they are made of, and what tells one from another."""
 
 import functools
+from typing import Any
 
 import pytest
 
-from flujo import Pipeline, Step, StepConfig
+from flujo import Pipeline, Step, StepConfig, human, loop
 from flujo.domain.canonical import canonical, digest
 from flujo.domain.steps import PREVIOUS
 from flujo.exceptions import BlueprintError, ConfigurationError, InfiniteFallbackError, TypeMismatchError
@@ -94,14 +95,18 @@ def test_a_step_cannot_be_changed_and_is_equal_to_itself_alone():
         ({"sink_to": "scratchpad..x"}, "has sink_to 'scratchpad..x'"),
         ({"blocking": True}, "is blocking, but runs no plain function"),
         ({"run": double, "blocking": True}, "is blocking, but runs no plain function"),
+        (
+            {"effects": "at-most-once", "config": StepConfig(max_retries=1)},
+            "may run at most once, but has max_retries",
+        ),
     ],
 )
 def test_a_field_that_cannot_be_so_is_refused(options, message):
     assert refusal(lambda: Step("s", **options)) == f"step 's' {message}"
 
 
-@pytest.mark.parametrize("effects", ["none", "local", "external"])
-def test_the_three_effects_are_known(effects):
+@pytest.mark.parametrize("effects", ["none", "local", "external", "at-most-once"])
+def test_the_effects_are_known(effects):
     assert one(effects=effects).effects == effects
 
 
@@ -326,3 +331,14 @@ def test_fallbacks_count_in_how_deep_steps_stand():
         one(fallback=step)
     with pytest.raises(ConfigurationError, match="step 'p' holds steps 65 deep"):
         Pipeline([step], name="p", fallback=step)
+
+
+def test_what_may_be_another_when_a_run_goes_on_is_in_the_definition_but_not_in_the_identity():
+    def asking(message: str, fallback: str = "Why?") -> Any:
+        ask = human("ask", message, fallback=human("again", fallback), schema={"type": "string"}, deadline_s=60)
+        return Pipeline([loop("twice", ask)])
+
+    one, two = asking("Who?"), asking("Which?", "Since when?")
+    assert one.definition() != two.definition()
+    assert (one.identity(), one.fingerprint) == (two.identity(), two.fingerprint)
+    assert one.identity() != Pipeline([loop("twice", human("ask", "Who?"))]).identity()

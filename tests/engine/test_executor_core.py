@@ -373,6 +373,27 @@ async def test_a_crash_in_a_fallback_spares_the_primary_and_its_retries_afterwar
     assert outcome.step_result.error.message == "not yet"
 
 
+@pytest.mark.parametrize(
+    ("given", "seen"), [("in-{{ previous_step }}", "in-x"), ("{{ nothing.there }}", "x"), (lambda scope: 1 / 0, "x")]
+)
+async def test_after_a_crash_a_fallback_gets_what_it_got_before(bench, given, seen):
+    got, crashes = [], [KeyboardInterrupt]
+
+    def save(data):
+        got.append(data)
+        if crashes:
+            raise crashes.pop()
+        return "saved"
+
+    step = Step("a", Flaky(9), input=given, fallback=Step("b", save))
+    with pytest.raises(KeyboardInterrupt):
+        await bench.execute(step, "x")
+
+    await bench.execute(step, "x")
+
+    assert got == [seen, seen]
+
+
 async def test_what_a_fallback_writes_to_the_context_is_recorded_with_the_step(bench):
     step = Step("a", Flaky(9), fallback=Step("b", lambda data: "saved", sink_to="answer"))
     await bench.execute(step, "x")

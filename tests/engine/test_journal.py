@@ -8,7 +8,7 @@ from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RecordKind, Sy
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.usage import Usage
 from flujo.engine.journal import Answer, Journal
-from flujo.exceptions import PayloadTooLarge, RunOwnedElsewhere, ValueNotStorable
+from flujo.exceptions import PayloadTooLarge, RunOwnedElsewhere, StateUnavailable, ValueNotStorable
 from flujo.infra.codec import JsonCodec
 from flujo.infra.memory import InMemoryBackend
 
@@ -148,3 +148,39 @@ async def test_a_question_is_open_again_when_its_step_gave_up_with_the_answer(fi
     assert again.waits() == ()
     assert again.answer("a").value == (2 if final else 1)
     assert [question.token for question in again.questions()] == ["t1"]
+
+
+async def test_answers_that_others_have_given_meanwhile_are_taken_note_of_once():
+    journal, backend, _ = await open_journal()
+    await journal.record_wait(PendingAnswer("a", "t1", "ok?"), b"")
+    await journal.record_answer("a", Answer(1, "", 3.0))
+    await journal.record_attempt("a", ERROR, final=True, usage=Usage(), started_at=0, ended_at=0)
+    assert not await journal.catch_up()
+    elsewhere = Journal(backend, None, JsonCodec(), await backend.load("r"))
+
+    assert await backend.answer("r", elsewhere.answer_record("a", Answer(2, "ann", 4.0)))
+
+    assert await journal.catch_up()
+    assert (journal.answer("a"), journal.waits()) == (Answer(2, "ann", 4.0), ())
+    assert not await journal.catch_up()
+
+
+async def test_an_answer_that_was_given_meanwhile_stands():
+    journal, backend, _ = await open_journal()
+    await journal.record_wait(PendingAnswer("a", "t1", "ok?"), b"")
+    elsewhere = Journal(backend, None, JsonCodec(), await backend.load("r"))
+    await backend.answer("r", elsewhere.answer_record("a", Answer("first", "ann", 3.0)))
+
+    await journal.record_answer("a", Answer("second", "on_deadline", 4.0))
+
+    assert journal.answer("a") == Answer("first", "ann", 3.0)
+
+
+async def test_an_answer_that_the_state_refuses_is_the_end_of_the_run():
+    journal, backend, _ = await open_journal()
+    await journal.record_wait(PendingAnswer("a", "t1", "ok?"), b"")
+    await backend.close()
+
+    with pytest.raises(StateUnavailable) as caught:
+        await journal.record_answer("a", Answer("late", "on_deadline", 4.0))
+    assert journal.failure is caught.value

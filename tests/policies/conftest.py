@@ -15,15 +15,35 @@ from flujo.plugins import create_default_registry, create_plugin_manager
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., Awaitable[PipelineResult[Any, Any]]]:
+def run(tmp_path: Path, crashes: Any) -> Callable[..., Awaitable[PipelineResult[Any, Any]]]:
     """Run a step on an input, in a project at `tmp_path`; keywords go to `Flujo`."""
 
     async def run_it(step: Step[Any, Any], data: Any = "x", **options: Any) -> PipelineResult[Any, Any]:
         settings = {"root": tmp_path, "context_model": OpenContext, **options}
+
+        async def live(backend: Any, sink: Any) -> Any:
+            async with Flujo(step, **{**settings, "state_backend": backend, "sinks": [sink]}) as flujo:
+                return _told(await (flujo.resume("r") if await backend.get("r") else flujo.run(data, run_id="r")))
+
+        again = all(each.effects != "at-most-once" for each in step.walk())
+        check = crashes.compare(live) if crashes and again and "state_backend" not in options else None
         async with Flujo(step, **settings) as flujo:
-            return await flujo.run(data)
+            result = await flujo.run(data)
+        if check:
+            check(_told(result))
+        return result
 
     return run_it
+
+
+def _told(result: PipelineResult[Any, Any]) -> list[Any]:
+    """What a run came to, in words that are the same for every run that came to it."""
+    fields = result.final_pipeline_context.model_dump()
+    context = {name: value for name, value in fields.items() if name not in ("run_id", "hitl_history")}
+    error = result.error and [result.error.type, result.error.message, result.error.path]
+    asked = [[wait.path, wait.message, wait.schema] for wait in result.pending]
+    history = [[line.path, line.success, line.paused] for line in (*result.step_history, *result.background)]
+    return [str(result.status), repr(result.output), repr(context), error, asked, history]
 
 
 @pytest.fixture

@@ -161,6 +161,28 @@ async def test_a_deadline_fails_a_run_that_is_resumed_after_it(asked):
     assert late.pending == first.pending
 
 
+@pytest.mark.parametrize(("back", "status"), [(0, "paused"), (59, "paused"), (60, "paused"), (86400, "failed")])
+async def test_a_clock_that_is_set_back_makes_no_question_wait_for_ever(asked, back, status):
+    step = human("ask", "ok?", deadline_s=60)
+    first = await asked.run(step)
+    asked.clock.set_back(back)
+
+    again = await asked.resume(step)
+
+    assert (again.status, again.pending) == (status, first.pending)
+
+
+async def test_a_clock_that_is_set_forward_ends_the_wait_once(asked):
+    step = human("ask", "ok?", deadline_s=60, on_deadline={"answer": "no"})
+    await asked.run(step)
+    asked.clock.set_back(-86400)
+    assert (await asked.resume(step)).output == "no"
+    asked.clock.set_back(86400)
+
+    assert (await asked.resume(step)).output == "no"
+    assert [record.path for record in await asked.backend.load("r")] == ["ask?", "ask!1", "ask"]
+
+
 async def test_an_answer_after_the_deadline_still_counts(asked):
     step = human("ask", "ok?", deadline_s=60)
     await asked.run(step)

@@ -214,12 +214,12 @@ def interpret(program: Any, data: int, context: Any, at: str) -> Any:  # noqa: C
     return data, (at, data, lines)
 
 
-def asks_aside(program: Any, aside: bool = False) -> bool:
-    """Whether anything asks in the background, which is refused."""
+def reaches_out(program: Any, aside: bool = False) -> bool:
+    """Whether anything asks or writes to the context in the background, which is refused."""
     parts = [part for part in program[1:] if isinstance(part, tuple)]
     parts += [each for part in program[1:] if isinstance(part, list) for each in part]
     aside = aside or program[0] == "aside"
-    return (aside and program[0] == "ask") or any(asks_aside(part, aside) for part in parts)
+    return (aside and program[0] in ("ask", "note", "import")) or any(reaches_out(part, aside) for part in parts)
 
 
 def tells(result: StepResult[Any], line: Any) -> bool:
@@ -250,7 +250,7 @@ async def outcomes_of(program: Any, data: int, *, encodes: bool) -> tuple[Pipeli
 @pytest.mark.parametrize(("strict", "encodes"), [("0", False), ("1", True)])
 @given(program=PROGRAMS, data=st.integers(-1, 4))
 def test_a_pipeline_comes_to_what_a_plain_interpreter_says(strict, encodes, program, data):
-    assume(not asks_aside(program))
+    assume(not reaches_out(program))
     context = {"p": 0, "q": 0}
     output, line = interpret(program, data, context, segment(program))
 

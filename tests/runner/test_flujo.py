@@ -212,7 +212,7 @@ async def test_steps_in_another_order_are_another_pipeline():
     a, b = Step("a", ledger), Step("b", ledger)
     failed = await Flujo(Pipeline([a, b]), state_backend=backend).run("x")
 
-    with pytest.raises(DefinitionChanged, match="order of the steps changed"):
+    with pytest.raises(DefinitionChanged, match="moved 'b'"):
         await Flujo(Pipeline([b, a]), state_backend=backend).resume(failed.run_id)
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from flujo import Flujo, OpenContext, Pipeline, Step, human, parallel
 from flujo.domain.events import RunFinished, RunStarted
+from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import AnswerRejected, ConfigurationError, RunNotPaused, RunOwnedElsewhere, ValueNotStorable
 from flujo.infra.memory import InMemoryBackend
 from flujo.testing import FakeClock, RecordingSink
@@ -201,17 +202,17 @@ async def test_events_tell_what_is_asked():
 
 
 class Raced(InMemoryBackend):
-    """Lets somebody else be faster, once, after the run was looked at and before it is owned."""
+    """Lets somebody else be faster, once, after an answer was found to be good and before it is written."""
 
     def __init__(self) -> None:
         super().__init__()
         self.faster: Any = None
 
-    async def claim(self, run_id: str, /, *, force: bool = False) -> Any:
+    async def answer(self, run_id: str, record: Any, /) -> bool:
         faster, self.faster = self.faster, None
         if faster is not None:
             await faster()
-        return await super().claim(run_id, force=force)
+        return await super().answer(run_id, record)
 
 
 async def test_an_answer_that_is_overtaken_changes_nothing():
@@ -224,18 +225,40 @@ async def test_an_answer_that_is_overtaken_changes_nothing():
         await flujo(step, backend).resume("r", "enough", by="bob")
 
     backend.faster = faster
-    with pytest.raises(RunNotPaused, match="waits for no answer; 'more' was answered by bob"):
+    with pytest.raises(AnswerRejected, match="the answer comes too late: 'ask' was answered by ann at 2023"):
         await flujo(step, backend).resume("r", {"decision": "reject"})
 
     assert (await flujo(step, backend).resume("r")).output == "enough"
 
 
-async def test_a_run_at_work_takes_no_answer_yet():
-    backend, paused = await started(TWO)
-    await backend.claim("r")
+async def test_an_answer_that_is_overtaken_by_one_that_its_step_fails_with_is_refused_too():
+    backend = Raced()
+    step = human("ask", "how much?", schema=int, validators=[lambda answer: answer < 100])
+    paused = await flujo(step, backend).run("x", run_id="r")
 
-    with pytest.raises(RunOwnedElsewhere):
+    async def faster() -> None:
+        await flujo(step, backend).resume("r", 500)
+
+    backend.faster = faster
+    with pytest.raises(AnswerRejected, match="'ask' was answered meanwhile, and asks again"):
+        await flujo(step, backend).resume("r", 50)
+
+    assert (await flujo(step, backend).resume(paused, 50)).output == 50
+
+
+async def test_a_run_at_work_takes_an_answer_that_its_owner_then_finds():
+    backend, paused = await started(TWO)
+    claim = await backend.claim("r")
+
+    with pytest.raises(RunOwnedElsewhere) as caught:
         await flujo(TWO, backend).resume(paused, "A", token=paused.pending[0].token)
+    assert caught.value.suggestion == (
+        "the answer is recorded, and that process goes on with it before it lets go of the run"
+    )
+
+    await backend.finish(claim, RunStatus.INTERRUPTED, at=0)
+    again = await flujo(TWO, backend).resume("r")
+    assert [asked.path for asked in again.pending] == ["parallel:both/b/ask"]
 
 
 JSON = st.recursive(

@@ -6,7 +6,8 @@ import resource
 import sys
 from pathlib import Path
 
-from flujo.domain.interfaces import CacheEntry, Claim, JournalRecord, NewRun, Sync
+from flujo.domain.caching import CacheEntry
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun, Sync
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import FlujoError
 from flujo_state_sqlite.backend import SqliteBackend

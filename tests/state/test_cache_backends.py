@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flujo.domain.interfaces import CacheBackend, CachingBackend
+from flujo.domain.caching import CacheBackend, CachingBackend
 from flujo.exceptions import PayloadTooLarge, StateCorrupt, StateUnavailable
 from flujo.infra.memory import InMemoryBackend, InMemoryCache
 from flujo.testing.cache import CacheBackendConformance, new_entry

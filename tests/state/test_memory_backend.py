@@ -1,6 +1,5 @@
 """The backend in memory keeps the contract of every backend."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,15 @@ from flujo.testing.state import StateBackendConformance, new_run
 
 
 class TestEncodingMemory(StateBackendConformance):
-    @pytest.fixture
-    async def backend(self) -> AsyncIterator[StateBackend]:
-        backend = InMemoryBackend()
-        yield backend
-        await backend.close()
+    histories = 100
+
+    def open(self, folder: Path) -> StateBackend:
+        return InMemoryBackend()
 
 
 class TestPlainMemory(StateBackendConformance):
-    @pytest.fixture
-    async def backend(self) -> AsyncIterator[StateBackend]:
-        backend = InMemoryBackend(encodes=False)
-        yield backend
-        await backend.close()
+    def open(self, folder: Path) -> StateBackend:
+        return InMemoryBackend(encodes=False)
 
 
 async def test_plain_memory_keeps_the_value_itself():

@@ -1,9 +1,6 @@
 """The SQLite backend keeps the contract of every backend, whichever way it is told to sync."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from flujo.domain.interfaces import StateBackend
 from flujo.testing.state import StateBackendConformance
@@ -14,20 +11,15 @@ class TestSqlite(StateBackendConformance):
     durable = True
     url = "sqlite:///.flujo/state.db"
 
-    @pytest.fixture
-    async def backend(self, tmp_path: Path) -> AsyncIterator[StateBackend]:
-        self.root = tmp_path
-        backend = open_sqlite(self.url, tmp_path)
-        yield backend
-        await backend.close()
-
-    def reopen(self, backend: StateBackend) -> StateBackend:
-        return open_sqlite(self.url, self.root)
+    def open(self, folder: Path) -> StateBackend:
+        return open_sqlite(self.url, folder)
 
 
 class TestSqliteFull(TestSqlite):
     url = "sqlite:///state.db?sync=full"
+    histories = 3
 
 
 class TestSqliteNormal(TestSqlite):
     url = "sqlite:///state.db?sync=normal"
+    histories = 3

@@ -92,6 +92,6 @@ def test_value_that_no_column_takes_is_not_storable(path):
 async def test_migration_that_another_process_has_done_is_left_out(path, backend, run):
     await backend.create_run(run())
     with closing(connect(path.as_uri())) as connection:
-        StateFile(path, connect, 1.0, time.monotonic).migrate(0)
+        StateFile(path, connect, 1.0, time.monotonic).migrate()
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
     assert (await backend.get("run-1")).run_id == "run-1"

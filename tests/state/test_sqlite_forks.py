@@ -106,3 +106,24 @@ def test_run_is_free_when_the_owner_died_and_its_child_lives(path):
         """,
     )
     assert lines == ["did Claim(run_id='run-1', number=1, epoch=2)", "did None", "child ends"]
+
+
+def test_child_closes_no_file_that_has_the_number_of_a_closed_one(path):
+    """A worker that has left may still be remembered when the process forks."""
+    lines = run_script(
+        path,
+        """
+        asyncio.run(backend.create_run(new))
+        kept = backend._writer._file.worker
+        number = kept._lock_file
+        asyncio.run(backend.close())
+        taken = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(taken, number)
+        if not os.fork():
+            os.fstat(number)
+            print("open", flush=True)
+            sys.exit()
+        os.wait()
+        """,
+    )
+    assert lines == ["open"]

@@ -61,8 +61,8 @@ async def test_file_that_is_not_ours_is_refused_and_left_alone(path, opened, run
 
 async def test_newer_state_is_not_written(made, opened, run):
     """What a newer version wrote can be looked at as long as it says so."""
-    change(made, "PRAGMA user_version = 3")
-    with pytest.raises(StateUnavailable, match=r"newer flujo \(schema 3, this one writes 2\)") as caught:
+    change(made, "PRAGMA user_version = 4")
+    with pytest.raises(StateUnavailable, match=r"newer flujo \(schema 4, this one writes 3\)") as caught:
         await opened(made).create_run(run("run-2"))
     assert caught.value.suggestion.startswith("upgrade flujo")
     assert (await opened(made).get("run-1")).recorded == 2
@@ -70,7 +70,7 @@ async def test_newer_state_is_not_written(made, opened, run):
 
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE meta SET value = '3'", "DELETE FROM meta", "PRAGMA user_version = 0"],
+    ["UPDATE meta SET value = '4'", "DELETE FROM meta", "PRAGMA user_version = 0"],
 )
 async def test_state_this_version_can_not_read_is_not_read(made, opened, statement):
     change(made, statement)

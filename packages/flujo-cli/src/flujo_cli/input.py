@@ -9,7 +9,17 @@ from typing import Any, TextIO
 
 from flujo.exceptions import ConfigurationError
 
-__all__ = ["INPUT_LIMIT", "read_context", "read_file", "read_json", "read_stdin", "read_text", "resolve_input"]
+__all__ = [
+    "INPUT_LIMIT",
+    "read_context",
+    "read_file",
+    "read_json",
+    "read_object",
+    "read_pairs",
+    "read_stdin",
+    "read_text",
+    "resolve_input",
+]
 
 #: Bytes that an input may have.
 INPUT_LIMIT = 64 * 1024 * 1024
@@ -65,11 +75,15 @@ def read_context(file: Path | None, data: str | None, pairs: Sequence[str]) -> d
     context: dict[str, Any] = {}
     if file is not None:
         what = f"--context-file {str(file)!r}"
-        context.update(_object(read_file(file, what), what))
+        context.update(read_object(read_file(file, what), what))
     if data is not None:
-        context.update(_object(data, "--context-data"))
-    context.update(_pair(pair) for pair in pairs)
-    return context
+        context.update(read_object(data, "--context-data"))
+    return {**context, **read_pairs(pairs, "--context")}
+
+
+def read_pairs(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """The `key=value` pairs of an option; a value is JSON where it can be read as such. Raises `ConfigurationError`."""
+    return dict(_pair(pair, option) for pair in pairs)
 
 
 def _drain(descriptor: int, waiting: Callable[[], object]) -> bytes:
@@ -151,7 +165,8 @@ def read_json(text: str, what: str) -> Any:
         raise ConfigurationError(f"{what} is not JSON: {_reason(error)}") from error
 
 
-def _object(text: str, what: str) -> Mapping[str, Any]:
+def read_object(text: str, what: str) -> Mapping[str, Any]:
+    """The JSON object of an option or a file, which messages call `what`. Raises `ConfigurationError`."""
     value = read_json(text, what)
     if not isinstance(value, dict):
         raise ConfigurationError(
@@ -161,11 +176,11 @@ def _object(text: str, what: str) -> Mapping[str, Any]:
     return value
 
 
-def _pair(pair: str) -> tuple[str, Any]:
+def _pair(pair: str, option: str) -> tuple[str, Any]:
     key, equals, text = pair.partition("=")
     if not equals or not key:
-        raise ConfigurationError(f"--context {pair!r} is no key=value pair")
-    key, text = read_text(key, "--context"), read_text(text, f"--context {key}")
+        raise ConfigurationError(f"{option} {pair!r} is no key=value pair")
+    key, text = read_text(key, option), read_text(text, f"{option} {key}")
     try:
         return key, json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):

@@ -15,7 +15,16 @@ from flujo.runner.answers import Reply
 from flujo_cli.input import read_file, read_json, read_text
 from flujo_cli.output import Console, one_line
 
-__all__ = ["answering_words", "ask", "at_terminal", "describe_pending", "reply_of", "show_pending"]
+__all__ = [
+    "answering_words",
+    "ask",
+    "at_terminal",
+    "describe_pending",
+    "reply_of",
+    "show_pending",
+    "show_time",
+    "user_name",
+]
 
 #: As many questions are shown in full; `runs show` has all of them.
 _SHOWN = 5
@@ -28,7 +37,9 @@ def at_terminal(console: Console) -> bool:
 
 def describe_pending(pending: Sequence[PendingAnswer]) -> list[dict[str, Any]]:
     """Open questions as plain data."""
-    return [{**asked._asdict(), "since": _time(asked.since), "deadline": _time(asked.deadline)} for asked in pending]
+    return [
+        {**asked._asdict(), "since": show_time(asked.since), "deadline": show_time(asked.deadline)} for asked in pending
+    ]
 
 
 def show_pending(console: Console, pending: Sequence[PendingAnswer]) -> None:
@@ -39,7 +50,7 @@ def show_pending(console: Console, pending: Sequence[PendingAnswer]) -> None:
         if asked.schema is not None:
             console.note(f"    answers: {one_line(json.dumps(asked.schema, ensure_ascii=False), 400)}")
         if asked.deadline is not None:
-            console.note(f"    until {_time(asked.deadline)}")
+            console.note(f"    until {show_time(asked.deadline)}")
     if len(pending) > _SHOWN:
         console.note(f"  and {len(pending) - _SHOWN} more questions: `flujo runs show` lists them")
 
@@ -59,7 +70,7 @@ def ask(console: Console, asked: PendingAnswer) -> Reply | None:
     except click.Abort:
         console.note()
         return None
-    return Reply(text, asked.token, _user())
+    return Reply(text, asked.token, user_name())
 
 
 def reply_of(text: str | None, json_text: str | None, file: Path | None, token: str | None) -> Reply | None:
@@ -75,10 +86,10 @@ def reply_of(text: str | None, json_text: str | None, file: Path | None, token: 
             raise click.UsageError("--token says what is answered: give --answer, --answer-json or --answer-file too")
         return None
     if json_text is not None:
-        return Reply(read_json(json_text, "--answer-json"), token, _user())
+        return Reply(read_json(json_text, "--answer-json"), token, user_name())
     if file is not None:
-        return Reply(read_file(file, f"--answer-file {str(file)!r}"), token, _user())
-    return Reply(read_text(str(text), "--answer"), token, _user())
+        return Reply(read_file(file, f"--answer-file {str(file)!r}"), token, user_name())
+    return Reply(read_text(str(text), "--answer"), token, user_name())
 
 
 def _takes_text(schema: Any) -> bool:
@@ -87,14 +98,16 @@ def _takes_text(schema: Any) -> bool:
     return "string" in schema["type"]
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who uses this process, as far as it is known."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in a container
         return ""
 
 
-def _time(seconds: float | None) -> str | None:
+def show_time(seconds: float | None) -> str | None:
+    """A time for people and programs, in UTC; None for none."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 

@@ -9,12 +9,13 @@ from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.engine.journal import Journal
 from flujo.infra.codec import JsonCodec, jsonable, readable
 from flujo.plugins import create_plugin_manager
+from flujo.runner.answers import waiting
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.options import Options
 from flujo_cli.project import Project
 from flujo_cli.report import describe_usage
 
-__all__ = ["describe_record", "describe_row", "open_questions", "read_state", "value_of"]
+__all__ = ["describe_record", "describe_row", "doubts", "open_questions", "read_state", "value_of"]
 
 T = TypeVar("T")
 
@@ -41,6 +42,8 @@ def describe_row(row: RunRow) -> dict[str, Any]:
         "status": str(row.status),
         "pipeline": row.pipeline,
         "source": row.source,
+        "key": row.key,
+        "tags": dict(row.tags),
         "created_at": _time(row.created_at),
         "updated_at": _time(row.updated_at),
         "ended_at": None if row.ended_at is None else _time(row.ended_at),
@@ -70,9 +73,14 @@ def describe_record(record: JournalRecord) -> dict[str, Any]:
 
 def open_questions(row: RunRow, records: Sequence[JournalRecord], backend: StateBackend) -> tuple[PendingAnswer, ...]:
     """What the run waits for, from its record. Raises `StateCorrupt`."""
-    if row.status is RunStatus.COMPLETED:
-        return ()
-    return Journal(backend, None, JsonCodec(), records).waits()
+    return waiting(row, Journal(backend, None, JsonCodec(), records))
+
+
+def doubts(row: RunRow, records: Sequence[JournalRecord], backend: StateBackend) -> list[str]:
+    """The paths of the run's steps that may run only once, began and did not end; nothing while it is at work."""
+    if row.status in (RunStatus.COMPLETED, RunStatus.RUNNING):
+        return []
+    return Journal(backend, None, JsonCodec(), records).doubts()
 
 
 def _time(seconds: float) -> str:

@@ -2,25 +2,36 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flujo.blueprint.texts import Texts
 from flujo.domain.context import OpenContext
-from flujo.domain.interfaces import StateBackend
+from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
-from flujo.exceptions import AnswerRejected, FlujoError, RunOwnedElsewhere
+from flujo.exceptions import (
+    AnswerRejected,
+    ConfigurationError,
+    DefinitionChanged,
+    FlujoError,
+    RunNotPaused,
+    RunOwnedElsewhere,
+)
 from flujo.plugins import PluginManager
 from flujo.runner.flujo import Flujo
+from flujo.runner.pipeline_resolver import resolve_pipeline
 from flujo.runner.state_backend_manager import open_state
+from flujo_cli.changed import ways_on
 from flujo_cli.exit_codes import ExitCode, code_for
 from flujo_cli.interrupts import Interrupts
-from flujo_cli.limits import limit_words
+from flujo_cli.limits import limit_words, replaced
 from flujo_cli.output import show_error
 from flujo_cli.project import Project
 from flujo_cli.questions import answering_words, ask, at_terminal
+from flujo_cli.references import find_run
 from flujo_cli.reporter import Reporter
 from flujo_cli.streams import OutputError
 
@@ -52,8 +63,9 @@ class Session:
         source: str,
         data: dict[str, Any],
         limits: UsageLimits | None = None,
+        texts: Texts | None = None,
     ) -> Runner:
-        """The runner for a pipeline that was read from the file `source`. Raises `MissingPolicyError`."""
+        """The runner for a pipeline that was read from the file `source`, and `texts`. Raises `MissingPolicyError`."""
         return Flujo(
             pipeline,
             context_model=OpenContext,
@@ -62,10 +74,37 @@ class Session:
             plugins=self.manager,
             sinks=[self.reporter.progress, self.reporter],
             source=source,
+            files=texts.kept() if texts else None,
             root=self.project.root,
             usage_limits=limits,
             prices=self.project.settings.prices,
         )
+
+    async def reopen(self, backend: StateBackend, reference: str, *, as_begun: bool = False) -> tuple[Runner, RunRow]:
+        """The run that `reference` means, and the runner for it: its pipeline is read from the file it began with.
+
+        With `as_begun` the texts are those that the run has kept. Raises what `find_run` and `resolve_pipeline` raise,
+        and `ConfigurationError` when the file, or its text, isn't there.
+        """
+        row = await find_run(backend, reference)
+        self.reporter.run_id = row.run_id
+        if as_begun:
+            file, texts = self.project.root / next(iter(_kept(row))), Texts(self.project.root, row.files)
+        else:
+            file, texts = self.project.file_of(row.source, row.run_id), Texts(self.project.root)
+        pipeline = resolve_pipeline(file, manager=self.manager, settings=self.project.settings, texts=texts)
+        limits = replaced(self.project.settings.limits_for(pipeline.name), self.reporter.options)
+        return self.flujo(pipeline, backend, row.source, {}, limits, texts), row
+
+    async def going_on(self, backend: StateBackend, work: Awaitable[Result]) -> Result:
+        """What `work` on a recorded run comes to. Of a changed pipeline it says by which commands the run goes on."""
+        try:
+            return await work
+        except DefinitionChanged as error:
+            row = await backend.get(self.reporter.run_id or "")
+            if row is not None:
+                error.suggestion = ways_on(self.project, row, await backend.load(row.run_id), error)
+            raise
 
     def drive(self, action: Action) -> ExitCode:
         """Do `action` with the project's state, and tell what came of it. A signal stops it where it can go on.
@@ -129,8 +168,10 @@ class Session:
                 break
             try:
                 result = await flujo.resume(result, reply.value, token=reply.token, by=reply.by)
-            except AnswerRejected as error:
+            except (AnswerRejected, RunNotPaused) as error:
                 show_error(self.reporter.console, error)
+                if reply.token not in [asked.question.token for asked in await flujo.inbox(result)]:
+                    result = await flujo.resume(result)  # somebody else was faster
         return result
 
     def _following(self, result: Result) -> str | None:
@@ -155,3 +196,13 @@ class Session:
         if result is not None:
             return f"interrupted, but run {run_id} has ended: {result.status}\nnext: {self._following(result)}"
         return f"interrupted, run {run_id}\nnext: {self._resume(run_id)}"
+
+
+def _kept(row: RunRow) -> Mapping[str, str]:
+    """The texts that a run has kept of its pipeline files. Raises `ConfigurationError` when there are none."""
+    if not row.files:
+        raise ConfigurationError(
+            f"run {row.run_id!r} has kept no text of its pipeline",
+            suggestion="it was begun from Python code, which is not recorded: put the code back as it was",
+        )
+    return row.files

@@ -14,7 +14,8 @@ FlujoError(message, *, suggestion=None, code=None, cause=None)
 │   ├── OrchestratorRetryError    every attempt of a step failed
 │   ├── StepTimeoutError          one attempt took longer than its `timeout_s`
 │   ├── ReplayMismatchError       a recorded run does not fit the pipeline it is replayed with
-│   └── BackgroundTaskError       a background step failed
+│   ├── BackgroundTaskError       a background step failed
+│   └── EffectInDoubt             a step that may run only once began, and no result of it is recorded
 ├── ControlFlowError              signals: never retried, never caught by a fallback
 │   ├── PausedException           the run waits for a person
 │   ├── PipelineAbortSignal       a step ends the run on purpose
@@ -35,6 +36,8 @@ FlujoError(message, *, suggestion=None, code=None, cause=None)
 └── StateError
     ├── RunNotFound               no such run in this state
     ├── RunOwnedElsewhere         a living process owns the run
+    ├── RunKeyTaken               there is a run with this idempotency key already
+    ├── RunPoisoned               a run died too often without recording anything
     ├── RunNotPaused              an answer for a run that does not wait
     ├── AnswerRejected            an answer that does not fit the question's schema
     ├── ValueNotStorable          a value can't be written down exactly
@@ -51,7 +54,7 @@ reworded, codes are not. How both are shown is the command line's business.
 
 import copyreg
 import warnings
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, Unpack
 
 __all__ = [
     "AgentIOValidationError",
@@ -67,6 +70,7 @@ __all__ = [
     "ContextMutationError",
     "ControlFlowError",
     "DefinitionChanged",
+    "EffectInDoubt",
     "ExecutionError",
     "FlujoError",
     "InfiniteFallbackError",
@@ -81,9 +85,11 @@ __all__ = [
     "PolicyConflictError",
     "PricingNotConfiguredError",
     "ReplayMismatchError",
+    "RunKeyTaken",
     "RunNotFound",
     "RunNotPaused",
     "RunOwnedElsewhere",
+    "RunPoisoned",
     "SchemaMismatchError",
     "SettingsError",
     "StateBackendBusy",
@@ -99,6 +105,14 @@ __all__ = [
     "ValidationError",
     "ValueNotStorable",
 ]
+
+
+class _Options(TypedDict, total=False):
+    """What every error takes beside its message."""
+
+    suggestion: str | None
+    code: str | None
+    cause: BaseException | None
 
 
 class FlujoError(Exception):
@@ -181,16 +195,9 @@ class UsageLimitExceededError(ExecutionError, code="FLUJO-201"):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        limit: str | None = None,
-        enough: Any = None,
-        suggestion: str | None = None,
-        code: str | None = None,
-        cause: BaseException | None = None,
+        self, message: str, *, limit: str | None = None, enough: Any = None, **options: Unpack[_Options]
     ) -> None:
-        super().__init__(message, suggestion=suggestion, code=code, cause=cause)
+        super().__init__(message, **options)
         self.limit = limit
         self.enough = enough
 
@@ -213,6 +220,13 @@ class ReplayMismatchError(ExecutionError, code="FLUJO-205"):
 
 class BackgroundTaskError(ExecutionError, code="FLUJO-206"):
     """A background step failed."""
+
+
+class EffectInDoubt(ExecutionError, code="FLUJO-207"):
+    """A step that may run only once began, and no result of it is recorded: a person has to settle what it came to.
+
+    Neither a retry nor a fallback answers it.
+    """
 
 
 class ControlFlowError(FlujoError, code="FLUJO-300"):
@@ -278,16 +292,9 @@ class TemplateResolutionError(ValidationError, code="FLUJO-502"):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        line: int | None = None,
-        column: int | None = None,
-        suggestion: str | None = None,
-        code: str | None = None,
-        cause: BaseException | None = None,
+        self, message: str, *, line: int | None = None, column: int | None = None, **options: Unpack[_Options]
     ) -> None:
-        super().__init__(message, suggestion=suggestion, code=code, cause=cause)
+        super().__init__(message, **options)
         self.line = line
         self.column = column
 
@@ -298,16 +305,8 @@ class BlueprintError(ValidationError, code="FLUJO-503"):
     The findings are `flujo.domain.validation.Finding`s, ordered by file, line and column.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        findings: tuple[Any, ...] = (),
-        suggestion: str | None = None,
-        code: str | None = None,
-        cause: BaseException | None = None,
-    ) -> None:
-        super().__init__(message, suggestion=suggestion, code=code, cause=cause)
+    def __init__(self, message: str, *, findings: tuple[Any, ...] = (), **options: Unpack[_Options]) -> None:
+        super().__init__(message, **options)
         self.findings = findings
 
 
@@ -318,15 +317,9 @@ class SchemaMismatchError(ValidationError, code="FLUJO-504"):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        problems: tuple[tuple[str, str], ...] = (),
-        suggestion: str | None = None,
-        code: str | None = None,
-        cause: BaseException | None = None,
+        self, message: str, *, problems: tuple[tuple[str, str], ...] = (), **options: Unpack[_Options]
     ) -> None:
-        super().__init__(message, suggestion=suggestion, code=code, cause=cause)
+        super().__init__(message, **options)
         self.problems = problems
 
 
@@ -339,7 +332,9 @@ class RunNotFound(StateError, code="FLUJO-601"):
 
 
 class RunOwnedElsewhere(StateError, code="FLUJO-602"):
-    """A living process owns the run, or has taken it over."""
+    """A living process owns the run, or has taken it over; `run_id` is told to who knows it by its key only."""
+
+    run_id: str | None = None
 
 
 class RunNotPaused(StateError, code="FLUJO-603"):
@@ -374,8 +369,22 @@ class StateUnavailable(StateError, code="FLUJO-610"):
     """The state can't be opened or written: path, permission, plugin or process."""
 
 
+class RunKeyTaken(StateError, code="FLUJO-612"):
+    """There is a run with this idempotency key already: `run_id`."""
+
+    def __init__(self, message: str, *, run_id: str = "", **options: Unpack[_Options]) -> None:
+        super().__init__(message, **options)
+        self.run_id = run_id
+
+
+class RunPoisoned(StateError, code="FLUJO-613"):
+    """The run's process died again and again, and never recorded anything more."""
+
+
 class DefinitionChanged(StateError, code="FLUJO-611"):
-    """The pipeline is no longer the one that the run began with."""
+    """The pipeline is no longer the one that the run began with; `path` is the first step whose record does not fit."""
+
+    path: str | None = None
 
 
 _DEPRECATED = ("OrchestratorError", "FlujoFrameworkError")

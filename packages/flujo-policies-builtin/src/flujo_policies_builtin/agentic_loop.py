@@ -8,9 +8,8 @@ from pydantic import BaseModel, Field
 
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import Spec, StepSpec
-from flujo.domain.agentic_loop import AgenticLoopStep
+from flujo.domain.agentic_loop import ASK, AgenticLoopStep
 from flujo.domain.composite import branch_key
-from flujo.domain.human import HumanInTheLoopStep
 from flujo.domain.outcomes import Failure, StepOutcome, Success
 from flujo.domain.steps import Step
 from flujo.engine.frame import ExecutionFrame
@@ -23,9 +22,6 @@ __all__ = ["AgenticLoopPart", "AgenticLoopPolicy", "AgenticLoopSpec", "build_age
 
 #: Every command, with what it holds beside its `action`.
 _COMMANDS = {"run_agent": ("agent", "input"), "ask_human": ("question",), "finish": ("output",)}
-
-#: The question is the step's data: what a planner says is never taken for a template.
-_ASK: Step[Any, Any] = HumanInTheLoopStep("ask", message="{{ previous_step }}")
 
 
 class AgenticLoopPolicy(StepPolicy[AgenticLoopStep[Any, Any]]):
@@ -73,7 +69,7 @@ async def _obey(
     at = f"[{turn}]"
     if _action(command) == "ask_human":
         purpose = f"the question of turn {turn}"
-        return await run_isolated(core, frame, _ASK, command["question"], at=f"{at}/ask", purpose=purpose)
+        return await run_isolated(core, frame, ASK, command["question"], at=f"{at}/ask", purpose=purpose)
     told = None
     if gone_on(frame, at) is None:
         name = branch_key(command["agent"])

@@ -7,11 +7,13 @@ from typing import Any
 
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import StepSpec
+from flujo.domain.composite import WENT_ON
 from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, Success
 from flujo.domain.steps import Step
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor
+from flujo.engine.recall import passed
 from flujo.exceptions import ConfigurationError
 
 __all__ = [
@@ -76,7 +78,10 @@ async def watched(
 
 def gone_on(frame: ExecutionFrame, at: str) -> str | None:
     """From what the step has gone on at `at`, by the record: "failure" or "pause" of a child that is not run again."""
-    return next((on for on in ("failure", "pause") if frame.run.journal.knows(f"{frame.path}{at}/on:{on}")), None)
+    on = next((on for on in WENT_ON if frame.run.journal.knows(f"{frame.path}{at}/on:{on}")), None)
+    if on is not None:
+        passed(frame, at)
+    return on
 
 
 async def go_on(core: StepExecutor, frame: ExecutionFrame, at: str, on: str, to: Any) -> StepOutcome[Any]:
@@ -84,7 +89,7 @@ async def go_on(core: StepExecutor, frame: ExecutionFrame, at: str, on: str, to:
 
     A resumed run tries again what has failed. What came after the failure would then not fit what comes of that.
     """
-    note = frame.child(Step(on), to, at=f"{at}/on:{on}")
+    note = frame.child(WENT_ON[on], to, at=f"{at}/on:{on}")
     return await core.execute(note._replace(invariants=(), quota=None))  # it is no step of anybody's
 
 

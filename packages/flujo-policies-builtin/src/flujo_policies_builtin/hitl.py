@@ -12,7 +12,6 @@ from pydantic import Field
 from flujo.blueprint.durations import Duration
 from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import StepSpec
-from flujo.domain.canonical import digest
 from flujo.domain.context import ConversationTurn, HumanInteraction, PipelineContext
 from flujo.domain.human import HumanInTheLoopStep
 from flujo.domain.outcomes import Paused, PendingAnswer, StepOutcome, Success
@@ -43,7 +42,7 @@ class HumanPolicy(StepPolicy[HumanInTheLoopStep[Any, Any]]):
         if asked is None:
             asked = _question(core, frame, step)
             item = frame.item.digest if frame.item else b""
-            await journal.record_wait(asked, digest(step.definition()) + item)
+            await journal.record_wait(asked, step.fingerprint + item)
         answer = journal.answer(frame.path) or await _late(frame, step, asked)
         if answer is None:
             return Paused(asked.message, asked.token, schema=asked.schema)
@@ -60,17 +59,19 @@ def _question(core: StepExecutor, frame: ExecutionFrame, step: HumanInTheLoopSte
 
 async def _late(frame: ExecutionFrame, step: HumanInTheLoopStep[Any, Any], asked: PendingAnswer) -> Answer | None:
     """What `on_deadline` says, once the deadline is over."""
-    now = frame.run.clock.now()
-    if asked.deadline is None or now < asked.deadline:
+    now, journal = frame.run.clock.now(), frame.run.journal
+    if not asked.is_over(now):
         return None
+    if await journal.catch_up() and (answer := journal.answer(frame.path)) is not None:
+        return answer  # somebody was in time, since this process has read the record
     if not isinstance(step.on_deadline, Mapping):
         raise ExecutionError(
             f"nobody has answered step {step.name!r} within {step.deadline_s:g} s",
             suggestion=f"the question is still open: resume the run with an answer, token {asked.token!r}",
         )
     answer = Answer(fitting(step.input_schema, step.on_deadline["answer"], frame.path), "on_deadline", now)
-    await frame.run.journal.record_answer(frame.path, answer)
-    return frame.run.journal.answer(frame.path)  # a copy: the definition's own value must stay as it is
+    await journal.record_answer(frame.path, answer)
+    return journal.answer(frame.path)  # a copy: the definition's own value must stay as it is
 
 
 def _remember(context: PipelineContext, asked: PendingAnswer, answer: Answer) -> None:

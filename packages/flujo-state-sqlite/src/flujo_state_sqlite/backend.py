@@ -1,20 +1,23 @@
 """The state backend `sqlite`: runs and their journals in one file, shared by many processes."""
 
 import asyncio
+import sqlite3
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from flujo.domain.interfaces import CacheBackend, Claim, JournalRecord, NewRun, RunRow, StateBackend, Sync
+from flujo.domain.caching import CacheBackend
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RunRow, StateBackend, Sync, Wait
 from flujo.domain.outcomes import ErrorInfo, RunStatus
-from flujo.exceptions import StateBackendBusy, StateStorageFull
-from flujo_state_sqlite import records, runs, workers
+from flujo.exceptions import StateBackendBusy, StateStorageFull, StateUnavailable
+from flujo_state_sqlite import records, removal, runs, upkeep, workers
 from flujo_state_sqlite.cache import SqliteCache
+from flujo_state_sqlite.errors import explained
 from flujo_state_sqlite.locations import parse_url, real_path
 from flujo_state_sqlite.opening import connect, open_state, read_state
-from flujo_state_sqlite.schema import INPUT_LIMIT, VALUE_LIMIT
+from flujo_state_sqlite.schema import INPUT_LIMIT, SCHEMA, VALUE_LIMIT
 from flujo_state_sqlite.statefile import Connect, StateFile
 from flujo_state_sqlite.values import check_size
 from flujo_state_sqlite.writer import Writer
@@ -62,15 +65,23 @@ class SqliteBackend:
         return self._cache
 
     async def create_run(self, run: NewRun, /) -> Claim:
-        """Write the run down and own it. Raises `StateError` when the id is taken."""
+        """Write the run down and own it. Raises `RunKeyTaken`, and `StateError` when the id is taken."""
         size = check_size(run.input, "input", INPUT_LIMIT) + check_size(run.base, "context", INPUT_LIMIT)
-        work = partial(runs.create, run=run, wid=self._writer.new_id())
+        work = partial(_begin, run=run, wid=self._writer.new_id())
         return await self._writer.write(work, full=self._forced is not False, size=size)
 
     async def claim(self, run_id: str, /, *, force: bool = False) -> Claim:
-        """Own a run whose owner is gone, or any by `force`. Raises `RunNotFound` or `RunOwnedElsewhere`."""
+        """Own a run whose owner is gone, or any by `force`.
+
+        Raises `RunNotFound`, `RunOwnedElsewhere` and `RunPoisoned`.
+        """
         work = partial(runs.claim, run_id=run_id, wid=self._writer.new_id(), force=force)
         return await self._go_on(work, full=self._forced is not False)
+
+    async def redefine(self, claim: Claim, definition: str, digest: bytes, files: Mapping[str, str], /) -> None:
+        """Write down that the run goes on with another pipeline."""
+        work = partial(removal.redefine, claim=claim, definition=definition, digest=digest, files=files)
+        await self._go_on(work, full=self._forced is not False)
 
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:
         """Write one record. Raises `StateError` when its path is recorded, `PayloadTooLarge` above 16 MiB.
@@ -98,32 +109,105 @@ class SqliteBackend:
         error: ErrorInfo | None = None,
         at: float,
     ) -> None:
-        """Let go of the run with `status`."""
+        """Let go of the run with `status`; `CANCELLED` where it was asked to stop and could be gone on with.
+
+        A run pauses after its question was acknowledged, which survives the machine: none is paused without one.
+        """
         size = check_size(output, "output", VALUE_LIMIT)
         work = partial(
             runs.finish, claim=claim, wid=self._writer.new_id(), status=status, output=output, error=error, at=at
         )
         await self._go_on(work, full=self._forced is not False, size=size)
 
+    async def answer(self, run_id: str, record: JournalRecord, /) -> bool:
+        """Write an answer down, whoever owns the run: one of many at one path is written. Raises `RunNotFound`."""
+        size = check_size(record.out, record.path, VALUE_LIMIT)
+        work = partial(records.answer, run_id=run_id, record=record, wid=self._writer.new_id())
+        return await self._go_on(work, full=self._forced is not False, size=size)
+
+    async def cancel(self, run_id: str, /, *, at: float) -> RunStatus:
+        """Ask the run's owner to stop; a run without one that has not ended is cancelled. Raises `RunNotFound`."""
+        return await self._writer.write(partial(runs.cancel, run_id=run_id, at=at), full=self._forced is not False)
+
+    async def is_cancelled(self, claim: Claim, /) -> bool:
+        """Whether the owner was asked to stop, or is none any more; a look through a connection that is open."""
+        look = partial(runs.is_cancelled, claim=claim)
+        self._writer.check()
+        with explained(self._path):
+            found = await asyncio.to_thread(self._writer.read, look)
+        return await self._look(lambda connection, _: look(connection), True) if found is None else found
+
+    async def delete(self, run_id: str, /) -> None:
+        """Forget a run and its journal. Raises `RunNotFound`, and `RunOwnedElsewhere` while its owner lives."""
+        work = partial(removal.delete, run_id=run_id, tried=[])
+        await self._writer.write(work, full=self._forced is not False)
+
+    async def gc(self, *, ended_before: float, limit: int = 200) -> int:
+        """Forget up to `limit` runs that ended before that time, in one transaction; how many there were."""
+        work = partial(removal.gc, ended_before=ended_before, limit=limit, tried=[])
+        return await self._writer.write(work, full=self._forced is not False)
+
+    async def check(self) -> Sequence[str]:
+        """What is wrong with the file, in words. Raises `StateUnavailable` and `StateCorrupt` if it can't be opened."""
+        return await self._there(lambda connection, _: upkeep.check(connection))
+
+    async def migrate(self) -> tuple[int, int]:
+        """Bring the file to this version's schema; the schema before, and now."""
+        before = await self._there(lambda connection, _: upkeep.schema_of(connection))
+        if before != SCHEMA:
+            await self._writer.write(lambda _: None, full=True)  # opening it for writing brings it up
+        return before, SCHEMA
+
+    async def backup(self, to: str, /) -> int:
+        """Copy the state, as it is at one moment, to the new file `to`; its size in bytes.
+
+        Raises `StateUnavailable` for a name that is taken, and `StateStorageFull`.
+        """
+        return await self._there(lambda connection, path: upkeep.backup(connection, path, Path(to)))
+
     async def load(self, run_id: str, /) -> Sequence[JournalRecord]:
         """The run's journal in the order it was written. Raises `RunNotFound`."""
-        self._writer.check()
-        return await asyncio.to_thread(_load, self._path, self._connect, run_id)
+        found = await self._look(
+            lambda connection, _: records.read_all(connection, runs.number_of(connection, run_id)), None
+        )
+        if found is None:
+            raise runs.not_found(run_id)
+        return found
+
+    async def waits(self, *, run_id: str | None = None, limit: int = 1000, offset: int = 0) -> Sequence[Wait]:
+        """Questions without an answer, of one run or of all that have not ended for good, the oldest first."""
+        return await self._look(
+            lambda connection, path: records.read_waits(connection, workers.folder_of(path), run_id, limit, offset), []
+        )
 
     async def get(self, run_id: str, /) -> RunRow | None:
         """The run with exactly this id. One whose process died at work is shown as interrupted."""
-        self._writer.check()
-        return await asyncio.to_thread(_get, self._path, self._connect, run_id)
+        return await self._look(
+            lambda connection, path: runs.read_one(connection, workers.folder_of(path), run_id), None
+        )
 
     async def list(self, *, prefix: str = "", limit: int = 50, offset: int = 0) -> Sequence[RunRow]:
-        """Runs whose id starts with `prefix`, the one created last first, without inputs, bases and outputs."""
-        self._writer.check()
-        return await asyncio.to_thread(_list, self._path, self._connect, prefix, limit, offset)
+        """Runs whose id starts with `prefix`, the one created last first, without their values and files."""
+        return await self._look(
+            lambda connection, path: runs.read_many(connection, workers.folder_of(path), prefix, limit, offset), []
+        )
 
     async def close(self) -> None:
         """Write what waits, let go of every run and close the file. A second call does nothing."""
         self._finalizer.detach()
         await asyncio.to_thread(self._writer.close)
+
+    async def _look(self, look: Callable[[sqlite3.Connection, Path], T], missing: T) -> T:
+        """What `look` finds in the file; `missing` if there is none."""
+        self._writer.check()
+        return await asyncio.to_thread(_look, self._path, self._connect, look, missing)
+
+    async def _there(self, look: Callable[[sqlite3.Connection, Path], T]) -> T:
+        """What `look` finds in the file. Raises `StateUnavailable` if there is none."""
+        found = await self._look(look, None)
+        if found is None:
+            raise StateUnavailable(f"there is no state at {str(self._path)!r}", suggestion="check the name of the file")
+        return found
 
     async def _go_on(self, work: Callable[[StateFile], T], *, full: bool, size: int = 0) -> T:
         """Do `work` on a run that exists: it can be resumed once the reason of a failure is mended."""
@@ -134,26 +218,18 @@ class SqliteBackend:
             raise type(error)(error.message, suggestion=advice) from error
 
 
+def _begin(file: StateFile, run: NewRun, wid: bytes) -> Claim:
+    claim = runs.create(file, run, wid)
+    for record in run.records:
+        records.add(file, claim, record, wid)
+    return claim
+
+
 def _open(path: Path, connect: Connect, busy_s: float) -> StateFile:
     return open_state(real_path(path), connect=connect, busy_s=busy_s)
 
 
-def _load(path: Path, connect: Connect, run_id: str) -> Sequence[JournalRecord]:
-    with read_state(real_path(path), connect) as connection:
-        if connection is None:
-            raise runs.not_found(run_id)
-        return records.read_all(connection, runs.number_of(connection, run_id))
-
-
-def _get(path: Path, connect: Connect, run_id: str) -> RunRow | None:
+def _look(path: Path, connect: Connect, look: Callable[[sqlite3.Connection, Path], T], missing: T) -> T:
     path = real_path(path)
     with read_state(path, connect) as connection:
-        return runs.read_one(connection, workers.folder_of(path), run_id) if connection else None
-
-
-def _list(path: Path, connect: Connect, prefix: str, limit: int, offset: int) -> Sequence[RunRow]:
-    path = real_path(path)
-    with read_state(path, connect) as connection:
-        if connection is None:
-            return []
-        return runs.read_many(connection, workers.folder_of(path), prefix, limit, offset)
+        return missing if connection is None else look(connection, path)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from flujo.domain.interfaces import CacheEntry
+from flujo.domain.caching import CacheEntry
 from flujo.exceptions import StateCorrupt
 from flujo_state_sqlite.errors import RECOVER
 from flujo_state_sqlite.locations import real_path

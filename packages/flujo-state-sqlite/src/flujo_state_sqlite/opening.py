@@ -16,7 +16,7 @@ from flujo_state_sqlite.locations import make_folder, present
 from flujo_state_sqlite.schema import APPLICATION_ID, SCHEMA
 from flujo_state_sqlite.statefile import Connect, StateFile
 
-__all__ = ["connect", "open_state", "read_state"]
+__all__ = ["connect", "open_state", "read_state", "sync_folder"]
 
 # What a row that this package did not write raises when it is read.
 _NOT_OURS = (ValueError, TypeError, KeyError, ArithmeticError)
@@ -60,7 +60,8 @@ def _bring_up(file: StateFile) -> None:
             f"{str(file.path)!r} was written by a newer flujo (schema {version}, this one writes {SCHEMA})",
             suggestion="upgrade flujo; what is in the file can still be looked at",
         )
-    file.migrate(version)
+    if version < SCHEMA:
+        file.migrate()
     file.start_log()
 
 
@@ -84,16 +85,21 @@ def _create(path: Path, connect: Connect) -> None:
     try:
         file = StateFile(fresh, connect, 0.0, time.monotonic)
         with closing(file.connection):
-            file.migrate(0)
+            file.migrate()
         with suppress(FileExistsError):
             os.link(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of new files in `folder` survive the machine. Raises `OSError`."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 @contextmanager

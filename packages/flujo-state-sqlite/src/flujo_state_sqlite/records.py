@@ -1,28 +1,34 @@
 """Journal records as rows."""
 
 import sqlite3
+from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
-from flujo.domain.interfaces import Claim, JournalRecord, RecordKind, Sync
+from flujo.domain.interfaces import Claim, JournalRecord, RecordKind, Sync, Wait
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.exceptions import StateError
-from flujo_state_sqlite.runs import refusal
+from flujo_state_sqlite.runs import number_of, refusal, standing
 from flujo_state_sqlite.schema import INLINE_LIMIT, VALUE_ENCODING
 from flujo_state_sqlite.statefile import StateFile
 from flujo_state_sqlite.values import check_encoding, error_from_text, error_to_text, pack, store_blobs, unpack
 
-__all__ = ["INSERT_PLAIN", "add", "plain_row", "read_all"]
+__all__ = ["INSERT_PLAIN", "add", "answer", "plain_row", "read_all", "read_waits"]
 
 _RESULT, _FULL = RecordKind.RESULT, Sync.FULL
 
-#: The fence is in the write: a row comes of it only while the claim is the run's newest and nobody has ended it.
-_INSERT = """
+_ROW = """
 INSERT INTO journal(run, path, kind, attempt, epoch, wid, fp, durable, enc, out, out_blob, delta, delta_blob,
                     error, fallback, calls, tok_in, tok_out, cost, started_at, ended_at)
 SELECT id, ?, ?, ?, epoch, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
-FROM run WHERE id = ? AND epoch = ? AND status = 1
 """
+
+#: The fence is in the write: a row comes of it only while the claim is the run's newest and nobody has ended it.
+_INSERT = _ROW + "FROM run WHERE id = ? AND epoch = ? AND status = 1"
+
+#: Of many who answer one question one gets its place, and a run that has ended for good takes no more.
+_ANSWER = _ROW + "FROM run WHERE run_id = ? AND status NOT IN (3, 5) ON CONFLICT DO NOTHING"
 
 #: The same for what most records are, see `plain_row`: a tenth of the time goes into binding the other columns.
 INSERT_PLAIN = """
@@ -32,11 +38,33 @@ SELECT id, ?, 0, ?, epoch, ?, ?, ?, 1, ?, ?, 0, 0, 0, ?, ?
 FROM run WHERE id = ? AND epoch = ? AND status = 1
 """
 
-_SELECT = """
-SELECT path, kind, attempt, fp, durable, enc, out, out_blob, delta, delta_blob, error, fallback,
-       calls, tok_in, tok_out, cost, started_at, ended_at
-FROM journal WHERE run = ? ORDER BY id
+_COLUMNS = """
+SELECT j.path, j.kind, j.attempt, j.fp, j.durable, j.enc, j.out, j.out_blob, j.delta, j.delta_blob, j.error,
+       j.fallback, j.calls, j.tok_in, j.tok_out, j.cost, j.started_at, j.ended_at
 """
+
+_SELECT = _COLUMNS + "FROM journal AS j WHERE j.run = ? ORDER BY j.id"
+
+#: A question is open unless its step has a result, or an answer with which it has not failed since.
+_OPEN = """
+AND NOT EXISTS (SELECT 1 FROM journal AS d WHERE d.run = j.run AND d.path = rtrim(j.path, '?'))
+AND NOT EXISTS (
+  SELECT 1 FROM journal AS a
+  WHERE a.run = j.run AND a.kind = 4 AND a.path > rtrim(j.path, '?') || '!' AND a.path < rtrim(j.path, '?') || '"'
+    AND NOT EXISTS (
+      SELECT 1 FROM journal AS f
+      WHERE f.run = j.run AND f.kind = 2 AND f.path > rtrim(j.path, '?') || '#' AND f.path < rtrim(j.path, '?') || '$'
+        AND f.id > a.id))
+ORDER BY j.id LIMIT ? OFFSET ?
+"""
+
+#: A cross join, because SQLite can't know that there are few runs that are open.
+_WAITS = """, r.id, r.run_id, r.pipeline, r.status, r.owner
+FROM run AS r CROSS JOIN journal AS j ON j.run = r.id AND j.kind = 3
+"""
+
+_WAITS_OF_ALL = _COLUMNS + _WAITS + "WHERE r.status NOT IN (3, 5)" + _OPEN
+_WAITS_OF_ONE = _COLUMNS + _WAITS + "WHERE r.status NOT IN (3, 5) AND r.run_id = ?" + _OPEN
 
 
 def plain_row(claim: Claim, record: JournalRecord, wid: bytes) -> tuple[object, ...] | None:
@@ -53,15 +81,14 @@ def plain_row(claim: Claim, record: JournalRecord, wid: bytes) -> tuple[object, 
     return path, attempt, wid, fingerprint, sync is _FULL, out, delta, started_at, ended_at, number, epoch
 
 
-def _row(claim: Claim, record: JournalRecord, wid: bytes) -> tuple[object, ...]:
-    """The values of `_INSERT`."""
+def _row(record: JournalRecord, wid: bytes) -> tuple[object, ...]:
+    """The values of `_ROW`."""
     usage = record.usage
     cost = str(usage.cost_usd) if usage.cost_usd else None
     return (
         *(record.path, record.kind.value, record.attempt, wid, record.fingerprint, record.sync is _FULL),
         *(VALUE_ENCODING, *pack(record.out), *pack(record.delta), error_to_text(record.error), record.fallback),
         *(usage.calls, usage.tokens_in, usage.tokens_out, cost, record.started_at, record.ended_at),
-        *(claim.number, claim.epoch),
     )
 
 
@@ -70,15 +97,14 @@ def add(file: StateFile, claim: Claim, record: JournalRecord, wid: bytes) -> Non
 
     Raises `RunOwnedElsewhere` when the claim is outdated, and `StateError` when the path is recorded.
     """
+    values = (*_row(record, wid), claim.number, claim.epoch)
     try:
-        written = file.connection.execute(_INSERT, _row(claim, record, wid)).rowcount
+        written = file.connection.execute(_INSERT, values).rowcount
     except sqlite3.IntegrityError as error:
-        known = file.connection.execute(
-            "SELECT wid FROM journal WHERE run = ? AND path = ?", (claim.number, record.path)
-        ).fetchone()
+        known = _writer_of(file, claim.number, record.path)
         if known is None:
             raise
-        if known[0] == wid:
+        if known == wid:
             return
         raise StateError(f"run {claim.run_id!r} has a record at {record.path!r} already") from error
     if not written:
@@ -86,12 +112,40 @@ def add(file: StateFile, claim: Claim, record: JournalRecord, wid: bytes) -> Non
     store_blobs(file.connection, record.out, record.delta)
 
 
+def answer(file: StateFile, run_id: str, record: JournalRecord, wid: bytes) -> bool:
+    """Write an answer in the open transaction; whether it is there, be it from this very write done before.
+
+    Raises `RunNotFound`.
+    """
+    if file.connection.execute(_ANSWER, (*_row(record, wid), run_id)).rowcount:
+        store_blobs(file.connection, record.out, record.delta)
+        return True
+    return _writer_of(file, number_of(file.connection, run_id), record.path) == wid
+
+
+def _writer_of(file: StateFile, number: int, path: str) -> bytes | None:
+    """The name of the write that the record at `path` came of."""
+    statement = "SELECT wid FROM journal WHERE run = ? AND path = ?"
+    known: tuple[bytes] | None = file.connection.execute(statement, (number, path)).fetchone()
+    return known[0] if known else None
+
+
+def read_waits(connection: sqlite3.Connection, folder: Path, run_id: str | None, limit: int, offset: int) -> list[Wait]:
+    """Open questions, of one run or all, the oldest first."""
+    statement, of = (_WAITS_OF_ALL, ()) if run_id is None else (_WAITS_OF_ONE, (run_id,))
+    rows = connection.execute(statement, (*of, limit, offset)).fetchall()
+    return [
+        Wait(run_id, pipeline, standing(folder, number, status, owner)[0], _record(connection, row))
+        for *row, number, run_id, pipeline, status, owner in rows
+    ]
+
+
 def read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]:
     """The records of run `number`, oldest first. Raises what a row that isn't ours raises: `ValueError` and such."""
     return [_record(connection, row) for row in connection.execute(_SELECT, (number,)).fetchall()]
 
 
-def _record(connection: sqlite3.Connection, row: tuple[Any, ...]) -> JournalRecord:
+def _record(connection: sqlite3.Connection, row: Sequence[Any]) -> JournalRecord:
     (path, kind, attempt, fp, durable, enc, out, out_blob, delta, delta_blob, error, fallback) = row[:12]
     check_encoding(enc, path)
     value, change = unpack(connection, out, out_blob), unpack(connection, delta, delta_blob)

@@ -2,21 +2,36 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from flujo.domain.interfaces import Claim, NewRun, RunRow
+from flujo.domain.interfaces import MAX_CLAIMS, Claim, NewRun, RunRow
 from flujo.domain.outcomes import ErrorInfo, RunStatus
+from flujo.domain.scope import NOTHING
 from flujo.domain.usage import Usage
-from flujo.exceptions import RunNotFound, RunOwnedElsewhere, StateError
+from flujo.exceptions import RunKeyTaken, RunNotFound, RunOwnedElsewhere, RunPoisoned, StateError
 from flujo_state_sqlite import workers
 from flujo_state_sqlite.schema import VALUE_ENCODING
 from flujo_state_sqlite.statefile import StateFile
-from flujo_state_sqlite.values import check_encoding, error_from_text, error_to_text, pack, store_blobs, unpack
+from flujo_state_sqlite.values import check_encoding, error_from_text, error_to_text, keep, pack, store_blobs, unpack
 
-__all__ = ["claim", "create", "finish", "not_found", "number_of", "read_many", "read_one", "refusal", "release"]
+__all__ = [
+    "cancel",
+    "claim",
+    "create",
+    "finish",
+    "is_cancelled",
+    "not_found",
+    "number_of",
+    "read_many",
+    "read_one",
+    "redefine",
+    "refusal",
+    "release",
+    "standing",
+]
 
 #: A run's input, base and output.
 _Values: TypeAlias = tuple[bytes | None, bytes | None, bytes | None]
@@ -35,28 +50,40 @@ _STATUSES = {number: status for status, number in _NUMBERS.items()}
 
 _INSERT = """
 INSERT INTO run(run_id, pipeline, version, def_hash, source, status, epoch, owner, wid, enc,
-                input, input_blob, base, base_blob, tags, created_at, updated_at)
-VALUES (?, ?, ?, ?, ?, 1, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                input, input_blob, base, base_blob, tags, created_at, updated_at, key, files)
+VALUES (?, ?, ?, ?, ?, 1, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _CLAIM = """
-UPDATE run SET epoch = epoch + 1, owner = ?, wid = ?, status = 1,
+UPDATE run SET epoch = epoch + 1, owner = ?, wid = ?, claims = ?, status = 1, cancel = 0,
                output = NULL, output_blob = NULL, error = NULL, ended_at = NULL
 WHERE id = ? AND epoch = ?
 """
 
+#: A wish to cancel is granted by every end that could be gone on with.
 _FINISH = """
-UPDATE run SET status = ?, output = ?, output_blob = ?, error = ?, updated_at = ?, ended_at = ?, owner = NULL, wid = ?
-WHERE id = ? AND epoch = ? AND status = 1
+UPDATE run SET status = CASE WHEN cancel AND ?1 NOT IN (3, 4, 5) THEN 5 ELSE ?1 END,
+               claims = CASE WHEN ?1 = 7 THEN claims ELSE 0 END,
+               output = ?2, output_blob = ?3, error = ?4, updated_at = ?5, ended_at = ?5, owner = NULL, wid = ?6
+WHERE id = ?7 AND epoch = ?8 AND status = 1
 """
+
+_REDEFINE = "UPDATE run SET def_hash = ?, files = ? WHERE id = ? AND epoch = ? AND status = 1"
 
 _ROW = """
 SELECT r.id, r.run_id, r.status, r.pipeline, r.version, d.document, r.def_hash, r.source, r.error,
-       r.created_at, r.updated_at, r.ended_at, r.owner, r.epoch, r.tags
-FROM run AS r JOIN definition AS d ON d.hash = r.def_hash
+       r.created_at, r.updated_at, r.ended_at, r.owner, r.epoch, r.tags,
 """
 
-_ONE = _ROW + "WHERE r.run_id = ?"
+#: A file of an older schema lacks the last columns until somebody writes to it.
+_SINCE_3 = "r.key, r.files, r.claims, r.cancel"
+_BEFORE_3 = "NULL, NULL, 0, 0"
+
+_FROM = " FROM run AS r JOIN definition AS d ON d.hash = r.def_hash "
+
+_ONE = "WHERE r.run_id = ?"
+
+_NEWEST_OF_ALL = "WHERE r.id IN (SELECT id FROM run ORDER BY id DESC LIMIT ? OFFSET ?) ORDER BY r.id DESC"
 
 # Not LIKE or GLOB: a prefix is plain text. The last character of Unicode comes after any that can follow it.
 _NEWEST = """
@@ -64,54 +91,98 @@ WHERE r.id IN (SELECT id FROM run WHERE run_id >= ? AND run_id < ? || char(11141
 ORDER BY r.id DESC
 """
 
-_MANY = _ROW + _NEWEST
-
 _TOTALS = """
-SELECT COUNT(*) FILTER (WHERE kind = 0), COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0)
+SELECT COUNT(*) FILTER (WHERE kind = 0), COALESCE(MAX(epoch), 0),
+       COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0)
 FROM journal WHERE run = ?
 """
 
 
 def create(file: StateFile, run: NewRun, wid: bytes) -> Claim:
-    """Write `run` down, owned by this process. Raises `StateError` when the id is taken."""
+    """Write `run` down, owned by this process. Raises `RunKeyTaken`, or `StateError` when the id is taken."""
     connection, worker = file.connection, file.worker
-    connection.execute("INSERT INTO definition VALUES (?, ?) ON CONFLICT DO NOTHING", (run.digest, run.definition))
+    files = _store_definition(connection, run.definition, run.digest, run.files)
     values = (
         *(run.run_id, run.pipeline, run.version, run.digest, run.source, worker.name, wid, VALUE_ENCODING),
         *(*pack(run.input), *pack(run.base), json.dumps(dict(run.tags)), run.created_at, run.created_at),
+        *(run.key, files),
     )
     try:
         connection.execute(_INSERT, values)
     except sqlite3.IntegrityError as error:
-        known = connection.execute("SELECT wid FROM run WHERE run_id = ?", (run.run_id,)).fetchone()
-        if known is None:
-            raise
-        if known[0] != wid:
-            taken = f"there is a run {run.run_id!r} already"
-            raise StateError(taken, suggestion="give the new run another id") from error
+        _explain_taken(connection, run, wid, error)
     store_blobs(connection, run.input, run.base)
     number = number_of(connection, run.run_id)
     worker.take(file.holding, number, 1)
     return Claim(run.run_id, number, 1)
 
 
+def redefine(
+    file: StateFile, claim: Claim, definition: str, digest: bytes, files: Mapping[str, str]
+) -> tuple[bytes, bytes | None]:
+    """Give the run another definition; what it had before. Raises `RunOwnedElsewhere` when the claim is outdated."""
+    connection = file.connection
+    before = connection.execute("SELECT def_hash, files FROM run WHERE id = ?", (claim.number,)).fetchone()
+    stored = _store_definition(connection, definition, digest, files)
+    values = (digest, stored, claim.number, claim.epoch)
+    if not connection.execute(_REDEFINE, values).rowcount:
+        raise refusal(file, claim)
+    return before[0], before[1]
+
+
+def _store_definition(
+    connection: sqlite3.Connection, definition: str, digest: bytes, files: Mapping[str, str]
+) -> bytes | None:
+    """Keep a definition and its files; the name of these."""
+    connection.execute("INSERT INTO definition VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, definition))
+    return keep(connection, json.dumps(dict(files)).encode()) if files else None
+
+
+def _explain_taken(connection: sqlite3.Connection, run: NewRun, wid: bytes, error: sqlite3.IntegrityError) -> None:
+    """Raise what an insert refused with `error` amounts to, unless it was done before."""
+    known = connection.execute(
+        "SELECT wid, run_id, key FROM run WHERE key = ? OR run_id = ?", (run.key, run.run_id)
+    ).fetchall()
+    for last, other, key in known:
+        if last == wid:
+            return
+        if key is not None and key == run.key:
+            raise RunKeyTaken(f"run {other!r} has the key {key!r}", run_id=other) from error
+    if not known:
+        raise error
+    raise StateError(f"there is a run {run.run_id!r} already", suggestion="give the new run another id") from error
+
+
 def claim(file: StateFile, run_id: str, wid: bytes, *, force: bool) -> Claim:
-    """Own the run. Raises `RunNotFound`, and `RunOwnedElsewhere` unless by `force`."""
+    """Own the run. Raises `RunNotFound`, and unless by `force` `RunOwnedElsewhere` and `RunPoisoned`."""
     connection, worker = file.connection, file.worker
-    found = connection.execute("SELECT id, epoch, owner, wid FROM run WHERE run_id = ?", (run_id,)).fetchone()
+    found = connection.execute("SELECT id, epoch, owner, wid, claims FROM run WHERE run_id = ?", (run_id,)).fetchone()
     if found is None:
         raise not_found(run_id)
-    number, epoch, owner, last = found
+    number, epoch, owner, last, claims = found
     if last != wid:
         if owner is not None and not force and workers.is_at_work(worker.folder, owner, number):
             raise RunOwnedElsewhere(
-                f"run {run_id!r} is at work in {_name(worker.folder, owner)}",
+                f"run {run_id!r} is at work in {workers.describe(worker.folder, owner)}",
                 suggestion="wait until it ends there, or take it over with --force",
             )
-        connection.execute(_CLAIM, (worker.name, wid, number, epoch))
+        if force or (claims and _has_recorded(connection, number, epoch)):
+            claims = 0
+        if claims >= MAX_CLAIMS:
+            raise RunPoisoned(
+                f"run {run_id!r} was claimed {claims} times and never recorded anything",
+                suggestion=f"find out where it breaks off, then go on with: flujo resume {run_id} --force",
+            )
+        connection.execute(_CLAIM, (worker.name, wid, claims + 1, number, epoch))
         epoch += 1
     worker.take(file.holding, number, epoch)
     return Claim(run_id, number, epoch)
+
+
+def _has_recorded(connection: sqlite3.Connection, number: int, epoch: int) -> bool:
+    """Whether there is a record of the run's latest claim."""
+    statement = "SELECT EXISTS (SELECT 1 FROM journal WHERE run = ? AND epoch = ?)"
+    return bool(connection.execute(statement, (number, epoch)).fetchone()[0])
 
 
 def finish(
@@ -125,13 +196,37 @@ def finish(
 ) -> None:
     """Let go of the run. Raises `RunOwnedElsewhere` when the claim is outdated, `StateError` when it was given up."""
     connection = file.connection
-    values = (_NUMBERS[status], *pack(output), error_to_text(error), at, at, wid, claim.number, claim.epoch)
+    values = (_NUMBERS[status], *pack(output), error_to_text(error), at, wid, claim.number, claim.epoch)
     if not connection.execute(_FINISH, values).rowcount:
         last = connection.execute("SELECT wid FROM run WHERE id = ?", (claim.number,)).fetchone()
         if last is None or last[0] != wid:
             raise refusal(file, claim)
     store_blobs(connection, output)
     file.worker.drop(file.holding, claim.number)
+
+
+def cancel(file: StateFile, run_id: str, at: float) -> RunStatus:
+    """Ask the run's owner to stop, or cancel a run without one that has not ended. Raises `RunNotFound`."""
+    connection, folder = file.connection, file.worker.folder
+    found = connection.execute("SELECT id, status, owner FROM run WHERE run_id = ?", (run_id,)).fetchone()
+    if found is None:
+        raise not_found(run_id)
+    number = found[0]
+    status, _ = standing(folder, *found)
+    if status is RunStatus.RUNNING:
+        connection.execute("UPDATE run SET cancel = 1 WHERE id = ?", (number,))
+    elif status in (RunStatus.PAUSED, RunStatus.INTERRUPTED, RunStatus.STOPPED):
+        status = RunStatus.CANCELLED
+        connection.execute(
+            "UPDATE run SET status = 5, owner = NULL, updated_at = ?, ended_at = ? WHERE id = ?", (at, at, number)
+        )
+    return status
+
+
+def is_cancelled(connection: sqlite3.Connection, claim: Claim) -> bool:
+    """Whether the owner was asked to stop, or is none any more."""
+    found = connection.execute("SELECT epoch, cancel FROM run WHERE id = ?", (claim.number,)).fetchone()
+    return found is None or found[0] != claim.epoch or bool(found[1])
 
 
 def release(file: StateFile) -> None:
@@ -151,7 +246,7 @@ def refusal(file: StateFile, claim: Claim) -> StateError:
     epoch, owner = found
     if epoch == claim.epoch:
         return StateError(f"run {claim.run_id!r} was let go of", suggestion="claim the run again to write to it")
-    by = _name(file.worker.folder, owner) if owner else "a process that has let go of it since"
+    by = workers.describe(file.worker.folder, owner) if owner else "a process that has let go of it since"
     return RunOwnedElsewhere(
         f"run {claim.run_id!r} was taken over by {by}",
         suggestion="leave it to that process: nothing more is recorded here",
@@ -174,7 +269,7 @@ def number_of(connection: sqlite3.Connection, run_id: str) -> int:
 
 def read_one(connection: sqlite3.Connection, folder: Path, run_id: str) -> RunRow | None:
     """The run with exactly this id, with its values; `folder` is where the workers are."""
-    found = connection.execute(_ONE, (run_id,)).fetchone()
+    found = connection.execute(_rows(connection) + _ONE, (run_id,)).fetchone()
     if found is None:
         return None
     enc, *cells = connection.execute(
@@ -182,35 +277,46 @@ def read_one(connection: sqlite3.Connection, folder: Path, run_id: str) -> RunRo
     ).fetchone()
     check_encoding(enc, run_id)
     values = unpack(connection, *cells[0:2]), unpack(connection, *cells[2:4]), unpack(connection, *cells[4:6])
-    return _run(connection, folder, found, values)
+    files = unpack(connection, None, found[16])
+    return _run(connection, folder, found, values)._replace(files=json.loads(files) if files else NOTHING)
 
 
 def read_many(connection: sqlite3.Connection, folder: Path, prefix: str, limit: int, offset: int) -> Sequence[RunRow]:
-    """Runs whose id starts with `prefix`, the one created last first, without their values."""
-    rows = connection.execute(_MANY, (prefix, prefix, limit, offset)).fetchall()
+    """Runs whose id starts with `prefix`, the one created last first, without their values and files."""
+    which, values = (_NEWEST, (prefix, prefix)) if prefix else (_NEWEST_OF_ALL, ())
+    rows = connection.execute(_rows(connection) + which, (*values, limit, offset)).fetchall()
     return [_run(connection, folder, row, (None, None, None)) for row in rows]
+
+
+def standing(folder: Path, number: int, status: int, owner: str | None) -> tuple[RunStatus, str | None]:
+    """The run's status and owner: nobody was left to write it down when a process died."""
+    if owner is not None and not workers.is_at_work(folder, owner, number):
+        return RunStatus.INTERRUPTED, None
+    return _STATUSES[status], owner
+
+
+def _rows(connection: sqlite3.Connection) -> str:
+    """The statement that reads runs from a file of this schema."""
+    older = connection.execute("PRAGMA user_version").fetchone()[0] < 3
+    return _ROW + (_BEFORE_3 if older else _SINCE_3) + _FROM
 
 
 def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], values: _Values) -> RunRow:
     (number, run_id, status, pipeline, version, definition, digest, source) = row[:8]
-    (error, created_at, updated_at, ended_at, owner, epoch, tags) = row[8:]
-    status = _STATUSES[status]
-    if owner is not None and not workers.is_at_work(folder, owner, number):
-        # Nobody was left to write it down when the process died.
-        status, owner = RunStatus.INTERRUPTED, None
-    recorded, usage = _totals(connection, number)
+    (error, created_at, updated_at, ended_at, owner, epoch, tags, key, _, claims, cancel) = row[8:]
+    status, owner = standing(folder, number, status, owner)
+    recorded, latest, usage = _totals(connection, number)
     begun, info = (run_id, status, pipeline, version, definition, digest, source), error_from_text(error)
     times, labels = (created_at, updated_at, ended_at), json.loads(tags)
-    return RunRow(*begun, *values, info, *times, owner, epoch, recorded, usage, labels)
+    run = RunRow(*begun, *values, info, *times, owner, epoch, recorded, usage, labels)
+    return run._replace(key=key, claims=0 if latest == epoch else claims, cancelled=bool(cancel))
 
 
-def _totals(connection: sqlite3.Connection, number: int) -> tuple[int, Usage]:
-    """How many results the run has, and what all its records have cost. Sums, not counters: they can't drift."""
-    recorded, calls, tokens_in, tokens_out = connection.execute(_TOTALS, (number,)).fetchone()
+def _totals(connection: sqlite3.Connection, number: int) -> tuple[int, int, Usage]:
+    """How many results the run has, the epoch that recorded last, and what all its records have cost.
+
+    Sums, not counters: they can't drift.
+    """
+    recorded, latest, *used = connection.execute(_TOTALS, (number,)).fetchone()
     costs = connection.execute("SELECT cost FROM journal WHERE run = ? AND cost IS NOT NULL", (number,))
-    return recorded, sum((Usage(cost_usd=Decimal(cost)) for (cost,) in costs), Usage(calls, tokens_in, tokens_out))
-
-
-def _name(folder: Path, owner: str) -> str:
-    peer = workers.find(folder, owner)
-    return str(peer) if peer else f"{owner!r}, which has ended"
+    return recorded, latest, sum((Usage(cost_usd=Decimal(cost)) for (cost,) in costs), Usage(*used))

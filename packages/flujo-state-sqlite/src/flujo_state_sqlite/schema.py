@@ -81,8 +81,31 @@ _CACHE = (
     "PRAGMA user_version = 2",
 )
 
-#: Step n brings a file from schema n to n + 1, in one exclusive transaction. Steps are added, never changed.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _CACHE)
+# `key` is the caller's name for a run, `files` the hash of the texts its pipeline was loaded from (in `blob`, as JSON),
+# `claims` counts claims that recorded nothing, `cancel` is 1 when the owner was asked to stop. The indexes find open
+# questions, what may be forgotten, and who else names a definition or a blob. All of it can be left out by a reader.
+_OWED = (
+    "ALTER TABLE run ADD COLUMN key TEXT",
+    "ALTER TABLE run ADD COLUMN files BLOB",
+    "ALTER TABLE run ADD COLUMN claims INT NOT NULL DEFAULT 0",
+    "ALTER TABLE run ADD COLUMN cancel INT NOT NULL DEFAULT 0",
+    "CREATE UNIQUE INDEX run_key ON run(key) WHERE key IS NOT NULL",
+    "CREATE INDEX run_open ON run(id) WHERE status NOT IN (3, 5)",
+    "CREATE INDEX run_ended ON run(ended_at) WHERE status IN (3, 4, 5)",
+    "CREATE INDEX run_created ON run(created_at)",
+    "CREATE INDEX run_definition ON run(def_hash)",
+    "CREATE INDEX run_files ON run(files) WHERE files IS NOT NULL",
+    "CREATE INDEX run_input ON run(input_blob) WHERE input_blob IS NOT NULL",
+    "CREATE INDEX run_base ON run(base_blob) WHERE base_blob IS NOT NULL",
+    "CREATE INDEX run_output ON run(output_blob) WHERE output_blob IS NOT NULL",
+    "CREATE INDEX journal_out ON journal(out_blob) WHERE out_blob IS NOT NULL",
+    "CREATE INDEX journal_delta ON journal(delta_blob) WHERE delta_blob IS NOT NULL",
+    "CREATE INDEX journal_wait ON journal(run, path) WHERE kind = 3",
+    "PRAGMA user_version = 3",
+)
+
+#: Step n brings a file from schema n to n + 1. Steps are added, never changed.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _CACHE, _OWED)
 
 #: The schema this version writes.
 SCHEMA = len(MIGRATIONS)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -86,15 +87,16 @@ class StateFile:
             logger.warning("%s: no write-ahead log on this file system, every record is synced to disk", self.path)
         self._stamp = self._look()[1]
 
-    def migrate(self, version: int) -> None:
-        """Apply the migrations after `version`; another process may do the same at this moment."""
-        for number, statements in enumerate(MIGRATIONS[version:], start=version):
-            self.poll("BEGIN EXCLUSIVE")
-            try:
-                self._migrate_from(number, statements)
-                self.poll("COMMIT")
-            finally:
-                self._end()
+    def migrate(self) -> None:
+        """Apply the migrations that are missing, all or none; another process may do the same at this moment."""
+        self.poll("BEGIN EXCLUSIVE")
+        try:
+            version = self.connection.execute("PRAGMA user_version").fetchone()[0]
+            for statement in chain.from_iterable(MIGRATIONS[version:]):
+                self.connection.execute(statement)
+            self.poll("COMMIT")
+        finally:
+            self._end()
 
     def check_whole(self) -> None:
         """Look for damage, after a process died at work here. Raises `StateCorrupt`."""
@@ -182,11 +184,6 @@ class StateFile:
             self.connection.close()
             self.worker.leave()
             forks.release(self.path)
-
-    def _migrate_from(self, version: int, statements: tuple[str, ...]) -> None:
-        if self.connection.execute("PRAGMA user_version").fetchone()[0] == version:
-            for statement in statements:
-                self.connection.execute(statement)
 
     def _log_size(self) -> int:
         try:

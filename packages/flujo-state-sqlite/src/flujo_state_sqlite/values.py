@@ -15,6 +15,7 @@ __all__ = [
     "check_size",
     "error_from_text",
     "error_to_text",
+    "keep",
     "pack",
     "store_blobs",
     "unpack",
@@ -48,11 +49,17 @@ def pack(value: bytes | None) -> Cells:
 def store_blobs(connection: sqlite3.Connection, *values: bytes | None) -> None:
     """Store those of `values` that are too large for a row, each unless it is there."""
     for value in values:
-        key = pack(value)[1]
-        if value is not None and key is not None:
-            connection.execute(
-                "INSERT INTO blob(hash, size, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (key, len(value), value)
-            )
+        if value is not None and len(value) > INLINE_LIMIT:
+            keep(connection, value)
+
+
+def keep(connection: sqlite3.Connection, value: bytes) -> bytes:
+    """Store `value` under its hash, unless it is there; the hash."""
+    key = _hash(value)
+    connection.execute(
+        "INSERT INTO blob(hash, size, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (key, len(value), value)
+    )
+    return key
 
 
 def unpack(connection: sqlite3.Connection, value: bytes | None, key: bytes | None) -> bytes | None:

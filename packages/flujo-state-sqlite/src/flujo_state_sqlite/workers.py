@@ -20,7 +20,7 @@ from typing import NamedTuple
 from flujo.exceptions import StateCorrupt
 from flujo_state_sqlite import forks
 
-__all__ = ["Holding", "Peer", "Worker", "find", "folder_of", "is_at_work", "join"]
+__all__ = ["Holding", "Peer", "Worker", "describe", "find", "folder_of", "is_at_work", "join"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -83,11 +83,12 @@ class Worker:
     def abandon(self) -> None:
         """In a forked child: forget the worker, and close the handle, which leaves the parent's lock alone."""
         _workers.pop(self.folder, None)
-        os.close(self._lock_file)
+        if self.users:  # One that has left has closed it, and its number may be another file's by now.
+            os.close(self._lock_file)
 
     def describe(self) -> Peer:
         """This process as a peer."""
-        return _describe(self.name, self._lock_file)
+        return _peer(self.name, self._lock_file)
 
 
 _workers: dict[Path, Worker] = {}
@@ -134,9 +135,15 @@ def find(folder: Path, name: str) -> Peer | None:
     except PermissionError:
         return Peer(name, "unknown", 0, "unknown")
     try:
-        return None if _try_lock(handle) else _describe(name, handle)
+        return None if _try_lock(handle) else _peer(name, handle)
     finally:
         os.close(handle)
+
+
+def describe(folder: Path, name: str) -> str:
+    """Which process the worker `name` is, or that it has ended. Raises as `find` does."""
+    peer = find(folder, name)
+    return str(peer) if peer else f"{name!r}, which has ended"
 
 
 def is_at_work(folder: Path, name: str, run: int) -> bool:
@@ -181,7 +188,7 @@ def _try_lock(handle: int) -> bool:
     return True
 
 
-def _describe(name: str, handle: int) -> Peer:
+def _peer(name: str, handle: int) -> Peer:
     since = datetime.fromtimestamp(os.fstat(handle).st_mtime, UTC).isoformat(timespec="seconds")
     try:
         told = json.loads(os.pread(handle, 4096, 0))

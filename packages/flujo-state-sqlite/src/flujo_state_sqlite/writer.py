@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -107,6 +108,15 @@ class Writer:
             return written
         finally:
             turn.release()
+
+    def read(self, look: Callable[[sqlite3.Connection], T]) -> T | None:
+        """What `look` finds through the writer's own connection, without a transaction; None if it isn't open.
+
+        Blocks while a batch is committed.
+        """
+        with self._turn:
+            file = self._file
+            return None if file is None else file.patiently(partial(look, file.connection))
 
     def close(self) -> None:
         """Write what waits, let go of every run, close the file and end the thread. Blocks; may be called again."""

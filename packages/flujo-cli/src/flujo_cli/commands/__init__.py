@@ -16,11 +16,28 @@ class CommandEntry(NamedTuple):
 COMMANDS = (
     CommandEntry("run", "flujo_cli.commands.run:run", "Run a pipeline file."),
     CommandEntry("resume", "flujo_cli.commands.resume:resume", "Go on with a run that stopped before its end."),
+    CommandEntry("inbox", "flujo_cli.commands.inbox:inbox", "List what runs wait for people to say."),
     CommandEntry("validate", "flujo_cli.commands.validate:validate", "Check pipeline files without running anything."),
+    CommandEntry("rehearse", "flujo_cli.commands.rehearse:rehearse", "Kill a pipeline everywhere, and compare."),
     CommandEntry("runs list", "flujo_cli.commands.runs_list:runs_list", "List recorded runs, newest first."),
     CommandEntry("runs show", "flujo_cli.commands.runs_show:runs_show", "Show what a run's steps did."),
+    CommandEntry(
+        "runs approve", "flujo_cli.commands.runs_answer:runs_approve", "Approve what a run waits for, and go on."
+    ),
+    CommandEntry(
+        "runs reject", "flujo_cli.commands.runs_answer:runs_reject", "Reject what a run waits for, and go on."
+    ),
+    CommandEntry("runs rerun", "flujo_cli.commands.runs_rerun:runs_rerun", "Begin a new run at a step of another."),
+    CommandEntry("runs cancel", "flujo_cli.commands.runs_cancel:runs_cancel", "Stop a run for good."),
+    CommandEntry(
+        "runs settle", "flujo_cli.commands.runs_settle:runs_settle", "Say what became of a step that is in doubt."
+    ),
+    CommandEntry("gc", "flujo_cli.commands.gc:gc", "Forget runs that ended long ago."),
+    CommandEntry("db check", "flujo_cli.commands.db:db_check", "Say what is wrong with the state."),
+    CommandEntry("db migrate", "flujo_cli.commands.db:db_migrate", "Bring the state to this version's schema."),
+    CommandEntry("db backup", "flujo_cli.commands.db:db_backup", "Copy the state to a new file."),
     CommandEntry("plugins", "flujo_cli.commands.plugins:plugins", "List plugins and what each one adds."),
 )
 
 #: What is said of the words that stand before others.
-GROUPS = {"runs": "Look at recorded runs."}
+GROUPS = {"runs": "Look at recorded runs, and decide about them.", "db": "Look after the state."}

@@ -2,23 +2,31 @@
 
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from flujo.domain.interfaces import StateBackend
 from flujo.plugins import create_plugin_manager
-from flujo.runner.answers import Reply
-from flujo.runner.pipeline_resolver import resolve_pipeline
+from flujo.runner.answers import NO_ANSWER, Reply
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
-from flujo_cli.limits import limit_options, replaced
+from flujo_cli.limits import limit_options
 from flujo_cli.options import Options, json_option, no_input_option, state_option, strict_background_option
 from flujo_cli.project import Project
 from flujo_cli.questions import reply_of
-from flujo_cli.references import REFERENCE_HELP, find_run
+from flujo_cli.references import REFERENCE_HELP
 from flujo_cli.reporter import Reporter
 from flujo_cli.session import Result, Runner, Session
 
 __all__ = ["resume"]
+
+
+class _How(NamedTuple):
+    """In which way the run goes on."""
+
+    force: bool
+    allow_changed: bool
+    as_begun: bool
 
 
 @click.command(
@@ -28,6 +36,14 @@ __all__ = ["resume"]
 )
 @click.argument("reference", metavar="RUN")
 @click.option("--force", is_flag=True, help="Take the run over from a process that is still alive.")
+@click.option(
+    "--allow-changed",
+    is_flag=True,
+    help="Go on with the pipeline as it is now. Every step that has a result must still be what it was.",
+)
+@click.option(
+    "--as-begun", is_flag=True, help="Go on with the pipeline as its files were when the run began, and today's code."
+)
 @click.option("--answer", metavar="TEXT", help="The answer that the run waits for; JSON where it asks for no text.")
 @click.option("--answer-json", metavar="JSON", help="The same as a JSON value.")
 @click.option("--answer-file", metavar="FILE", type=click.Path(path_type=Path), help="The same as a file's text.")
@@ -43,6 +59,8 @@ def resume(
     options: Options,
     reference: str,
     force: bool,
+    allow_changed: bool,
+    as_begun: bool,
     answer: str | None,
     answer_json: str | None,
     answer_file: Path | None,
@@ -57,19 +75,14 @@ def resume(
         reply = reply_of(answer, answer_json, answer_file, token)
         session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
         reporter.warn_of_plugins(session.manager)
-        return session.drive(partial(_resume, session, reference, force, reply))
+        how = _How(force, allow_changed, as_begun)
+        return session.drive(partial(_resume, session, reference, reply, how))
 
 
 async def _resume(
-    session: Session, reference: str, force: bool, reply: Reply | None, backend: StateBackend
+    session: Session, reference: str, reply: Reply | None, how: _How, backend: StateBackend
 ) -> tuple[Runner, Result]:
-    row = await find_run(backend, reference)
-    session.reporter.run_id = row.run_id
-    file = session.project.file_of(row.source, row.run_id)
-    pipeline = resolve_pipeline(file, manager=session.manager, settings=session.project.settings)
-    limits = replaced(session.project.settings.limits_for(pipeline.name), session.reporter.options)
-    flujo = session.flujo(pipeline, backend, row.source, {}, limits)
-    if reply is None:
-        return flujo, await flujo.resume(row.run_id, force=force)
-    answer, token, by = reply
-    return flujo, await flujo.resume(row.run_id, answer, token=token, by=by, force=force)
+    flujo, row = await session.reopen(backend, reference, as_begun=how.as_begun)
+    answer, token, by = Reply(NO_ANSWER) if reply is None else reply
+    work = flujo.resume(row.run_id, answer, token=token, by=by, force=how.force, allow_changed=how.allow_changed)
+    return flujo, await session.going_on(backend, work)

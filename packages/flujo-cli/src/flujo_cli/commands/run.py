@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
+from flujo.blueprint.texts import Texts
 from flujo.domain.interfaces import StateBackend
 from flujo.domain.steps import Pipeline
-from flujo.exceptions import ConfigurationError
+from flujo.exceptions import ConfigurationError, RunOwnedElsewhere
 from flujo.plugins import create_plugin_manager
 from flujo.runner.pipeline_resolver import resolve_pipeline
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
@@ -40,6 +41,8 @@ class _Job:
     text: str
     context: dict[str, Any]
     run_id: str | None
+    key: str | None
+    texts: Texts
 
 
 @click.command(epilog=EXIT_CODE_HELP)
@@ -56,6 +59,9 @@ class _Job:
 @click.option("--context-data", metavar="JSON", help="Such an object itself; its fields win over the file's.")
 @click.option("--context", metavar="KEY=VALUE", multiple=True, help="One field, JSON or else text; wins over both.")
 @click.option("--run-id", metavar="ID", help="The run's id. An unfinished run of that id and the same input goes on.")
+@click.option(
+    "--key", metavar="KEY", help="Your own name for this work: however often it is run, there is one run of it."
+)
 @click.option("--dry-run", is_flag=True, help="Check the pipeline and show its steps; run and record nothing.")
 @limit_options
 @no_input_option
@@ -73,6 +79,7 @@ def run(
     context_data: str | None,
     context: tuple[str, ...],
     run_id: str | None,
+    key: str | None,
     dry_run: bool,
     quiet: bool,
     as_json: bool,
@@ -91,8 +98,9 @@ def run(
         text = "" if dry_run else _input(input_flag, no_stdin, reporter.console)
         session = Session(project, create_plugin_manager(), reporter)
         reporter.warn_of_plugins(session.manager)
-        pipeline = resolve_pipeline(file, manager=session.manager, settings=project.settings)
-        job = _Job(pipeline, project.source(file), text, fields, run_id)
+        texts = Texts(project.root)
+        pipeline = resolve_pipeline(file, manager=session.manager, settings=project.settings, texts=texts)
+        job = _Job(pipeline, project.source(file), text, fields, run_id, key, texts)
         return _plan(session, job, as_json) if dry_run else session.drive(partial(_run, session, job))
 
 
@@ -119,8 +127,13 @@ def _input(flag: str | None, no_stdin: bool, console: Console) -> str:
 
 async def _run(session: Session, job: _Job, backend: StateBackend) -> tuple[Runner, Result]:
     limits = tightened(session.project.settings.limits_for(job.pipeline.name), session.reporter.options)
-    flujo = session.flujo(job.pipeline, backend, job.source, job.context, limits)
-    return flujo, await flujo.run(job.text, run_id=job.run_id)
+    flujo = session.flujo(job.pipeline, backend, job.source, job.context, limits, job.texts)
+    try:
+        work = flujo.run(job.text, run_id=job.run_id, idempotency_key=job.key)
+        return flujo, await session.going_on(backend, work)
+    except RunOwnedElsewhere as error:
+        session.reporter.run_id = error.run_id or session.reporter.run_id
+        raise
 
 
 def _plan(session: Session, job: _Job, as_json: bool) -> ExitCode:

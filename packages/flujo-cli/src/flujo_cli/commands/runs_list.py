@@ -1,12 +1,14 @@
 """`flujo runs list`: the recorded runs, newest first."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 
-from flujo.domain.interfaces import RunRow
+from flujo.domain.interfaces import RunRow, StateBackend
+from flujo.domain.outcomes import RunStatus
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
 from flujo_cli.progress import elapsed
@@ -14,15 +16,30 @@ from flujo_cli.records import describe_row, read_state
 
 __all__ = ["runs_list"]
 
+#: As many runs are read at once.
+_PAGE = 200
+
 
 @click.command()
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many to list.")
+@click.option("--status", type=click.Choice([each.name.lower() for each in RunStatus]), help="Only those.")
 @json_option
 @state_option
 @click.pass_obj
-def runs_list(options: Options, limit: int, as_json: bool, state: str | None) -> None:
+def runs_list(options: Options, limit: int, status: str | None, as_json: bool, state: str | None) -> None:
     """List recorded runs, newest first."""
-    rows = asyncio.run(read_state(options, state, lambda backend: backend.list(limit=limit)))
+    page_size = limit if status is None else _PAGE
+    wanted = RunStatus if status is None else (RunStatus[status.upper()],)
+
+    async def read(backend: StateBackend) -> Sequence[RunRow]:
+        found: list[RunRow] = []
+        offset = 0
+        while len(found) < limit and (page := await backend.list(limit=page_size, offset=offset)):
+            found += (row for row in page if row.status in wanted)
+            offset += len(page)
+        return found[:limit]
+
+    rows = asyncio.run(read_state(options, state, read))
     console = Console()
     if as_json:
         console.json({"schema": "flujo.runs/1", "runs": [describe_row(row) for row in rows]})

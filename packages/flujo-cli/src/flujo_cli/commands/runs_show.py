@@ -13,7 +13,7 @@ from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
 from flujo_cli.questions import describe_pending
-from flujo_cli.records import describe_record, describe_row, open_questions, read_state, value_of
+from flujo_cli.records import describe_record, describe_row, doubts, open_questions, read_state, value_of
 from flujo_cli.references import REFERENCE_HELP, find_run
 from flujo_cli.report import usage_text
 
@@ -22,6 +22,7 @@ __all__ = ["runs_show"]
 _SHORT = 70
 
 Pending = tuple[PendingAnswer, ...]
+Record = tuple[RunRow, Sequence[JournalRecord], Pending, Sequence[str]]
 
 
 @click.command(help=f"Show a run: where it stands, its input and output, and what each step did.\n\n{REFERENCE_HELP}")
@@ -32,34 +33,35 @@ Pending = tuple[PendingAnswer, ...]
 def runs_show(options: Options, reference: str, as_json: bool, state: str | None) -> None:
     """Read the run's row and journal, and write them."""
 
-    async def read(backend: StateBackend) -> tuple[RunRow, Sequence[JournalRecord], Pending]:
+    async def read(backend: StateBackend) -> Record:
         row = await find_run(backend, reference)
         records = await backend.load(row.run_id)
-        return row, records, open_questions(row, records, backend)
+        return row, records, open_questions(row, records, backend), doubts(row, records, backend)
 
-    row, records, pending = asyncio.run(read_state(options, state, read))
+    record = asyncio.run(read_state(options, state, read))
     if as_json:
-        Console().json(_describe(row, records, pending))
+        Console().json(_describe(record))
     else:
-        _show(Console(), row, records, pending)
+        _show(Console(), record)
 
 
-def _describe(row: RunRow, records: Sequence[JournalRecord], pending: Pending) -> dict[str, Any]:
+def _describe(record: Record) -> dict[str, Any]:
+    row, records, pending, in_doubt = record
     return {
         "schema": "flujo.run-record/1",
         **describe_row(row),
         "input": value_of(row.input),
         "output": None if row.output is None else value_of(row.output),
         "pending": describe_pending(pending),
+        "in_doubt": list(in_doubt),
         "records": [describe_record(record) for record in records],
     }
 
 
-def _show(console: Console, row: RunRow, records: Sequence[JournalRecord], pending: Pending) -> None:
+def _show(console: Console, record: Record) -> None:
+    row, records, pending, in_doubt = record
     shown = describe_row(row)
-    console.out(f"run       {row.run_id}")
-    console.out(f"status    {row.status}")
-    console.out(f"pipeline  {row.pipeline}" + (f" ({row.source})" if row.source else ""))
+    _show_origin(console, row)
     console.out(f"started   {shown['created_at']}")
     if row.ended_at is not None:
         console.out(f"took      {elapsed(row.ended_at - row.created_at)}")
@@ -70,15 +72,25 @@ def _show(console: Console, row: RunRow, records: Sequence[JournalRecord], pendi
         console.out(f"output    {_short(value_of(row.output))}")
     for asked in pending:
         console.out(f"waits     {asked.path} [{asked.token}]: {_short(asked.message)}")
+    for path in in_doubt:
+        console.out(f"in doubt  {path}: `flujo runs settle` says what became of it")
     if row.error is not None and not (pending and row.status is RunStatus.PAUSED):
         where = f"step {row.error.path!r}: " if row.error.path else ""
         console.out(f"error     {where}{brief(row.error)}")
     console.out("steps" if records else "steps     none recorded")
-    for record in records:
-        console.out(_line(record))
+    for each in records:
+        console.out(_line(each))
 
 
-def _line(record: JournalRecord) -> str:
+def _show_origin(console: Console, row: RunRow) -> None:
+    console.out(f"run       {row.run_id}")
+    console.out(f"status    {row.status}")
+    console.out(f"pipeline  {row.pipeline}" + (f" ({row.source})" if row.source else ""))
+    if "rerun_of" in row.tags:
+        console.out(f"begun     at {row.tags['rerun_from']} of run {row.tags['rerun_of']}")
+
+
+def _line(record: JournalRecord) -> str:  # noqa: PLR0911 - one for each kind of record
     """One record, indented by its depth: a result with its value, an attempt with what it failed with, or words."""
     indent = "  " * (record.path.count("/") + 1)
     took = elapsed(record.ended_at - record.started_at)
@@ -87,6 +99,12 @@ def _line(record: JournalRecord) -> str:
     if record.kind is RecordKind.ANSWER:
         said = value_of(record.out)
         return f"{indent}{record.path.rpartition('!')[0]}  {said['by'] or 'somebody'} answers: {_short(said['value'])}"
+    if record.kind is RecordKind.INTENT:
+        return f"{indent}{record.path.rpartition('^')[0]}  begins, at most once"
+    if record.kind is RecordKind.SETTLED:
+        said = value_of(record.out)
+        what = "it may run again" if said["again"] else _short(said["output"])
+        return f"{indent}{record.path.rpartition('^')[0]}  {said['by'] or 'somebody'} settles it: {what}"
     if record.kind is not RecordKind.RESULT:
         error = brief(record.error, 200) if record.error else "for no known reason"
         if record.attempt == 0 and record.error:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from flujo.blueprint.agents import PREFIX, AgentContext, Agents, DeclaredAgent, nobody, unasked
 from flujo.blueprint.diagnostics import Report, brief, finding_of, in_order
 from flujo.blueprint.document import Document, places_where
-from flujo.blueprint.encoding import read_bytes
 from flujo.blueprint.imports import IMPORTED, MAX_STEPS, Child, Imports
 from flujo.blueprint.inputs import NO_STEPS, Visible
 from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, SkillSpec
@@ -20,6 +19,7 @@ from flujo.blueprint.modules import running
 from flujo.blueprint.schema import ConfigSpec, DocumentSpec, StepSpec
 from flujo.blueprint.skills import SkillResolver
 from flujo.blueprint.specs import validate
+from flujo.blueprint.texts import Texts
 from flujo.domain.config import Backoff, StepConfig
 from flujo.domain.interfaces import TemplateCompiler
 from flujo.domain.scope import NOTHING
@@ -53,12 +53,15 @@ class Sources(NamedTuple):
     providers: Mapping[str, AgentProviderSpec] = NOTHING
 
 
-def load_pipeline(path: Path, sources: Sources) -> Pipeline[Any, Any]:
+def load_pipeline(path: Path, sources: Sources, texts: Texts | None = None) -> Pipeline[Any, Any]:
     """Load the pipeline in the file at `path`, importing the project's code that it names.
 
-    Raises `BlueprintError`, which holds every finding.
+    `texts` give the file's text and those of the files that it imports, by default from the disk. Raises
+    `BlueprintError`, which holds every finding.
     """
-    builder = _Builder(load(path), sources, Imports(path, sources.root), importing=True)
+    texts = Texts(sources.root) if texts is None else texts
+    document = parse(texts.read(path), str(path))
+    builder = _Builder(document, sources, Imports(path, sources.root, texts), importing=True)
     pipeline = builder.pipeline(path.stem)
     if pipeline is None:
         raise builder.report.error()
@@ -71,7 +74,7 @@ def check_pipeline(path: Path, sources: Sources) -> tuple[Finding, ...]:
     Names in the project's modules are looked up in their text; what only their types could tell is not found.
     """
     try:
-        builder = _Builder(load(path), sources, Imports(path, sources.root), importing=False)
+        builder = _Builder(load(path), sources, Imports(path, sources.root, Texts(sources.root)), importing=False)
     except BlueprintError as error:
         return error.findings
     builder.pipeline(path.stem)
@@ -172,7 +175,7 @@ class _Builder:
 
     def _load(self, file: Path, inside: Imports) -> Child:
         try:
-            document = parse(read_bytes(file), self.imports.shown(file, self.document.file))
+            document = parse(self.imports.texts.read(file), self.imports.shown(file, self.document.file))
         except BlueprintError as error:
             for finding in error.findings:
                 self.report.add(finding)
@@ -312,7 +315,7 @@ class _Context:
         """The keyword arguments that every step type takes."""
         options: dict[str, Any] = {
             "name": spec.name,
-            "config": self._config(spec.config),
+            "config": self._config(spec.config, once=spec.effects == "at-most-once"),
             "sink_to": spec.sink_to,
             "updates_context": spec.updates_context,
             "static_invariants": tuple(spec.static_invariants),
@@ -336,10 +339,10 @@ class _Context:
             options["fallback"] = self._builder.step(spec.fallback, f"{self._path}/", at, self._sees)
         return options
 
-    def _config(self, spec: ConfigSpec) -> StepConfig:
+    def _config(self, spec: ConfigSpec, *, once: bool) -> StepConfig:
         backoff = Backoff(**spec.backoff.model_dump()) if spec.backoff else Backoff()
         return StepConfig(
-            max_retries=spec.max_retries,
+            max_retries=0 if once and "max_retries" not in spec.model_fields_set else spec.max_retries,
             timeout_s=spec.timeout_s,
             backoff=backoff,
             execution_mode=spec.execution_mode,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flujo.blueprint.diagnostics import brief
+from flujo.blueprint.texts import Texts
 from flujo.domain.steps import Pipeline
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError
@@ -27,12 +28,15 @@ class Child(NamedTuple):
 
 
 class Imports:
-    """The imports of the file at `file`, which stands in `around` at `level`; `loaded` is shared by a whole build.
+    """The imports of the file at `file`, which stands in `around` at `level`; `loaded` and `texts` are a whole build's.
 
     Its methods raise `ConfigurationError` with the code of a finding.
     """
 
-    def __init__(self, file: Path, root: Path, *, around: "Imports | None" = None, level: int = 0) -> None:
+    def __init__(
+        self, file: Path, root: Path, texts: Texts, *, around: "Imports | None" = None, level: int = 0
+    ) -> None:
+        self.texts = texts
         self.file = file.resolve()
         self.loaded: dict[Path, Child] = around.loaded if around else {}
         self._root = root.resolve()
@@ -47,7 +51,7 @@ class Imports:
         advice = f"write a path relative to this file, to a file under {str(self._root)!r}"
         try:
             file = (self.file.parent / text).resolve()
-            is_file = file.is_file()
+            is_file = self.texts.has(file)
         except (OSError, ValueError, RuntimeError) as error:  # too long, with a NUL in it, a circle of links
             raise ConfigurationError(f"{brief(text)} is no path", suggestion=advice, code=code, cause=error) from error
         if Path(text).is_absolute() or not file.is_relative_to(self._root):
@@ -80,7 +84,7 @@ class Imports:
                 suggestion="let one of the files do without the next",
                 code="V-I03",
             )
-        return Imports(file, self._root, around=self, level=self.level + depth)
+        return Imports(file, self._root, self.texts, around=self, level=self.level + depth)
 
     def shown(self, file: Path, document: str) -> str:
         """How findings call `file`, which this file imports that they call `document`."""

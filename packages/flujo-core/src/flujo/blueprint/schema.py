@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from flujo.domain.steps import Effects
 from flujo.domain.validation import NAME
 
 __all__ = ["AgentPart", "BackoffSpec", "ConfigSpec", "DocumentSpec", "Spec", "StepSpec"]
@@ -67,7 +68,7 @@ class StepSpec(Spec):
         default_factory=list, description="module:attr of functions of the output that say whether it will do"
     )
     fallback: Any = Field(default=None, description="The step that runs when this one has failed for good")
-    effects: Literal["none", "local", "external"] = Field(default="none", description="What a second run disturbs")
+    effects: Effects = Field(default="none", description="What a second run disturbs")
     version: str = Field(default="", description="Raise it when the code means something else than before")
     meta: dict[str, Any] = Field(default_factory=dict, description="Notes; flujo does not read them")
 

@@ -21,7 +21,7 @@ class AgentStep(Step[In, Out]):
     JSON Schema as a mapping; an answer that does not fit fails the attempt, and the next one is told why. `model` is
     the name in the price table, by default what the agent itself says. `agent` is the agent's name: the calls of one
     name are counted together. `system_prompt` and `settings` are what the agent was made with, and part of the step's
-    definition. Raises `ConfigurationError` for what can't be asked.
+    definition; a run goes on with another prompt. Raises `ConfigurationError` for what can't be asked.
     """
 
     output: Any = None
@@ -31,6 +31,7 @@ class AgentStep(Step[In, Out]):
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     kind: ClassVar[str] = "agent"
+    soft: ClassVar[tuple[str, ...]] = ("system_prompt",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,13 +1,17 @@
 """A planner that picks what is done next, until it is done: the kind `agentic_loop`. Data only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from flujo.domain.composite import CompositeStep
+from flujo.domain.composite import WENT_ON, CompositeStep
+from flujo.domain.human import HumanInTheLoopStep
 from flujo.domain.steps import In, Out, Step
 
-__all__ = ["AgenticLoopStep"]
+__all__ = ["ASK", "AgenticLoopStep"]
+
+#: What asks a person. The question is the step's data: what a planner says is never taken for a template.
+ASK: Step[Any, Any] = HumanInTheLoopStep("ask", message="{{ previous_step }}")
 
 #: The planner's own places and that of a question, in the path of a turn.
 _PLACES = ("planner", "ask")
@@ -34,6 +38,11 @@ class AgenticLoopStep(CompositeStep[In, Out]):
 
     kind: ClassVar[str] = "agentic_loop"
     prefix: ClassVar[str] = "agentic_loop"
+
+    def places(self) -> Iterable[tuple[str, Step[Any, Any]]]:
+        """The planner, a question and each agent stand under the number of each turn."""
+        agents = ((f"[]/{name}", body) for name, body in self.agents.items())
+        return (("[]/planner", self.planner), ("[]/ask", ASK), *agents, ("[]/on:failure", WENT_ON["failure"]))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,7 @@
 """The kind of step that keeps what its body came to: `cache`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from flujo.domain.canonical import digest
 from flujo.domain.code import code_digest
 from flujo.domain.composite import CompositeStep
-from flujo.domain.steps import In, Out, Pipeline
+from flujo.domain.steps import In, Out, Pipeline, Step
 
 __all__ = ["CacheStep"]
 
@@ -30,7 +30,8 @@ class CacheStep(CompositeStep[In, Out]):
     body: Any = None
     ttl_s: float | None = None
     context_keys: Sequence[str] = ()
-    #: A digest of the code that the body calls, taken when the step is made.
+    #: A digest of the code that the body calls, taken when the step is made. A run is resumed with changed code, so it
+    #: is no part of the definition.
     code: str = field(init=False, repr=False, default="")
 
     kind: ClassVar[str] = "cache"
@@ -66,6 +67,10 @@ class CacheStep(CompositeStep[In, Out]):
                 advice = "write a template: what that reads counts; or let a step before this one make the data"
                 self._wrong(f"holds step {each.name!r}, whose input is a function: what it reads is unknown", advice)
 
+    def places(self) -> Iterable[tuple[str, Step[Any, Any]]]:
+        """The body stands at its name, whatever the pipeline in it is called."""
+        return (("/body", self.body),)
+
     @property
     def reads_context(self) -> bool:
         """Whether the body could change the context."""
@@ -85,7 +90,3 @@ class CacheStep(CompositeStep[In, Out]):
     def body_digest(self) -> str:
         """A digest of the body's definition, in hexadecimal."""
         return digest(self.body.definition()).hex()
-
-    def definition(self) -> dict[str, Any]:
-        """As of any step; a run is resumed with changed code, so that is no part of it."""
-        return {key: value for key, value in super().definition().items() if key != "code"}

@@ -15,9 +15,12 @@ from flujo.domain.suggest import did_you_mean
 from flujo.domain.validation import Refusal
 from flujo.exceptions import ConfigurationError
 
-__all__ = ["Body", "CompositeStep", "as_body", "branch_key"]
+__all__ = ["WENT_ON", "Body", "CompositeStep", "as_body", "branch_key"]
 
 Body: TypeAlias = Step[Any, Any] | Sequence[Step[Any, Any]]
+
+#: What a step records that goes on from a child which has failed or paused, at "/on:failure" and "/on:pause".
+WENT_ON: Mapping[str, Step[Any, Any]] = {"failure": Step("failure"), "pause": Step("pause")}
 
 #: What may stand in a branch's name: it is part of paths.
 _BRANCH = re.compile(r"[A-Za-z0-9_.-]{1,63}")

@@ -15,6 +15,7 @@ __all__ = [
     "RunFinished",
     "RunStarted",
     "StepFinished",
+    "StepInDoubt",
     "StepRetried",
     "StepStarted",
 ]
@@ -46,6 +47,14 @@ class StepRetried(NamedTuple):
     attempt: int
     error: ErrorInfo
     delay_s: float
+
+
+class StepInDoubt(NamedTuple):
+    """A step that may run only once began at `since` (seconds since the epoch), and did not end: it is not repeated."""
+
+    run_id: str
+    path: str
+    since: float
 
 
 class CacheMissed(NamedTuple):
@@ -113,6 +122,7 @@ Event: TypeAlias = (
     RunStarted
     | StepStarted
     | StepRetried
+    | StepInDoubt
     | CacheMissed
     | BudgetOverdrawn
     | BudgetWarning

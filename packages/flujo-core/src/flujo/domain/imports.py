@@ -45,6 +45,7 @@ class ImportStep(CompositeStep[In, Out]):
 
     kind: ClassVar[str] = "import"
     prefix: ClassVar[str] = "import"
+    in_order: ClassVar[bool] = True
 
     @property
     def fed(self) -> Sequence[Pipeline[Any, Any]]:

@@ -14,14 +14,13 @@ from flujo.domain.scope import NOTHING, Scope
 from flujo.domain.usage import NO_USAGE, Usage
 
 __all__ = [
-    "CacheBackend",
-    "CacheEntry",
-    "CachingBackend",
+    "MAX_CLAIMS",
     "Claim",
     "Clock",
     "Codec",
     "EventSink",
     "JournalRecord",
+    "MaintainedBackend",
     "NewRun",
     "RecordKind",
     "RunRow",
@@ -30,9 +29,14 @@ __all__ = [
     "Sync",
     "Template",
     "TemplateCompiler",
+    "Wait",
 ]
 
 T = TypeVar("T")
+
+
+#: How often a run is claimed without recording anything, until nobody tries it again by himself.
+MAX_CLAIMS = 10
 
 
 class EventSink(Protocol):
@@ -114,6 +118,7 @@ class RecordKind(IntEnum):
 
     `ATTEMPT` is a failed attempt that was followed by another, `FAILED` the one after which the step gave up; a
     resumed run tries such a step again. `WAIT` is a question to a person, and `ANSWER` the answer to it.
+    `INTENT` says that a step which may run only once begins, `SETTLED` what a person says of one that never ended.
     """
 
     RESULT = 0
@@ -121,11 +126,13 @@ class RecordKind(IntEnum):
     FAILED = 2
     WAIT = 3
     ANSWER = 4
+    INTENT = 5
+    SETTLED = 6
 
 
 class JournalRecord(NamedTuple):
     """One line of a run's journal. A result stands at the step's bare path, failed attempt n at `path#an`, a question
-    at `path?` and answer n to it at `path!n`.
+    at `path?` and answer n to it at `path!n`, beginning n at `path^n` and what settles it at `path^n!`.
 
     `out` and `delta` are encoded bytes for a backend that `encodes`, the values themselves otherwise; `delta` is
     what the step changed in the context, None for nothing. `error` belongs to attempts, and to a result that a
@@ -153,7 +160,9 @@ class NewRun(NamedTuple):
 
     `definition` is the pipeline's canonical text and `digest` its hash; `source` says where it was loaded from
     (a path relative to the project, `module:name`, or nothing). `input` and `base` (the context at the start)
-    are encoded as for records.
+    are encoded as for records. `records` are the first lines of its journal, which stood in another run's: they are
+    written with it, or nothing is. `key` is the caller's own name for the work: there is one run of a key. `files` are
+    the texts that the pipeline was loaded from, by path relative to the project, the main one first.
     """
 
     run_id: str
@@ -166,6 +175,9 @@ class NewRun(NamedTuple):
     created_at: float
     source: str = ""
     tags: Mapping[str, str] = NOTHING
+    key: str | None = None
+    files: Mapping[str, str] = NOTHING
+    records: Sequence[JournalRecord] = ()
 
 
 class Claim(NamedTuple):
@@ -177,7 +189,11 @@ class Claim(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """One run as the state knows it; `input`, `base` and `output` as they were given."""
+    """One run as the state knows it; `input`, `base` and `output` as they were given.
+
+    `claims` counts how often it was claimed since it last recorded something or came to an end other than
+    `INTERRUPTED`; `cancelled` says that somebody has asked its owner to stop.
+    """
 
     run_id: str
     status: RunStatus
@@ -198,6 +214,19 @@ class RunRow(NamedTuple):
     recorded: int = 0
     usage: Usage = NO_USAGE
     tags: Mapping[str, str] = NOTHING
+    key: str | None = None
+    files: Mapping[str, str] = NOTHING
+    claims: int = 0
+    cancelled: bool = False
+
+
+class Wait(NamedTuple):
+    """An open question: which run asks it, and the record of it."""
+
+    run_id: str
+    pipeline: str
+    status: RunStatus
+    record: JournalRecord
 
 
 class StateBackend(Protocol):
@@ -214,13 +243,17 @@ class StateBackend(Protocol):
         ...
 
     async def create_run(self, run: NewRun, /) -> Claim:
-        """Write the run down and own it. Raises `StateError` when the id is taken."""
+        """Write the run down and own it.
+
+        Raises `RunKeyTaken`, which names the run, when its `key` is another's, and `StateError` when its id is taken.
+        """
         ...
 
     async def claim(self, run_id: str, /, *, force: bool = False) -> Claim:
         """Own an existing run whose owner is gone, or, by `force`, whose owner lives.
 
-        Raises `RunNotFound`; `RunOwnedElsewhere` while a living owner holds it.
+        Raises `RunNotFound`; `RunOwnedElsewhere` while a living owner holds it; `RunPoisoned`, unless by `force`, for
+        a run that was claimed `MAX_CLAIMS` times without recording anything. A claim takes back a wish to cancel.
         """
         ...
 
@@ -228,14 +261,56 @@ class StateBackend(Protocol):
         """The run's journal in the order it was written; to look at it needs no claim. Raises `RunNotFound`."""
         ...
 
+    async def redefine(self, claim: Claim, definition: str, digest: bytes, files: Mapping[str, str], /) -> None:
+        """Note that the run goes on with another pipeline: its definition, and the texts it was loaded from."""
+        ...
+
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:
-        """Write one record. A second result at one path raises `StateError`."""
+        """Write one record. A second record at one path raises `StateError`."""
+        ...
+
+    async def answer(self, run_id: str, record: JournalRecord, /) -> bool:
+        """Write an answer down, whoever owns the run; it needs no claim. Survives the machine when it returns.
+
+        False, and nothing is written, when there is a record at its path already, or the run has ended for good
+        (completed or cancelled). Raises `RunNotFound`.
+        """
+        ...
+
+    async def waits(self, *, run_id: str | None = None, limit: int = 1000, offset: int = 0) -> Sequence[Wait]:
+        """Questions without an answer, of one run or of all that have not ended for good, the oldest first."""
+        ...
+
+    async def cancel(self, run_id: str, /, *, at: float) -> RunStatus:
+        """Ask the run's owner to stop; a run that nobody owns is cancelled at once, one that has ended stays so.
+
+        The status that the run has then: `RUNNING` means that its owner has been asked. Raises `RunNotFound`.
+        """
+        ...
+
+    async def is_cancelled(self, claim: Claim, /) -> bool:
+        """Whether somebody has asked the owner to stop, or to let go of the run by taking it over."""
+        ...
+
+    async def delete(self, run_id: str, /) -> None:
+        """Forget a run and its journal whole. Raises `RunNotFound`; `RunOwnedElsewhere` while its owner lives."""
+        ...
+
+    async def gc(self, *, ended_before: float, limit: int = 200) -> int:
+        """Forget up to `limit` runs that completed, failed or were cancelled before that time; how many there were.
+
+        Runs that run, wait or can be gone on with are never touched, nor is what others still refer to. A run is at
+        least as young as those created before it: a clock that was wrong for a while makes none look older.
+        """
         ...
 
     async def finish(
         self, claim: Claim, status: RunStatus, /, *, output: Any = None, error: ErrorInfo | None = None, at: float
     ) -> None:
-        """Let go of the run with `status`."""
+        """Let go of the run with `status`; one that was asked to stop, and could be gone on with, is cancelled.
+
+        Who pauses a run has appended its question before: there is no paused run without a question.
+        """
         ...
 
     async def get(self, run_id: str, /) -> RunRow | None:
@@ -243,7 +318,7 @@ class StateBackend(Protocol):
         ...
 
     async def list(self, *, prefix: str = "", limit: int = 50, offset: int = 0) -> Sequence[RunRow]:
-        """Runs whose id starts with `prefix`, the one created last first; without inputs, bases and outputs."""
+        """Runs whose id starts with `prefix`, the one created last first; without values and files."""
         ...
 
     async def close(self) -> None:
@@ -279,45 +354,18 @@ class StateProvider(Protocol[T]):
         ...
 
 
-class CacheEntry(NamedTuple):
-    """A cached result: `value` and `delta`, what the step changed in the context (None for nothing), as encoded.
-
-    `scope` names the step that made it and `parts` the digests that went into its `key`, in hexadecimal, by name: how
-    they differ from another entry's says why this one doesn't serve. `created_at` is in seconds since the epoch.
-    """
-
-    key: bytes
-    scope: str
-    value: bytes
-    delta: bytes | None
-    parts: Mapping[str, str]
-    created_at: float
-
-
-class CacheBackend(Protocol):
-    """Keeps cached results as bytes, and may forget any of them at any time. Methods may raise a `StateError`."""
-
-    async def get(self, key: bytes, /) -> CacheEntry | None:
-        """The entry with this key, which is then the one used last."""
-        ...
-
-    async def put(self, entry: CacheEntry, /) -> None:
-        """Keep `entry`, in place of an earlier one with its key. Raises `PayloadTooLarge`."""
-        ...
-
-    async def nearest(self, scope: str, /) -> Mapping[str, str] | None:
-        """The parts of the newest entry of `scope`, None if there is none."""
-        ...
-
-
 @runtime_checkable
-class CachingBackend(Protocol):
-    """What a `StateBackend` can be beside: the home of cached results, which are closed with it.
+class MaintainedBackend(Protocol):
+    """What a `StateBackend` can be beside: one whose store can be looked after."""
 
-    For a backend that is not, a runner keeps cached results in memory, for as long as it lives itself.
-    """
+    async def check(self) -> Sequence[str]:
+        """What is wrong with the store, in words; nothing, if nothing is. Changes nothing."""
+        ...
 
-    @property
-    def cache(self) -> CacheBackend:
-        """Where the results are."""
+    async def migrate(self) -> tuple[int, int]:
+        """Bring the store to the schema of this version; the schema before, and now."""
+        ...
+
+    async def backup(self, to: str, /) -> int:
+        """Copy the whole store to the new file `to` while others work on it; its size in bytes."""
         ...

@@ -3,7 +3,7 @@
 Expressions and templates are text in the one language of conditions and templates; a callable may stand for each.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Never, TypeAlias, get_args
 
@@ -111,6 +111,10 @@ class LoopStep(CompositeStep[In, Out]):
         callables = (self.exit_condition, self.initial_input_mapper, self.iteration_input_mapper)
         return bool(self.init or self.state) or any((*callables, self.loop_output_mapper))
 
+    def places(self) -> Iterable[tuple[str, Step[Any, Any]]]:
+        """The body stands at the number of each iteration."""
+        return (("[]", self.body),)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("body", self._body(self.body))
@@ -174,6 +178,10 @@ class MapStep(CompositeStep[In, Out]):
     def reads_context(self) -> bool:
         """Whether one of its callables could change the context."""
         return callable(self.iterable_input) or callable(self.merge_strategy)
+
+    def places(self) -> Iterable[tuple[str, Step[Any, Any]]]:
+        """The body stands at the number of each item."""
+        return (("[]", self.body),)
 
     @property
     def iterable_file(self) -> str | None:
@@ -242,6 +250,10 @@ class ParallelStep(CompositeStep[In, Out]):
         """Whether its own way of merging could change the context."""
         return callable(self.merge_strategy)
 
+    def places(self) -> Iterable[tuple[str, Step[Any, Any]]]:
+        """Each branch stands at its name."""
+        return ((f"/{name}", body) for name, body in self.branches.items())
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("branches", self._branches(self.branches))
@@ -272,6 +284,10 @@ class DynamicParallelRouterStep(ParallelStep[In, Out]):
     def _refusals(self, given: Any, maybe: bool) -> Iterator[Refusal]:
         yield from (each.under(self.router.name) for each in self.router.refusals(given, maybe=maybe))
         yield from super()._refusals(given, maybe)
+
+    def places(self) -> Iterable[tuple[str, Step[Any, Any]]]:
+        """Each branch stands at its name, and so does the router."""
+        return (*super().places(), ("/router", self.router))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -315,6 +331,11 @@ class ConditionalStep(CompositeStep[In, Out]):
     def reads_context(self) -> bool:
         """Whether its condition could change the context."""
         return self.condition is not None
+
+    def places(self) -> Iterable[tuple[str, Step[Any, Any]]]:
+        """Each branch stands at its name."""
+        default = () if self.default_branch is None else (("/default_branch", self.default_branch),)
+        return (*((f"/{name}", body) for name, body in self.branches.items()), *default)
 
     def __post_init__(self) -> None:
         super().__post_init__()

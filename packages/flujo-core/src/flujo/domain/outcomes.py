@@ -164,6 +164,13 @@ class PendingAnswer(NamedTuple):
     since: float = 0.0
     deadline: float | None = None
 
+    def is_over(self, now: float) -> bool:
+        """Whether nobody waits for an answer any more.
+
+        A clock that has been set back by more than the question was to wait says so too, or it would wait for ever.
+        """
+        return self.deadline is not None and not 2 * self.since - self.deadline <= now < self.deadline
+
 
 class PipelineResult(NamedTuple, Generic[Out, Ctx]):
     """What a run came to. `output` is None unless `status` is `COMPLETED`.

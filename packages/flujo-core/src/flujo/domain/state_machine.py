@@ -1,11 +1,11 @@
 """A machine of named states: the kind `state_machine`. Data only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from flujo.domain.composite import CompositeStep, branch_key
-from flujo.domain.steps import In, Out, Pipeline
+from flujo.domain.composite import WENT_ON, CompositeStep, branch_key
+from flujo.domain.steps import In, Out, Pipeline, Step
 from flujo.domain.suggest import did_you_mean
 
 __all__ = ["ANY_STATE", "StateMachineStep", "Transition"]
@@ -63,6 +63,10 @@ class StateMachineStep(CompositeStep[In, Out]):
     def reads_context(self) -> bool:
         """It writes down there which state it is in."""
         return True
+
+    def places(self) -> Iterable[tuple[str, Step[Any, Any]]]:
+        """The steps of every state stand at the number of each visit."""
+        return (*(("[]", body) for body in self.states.values()), *((f"[]/on:{on}", WENT_ON[on]) for on in WENT_ON))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,16 +4,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeAlias, TypeVar, get_origin
 
 from flujo.domain.callables import UNKNOWN, Call, inspect_call, reference
+from flujo.domain.canonical import digest
 from flujo.domain.config import StepConfig
 from flujo.domain.hints import union
 from flujo.domain.scope import Scope
+from flujo.domain.step_mistakes import Effects, mistakes
 from flujo.domain.validation import NAME, NAME_HELP, Refusal, check_sequence, fits, may_fit, unheard
 from flujo.exceptions import BlueprintError, ConfigurationError, InfiniteFallbackError, TypeMismatchError
 
-__all__ = ["MAX_DEPTH", "MAX_FALLBACKS", "PREVIOUS", "InputSource", "Pipeline", "Step", "chained"]
+__all__ = ["MAX_DEPTH", "MAX_FALLBACKS", "PREVIOUS", "Effects", "InputSource", "Pipeline", "Step", "chained"]
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
@@ -30,8 +32,6 @@ MAX_DEPTH = 64
 
 #: How many fallbacks may follow each other.
 MAX_FALLBACKS = 10
-
-Effects: TypeAlias = Literal["none", "local", "external"]
 
 
 class _Previous:
@@ -56,15 +56,16 @@ class Step(Generic[In, Out]):
     data. `sink_to` is a dotted path in the context that gets the output; with `updates_context` a mapping or
     model output is merged into the context. `static_invariants` are expressions that must hold after this step and
     after each step inside it. `validators` are functions of the output; one that raises, or returns False or a text
-    with what is wrong, fails the attempt. `effects` says what a second execution could disturb. `blocking`
-    runs a plain function in a worker thread. `version` is part of the step's identity: raise it when the same
-    code reference comes to mean something else.
+    with what is wrong, fails the attempt. `effects` says what a second execution could disturb; "at-most-once" forbids
+    one, see `EffectInDoubt`. `blocking` runs a plain function in a worker thread. `version` is part of the step's
+    identity: raise it when the same code reference comes to mean something else.
 
     A kind of step is a subclass with its own fields; `prefix` stands before its name in paths, and one with
-    `records` false leaves the record to its children. A kind whose policy changes the context says so by
-    `reads_context`, one that can wait for a person by `asks`; `expressions` and `templates` name the fields that hold
-    such text, so that it is checked early. Raises `ConfigurationError` for a field that can't be so,
-    `InfiniteFallbackError` for a chain of more than ten fallbacks.
+    `records` false leaves the record to its children; `in_order` says that these run one after the other. A kind whose
+    policy changes the context says so by `reads_context`, one that can wait for a person by `asks`; `expressions` and
+    `templates` name the fields that hold such text, so that it is checked early, and `soft` those that may be others
+    when a run goes on. Raises `ConfigurationError` for a field that can't be so, `InfiniteFallbackError` for a chain of
+    more than ten fallbacks.
     """
 
     name: str
@@ -88,17 +89,19 @@ class Step(Generic[In, Out]):
     prefix: ClassVar[str] = ""
     records: ClassVar[bool] = True
     holds_steps: ClassVar[bool] = False
+    in_order: ClassVar[bool] = False
     asks: ClassVar[bool] = False
     expressions: ClassVar[tuple[str, ...]] = ()
     templates: ClassVar[tuple[str, ...]] = ()
+    soft: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         name: object = self.name
         if not isinstance(name, str) or not re.fullmatch(NAME, name):
             raise ConfigurationError(f"{name!r} is not a step name", suggestion=NAME_HELP)
-        self._check_fields()
+        for what, advice in mistakes(self, Step):
+            self._refuse(what, advice)
         self._check_fallbacks()
-        self._check_concerns()
         if self.run is not None:
             object.__setattr__(self, "call", inspect_call(self.run, self.params))
         plain_call = self.call is not None and not self.call.is_async
@@ -107,21 +110,6 @@ class Step(Generic[In, Out]):
         if self.config.timeout_s is not None and plain_call and not self.blocking:
             advice = "make it an async function, or run it in a thread: blocking=True"
             self._refuse("has timeout_s, but runs a plain function, which nothing can stop", advice)
-
-    def _check_fields(self) -> None:
-        """Refuse at once what would go wrong, or have no effect, when the step runs."""
-        if isinstance(self.run, Step):
-            self._refuse(f"runs {self.run.name!r}, which is a step itself", "chain steps with '>>', or nest pipelines")
-        if self.run is None and self.params:
-            self._refuse("has params, but runs nothing that could take them", "give the step something to run")
-        if not isinstance(self.config, StepConfig):
-            self._refuse(f"has a config of type {type(self.config).__qualname__!r}", "pass config=StepConfig(...)")
-        if self.fallback is not None and not isinstance(self.fallback, Step):
-            self._refuse(f"has {reference(self.fallback)!r} as its fallback", "a fallback is a step: wrap it in one")
-        if self.effects not in get_args(Effects):
-            self._refuse(f"has effects {self.effects!r}", f"effects are {', '.join(get_args(Effects))}")
-        if self.sink_to is not None and not all(str(self.sink_to).split(".")):
-            self._refuse(f"has sink_to {self.sink_to!r}", "name a field of the context, or a dotted path in one")
 
     def _check_fallbacks(self) -> None:
         """Refuse a chain that is too long, link by link or in what the links hold."""
@@ -136,16 +124,6 @@ class Step(Generic[In, Out]):
             )
         if self.fallback is not None:
             self._check_depth(self.fallback.depth + 1)
-
-    def _check_concerns(self) -> None:
-        """Refuse checks that aren't any, and a background step whose output would reach the context at any time."""
-        if not all(map(callable, self.validators)):
-            self._refuse("has a validator that can't be called", "a validator is a function of the step's output")
-        if isinstance(self.static_invariants, str) or not all(isinstance(e, str) for e in self.static_invariants):
-            self._refuse("has static_invariants that are no list of expressions", "write a list of texts")
-        if self.is_background and (self.sink_to is not None or self.updates_context):
-            advice = "nobody could tell when: drop one of both"
-            self._refuse("runs in the background, but writes to the context", advice)
 
     def _refuse(self, what: str, suggestion: str) -> NoReturn:
         raise ConfigurationError(f"step {self.name!r} {what}", suggestion=suggestion)
@@ -260,11 +238,18 @@ class Step(Generic[In, Out]):
             parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else (value,)
             yield from (part for part in parts if isinstance(part, Step))
 
+    def places(self) -> Iterable[tuple[str, "Step[Any, Any]"]]:
+        """The steps that this one may run, each with its place in paths under this one's; "[]" stands for any number.
+
+        A kind whose policy gives its children other places than their segments says so here.
+        """
+        return ((f"/{child.segment}", child) for child in self.children())
+
     def _own_fields(self) -> Iterator[tuple[str, Any]]:
         """The fields that a kind has beside those of every step, where they are not at their default."""
         for each in fields(self)[_COMMON_FIELDS:]:
             value = getattr(self, each.name)
-            if value != each.default and value not in (None, (), [], {}):
+            if each.init and value != each.default and value not in (None, (), [], {}):
                 yield each.name, value
 
     def walk(self) -> Iterator["Step[Any, Any]"]:
@@ -276,21 +261,34 @@ class Step(Generic[In, Out]):
             yield from self.fallback.walk()
 
     def definition(self) -> dict[str, Any]:
-        """Plain data that tells this step from any other: what a resumed run must find unchanged."""
+        """Plain data that tells this step from any other."""
+        return self._described(lambda step: step.definition())
+
+    def identity(self) -> dict[str, Any]:
+        """The definition without what is `soft`: what a resumed run must find unchanged."""
+        whole = self._described(lambda step: step.identity())
+        return {key: value for key, value in whole.items() if key not in self.soft}
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """A digest of the identity, which the records of the step hold."""
+        return digest(self.identity())
+
+    def _described(self, nested: "Describe") -> dict[str, Any]:
         what: dict[str, Any] = {"kind": self.kind, "name": self.name}
         if self.call is not None:
             what["run"] = self.call.reference
         if self.params:
-            what["params"] = {key: _plain(self.params[key]) for key in sorted(self.params)}
+            what["params"] = {key: _plain(self.params[key], nested) for key in sorted(self.params)}
         if self.input is not PREVIOUS:
-            what["input"] = _plain(self.input)
+            what["input"] = _plain(self.input, nested)
         for key in ("sink_to", "updates_context", "version", "static_invariants", "validators"):
             if value := getattr(self, key):
-                what[key] = _plain(value)
+                what[key] = _plain(value, nested)
         what.update((key, value) for key, value, usual in _usual(self) if value != usual)
         if self.fallback is not None:
-            what["fallback"] = self.fallback.definition()
-        return {**what, **{name: _plain(value) for name, value in self._own_fields()}}
+            what["fallback"] = nested(self.fallback)
+        return {**what, **{name: _plain(value, nested) for name, value in self._own_fields()}}
 
     def __rshift__(self, after: "Step[Out, Next]") -> "Pipeline[In, Next]":
         """Make a pipeline of this step and the one after it."""
@@ -312,6 +310,7 @@ class Pipeline(Step[In, Out]):
     prefix: ClassVar[str] = "sub"
     records: ClassVar[bool] = False
     holds_steps: ClassVar[bool] = True
+    in_order: ClassVar[bool] = True
 
     def __init__(
         self, steps: Sequence[Step[Any, Any]] = (), *, name: str = "pipeline", version: str = "", **options: Any
@@ -366,6 +365,9 @@ def _usual(step: Step[Any, Any]) -> Iterator[tuple[str, str, str]]:
     yield "execution_mode", step.config.execution_mode, "foreground"
 
 
+#: What gives a nested step as plain data.
+Describe: TypeAlias = Callable[[Step[Any, Any]], dict[str, Any]]
+
 #: How many fields every step has; a kind's own come after them.
 _COMMON_FIELDS = len(fields(Step))
 
@@ -379,18 +381,19 @@ def chained(step: Step[Any, Any]) -> Sequence[Step[Any, Any]]:
     return step.steps if same else (step,)
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object, nested: Describe) -> Any:
     """`value` as plain data for a definition; what isn't plain is named by its class or its code."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, Step):
-        return value.definition()
+        return nested(value)
     if is_dataclass(value) and not isinstance(value, type):
         value = {each.name: getattr(value, each.name) for each in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return {str(key): _plain(item, nested) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [_plain(item, nested) for item in value]
+        return items if isinstance(value, list | tuple) else sorted(items, key=repr)
     if get_origin(value) is not None:
         return str(value)  # a type with parameters, `list[int]`
-    return sorted(map(_plain, value), key=repr) if isinstance(value, set | frozenset) else reference(value)
+    return reference(value)

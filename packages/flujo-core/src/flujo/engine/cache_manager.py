@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from flujo.domain.caching import CacheBackend, CacheEntry
 from flujo.domain.callables import reference
 from flujo.domain.canonical import digest
 from flujo.domain.context import PipelineContext
-from flujo.domain.interfaces import CacheBackend, CacheEntry, Clock, Codec
+from flujo.domain.interfaces import Clock, Codec
 from flujo.engine.changes import Change
 from flujo.exceptions import StateCorrupt
 

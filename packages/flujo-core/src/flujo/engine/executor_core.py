@@ -17,8 +17,8 @@ from flujo.engine.fallback_handler import FallbackHandler
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
-from flujo.engine.recall import ended, filed, recalled
-from flujo.engine.retry import retry_delay
+from flujo.engine.recall import accounted, ended, filed, passed, recalled
+from flujo.engine.retry import SIGNALS, retry_delay
 from flujo.engine.shield import undisturbed
 from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.engine.work import (
@@ -26,6 +26,7 @@ from flujo.engine.work import (
     check_invariants,
     own_usage,
     record_of,
+    render_again,
     result_of,
     told,
     validated,
@@ -36,7 +37,6 @@ from flujo.exceptions import (
     ConfigurationError,
     ContextError,
     ContextIsolationError,
-    ControlFlowError,
     ExecutionError,
     PausedException,
     PayloadTooLarge,
@@ -86,6 +86,11 @@ class ExecutorCore:
         policy.prepare(step)
         return plan_step(step, policy, self._templates)
 
+    def with_fingerprint(self, fingerprint: bytes) -> Step[Any, Any] | None:
+        """The prepared step whose record begins with this fingerprint, if there is one."""
+        plans = ((step, plan.fingerprint) for step, plan in self._plans.items())
+        return next((step for step, own in plans if own and fingerprint.startswith(own)), None)
+
     def render(self, template: Any, scope: Scope, /) -> Any:
         """The value of a template; see `StepExecutor.render`."""
         return self._language().compile(template).render(scope)
@@ -120,6 +125,7 @@ class ExecutorCore:
         is_new = run.background.launch(frame.path, self._work_in_background(alone, plan))
         if is_new and run.events.active and not (run.journal.closed or run.journal.knows(frame.path)):
             run.events.emit(BackgroundLaunched(run.run_id, frame.path, step.name))
+        passed(frame)
         result: StepResult[Any] = StepResult(step.name, True, frame.data, frame.path, step.kind, 0)
         return filed(frame, Success(frame.data, NO_USAGE, (), result), result)
 
@@ -167,6 +173,7 @@ class ExecutorCore:
         work.duration_s = run.clock.monotonic() - work.started
         if type(outcome) is Success and (plan.records or plan.writes or frame.invariants):
             outcome = await self._settle(work, outcome)
+        accounted(frame, outcome)
         result = result_of(work, outcome)
         if type(outcome) is Failure and plan.tries and not run.journal.closed:
             await self._note_failure(work, outcome, final=True)
@@ -191,9 +198,12 @@ class ExecutorCore:
         journal = work.frame.run.journal
         if not journal.fell_back(work.frame.path):
             primary = await self._attempts(work)
-            if not isinstance(primary, Failure) or isinstance(primary.error, ControlFlowError) or journal.closed:
+            if not isinstance(primary, Failure) or isinstance(primary.error, SIGNALS) or journal.closed:
                 return primary
             await self._note_failure(work, primary, final=False, fallback=fallback.name)
+        else:
+            render_again(work)
+        passed(work.frame)
         return await self._fall_back(work, fallback)
 
     async def _fall_back(self, work: Work, fallback: Step[Any, Any]) -> StepOutcome[Any]:

@@ -20,7 +20,7 @@ from flujo.engine.journal import Item, Journal
 from flujo.engine.quota_manager import QuotaManager
 from flujo.engine.step_history_tracker import StepHistoryTracker
 
-__all__ = ["ExecutionFrame", "Invariant", "Pulse", "RunScope", "StepRun"]
+__all__ = ["ExecutionFrame", "Invariant", "Pulse", "RunScope", "StepRun", "idempotency_key"]
 
 #: An expression that must hold: its text, and what evaluates it.
 Invariant: TypeAlias = tuple[str, Template]
@@ -170,4 +170,9 @@ class StepRun(NamedTuple):
 
         Hand it to a service that must not do the same work twice.
         """
-        return hashlib.blake2b(f"{self.run_id}|{self.path}".encode(), digest_size=16).hexdigest()
+        return idempotency_key(self.run_id, self.path)
+
+
+def idempotency_key(run_id: str, path: str) -> str:
+    """The text that names one step of one run to services; see `StepRun.idempotency_key`."""
+    return hashlib.blake2b(f"{run_id}|{path}".encode(), digest_size=16).hexdigest()

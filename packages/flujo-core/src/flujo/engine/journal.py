@@ -4,16 +4,18 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend, Sync
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import unshared
+from flujo.engine.recorded import Answer, Item, Recorded, Settlement
 from flujo.engine.shield import undisturbed
+from flujo.engine.tracker import Tracker
 from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateError, ValueNotStorable
 
-__all__ = ["Answer", "Item", "Journal", "Recorded"]
+__all__ = ["Answer", "Item", "Journal", "Recorded", "Settlement"]
 
 #: How long the digest of a step is, which an item's follows in a record's fingerprint.
 _STEP_DIGEST = 16
@@ -22,30 +24,6 @@ _STEP_DIGEST = 16
 _MOST_FEEDBACK = 100_000
 
 _INDEX = re.compile(r"\[(\d+)\]")
-
-
-class Recorded(NamedTuple):
-    """A result read back from the journal, with its values as they were before they were written down."""
-
-    value: Any
-    delta: Any
-    record: JournalRecord
-
-
-class Item(NamedTuple):
-    """The item of a map that steps work on: item `number`, from 0, of the map at `path`; `digest` is of its value."""
-
-    path: str
-    number: int
-    digest: bytes
-
-
-class Answer(NamedTuple):
-    """A person's answer: `by` says whose it is, `at` when it was given, in seconds since the epoch."""
-
-    value: Any
-    by: str
-    at: float
 
 
 class Journal:
@@ -64,15 +42,24 @@ class Journal:
         "_codec",
         "_counts",
         "_digests",
+        "_intents",
         "_reopened",
         "_results",
+        "_settled",
         "_waits",
         "closed",
         "failure",
+        "tracker",
     )
 
     def __init__(
-        self, backend: StateBackend, claim: Claim | None, codec: Codec, records: Iterable[JournalRecord] = ()
+        self,
+        backend: StateBackend,
+        claim: Claim | None,
+        codec: Codec,
+        records: Iterable[JournalRecord] = (),
+        *,
+        tracks: bool = False,
     ) -> None:
         self._backend = backend
         self._claim = claim
@@ -83,10 +70,13 @@ class Journal:
         self._attempts: dict[str, list[JournalRecord]] = {}
         self._waits: dict[str, JournalRecord] = {}
         self._answers: dict[str, list[JournalRecord]] = {}
+        self._intents: dict[str, list[JournalRecord]] = {}
+        self._settled: dict[str, JournalRecord] = {}
         self._reopened: set[str] = set()
         self.failure: BaseException | None = None
         for record in records:
             self._note(record)
+        self.tracker = Tracker(self._results) if tracks else None
         self._counts: dict[str, int] | None = None if self._results else {}
 
     def _note(self, record: JournalRecord) -> None:
@@ -98,6 +88,10 @@ class Journal:
             path = record.path.rpartition("!")[0]
             self._answers.setdefault(path, []).append(record)
             self._reopened.discard(path)
+        elif record.kind is RecordKind.INTENT:
+            self._intents.setdefault(record.path.rpartition("^")[0], []).append(record)
+        elif record.kind is RecordKind.SETTLED:
+            self._settled[record.path.removesuffix("!")] = record
         else:
             path = record.path.rpartition("#")[0]
             self._attempts.setdefault(path, []).append(record)
@@ -148,16 +142,15 @@ class Journal:
                     place = each[: found.start()]
                     self._counts[place] = max(self._counts.get(place, 0), int(found[1]) + 1)
         if self._counts.get(path, 0) > count:
-            self._refuse(f"item {count} of {path!r} is not there any more")
+            self.refuse(f"item {count} of {path!r} is not there any more")
 
     def _check(self, record: JournalRecord, item: Item | None) -> None:
         if item is not None and record.fingerprint and not record.fingerprint.endswith(item.digest):
-            self._refuse(f"item {item.number} of {item.path!r} is not the one it was")
+            self.refuse(f"item {item.number} of {item.path!r} is not the one it was")
 
-    def _refuse(self, what: str) -> NoReturn:
-        self.failure = DefinitionChanged(
-            what, suggestion="put the items back as they were to go on with this run, or start a new run"
-        )
+    def refuse(self, what: str, advice: str = "put the items back as they were") -> NoReturn:
+        """Raise `DefinitionChanged`, which ends the run."""
+        self.failure = DefinitionChanged(what, suggestion=f"{advice} to go on with this run, or start a new run")
         raise self.failure
 
     def knows(self, path: str) -> bool:
@@ -214,12 +207,12 @@ class Journal:
 
     def questions(self) -> tuple[PendingAnswer, ...]:
         """Every question, in the order in which they were asked."""
-        return tuple(map(self._asked, self._waits.values()))
+        return tuple(map(self.asked, self._waits.values()))
 
     def waits(self) -> tuple[PendingAnswer, ...]:
         """The questions that are open: without an answer, or with one that their step failed with."""
         return tuple(
-            self._asked(record)
+            self.asked(record)
             for path, record in self._waits.items()
             if path not in self._results and (path in self._reopened or path not in self._answers)
         )
@@ -230,7 +223,7 @@ class Journal:
         if record is None:
             return None
         self._check(record, item)
-        return self._asked(record)
+        return self.asked(record)
 
     def fingerprint(self, path: str) -> bytes:
         """The fingerprint of the step that has asked at `path`."""
@@ -244,7 +237,26 @@ class Journal:
         given = self._decoded(record)
         return Answer(given["value"], given["by"], record.ended_at)
 
-    def _asked(self, record: JournalRecord) -> PendingAnswer:
+    def begun(self, path: str, item: Item | None = None) -> JournalRecord | None:
+        """The last beginning of the step at `path`, which may run only once. Raises as `recall` does."""
+        if path not in self._intents:
+            return None
+        record = self._intents[path][-1]
+        self._check(record, item)
+        return record
+
+    def settlement(self, path: str) -> Settlement | None:
+        """What settles the last beginning of the step at `path`; None while nobody has said."""
+        record = self._settled.get(self._intents[path][-1].path)
+        return None if record is None else Settlement(**self._decoded(record), at=record.ended_at)
+
+    def doubts(self) -> list[str]:
+        """The paths of steps that began, did not end and are not settled, those that are at work included."""
+        open_ones = (path for path in self._intents if path not in self._results and not self.fell_back(path))
+        return [path for path in open_ones if self._intents[path][-1].path not in self._settled]
+
+    def asked(self, record: JournalRecord) -> PendingAnswer:
+        """The question that `record` holds."""
         return PendingAnswer(record.path.removesuffix("?"), since=record.ended_at, **self._decoded(record))
 
     def _decoded(self, record: JournalRecord) -> Any:
@@ -297,20 +309,63 @@ class Journal:
     async def record_wait(self, asked: PendingAnswer, fingerprint: bytes) -> None:
         """Write a question down, as the step with this fingerprint asks it. It is asked once, and keeps its token."""
         told = {name: value for name, value in asked._asdict().items() if name not in ("path", "since")}
-        await self._note_words(f"{asked.path}?", RecordKind.WAIT, told, asked.since, fingerprint)
+        record = self._words(f"{asked.path}?", RecordKind.WAIT, told, asked.since, fingerprint)
+        await self._append(record)
+
+    def answer_record(self, path: str, answer: Answer) -> JournalRecord:
+        """The record of the next answer to the question at `path`. Raises `ValueNotStorable`."""
+        number = len(self._answers.get(path, ())) + 1
+        told = {"value": answer.value, "by": answer.by}
+        return self._words(f"{path}!{number}", RecordKind.ANSWER, told, answer.at)
 
     async def record_answer(self, path: str, answer: Answer) -> None:
-        """Write an answer to the question at `path` down. Raises `ValueNotStorable` and `StateError`."""
-        told = {"value": answer.value, "by": answer.by}
-        number = len(self._answers.get(path, ())) + 1
-        await self._note_words(f"{path}!{number}", RecordKind.ANSWER, told, answer.at, b"")
+        """Write an answer to the question at `path` down; one that somebody else has given meanwhile stands.
 
-    async def _note_words(
-        self, path: str, kind: RecordKind, told: dict[str, Any], at: float, fingerprint: bytes
-    ) -> None:
-        out = self.encoded(told, path)
-        record = JournalRecord(path, kind, out=out, fingerprint=fingerprint, started_at=at, ended_at=at, sync=Sync.FULL)
+        Raises `ValueNotStorable` and `StateError`.
+        """
+        record = self.answer_record(path, answer)
+        try:
+            if not await self._backend.answer(self._run_id, record):
+                await self.catch_up()
+                return
+        except StateError as error:
+            self.failure = error
+            raise
+        self._note(record)
+
+    async def catch_up(self) -> bool:
+        """Take note of answers that others have given since the journal was read; whether there are any."""
+        known = {record.path for given in self._answers.values() for record in given}
+        records = await self._backend.load(self._run_id)
+        new = [each for each in records if each.kind is RecordKind.ANSWER and each.path not in known]
+        for record in new:
+            self._note(record)
+        return bool(new)
+
+    async def record_intent(self, path: str, key: str, fingerprint: bytes, at: float) -> None:
+        """Write down that the step at `path` begins, which may run only once; `key` names it to services."""
+        number = len(self._intents.get(path, ())) + 1
+        record = self._words(f"{path}^{number}", RecordKind.INTENT, {"idempotency_key": key}, at, fingerprint)
         await self._append(record)
+        self._note(record)
+
+    async def record_settlement(self, path: str, settled: Settlement) -> None:
+        """Write down what a beginning without an end came to. Raises `ValueNotStorable` and `StateError`."""
+        told = {name: value for name, value in settled._asdict().items() if name != "at"}
+        record = self._words(f"{self._intents[path][-1].path}!", RecordKind.SETTLED, told, settled.at)
+        await self._append(record)
+        self._note(record)
+
+    def _words(
+        self, path: str, kind: RecordKind, told: dict[str, Any], at: float, fingerprint: bytes = b""
+    ) -> JournalRecord:
+        out = self.encoded(told, path)
+        return JournalRecord(path, kind, out=out, fingerprint=fingerprint, started_at=at, ended_at=at, sync=Sync.FULL)
+
+    @property
+    def _run_id(self) -> str:
+        assert self._claim is not None
+        return self._claim.run_id
 
     async def _append(self, record: JournalRecord) -> None:
         assert self._claim is not None

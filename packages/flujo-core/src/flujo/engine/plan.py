@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flujo.domain.canonical import digest
 from flujo.domain.interfaces import Sync, Template, TemplateCompiler
 from flujo.domain.scope import Scope
 from flujo.domain.steps import PREVIOUS, Step
 from flujo.engine.frame import Invariant
+from flujo.engine.once import OncePolicy
 from flujo.engine.policy import StepPolicy
 from flujo.exceptions import ConfigurationError
 
@@ -50,8 +50,9 @@ def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: Template
     watches = step.records and _may_change_context(step)
     guards = watches or (retried and not step.records)
     writes = step.sink_to is not None or step.merges_output
+    fingerprint = step.fingerprint if step.records else b""
     return StepPlan(
-        policy=policy,
+        policy=OncePolicy(policy, fingerprint) if step.effects == "at-most-once" else policy,
         records=step.records,
         render=render,
         watches=watches,
@@ -60,7 +61,7 @@ def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: Template
         retried=retried,
         direct=not (render or retried or guards or config.timeout_s or step.validators),
         sync=Sync.NORMAL if step.effects == "none" and step.agent_key is None else Sync.FULL,
-        fingerprint=digest(step.definition()) if step.records else b"",
+        fingerprint=fingerprint,
         tries=step.records or step.fallback is not None,
         invariants=_invariants(step, templates),
         agent=step.agent_key,

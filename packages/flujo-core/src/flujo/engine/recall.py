@@ -11,7 +11,9 @@ from flujo.engine.journal import Recorded
 from flujo.engine.plan import StepPlan
 from flujo.exceptions import ExecutionError
 
-__all__ = ["NeverEnded", "ended", "filed", "recalled"]
+__all__ = ["NeverEnded", "accounted", "ended", "filed", "passed", "recalled"]
+
+_AS_IT_WAS = "put the pipeline back as it was"
 
 
 class NeverEnded(ExecutionError):
@@ -30,6 +32,11 @@ def recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
     recorded = frame.run.journal.recall(frame.path, frame.item)
     if recorded is None:
         return None
+    signed = recorded.record.fingerprint
+    if signed and not signed.startswith(plan.fingerprint):
+        frame.run.journal.refuse(f"{frame.path!r} is another step now", _AS_IT_WAS)
+    if frame.run.journal.tracker is not None:
+        frame.run.journal.tracker.reach(frame.path)
     if recorded.delta is not None:
         apply(frame.context, recorded.delta)
     result = _recalled_result(frame, recorded)
@@ -38,6 +45,27 @@ def recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
     if frame.run.events.active:
         frame.run.events.emit(StepFinished(frame.run.run_id, frame.path, result))
     return filed(frame, Success(recorded.value, result.usage, (), result), result)
+
+
+def accounted(frame: ExecutionFrame, outcome: StepOutcome[Any]) -> None:
+    """Look, in a run that goes on with another pipeline, whether what is recorded of a step's parts was used.
+
+    A part that has not succeeded owes nothing. What has is looked at where little is lost by breaking off: at the end
+    of the pipeline and of its own steps.
+    """
+    tracker = frame.run.journal.tracker
+    if tracker is None or not frame.step.holds_steps:
+        return
+    if type(outcome) is not Success:
+        tracker.reach(frame.path)
+    elif frame.level <= 2 and (unused := tracker.unused(frame.path)) is not None:
+        frame.run.journal.refuse(f"the result of {unused!r} would not be used any more", _AS_IT_WAS)
+
+
+def passed(frame: ExecutionFrame, at: str = "") -> None:
+    """Note that nothing recorded under the step's path, or its part `at`, is waited for: something is in its place."""
+    if frame.run.journal.tracker is not None:
+        frame.run.journal.tracker.reach(frame.path + at)
 
 
 def ended(frame: ExecutionFrame, plan: StepPlan) -> Failure[Any] | None:

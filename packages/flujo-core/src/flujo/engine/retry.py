@@ -1,21 +1,31 @@
 """Whether a failed attempt is followed by another: a decision from values alone."""
 
 from flujo.domain.config import StepConfig
-from flujo.exceptions import ConfigurationError, ContextError, ControlFlowError, StateError, ValidationError
+from flujo.exceptions import (
+    ConfigurationError,
+    ContextError,
+    ControlFlowError,
+    EffectInDoubt,
+    StateError,
+    ValidationError,
+)
 
-__all__ = ["retry_delay"]
+__all__ = ["SIGNALS", "retry_delay"]
+
+#: What no retry and no fallback may answer, whatever they are configured to do.
+SIGNALS = (ControlFlowError, EffectInDoubt)
 
 #: What can't come out differently at the next attempt.
-_FINAL = (ControlFlowError, ConfigurationError, ContextError, ValidationError, StateError, SystemExit)
+_FINAL = (ConfigurationError, ContextError, ValidationError, StateError, SystemExit)
 
 
 def retry_delay(config: StepConfig, attempt: int, error: BaseException, seed: str) -> float | None:
     """Seconds to wait before the attempt after number `attempt`, or None when there is none.
 
-    Control flow is never retried. `retry_on` names the only exceptions that are, `no_retry_on` some that aren't;
+    `SIGNALS` are never retried. `retry_on` names the only exceptions that are, `no_retry_on` some that aren't;
     without `retry_on` everything is, but for errors that stay the same (see `_FINAL`).
     """
-    if attempt > config.max_retries or isinstance(error, ControlFlowError):
+    if attempt > config.max_retries or isinstance(error, SIGNALS):
         return None
     if isinstance(error, config.no_retry_on):
         return None

@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
 from flujo.domain.callables import reference
+from flujo.domain.foreign import attempt
 from flujo.domain.interfaces import JournalRecord, RecordKind
 from flujo.domain.outcomes import ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.scope import Scope
@@ -16,9 +18,20 @@ from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import Change, Snapshot, change, merge_output, sink, snapshot, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
-from flujo.exceptions import ExecutionError
+from flujo.exceptions import ExecutionError, FlujoError
 
-__all__ = ["Work", "check_invariants", "own_usage", "record_of", "result_of", "told", "validated", "write_context"]
+__all__ = [
+    "Work",
+    "check_invariants",
+    "own_usage",
+    "record_of",
+    "render_again",
+    "result_of",
+    "told",
+    "validated",
+    "write_context",
+]
+__all__ = ["Work", "check_invariants", "own_usage", "record_of", "render_again", "result_of", "write_context"]
 
 
 @dataclass(slots=True)
@@ -53,6 +66,15 @@ class Work:
         if plan.retried:
             self.data = unshared(self.frame.data)
         self.begun = True
+
+
+def render_again(work: Work) -> None:
+    """Give the step the data that it had in a process before this one: where that failed, it kept what came to it."""
+    render = work.plan.render
+    if render is not None:
+        with suppress(FlujoError):
+            work.data = attempt(lambda: render(work.frame.scope()), lambda text, _: ExecutionError(text))
+            work.frame, work.begun = work.frame.with_data(unshared(work.data)), True
 
 
 def own_usage(outcome: StepOutcome[Any]) -> Usage:

@@ -7,19 +7,20 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
-from flujo.domain.interfaces import (
-    CacheBackend,
-    CacheEntry,
-    Claim,
-    JournalRecord,
-    NewRun,
-    RecordKind,
-    RunRow,
-    StateBackend,
-)
+from flujo.domain.caching import CacheBackend, CacheEntry
+from flujo.domain.interfaces import MAX_CLAIMS, Claim, JournalRecord, NewRun, RecordKind, RunRow, StateBackend, Wait
 from flujo.domain.outcomes import ErrorInfo, RunStatus
+from flujo.domain.scope import NOTHING
 from flujo.domain.usage import NO_USAGE
-from flujo.exceptions import RunNotFound, RunOwnedElsewhere, SettingsError, StateError, StateUnavailable
+from flujo.exceptions import (
+    RunKeyTaken,
+    RunNotFound,
+    RunOwnedElsewhere,
+    RunPoisoned,
+    SettingsError,
+    StateError,
+    StateUnavailable,
+)
 
 __all__ = ["InMemoryBackend", "InMemoryCache", "open_memory"]
 
@@ -28,6 +29,10 @@ _CACHE_BYTES = 256 * 1024 * 1024
 
 #: What an entry counts beside its values.
 _ENTRY_BYTES = 512
+
+#: What takes no answers any more, and what may be forgotten: a failed run can be gone on with, but nobody waits for it.
+_FOR_GOOD = (RunStatus.COMPLETED, RunStatus.CANCELLED)
+_ENDED = (*_FOR_GOOD, RunStatus.FAILED)
 
 
 def open_memory(url: str, root: Path) -> StateBackend:
@@ -40,7 +45,7 @@ def open_memory(url: str, root: Path) -> StateBackend:
     return InMemoryBackend()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Run:
     """A run and its journal. The dict of records is both the order of writing and the guard of paths."""
 
@@ -53,12 +58,14 @@ class _Run:
     output: Any = None
     error: ErrorInfo | None = None
     ended_at: float | None = None
+    claims: int = 0
+    cancelled: bool = False
     records: dict[str, JournalRecord] = field(default_factory=dict)
 
     def row(self) -> RunRow:
         """The run as a backend shows it."""
         return RunRow(
-            **self.new._asdict(),
+            **self._told(),
             status=self.status,
             output=self.output,
             error=self.error,
@@ -68,7 +75,23 @@ class _Run:
             epoch=self.epoch,
             recorded=sum(record.kind is RecordKind.RESULT for record in self.records.values()),
             usage=reduce(add, (record.usage for record in self.records.values()), NO_USAGE),
+            claims=self.claims,
+            cancelled=self.cancelled,
         )
+
+    def _told(self) -> dict[str, Any]:
+        return {name: value for name, value in self.new._asdict().items() if name != "records"}
+
+    def asks(self, question: JournalRecord) -> bool:
+        """Whether a question is open: without an answer, or with one that its step has failed with since."""
+        path = question.path.removesuffix("?")
+        is_open = path not in self.records
+        for record in self.records.values():
+            if record.kind is RecordKind.ANSWER and record.path.rpartition("!")[0] == path:
+                is_open = False
+            elif record.kind is RecordKind.FAILED and record.path.rpartition("#")[0] == path:
+                is_open = path not in self.records
+        return is_open and self.status not in _FOR_GOOD
 
 
 class InMemoryBackend:
@@ -81,6 +104,7 @@ class InMemoryBackend:
     def __init__(self, *, encodes: bool = True) -> None:
         self._encodes = encodes
         self._runs: dict[str, _Run] = {}
+        self._asked: list[tuple[_Run, JournalRecord]] = []
         self._created = 0
         self._closed = False
         self._cache = InMemoryCache()
@@ -96,12 +120,16 @@ class InMemoryBackend:
         return self._encodes
 
     async def create_run(self, run: NewRun, /) -> Claim:
-        """Keep the run and own it. Raises `StateError` when the id is taken."""
+        """Keep the run and own it. Raises `RunKeyTaken`, or `StateError` when the id is taken."""
         self._check_open()
+        for other in self._runs.values():
+            if run.key is not None and other.new.key == run.key:
+                raise RunKeyTaken(f"run {other.new.run_id!r} has the key {run.key!r}", run_id=other.new.run_id)
         if run.run_id in self._runs:
             raise StateError(f"there is a run {run.run_id!r} already", suggestion="give the new run another id")
         self._created += 1
-        self._runs[run.run_id] = _Run(run, self._created, updated_at=run.created_at)
+        records = {record.path: record for record in run.records}
+        self._runs[run.run_id] = _Run(run, self._created, updated_at=run.created_at, records=records)
         return Claim(run.run_id, self._created, epoch=1)
 
     async def claim(self, run_id: str, /, *, force: bool = False) -> Claim:
@@ -111,8 +139,14 @@ class InMemoryBackend:
             raise RunOwnedElsewhere(
                 f"run {run_id!r} is at work in this process", suggestion="wait until it ends, or take it over by force"
             )
+        if run.claims >= MAX_CLAIMS and not force:
+            raise RunPoisoned(
+                f"run {run_id!r} was claimed {run.claims} times and never recorded anything",
+                suggestion="find out where it breaks off, then claim it by force",
+            )
         run.epoch += 1
-        run.owned, run.status = True, RunStatus.RUNNING
+        run.claims = 1 if force else run.claims + 1
+        run.owned, run.status, run.cancelled = True, RunStatus.RUNNING, False
         run.output = run.error = run.ended_at = None
         return Claim(run_id, run.number, run.epoch)
 
@@ -120,18 +154,81 @@ class InMemoryBackend:
         """The run's records in the order they were written."""
         return list(self._find(run_id).records.values())
 
+    async def redefine(self, claim: Claim, definition: str, digest: bytes, files: Mapping[str, str], /) -> None:
+        """Keep another definition and its files."""
+        run = self._owned(claim)
+        run.new = run.new._replace(definition=definition, digest=digest, files=files)
+
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:
         """Keep one record. Raises `StateError` when its path is recorded already."""
         run = self._owned(claim)
         if record.path in run.records:
             raise StateError(f"run {claim.run_id!r} has a record at {record.path!r} already")
-        run.records[record.path] = record
+        self._note(run, record)
+
+    async def answer(self, run_id: str, record: JournalRecord, /) -> bool:
+        """Keep an answer, unless its path is recorded or the run has ended for good."""
+        run = self._find(run_id)
+        if record.path in run.records or run.status in _FOR_GOOD:
+            return False
+        self._note(run, record)
+        return True
+
+    async def waits(self, *, run_id: str | None = None, limit: int = 1000, offset: int = 0) -> Sequence[Wait]:
+        """Questions without an answer, the oldest first."""
+        self._check_open()
+        waits = [
+            Wait(run.new.run_id, run.new.pipeline, run.status, record)
+            for run, record in self._asked
+            if run_id in (None, run.new.run_id) and run.asks(record)
+        ]
+        return waits[offset : offset + limit]
+
+    async def cancel(self, run_id: str, /, *, at: float) -> RunStatus:
+        """Ask the run's owner to stop; cancel it if there is none and it has not ended."""
+        run = self._find(run_id)
+        if run.owned:
+            run.cancelled = True
+        elif run.status not in _ENDED:
+            run.status, run.updated_at, run.ended_at = RunStatus.CANCELLED, at, at
+        return run.status
+
+    async def is_cancelled(self, claim: Claim, /) -> bool:
+        """Whether the owner was asked to stop, or is none any more."""
+        self._check_open()
+        run = self._runs.get(claim.run_id)
+        return run is None or run.cancelled or (run.number, run.epoch) != (claim.number, claim.epoch)
+
+    async def delete(self, run_id: str, /) -> None:
+        """Forget a run that nobody works on."""
+        run = self._find(run_id)
+        if run.owned:
+            raise RunOwnedElsewhere(
+                f"run {run_id!r} is at work in this process", suggestion="cancel it, and delete it when it has ended"
+            )
+        self._forget([run])
+
+    async def gc(self, *, ended_before: float, limit: int = 200) -> int:
+        """Forget runs that ended before that time, but none that was created after one that is younger."""
+        self._check_open()
+        old: dict[_Run, float] = {}
+        for run in self._runs.values():
+            if run.new.created_at >= ended_before:
+                break
+            if run.status in _ENDED and run.ended_at is not None and run.ended_at < ended_before:
+                old[run] = run.ended_at
+        self._forget(sorted(old, key=old.__getitem__)[:limit])
+        return min(len(old), limit)
 
     async def finish(
         self, claim: Claim, status: RunStatus, /, *, output: Any = None, error: ErrorInfo | None = None, at: float
     ) -> None:
-        """Let go of the run with `status`."""
+        """Let go of the run with `status`; one that is asked to stop, and could be gone on with, is cancelled."""
         run = self._owned(claim)
+        if status is not RunStatus.INTERRUPTED:
+            run.claims = 0
+        if run.cancelled and status not in _ENDED:
+            status = RunStatus.CANCELLED
         run.owned, run.status = False, status
         run.output, run.error = output, error
         run.updated_at = run.ended_at = at
@@ -143,24 +240,36 @@ class InMemoryBackend:
         return run.row() if run else None
 
     async def list(self, *, prefix: str = "", limit: int = 50, offset: int = 0) -> Sequence[RunRow]:
-        """Runs whose id starts with `prefix`, the one created last first; without inputs, bases and outputs."""
+        """Runs whose id starts with `prefix`, the one created last first; without their values and files."""
         self._check_open()
         # The dict holds the runs in the order in which they were created.
         runs = [run for run_id, run in reversed(self._runs.items()) if run_id.startswith(prefix)]
-        return [run.row()._replace(input=None, base=None, output=None) for run in runs[offset : offset + limit]]
+        rows = [run.row() for run in runs[offset : offset + limit]]
+        return [row._replace(input=None, base=None, output=None, files=NOTHING) for row in rows]
 
     async def close(self) -> None:
         """Forget every run. A second call does nothing."""
         self._closed = True
-        self._runs.clear()
+        self._forget(list(self._runs.values()))
         self._cache.close()
 
     def _find(self, run_id: str) -> _Run:
         self._check_open()
         run = self._runs.get(run_id)
         if run is None:
-            raise RunNotFound(f"there is no run {run_id!r} in this state")
+            raise _not_found(run_id)
         return run
+
+    def _note(self, run: _Run, record: JournalRecord) -> None:
+        run.records[record.path] = record
+        run.claims = 0
+        if record.kind is RecordKind.WAIT:
+            self._asked.append((run, record))
+
+    def _forget(self, runs: Sequence[_Run]) -> None:
+        for run in runs:
+            del self._runs[run.new.run_id]
+        self._asked = [(run, record) for run, record in self._asked if run.new.run_id in self._runs]
 
     def _check_open(self) -> None:
         if self._closed:
@@ -169,6 +278,8 @@ class InMemoryBackend:
     def _owned(self, claim: Claim) -> _Run:
         """The run that may be written under `claim`. Raises `StateError` for one that may not."""
         run = self._find(claim.run_id)
+        if run.number != claim.number:
+            raise _not_found(claim.run_id)
         if run.epoch != claim.epoch:
             raise RunOwnedElsewhere(f"run {claim.run_id!r} was taken over by another owner")
         if not run.owned:
@@ -225,6 +336,10 @@ class InMemoryCache:
     def _check_open(self) -> None:
         if self._closed:
             raise StateUnavailable("the state in memory is closed")
+
+
+def _not_found(run_id: str) -> RunNotFound:
+    return RunNotFound(f"there is no run {run_id!r} in this state")
 
 
 def _size(entry: CacheEntry) -> int:

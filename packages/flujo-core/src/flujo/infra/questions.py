@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import PydanticUserError, TypeAdapter
 
 from flujo.domain.callables import reference
-from flujo.domain.canonical import digest
 from flujo.domain.human import HumanInTheLoopStep
 from flujo.domain.steps import Step
 from flujo.exceptions import ConfigurationError, SchemaMismatchError
@@ -60,7 +59,7 @@ def schemas_of(steps: Iterable[Step[Any, Any]]) -> Mapping[bytes, Any]:
     asking = [step for step in steps if isinstance(step, HumanInTheLoopStep)]
     for step in asking:
         check_question(step)
-    return {digest(step.definition()): step.input_schema for step in asking}
+    return {step.fingerprint: step.input_schema for step in asking}
 
 
 def as_text(value: Any) -> str:

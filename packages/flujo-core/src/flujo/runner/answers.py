@@ -11,8 +11,7 @@ from flujo.domain.steps import Step
 from flujo.engine.journal import Answer, Journal
 from flujo.exceptions import AnswerRejected, RunNotPaused, SchemaMismatchError
 
-__all__ = ["NO_ANSWER", "Questions", "Reply"]
-
+__all__ = ["NO_ANSWER", "Questions", "Reply", "open_question", "too_late", "waiting"]
 
 #: As many open questions are listed in advice.
 _SHOWN = 12
@@ -42,24 +41,28 @@ class Questions:
         asking = [step for step in pipeline.walk() if step.asks]
         self._schemas: Mapping[bytes, Any] = _language().schemas_of(asking) if asking else {}
 
-    def accept(self, row: RunRow, journal: Journal, reply: Reply, now: float) -> tuple[str, Answer]:
-        """The path that `reply` answers, and the answer as its step wants it; nothing is written.
+    def accept(self, row: RunRow, journal: Journal, reply: Reply, now: float) -> tuple[PendingAnswer, Answer]:
+        """The question that `reply` answers, and the answer as its step wants it; nothing is written.
 
         Raises `RunNotPaused` for a run that waits for no answer, and `AnswerRejected` for an answer that does not fit,
         for an unknown token and for one that is answered, naming who did it.
         """
-        asked = _meant(row, journal, reply.token)
+        asked = open_question(row, journal, reply.token)
+        value = self.fitted(journal, asked, reply.value)
+        journal.encoded(value, f"the answer to {asked.path!r}")
+        return asked, Answer(value, reply.by, now)
+
+    def fitted(self, journal: Journal, asked: PendingAnswer, value: Any) -> Any:
+        """`value` as the step that asks wants its answer. Raises `AnswerRejected`."""
         schema = self._schemas.get(journal.fingerprint(asked.path), asked.schema)
         try:
-            value = _language().fitting(schema, reply.value, asked.path)
+            return _language().fitting(schema, value, asked.path)
         except SchemaMismatchError as error:
             raise AnswerRejected(
                 error.message,
                 suggestion="nothing was recorded and the run still waits: answer again as the schema says",
                 cause=error,
             ) from error
-        journal.encoded(value, f"the answer to {asked.path!r}")
-        return asked.path, Answer(value, reply.by, now)
 
 
 def _language() -> ModuleType:
@@ -68,10 +71,14 @@ def _language() -> ModuleType:
     return questions
 
 
-def _meant(row: RunRow, journal: Journal, token: str | None) -> PendingAnswer:
-    """The open question that is answered."""
-    is_open = row.status is not RunStatus.COMPLETED
-    waits = journal.waits() if is_open else ()
+def waiting(row: RunRow, journal: Journal) -> tuple[PendingAnswer, ...]:
+    """The questions that still want an answer: a run that has ended for good wants none."""
+    return () if row.status in (RunStatus.COMPLETED, RunStatus.CANCELLED) else journal.waits()
+
+
+def open_question(row: RunRow, journal: Journal, token: str | None) -> PendingAnswer:
+    """The question that is answered; without a `token` the only one that is open. Raises as `Questions.accept`."""
+    waits = waiting(row, journal)
     if token is not None:
         return _named(row, journal, waits, token)
     if not waits:
@@ -93,8 +100,15 @@ def _named(row: RunRow, journal: Journal, waits: Sequence[PendingAnswer], token:
     if found is None:
         raise AnswerRejected(f"run {row.run_id!r} has no question {token!r}", suggestion=_listed(waits))
     if found not in waits:
-        raise AnswerRejected(f"the answer comes too late: {_answered(journal, found)}", suggestion=_listed(waits))
+        raise too_late(row, journal, found)
     return found
+
+
+def too_late(row: RunRow, journal: Journal, asked: PendingAnswer) -> AnswerRejected:
+    """The error for an answer to a question that is no longer open: it says who was faster, and when."""
+    return AnswerRejected(
+        f"the answer comes too late: {_answered(journal, asked)}", suggestion=_listed(waiting(row, journal))
+    )
 
 
 def _answered(journal: Journal, asked: PendingAnswer) -> str:

@@ -1,28 +1,195 @@
-"""What differs between the pipeline a run began with and the one it is to go on with."""
+"""What differs between two definitions of a pipeline, and what of a run's record a pipeline could not have written."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import SequenceMatcher
+from typing import Any, NamedTuple
 
-__all__ = ["describe_change"]
+from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow
+from flujo.domain.outcomes import RunStatus
+from flujo.domain.steps import Step
+from flujo.exceptions import DefinitionChanged
+
+__all__ = [
+    "Change",
+    "Key",
+    "bare_path",
+    "changes_between",
+    "describe_change",
+    "misfits",
+    "place_of",
+    "places_of",
+    "refusal",
+]
+
+#: How many changes are told, and how much of a value.
+_TOLD, _SHOWN = 12, 48
+
+_INDEX = re.compile(r"\[\d+\]")
+
+#: What follows the path of a step in the path of a record that is no result.
+_SUFFIX = re.compile(r"[#?!^].*")
+
+#: What is recorded under a step's fingerprint.
+_SIGNED = (RecordKind.RESULT, RecordKind.WAIT, RecordKind.INTENT)
+
+
+class Key(NamedTuple):
+    """A key of a step's definition whose value is another: both as short text, "nothing" where there is none."""
+
+    name: str
+    before: str
+    after: str
+
+
+class Change(NamedTuple):
+    """How the step at `path` differs: it was "added", "removed", "moved" among its siblings, or "changed" in `keys`.
+
+    The path is made of names, and of the fields that hold steps: "refine/body/draft". The pipeline's own is empty.
+    """
+
+    what: str
+    path: str
+    keys: tuple[Key, ...] = ()
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name}: {before} -> {after}" for name, before, after in self.keys)
+        return f"{self.what} {repr(self.path) if self.path else 'the pipeline'}" + (f" ({told})" if told else "")
+
+
+class _Node(NamedTuple):
+    """A step in a definition: its own keys, and the names of the steps that follow each other in it."""
+
+    own: Mapping[str, Any]
+    order: tuple[str, ...]
+
+
+def changes_between(before: str, after: str) -> list[Change]:
+    """How the canonical text `after` of a pipeline differs from `before`; of a part that is gone or new only its top.
+
+    Removed steps come first, then those added, moved and changed.
+    """
+    old, new = (dict(_nodes(json.loads(text), "")) for text in (before, after))
+    both = [path for path in new if path in old]
+    return [
+        *(Change("removed", path) for path in old if path not in new and _parent(path) in new),
+        *(Change("added", path) for path in new if path not in old and _parent(path) in old),
+        *(Change("moved", f"{path}/{name}".lstrip("/")) for path in both for name in _moved(old[path], new[path])),
+        *(Change("changed", path, keys) for path in both if (keys := tuple(_keys(old[path].own, new[path].own)))),
+    ]
 
 
 def describe_change(before: str, after: str) -> str:
-    """Name the steps that were added, removed, changed or moved between two canonical texts."""
-    old, new = (dict(_steps(json.loads(text), "")) for text in (before, after))
-    removed = [path for path in old if path not in new]
-    added = [path for path in new if path not in old]
-    changed = [path for path in old if path in new and old[path] != new[path]]
-    parts = [
-        f"{what} {', '.join(repr(path) for path in paths)}"
-        for what, paths in (("removed", removed), ("added", added), ("changed", changed))
-        if paths
-    ]
-    return "; ".join(parts) or "the order of the steps changed"
+    """The changes between two canonical texts as one line."""
+    changes = changes_between(before, after)
+    more = [f"and {len(changes) - _TOLD} more"] if len(changes) > _TOLD else []
+    return "; ".join([*map(str, changes[:_TOLD]), *more]) or "nothing that its steps tell"
 
 
-def _steps(definition: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for step in definition.get("steps", ()):
-        here = f"{path}/{step['name']}" if path else step["name"]
-        yield here, {key: value for key, value in step.items() if key != "steps"}
-        yield from _steps(step, here)
+def _nodes(definition: Mapping[str, Any], path: str) -> Iterator[tuple[str, _Node]]:
+    inside = {key: dict(_steps(key, value)) for key, value in definition.items()}
+    own = {key: value for key, value in definition.items() if not inside[key]}
+    order = tuple(name for key, value in definition.items() if isinstance(value, list) for name in inside[key])
+    yield path, _Node(own, order)
+    for steps in inside.values():
+        for name, step in steps.items():
+            yield from _nodes(step, f"{path}/{name}" if path else name)
+
+
+def _steps(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The steps that a key holds, by what stands for them in paths: their names, or the keys to them."""
+    if _is_step(value):
+        yield key, value
+    elif isinstance(value, list) and all(map(_is_step, value)):
+        yield from ((step["name"], step) for step in value)
+    elif isinstance(value, dict) and all(map(_is_step, value.values())):
+        yield from value.items()
+
+
+def _is_step(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("kind", "name"))
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _moved(old: _Node, new: _Node) -> list[str]:
+    before = [name for name in old.order if name in new.order]
+    after = [name for name in new.order if name in old.order]
+    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    kept = {index for block in blocks for index in range(block.b, block.b + block.size)}
+    return [name for index, name in enumerate(after) if index not in kept]
+
+
+def _keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Key]:
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            yield Key(name, *(_brief(keys[name]) if name in keys else "nothing" for keys in (old, new)))
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def bare_path(record: JournalRecord) -> str:
+    """The path of the step that a record belongs to."""
+    return _SUFFIX.sub("", record.path)
+
+
+def place_of(path: str) -> str:
+    """The path with "[]" for every number."""
+    return _INDEX.sub("[]", path)
+
+
+def places_of(pipeline: Step[Any, Any]) -> dict[str, list[Step[Any, Any]]]:
+    """Every place that records can have, with the steps that may stand there; "[]" stands for any number.
+
+    Steps that follow each other do so here, too.
+    """
+    found = {"": [pipeline]}
+    todo = [("", pipeline)]
+    for path, step in todo:
+        inside = [(at if path else at.removeprefix("/"), child) for at, child in step.places()]
+        if step.fallback is not None:
+            inside.append((f"/fallback:{step.fallback.name}", step.fallback))
+        for at, child in inside:
+            found.setdefault(path + at, []).append(child)
+            todo.append((path + at, child))
+    return found
+
+
+def misfits(pipeline: Step[Any, Any], records: Iterable[JournalRecord]) -> dict[str, str]:
+    """What of the record `pipeline` could not have written, by path in the order of writing, and why in words.
+
+    Failed attempts don't count: a step that has failed may change, or go.
+    """
+    places = places_of(pipeline)
+    found: dict[str, str] = {}
+    for record in records:
+        path = bare_path(record)
+        steps = places.get(place_of(path)) if record.kind in _SIGNED else ()
+        if steps is None:
+            found[path] = f"{path!r} is no step any more"
+        elif steps and all(not record.fingerprint.startswith(step.fingerprint) for step in steps):
+            found[path] = f"{path!r} is another step now"
+    return found
+
+
+def refusal(row: RunRow, name: str, definition: str, wrong: Mapping[str, str], *, allowed: bool) -> DefinitionChanged:
+    """Why the run does not go on with the pipeline `name` of this `definition`; `wrong` are its `misfits`."""
+    what = describe_change(row.definition, definition)
+    ways = ["put the pipeline back as it was", "begin a new run at one of its steps: rerun_from(run_id, path)"]
+    if not wrong and row.status is not RunStatus.COMPLETED:
+        ways.insert(0, "go on with the pipeline as it is: resume(run_id, allow_changed=True)")
+    message = f"pipeline {name!r} is not the one that run {row.run_id!r} has: {what}"
+    if allowed and row.status is RunStatus.COMPLETED:
+        message += "; it is completed, and there is nothing to go on with"
+    elif allowed:
+        told = ", ".join([*wrong.values()][:_TOLD])
+        message = f"what run {row.run_id!r} has recorded does not fit pipeline {name!r}: {told}; {what}"
+    error = DefinitionChanged(message, suggestion="; or ".join(ways))
+    error.path = next(iter(wrong), None)
+    return error

@@ -35,6 +35,12 @@ class Ending(NamedTuple):
             outcome = first._replace(usage=outcome.usage, step_result=outcome.step_result)
         return cls(outcome, tuple(each.step_result for each in background if each.step_result is not None))
 
+    @classmethod
+    def cancelled(cls, history: tuple[StepResult[Any], ...], usage: Usage) -> "Ending":
+        """What a run came to that somebody has cancelled: what is finished stays recorded."""
+        root: StepResult[Any] = StepResult("", False, children=history)
+        return cls(Aborted("the run was cancelled", usage, step_result=root), ())
+
     @property
     def usage(self) -> Usage:
         """What everything has used."""

@@ -5,9 +5,11 @@ import secrets
 
 from flujo.exceptions import ConfigurationError
 
-__all__ = ["check_run_id", "new_run_id"]
+__all__ = ["check_key", "check_run_id", "new_run_id"]
 
 _OWN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+_KEY_LENGTH = 200
 
 #: Crockford's base 32: no letter that looks like a digit, and its order is the order of the numbers.
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -27,6 +29,15 @@ def check_run_id(run_id: str) -> None:
             f"{run_id!r} is not a run id",
             suggestion="an id starts with a letter or digit, goes on with letters, digits, '_', '.' or '-', "
             "and has at most 64 characters",
+        )
+
+
+def check_key(key: str) -> None:
+    """Raise `ConfigurationError` for an idempotency key that can't be shown, typed or stored safely."""
+    if not 0 < len(key) <= _KEY_LENGTH or not key.isprintable() or key != key.strip():
+        raise ConfigurationError(
+            f"{key[:_KEY_LENGTH]!r} is not an idempotency key",
+            suggestion=f"a key is printable text of 1 to {_KEY_LENGTH} characters, without space around it",
         )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from flujo.blueprint.builder import Sources, check_pipeline, load_pipeline
+from flujo.blueprint.texts import Texts
 from flujo.domain.steps import Pipeline
 from flujo.domain.validation import Finding
 from flujo.infra.config_manager import Settings
@@ -13,12 +14,15 @@ from flujo.plugins import PluginManager
 __all__ = ["check_file", "resolve_pipeline"]
 
 
-def resolve_pipeline(path: Path, *, manager: PluginManager, settings: Settings) -> Pipeline[Any, Any]:
+def resolve_pipeline(
+    path: Path, *, manager: PluginManager, settings: Settings, texts: Texts | None = None
+) -> Pipeline[Any, Any]:
     """The pipeline in the file at `path`, with the kinds and skills of `manager` and the project's own code.
 
-    Raises `BlueprintError` with every finding at once.
+    `texts` give what is in the files, and know afterwards which ones they were. Raises `BlueprintError` with every
+    finding at once.
     """
-    return load_pipeline(path, _sources(manager, settings))
+    return load_pipeline(path, _sources(manager, settings), texts)
 
 
 def check_file(path: Path, *, manager: PluginManager, settings: Settings) -> tuple[Finding, ...]:

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError as PydanticError
 
-from flujo.domain.canonical import canonical, digest
+from flujo.domain.caching import CachingBackend
+from flujo.domain.canonical import canonical
 from flujo.domain.context import PipelineContext
 from flujo.domain.events import BudgetOverdrawn, BudgetWarning, RunFinished, RunStarted
-from flujo.domain.interfaces import CachingBackend, Claim, Clock, Codec, NewRun, RunRow, StateBackend
-from flujo.domain.outcomes import ErrorInfo, Failure, PipelineResult, RunStatus, StepOutcome, Success
+from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
+from flujo.domain.outcomes import ErrorInfo, Failure, Paused, PipelineResult, RunStatus, StepOutcome, Success
 from flujo.domain.pricing import PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
@@ -28,12 +29,12 @@ from flujo.engine.frame import ExecutionFrame, Pulse, RunScope
 from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.journal import Journal
 from flujo.engine.quota_manager import QuotaManager
+from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.exceptions import (
     ContextFieldError,
     ContextMutationError,
     DefinitionChanged,
     PayloadTooLarge,
-    RunNotFound,
     RunOwnedElsewhere,
     StateError,
     StateProviderError,
@@ -41,8 +42,10 @@ from flujo.exceptions import (
 )
 from flujo.infra.memory import InMemoryCache
 from flujo.runner.answers import Questions, Reply
-from flujo.runner.definitions import describe_change
+from flujo.runner.definitions import misfits, refusal
 from flujo.runner.ending import Ending, unsaved
+from flujo.runner.inbox import Inbox, find
+from flujo.runner.watching import Watch
 
 __all__ = ["RunSession"]
 
@@ -68,6 +71,7 @@ class RunSession:
     questions: Questions
     resources: Any = None
     source: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
     root: Path | None = None
     on_background: OnEnd = "wait"
     prices: PriceTable | None = None
@@ -78,9 +82,8 @@ class RunSession:
 
     @cached_property
     def _definition(self) -> tuple[str, bytes]:
-        """The pipeline's canonical text and its hash."""
-        definition = self.pipeline.definition()
-        return canonical(definition), digest(definition)
+        """The pipeline's canonical text, and the hash of what a resumed run must find unchanged."""
+        return canonical(self.pipeline.definition()), self.pipeline.fingerprint
 
     @cached_property
     def _caches(self) -> CacheManager:
@@ -88,73 +91,124 @@ class RunSession:
         home = self.backend.cache if isinstance(self.backend, CachingBackend) else InMemoryCache()
         return CacheManager(home, self.codec, self.clock, owner=self.pipeline.name)
 
-    async def start(self, run_id: str, input: Any, data: Mapping[str, Any]) -> Result:
+    @cached_property
+    def inbox(self) -> Inbox:
+        """What the runs wait for."""
+        return Inbox(self.backend, self.codec, self.clock, self.questions)
+
+    async def start(self, run_id: str, input: Any, data: Mapping[str, Any], key: str | None = None) -> Result:
         """Write a new run down, then run it. Raises `ContextFieldError` for context data that does not fit.
 
-        What the context has from state providers is part of what is written down. Raises `StateProviderError`.
+        What the context has from state providers is part of what is written down. Raises `StateProviderError`, and
+        `RunKeyTaken` when there is a run of that `key`.
         """
-        context = self._context(run_id, input, data)
+        context = self.context(run_id, input, data)
         await self.hydration.hydrate(context)
-        definition, hashed = self._definition
-        claim = await self.backend.create_run(
-            NewRun(
-                run_id=run_id,
-                pipeline=self.pipeline.name,
-                version=self.pipeline.version,
-                definition=definition,
-                digest=hashed,
-                input=self._encoded(input, "input"),
-                base=self._encoded(fields_of(context), "context"),
-                created_at=self.clock.now(),
-                source=self.source,
-            )
-        )
-        return await self._run(claim, Journal(self.backend, claim, self.codec), context, input, resumed=False)
+        return await self.begin(run_id, input, context, key=key)
 
-    async def resume(self, run_id: str, *, force: bool = False, reply: Reply | None = None) -> Result:
+    async def begin(self, run_id: str, input: Any, context: PipelineContext, **more: Any) -> Result:
+        """Write a new run down with this context, and what `more` says of it as a `NewRun`; then run it."""
+        definition, hashed = self._definition
+        new = NewRun(
+            run_id=run_id,
+            pipeline=self.pipeline.name,
+            version=self.pipeline.version,
+            definition=definition,
+            digest=hashed,
+            input=self._encoded(input, "input"),
+            base=self._encoded(fields_of(context), "context"),
+            created_at=self.clock.now(),
+            source=self.source,
+            files=self.files,
+            **more,
+        )
+        claim = await self.backend.create_run(new)
+        journal = Journal(self.backend, claim, self.codec, new.records)
+        return await self._run(claim, journal, context, input, resumed=bool(new.records))
+
+    async def resume(
+        self, run_id: str, *, force: bool = False, reply: Reply | None = None, allow_changed: bool = False
+    ) -> Result:
         """Go on with a run where its record ends; of a completed run, hand out what is recorded.
 
         Raises `RunNotFound`, `DefinitionChanged`, and `RunOwnedElsewhere` while a living process owns it; for a `reply`
-        that won't do `RunNotPaused` or `AnswerRejected`, and then nothing has changed.
+        that won't do `RunNotPaused` or `AnswerRejected`, and then nothing has changed. A reply that will do is written
+        down first, and stays whatever comes after.
         """
         row = await self.find(run_id)
-        self._refuse_changed(row)
+        changed = await self._is_changed(row, allowed=allow_changed)
         if reply is not None:
-            seen = Journal(self.backend, None, self.codec, await self.backend.load(run_id))
-            self.questions.accept(row, seen, reply, self.clock.now())
-        claim = None if row.status is RunStatus.COMPLETED else await self.backend.claim(run_id, force=force)
-        journal = Journal(self.backend, claim, self.codec, await self.backend.load(run_id))
-        if reply is not None and claim is not None:
-            await self._take(claim, row, journal, reply)
-        input = self._decoded(row.input, "input")
-        context = self._context(run_id, input, self._decoded(row.base, "context"))
+            await self.inbox.answer(row, reply)
+            row = await self.find(run_id)
+        claim = await self._claim(row, force=force, replied=reply is not None)
+        journal, context, input = await self._opened(row, claim, tracks=changed)
         if claim is None:
-            ending = await self._execute(journal, context, input)
+            ending = await self._execute(journal, context, input, StepHistoryTracker())
             return ending.result(run_id, context, 0.0)
-        return await self._run(claim, journal, context, input, resumed=True)
+        if changed:
+            await self.backend.redefine(claim, *self._definition, self.files)
+        return await self._run(claim, journal, context, input, resumed=True, was=row if changed else None)
 
-    async def _take(self, claim: Claim, row: RunRow, journal: Journal, reply: Reply) -> None:
-        """Write an answer down, unless somebody else was faster."""
+    async def _claim(self, row: RunRow, *, force: bool, replied: bool) -> Claim | None:
+        if row.status is RunStatus.COMPLETED:
+            return None
         try:
-            await journal.record_answer(*self.questions.accept(row, journal, reply, self.clock.now()))
-        except StateError as error:
-            await asyncio.shield(self._let_go(claim, error))
-            raise
+            return await self.backend.claim(row.run_id, force=force)
+        except RunOwnedElsewhere as error:
+            if not replied:
+                raise
+            advice = "the answer is recorded, and that process goes on with it before it lets go of the run"
+            raise RunOwnedElsewhere(error.message, suggestion=advice) from error
+
+    async def _opened(self, row: RunRow, claim: Claim | None, *, tracks: bool) -> tuple[Journal, PipelineContext, Any]:
+        """The run's journal, its context as it began, and its input."""
+        journal = Journal(self.backend, claim, self.codec, await self.backend.load(row.run_id), tracks=tracks)
+        input = self.decoded(row.input, "input")
+        return journal, self.context(row.run_id, input, self.decoded(row.base, "context")), input
 
     async def find(self, run_id: str) -> RunRow:
         """The run's row. Raises `RunNotFound`."""
-        row = await self.backend.get(run_id)
-        if row is None:
-            raise RunNotFound(f"no run {run_id!r}", suggestion="list runs, or check which state is in use")
-        return row
+        return await find(self.backend, run_id)
 
     def same_input(self, row: RunRow, input: Any) -> bool:
         """Whether the run was started with this input."""
         return bool(self._encoded(input, "input") == row.input)
 
     async def _run(
-        self, claim: Claim, journal: Journal, context: PipelineContext, input: Any, *, resumed: bool
+        self,
+        claim: Claim,
+        journal: Journal,
+        context: PipelineContext,
+        input: Any,
+        *,
+        resumed: bool,
+        was: RunRow | None = None,
     ) -> Result:
+        """Work on the run until it has ended, or waits: what is answered meanwhile is used at once.
+
+        `was` is the row of a run that had another pipeline.
+        """
+        while (result := await self._pass(claim, journal, context, input, resumed=resumed, was=was)) is None:
+            try:
+                row = await self.find(claim.run_id)
+                journal, context, input = await self._opened(row, claim, tracks=was is not None)
+            except BaseException as error:
+                await asyncio.shield(self._let_go(claim, error))
+                raise
+            resumed = True
+        return result
+
+    async def _pass(
+        self,
+        claim: Claim,
+        journal: Journal,
+        context: PipelineContext,
+        input: Any,
+        *,
+        resumed: bool,
+        was: RunRow | None,
+    ) -> Result | None:
+        """Execute what is not recorded, and write the end down; None when somebody has answered meanwhile."""
         began = self.clock.monotonic()
         held = self.hydration.hold(context)
 
@@ -164,12 +218,14 @@ class RunSession:
         if self.events.active:
             self.events.emit(RunStarted(claim.run_id, self.pipeline.name, resumed, len(journal)))
         try:
-            ending = await self._execute(journal, context, input)
+            ending = await self._watched(claim, journal, context, input)
+            if isinstance(ending.outcome, Paused) and await journal.catch_up():
+                return None
         except BaseException as error:
-            await asyncio.shield(self._let_go(claim, error, save))
+            await asyncio.shield(self._let_go(claim, error, save, was if error is journal.failure else None))
             raise
         result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
-        if not result.success:
+        if result.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
             result = result._replace(pending=journal.waits())
         try:
             return await self._end(claim, result, save)
@@ -177,7 +233,26 @@ class RunSession:
             await asyncio.shield(self._let_go(claim, error))
             raise
 
-    async def _execute(self, journal: Journal, context: PipelineContext, input: Any) -> Ending:
+    async def _watched(self, claim: Claim, journal: Journal, context: PipelineContext, input: Any) -> Ending:
+        """Execute until somebody cancels the run. Raises `RunOwnedElsewhere` when somebody takes it over."""
+        history = StepHistoryTracker()
+        ending: Ending | None = None
+        async with Watch(self.backend, claim) as watch:
+            ending = await self._execute(journal, context, input, history)
+        if watch.stopped:
+            row = await self.find(claim.run_id)
+            if row.epoch != claim.epoch:
+                raise RunOwnedElsewhere(
+                    f"run {claim.run_id!r} was taken over by {row.owner or 'a process that has let go of it since'}",
+                    suggestion="leave it to that process: nothing more is recorded here",
+                )
+        if ending is None or (watch.stopped and not isinstance(ending.outcome, Success)):
+            return Ending.cancelled(history.results, journal.spent())
+        return ending
+
+    async def _execute(
+        self, journal: Journal, context: PipelineContext, input: Any, history: StepHistoryTracker
+    ) -> Ending:
         background = BackgroundTaskManager()
         limits = None if journal.closed else self.usage_limits
         quotas = QuotaManager(self.prices, limits, journal.spent(), notice=partial(self._warn, context.run_id))
@@ -196,8 +271,9 @@ class RunSession:
             resources=self.resources,
             root=self.root,
         )
+        frame = ExecutionFrame(self.pipeline, input, run, context, history=history, quota=quotas.quota)
         try:
-            outcome = await self.core.execute(ExecutionFrame(self.pipeline, input, run, context, quota=quotas.quota))
+            outcome = await self.core.execute(frame)
             ending = await _ended(run, context, outcome) if self.on_background == "wait" else Ending.of(outcome, ())
         finally:
             await background.cancel()
@@ -233,14 +309,27 @@ class RunSession:
             failed = ErrorInfo.of(error)
             result = result._replace(status=RunStatus.FAILED, output=None, error=failed, exception=error)
             await self.backend.finish(claim, result.status, error=result.error, at=self.clock.now())
+        if result.status in (RunStatus.PAUSED, RunStatus.STOPPED):
+            result = await self._unless_cancelled(result)
         if self.events.active:
             self.events.emit(RunFinished(claim.run_id, result))
         return result
 
-    async def _let_go(self, claim: Claim, error: BaseException, save: Save | None = None) -> None:
+    async def _unless_cancelled(self, result: Result) -> Result:
+        """A run that could be gone on with is cancelled, if somebody asked for it in its last moments."""
+        row = await self.find(result.run_id)
+        if row.status is not RunStatus.CANCELLED:
+            return result
+        ending = Ending.cancelled(result.step_history, result.usage)
+        return ending.result(result.run_id, result.final_pipeline_context, result.duration_s)
+
+    async def _let_go(
+        self, claim: Claim, error: BaseException, save: Save | None = None, was: RunRow | None = None
+    ) -> None:
         """Leave the run where it can be resumed: it was cancelled, or its state can't be written.
 
-        A run that another process has taken over is that one's to save.
+        A run that another process has taken over is that one's to save. One that does not fit its new pipeline after
+        all keeps the one that it had, as `was` tells.
         """
         try:
             if save is not None and not isinstance(error, RunOwnedElsewhere):
@@ -248,21 +337,24 @@ class RunSession:
         except (StateProviderError, StateError) as other:
             error.add_note(str(other))
         try:
+            if was is not None and isinstance(error, DefinitionChanged):
+                await self.backend.redefine(claim, was.definition, was.digest, was.files)
             await self.backend.finish(claim, RunStatus.INTERRUPTED, at=self.clock.now())
         except StateError as other:
             error.add_note(f"the run could not be let go of: {other}")
 
-    def _refuse_changed(self, row: RunRow) -> None:
+    async def _is_changed(self, row: RunRow, *, allowed: bool) -> bool:
+        """Whether the run is to go on with another pipeline. Raises `DefinitionChanged` unless it may, and can."""
         definition, hashed = self._definition
         if row.digest == hashed:
-            return
-        raise DefinitionChanged(
-            f"pipeline {self.pipeline.name!r} is not the one that run {row.run_id!r} began with: "
-            f"{describe_change(row.definition, definition)}",
-            suggestion="put the pipeline back as it was to go on with this run, or start a new run",
-        )
+            return False
+        wrong = misfits(self.pipeline, await self.backend.load(row.run_id))
+        if wrong or not allowed or row.status is RunStatus.COMPLETED:
+            raise refusal(row, self.pipeline.name, definition, wrong, allowed=allowed)
+        return True
 
-    def _context(self, run_id: str, input: Any, data: Mapping[str, Any]) -> PipelineContext:
+    def context(self, run_id: str, input: Any, data: Mapping[str, Any]) -> PipelineContext:
+        """A run's first context. Raises `ContextFieldError` for data that does not fit."""
         prompt = input if isinstance(input, str) else ""
         if taken := sorted(self.context_model.engine_fields.intersection(data)):
             raise ContextFieldError(
@@ -282,7 +374,8 @@ class RunSession:
     def _encoded(self, value: Any, where: str) -> Any:
         return self.codec.encode(value, where=where) if self.backend.encodes else unshared(value)
 
-    def _decoded(self, value: Any, where: str) -> Any:
+    def decoded(self, value: Any, where: str) -> Any:
+        """A stored value as it was."""
         return self.codec.decode(value, where=where) if self.backend.encodes else unshared(value)
 
 

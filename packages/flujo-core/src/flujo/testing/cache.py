@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flujo.domain.interfaces import CacheBackend, CacheEntry
+from flujo.domain.caching import CacheBackend, CacheEntry
 
 __all__ = ["CacheBackendConformance", "new_entry"]
 

@@ -1,0 +1,27 @@
+"""The ways on for a run whose pipeline has changed."""
+
+from collections.abc import Sequence
+
+from flujo.domain.interfaces import JournalRecord, RunRow
+from flujo.domain.outcomes import RunStatus
+from flujo.exceptions import DefinitionChanged
+from flujo.runner.definitions import bare_path
+from flujo_cli.project import Project
+
+__all__ = ["ways_on"]
+
+
+def ways_on(project: Project, row: RunRow, records: Sequence[JournalRecord], error: DefinitionChanged) -> str:
+    """The commands that go on with the run, or with what it has recorded, in spite of `error`."""
+    is_over = row.status is RunStatus.COMPLETED
+    ways = []
+    if error.path is None and not is_over:
+        ways.append(f"go on with the pipeline as it is: {project.command('resume', row.run_id, '--allow-changed')}")
+    if row.files:
+        told = "hand it out" if is_over else "go on"
+        ways.append(f"{told} with the pipeline as it was: {project.command('resume', row.run_id, '--as-begun')}")
+    path = error.path or (bare_path(records[-1]) if records else None)
+    if path is not None:
+        again = project.command("runs", "rerun", row.run_id, "--from", path)
+        ways.append(f"begin a new run at one of its steps: {again}")
+    return "\n  or ".join(ways)

@@ -1,0 +1,61 @@
+"""`flujo inbox`: what all runs wait for people to say."""
+
+import asyncio
+from typing import Any
+
+import click
+
+from flujo.domain.interfaces import StateBackend
+from flujo.infra.codec import JsonCodec
+from flujo.runner.inbox import OpenQuestion, read_inbox
+from flujo_cli.options import Options, json_option, state_option
+from flujo_cli.output import Console, one_line
+from flujo_cli.project import Project
+from flujo_cli.questions import describe_pending, show_time
+from flujo_cli.records import read_state
+from flujo_cli.references import find_run
+
+__all__ = ["inbox"]
+
+_SHORT = 60
+
+
+@click.command()
+@click.option("--run", "reference", metavar="RUN", help="Only what this run waits for.")
+@json_option
+@state_option
+@click.pass_obj
+def inbox(options: Options, reference: str | None, as_json: bool, state: str | None) -> None:
+    """List the open questions of all runs, the oldest first."""
+
+    async def read(backend: StateBackend) -> tuple[OpenQuestion, ...]:
+        run_id = None if reference is None else (await find_run(backend, reference)).run_id
+        return await read_inbox(backend, JsonCodec(), run_id)
+
+    project = Project.here(stands=options.stands, state=state)
+    console = Console()
+    asked = asyncio.run(read_state(options, state, read))
+    if as_json:
+        console.json({"schema": "flujo.inbox/1", "questions": [_describe(each, project) for each in asked]})
+    elif asked:
+        console.table(("RUN", "PATH", "TOKEN", "SINCE", "UNTIL", "MESSAGE"), [_cells(each) for each in asked])
+        console.note(f"answer: {_command('RUN', 'TOKEN', project)}")
+    else:
+        console.note("no run waits for an answer here")
+
+
+def _describe(each: OpenQuestion, project: Project) -> dict[str, Any]:
+    (asked,) = describe_pending([each.question])
+    command = _command(each.run_id, each.question.token, project)
+    return {"run_id": each.run_id, "pipeline": each.pipeline, "status": each.status, **asked, "command": command}
+
+
+def _command(run_id: str, token: str, project: Project) -> str:
+    return project.command("runs", "approve", run_id, "--token", token)
+
+
+def _cells(each: OpenQuestion) -> tuple[str, ...]:
+    asked = each.question
+    first = asked.message.strip().partition("\n")[0]
+    short = one_line(first[:_SHORT]) + ("..." if len(asked.message.strip()) > len(first[:_SHORT]) else "")
+    return each.run_id, asked.path, asked.token, show_time(asked.since) or "", show_time(asked.deadline) or "-", short

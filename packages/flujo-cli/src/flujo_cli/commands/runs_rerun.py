@@ -1,0 +1,82 @@
+"""`flujo runs rerun`: a new run that begins at a step of another."""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import click
+
+from flujo.domain.interfaces import StateBackend
+from flujo.exceptions import ConfigurationError
+from flujo.plugins import create_plugin_manager
+from flujo.runner.rerun import SAME_INPUT
+from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
+from flujo_cli.input import read_pairs, read_stdin, resolve_input
+from flujo_cli.limits import limit_options
+from flujo_cli.options import Options, json_option, no_input_option, state_option
+from flujo_cli.project import Project
+from flujo_cli.references import REFERENCE_HELP
+from flujo_cli.reporter import Reporter
+from flujo_cli.session import Result, Runner, Session
+
+__all__ = ["runs_rerun"]
+
+_CONTEXT = "context."
+
+
+@click.command(
+    help="Begin a new run at a step of RUN, whose results before that step are taken as they are. Its input and first "
+    f"context are those of RUN, unless they are given.\n\n{REFERENCE_HELP}",
+    epilog=EXIT_CODE_HELP,
+)
+@click.argument("reference", metavar="RUN")
+@click.option(
+    "--from", "path", metavar="PATH", required=True, help="The step's path, as `flujo runs show` tells it: loop:l[1]/a."
+)
+@click.option("--set", "pairs", metavar="context.KEY=VALUE", multiple=True, help="A field of the first context.")
+@click.option("--input", "input_flag", metavar="VALUE", help="Another input: a text, - for standard input, or @FILE.")
+@limit_options
+@no_input_option
+@click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr.")
+@json_option
+@state_option
+@click.pass_obj
+def runs_rerun(
+    options: Options,
+    reference: str,
+    path: str,
+    pairs: tuple[str, ...],
+    input_flag: str | None,
+    quiet: bool,
+    as_json: bool,
+    state: str | None,
+) -> ExitCode:
+    """Find the run, load its pipeline as it is now, and begin."""
+    reporter = Reporter(options, quiet=quiet)
+    with reporter.telling():
+        given = {"initial_context_data": _fields(pairs), "input": SAME_INPUT}
+        if input_flag is not None:
+            given["input"] = resolve_input(input_flag, None, partial(read_stdin, sys.stdin, explicit=True))
+        session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
+        reporter.warn_of_plugins(session.manager)
+        return session.drive(partial(_rerun, session, reference, path, given))
+
+
+def _fields(pairs: Sequence[str]) -> dict[str, Any]:
+    """The context's fields that are set. Raises `ConfigurationError` for what is no field of it."""
+    fields = read_pairs(pairs, "--set")
+    for name in fields:
+        if not name.startswith(_CONTEXT) or "." in name.removeprefix(_CONTEXT):
+            raise ConfigurationError(
+                f"--set {name!r} is no field of the context", suggestion="write --set context.KEY=VALUE"
+            )
+    return {name.removeprefix(_CONTEXT): value for name, value in fields.items()}
+
+
+async def _rerun(
+    session: Session, reference: str, path: str, given: dict[str, Any], backend: StateBackend
+) -> tuple[Runner, Result]:
+    flujo, row = await session.reopen(backend, reference)
+    session.reporter.run_id = None  # the new run has an id of its own
+    return flujo, await flujo.rerun_from(row.run_id, path, **given)

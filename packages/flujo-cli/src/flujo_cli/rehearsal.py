@@ -1,0 +1,169 @@
+"""One life of a rehearsed run, in a process of its own: `python -m flujo_cli.rehearsal JOB REPORT`, both JSON files.
+
+A life goes on with the run where the one before has died, and may die itself after a record that is chosen.
+"""
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flujo.domain.context import OpenContext
+from flujo.domain.events import StepInDoubt, StepStarted
+from flujo.domain.interfaces import RecordKind, StateBackend
+from flujo.domain.outcomes import PendingAnswer, PipelineResult
+from flujo.domain.steps import Pipeline
+from flujo.engine.changes import fields_of
+from flujo.exceptions import ConfigurationError, FlujoError
+from flujo.infra.codec import JsonCodec
+from flujo.plugins import create_plugin_manager
+from flujo.runner.flujo import Flujo
+from flujo.runner.pipeline_resolver import resolve_pipeline
+from flujo.runner.state_backend_manager import open_state
+from flujo.testing import DyingBackend, RecordingSink
+from flujo_cli.project import Project
+
+__all__ = ["RUN_ID", "Job", "Report", "live", "main"]
+
+#: Every rehearsed run has the same id, in a state of its own: keys and paths that are made of it stay equal.
+RUN_ID = "rehearsal"
+
+
+class Job(NamedTuple):
+    """What is rehearsed: the pipeline `file` of the project in the working directory, recorded in `state`.
+
+    `answers` are given by a question's path, or a word of its message. The process dies after the record of number
+    `die_after`, counted from 1; None is never.
+    """
+
+    file: str
+    state: str
+    input: str
+    context: Mapping[str, Any]
+    answers: Mapping[str, Any]
+    die_after: int | None = None
+
+
+class Report(NamedTuple):
+    """What a life came to, as plain data.
+
+    `pending` are the questions that are open, path and message, and `steps` the paths of all results. `before` is what
+    was recorded when this life began, oldest first, `again` the steps that it began although they had a result.
+    `records` counts what was recorded by it, `doubts` are the steps that began and may not be repeated.
+    """
+
+    status: str
+    error: str | None
+    output: Any
+    context: Any
+    pending: Sequence[Sequence[str]]
+    steps: Sequence[str]
+    before: Sequence[str]
+    again: Sequence[str]
+    records: int
+    doubts: Sequence[str]
+
+
+async def live(job: Job) -> Report:
+    """Begin the run, or go on with it, until it ends, asks something without an answer, or this process dies."""
+    manager = create_plugin_manager()
+    project = Project.around(Path(job.file), stands=Path.cwd(), state=job.state)
+    pipeline = resolve_pipeline(Path(job.file), manager=manager, settings=project.settings)
+    state = open_state(job.state, manager, project.root)
+    sink = RecordingSink()
+    try:
+        before = await _recorded(state)
+        dying = DyingBackend(state, die_after=job.die_after)
+        flujo = Flujo(
+            pipeline,
+            context_model=OpenContext,
+            initial_context_data=job.context,
+            state_backend=dying,
+            plugins=manager,
+            sinks=[sink],
+            source=project.source(Path(job.file)),
+            root=project.root,
+            usage_limits=project.settings.limits_for(pipeline.name),
+            prices=project.settings.prices,
+        )
+        result = await _to_the_end(flujo, job)
+        await flujo.aclose()
+        return _report(pipeline, result, sink, before, await _recorded(state), dying.records)
+    finally:
+        await state.close()
+
+
+async def _to_the_end(flujo: Flujo[Any, Any, OpenContext], job: Job) -> PipelineResult[Any, OpenContext]:
+    result = await flujo.run(job.input, run_id=RUN_ID)
+    while (given := _answer(result.pending, job.answers)) is not None:
+        asked, key = given
+        result = await flujo.resume(RUN_ID, job.answers[key], token=asked.token, by=RUN_ID)
+    return result
+
+
+def _answer(pending: Sequence[PendingAnswer], answers: Mapping[str, Any]) -> tuple[PendingAnswer, str] | None:
+    """The first open question that has an answer, with the answer's key. Raises `ConfigurationError` for several."""
+    for asked in pending:
+        words = [key for key in answers if re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", asked.message)]
+        keys = [asked.path] if asked.path in answers else words
+        if len(keys) > 1:
+            raise ConfigurationError(
+                f"the question {asked.message!r} of {asked.path!r} has {len(keys)} answers: {', '.join(keys)}",
+                suggestion="give its answer by its path",
+            )
+        if keys:
+            return asked, keys[0]
+    return None
+
+
+async def _recorded(state: StateBackend) -> list[tuple[str, bool]]:
+    """The paths of what is recorded, oldest first, and whether each is of a result."""
+    if await state.get(RUN_ID) is None:
+        return []
+    return [(record.path, record.kind is RecordKind.RESULT) for record in await state.load(RUN_ID)]
+
+
+def _report(
+    pipeline: Pipeline[Any, Any],
+    result: PipelineResult[Any, OpenContext],
+    sink: RecordingSink,
+    before: Sequence[tuple[str, bool]],
+    after: Sequence[tuple[str, bool]],
+    records: int,
+) -> Report:
+    types = [each for step in pipeline.walk() for each in (step.input_type, step.output_type)]
+    codec = JsonCodec([OpenContext, *types])
+    fields = fields_of(result.final_pipeline_context)
+    said = [[each.message_to_human, each.human_response] for each in fields.pop("hitl_history")]  # without its times
+    started = {event.path for event in sink.of_type(StepStarted)}
+    error = result.error
+    return Report(
+        status=str(result.status),
+        error=f"{error.path}: {error.type}: {error.message}" if error else None,
+        output=json.loads(codec.encode(result.output, where="output")),
+        context=json.loads(codec.encode({**fields, "hitl_history": said}, where="context")),
+        pending=sorted([asked.path, asked.message] for asked in result.pending),
+        steps=sorted(path for path, is_result in after if is_result),
+        before=[path for path, _ in before],
+        again=sorted(started.intersection(path for path, is_result in before if is_result)),
+        records=records,
+        doubts=[event.path for event in sink.of_type(StepInDoubt)],
+    )
+
+
+def main(job: str, report: str) -> int:
+    """Live the life that the file `job` describes, and write what it came to into the file `report`."""
+    try:
+        told = asyncio.run(live(Job(**json.loads(Path(job).read_bytes()))))
+    except FlujoError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    Path(report).write_text(json.dumps(told._asdict()), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""What can be wrong with the fields of any step: found when it is made, not when it runs."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias, get_args
+
+from flujo.domain.callables import reference
+from flujo.domain.config import StepConfig
+
+__all__ = ["Effects", "mistakes"]
+
+#: What a second execution of a step could disturb; with the last there never is one.
+Effects: TypeAlias = Literal["none", "local", "external", "at-most-once"]
+
+
+def mistakes(step: Any, base: type) -> Iterator[tuple[str, str]]:
+    """What is wrong with `step`, an instance of `base`, each with advice: it would fail, or have no effect."""
+    runs_a_step = isinstance(step.run, base)
+    if runs_a_step:
+        yield f"runs {step.run.name!r}, which is a step itself", "chain steps with '>>', or nest pipelines"
+    if step.run is None and step.params:
+        yield "has params, but runs nothing that could take them", "give the step something to run"
+    if not isinstance(step.config, StepConfig):
+        yield f"has a config of type {type(step.config).__qualname__!r}", "pass config=StepConfig(...)"
+    if step.fallback is not None and not isinstance(step.fallback, base):
+        yield f"has {reference(step.fallback)!r} as its fallback", "a fallback is a step: wrap it in one"
+    if step.effects not in get_args(Effects):
+        yield f"has effects {step.effects!r}", f"effects are {', '.join(get_args(Effects))}"
+    if step.sink_to is not None and not all(str(step.sink_to).split(".")):
+        yield f"has sink_to {step.sink_to!r}", "name a field of the context, or a dotted path in one"
+    yield from _unsound_checks(step)
+    yield from _unsound_effects(step)
+
+
+def _unsound_checks(step: Any) -> Iterator[tuple[str, str]]:
+    """Checks that aren't any."""
+    if not all(map(callable, step.validators)):
+        yield "has a validator that can't be called", "a validator is a function of the step's output"
+    if isinstance(step.static_invariants, str) or not all(isinstance(each, str) for each in step.static_invariants):
+        yield "has static_invariants that are no list of expressions", "write a list of texts"
+
+
+def _unsound_effects(step: Any) -> Iterator[tuple[str, str]]:
+    """A background step whose output would reach the context at any time, and promises that can't be kept."""
+    if step.is_background and (step.sink_to is not None or step.updates_context):
+        yield "runs in the background, but writes to the context", "nobody could tell when: drop one of both"
+    if step.effects == "at-most-once" and step.config.max_retries:
+        yield "may run at most once, but has max_retries", "drop one of both"
+    if step.effects == "at-most-once" and (step.holds_steps or step.asks):
+        yield "may run at most once, but does nothing by itself", "say so of the steps that have effects"

@@ -1,0 +1,40 @@
+"""What is read back from a run's journal."""
+
+from typing import Any, NamedTuple
+
+from flujo.domain.interfaces import JournalRecord
+
+__all__ = ["Answer", "Item", "Recorded", "Settlement"]
+
+
+class Recorded(NamedTuple):
+    """A result read back from the journal, with its values as they were before they were written down."""
+
+    value: Any
+    delta: Any
+    record: JournalRecord
+
+
+class Item(NamedTuple):
+    """The item of a map that steps work on: item `number`, from 0, of the map at `path`; `digest` is of its value."""
+
+    path: str
+    number: int
+    digest: bytes
+
+
+class Answer(NamedTuple):
+    """A person's answer: `by` says whose it is, `at` when it was given, in seconds since the epoch."""
+
+    value: Any
+    by: str
+    at: float
+
+
+class Settlement(NamedTuple):
+    """What a person says of a step that began and did not end: its `output`, or that it may run `again`."""
+
+    output: Any
+    again: bool
+    by: str
+    at: float

@@ -1,0 +1,124 @@
+"""Looking after a state: whether it is whole, and copies of it."""
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from hashlib import blake2b
+from itertools import chain
+from pathlib import Path
+
+from flujo.exceptions import StateUnavailable
+from flujo_state_sqlite.errors import code_of, explain
+from flujo_state_sqlite.opening import sync_folder
+from flujo_state_sqlite.schema import MIGRATIONS, SCHEMA
+
+__all__ = ["backup", "check", "schema_of"]
+
+_NAMED = """
+WITH named(hash) AS (
+  SELECT input_blob FROM run WHERE input_blob IS NOT NULL UNION ALL
+  SELECT base_blob FROM run WHERE base_blob IS NOT NULL UNION ALL
+  SELECT output_blob FROM run WHERE output_blob IS NOT NULL UNION ALL
+  SELECT files FROM run WHERE files IS NOT NULL UNION ALL
+  SELECT out_blob FROM journal WHERE out_blob IS NOT NULL UNION ALL
+  SELECT delta_blob FROM journal WHERE delta_blob IS NOT NULL)
+"""
+
+_MISSING = "SELECT COUNT(*) FROM named WHERE hash NOT IN (SELECT hash FROM blob)"
+
+_LEFT = "SELECT COUNT(*) FROM blob WHERE hash NOT IN (SELECT hash FROM named)"
+
+#: What each count is of, where it is not zero.
+_COUNTS = {
+    "records of no run": "SELECT COUNT(*) FROM journal WHERE run NOT IN (SELECT id FROM run)",
+    "runs without a definition": "SELECT COUNT(*) FROM run WHERE def_hash NOT IN (SELECT hash FROM definition)",
+    "definitions of no run": "SELECT COUNT(*) FROM definition WHERE hash NOT IN (SELECT def_hash FROM run)",
+    "large values that are missing": _NAMED + _MISSING,
+    "large values of nothing": _NAMED + _LEFT,
+}
+
+
+def schema_of(connection: sqlite3.Connection) -> int:
+    """The schema number of the state that `connection` reads."""
+    number: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return number
+
+
+def check(connection: sqlite3.Connection) -> list[str]:
+    """What is wrong with the state, in words. Of another schema than this version's only damage is looked for."""
+    known = schema_of(connection) == SCHEMA
+    wrong = [*_strange(connection)] if known else []
+    if not wrong:  # strange tables may hold what is better not looked at
+        wrong = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    if not wrong and known:
+        counts = {words: connection.execute(statement).fetchone()[0] for words, statement in _COUNTS.items()}
+        wrong += [f"{words}: {count:,}" for words, count in counts.items() if count]
+        wrong += _changed(connection)
+    return wrong
+
+
+def _strange(connection: sqlite3.Connection) -> Iterator[str]:
+    """What differs from the tables and indexes that the migrations make."""
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        for statement in chain.from_iterable(MIGRATIONS):
+            fresh.execute(statement)
+        expected = _objects(fresh)
+    found = _objects(connection)
+    for name in sorted({*expected, *found}):
+        if found.get(name) != expected.get(name):
+            how = "is missing" if name not in found else "is not as flujo makes it"
+            yield f"{name!r} is no part of a state" if name not in expected else f"{name!r} {how}"
+
+
+def _objects(connection: sqlite3.Connection) -> dict[str, str]:
+    statement = "SELECT name, type || ' ' || sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    return dict(connection.execute(statement).fetchall())
+
+
+def _changed(connection: sqlite3.Connection) -> Iterator[str]:
+    for key, data in connection.execute("SELECT hash, data FROM blob"):
+        if blake2b(data, digest_size=32).digest() != key:
+            yield f"a large value was changed: {key.hex()}"
+
+
+def backup(connection: sqlite3.Connection, path: Path, to: Path) -> int:
+    """Copy the state at `path`, as it is now, to the new file `to`, for its owner alone; its size in bytes.
+
+    It gets its name when it is complete. Raises `StateUnavailable` when there is something of that name, and
+    `StateStorageFull`.
+    """
+    fresh = to.with_name(f"{to.name}.new-{secrets.token_hex(8)}")
+    try:
+        os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        try:
+            _copy(connection, path, fresh)
+            os.link(fresh, to)
+        finally:
+            fresh.unlink(missing_ok=True)
+        sync_folder(to.parent)
+    except FileExistsError as error:
+        raise StateUnavailable(
+            f"{str(to)!r} is there already, expected the name of a new file", suggestion="give the copy another name"
+        ) from error
+    except OSError as error:
+        raise StateUnavailable(
+            f"the copy {str(to)!r} can't be written: {error.strerror or error}",
+            suggestion="name a file in a folder that is there and may be written",
+            cause=error,
+        ) from error
+    return to.stat().st_size
+
+
+def _copy(connection: sqlite3.Connection, path: Path, to: Path) -> None:
+    try:
+        connection.execute("VACUUM INTO ?", (str(to),))
+    except sqlite3.Error as error:
+        damaged = code_of(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        raise explain(error, path if damaged else to) from error
+    handle = os.open(to, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,171 @@
+"""A pipeline file that changed while a run of it waited, and runs that begin at a step of another."""
+
+import asyncio
+import re
+import shlex
+
+import pytest
+
+from flujo import Flujo, human
+
+MAIN = """\
+name: letters
+imports:
+  child: parts/child.yaml
+steps:
+  - {name: first, input: "{{ input }} by {{ context.who | default('nobody') }}"}
+  - name: child
+    uses: imports.child
+  - {kind: hitl, name: ask, message: "Send {{ previous_step }}?"}
+  - {name: last, input: "{{ steps.child.output }}: {{ previous_step }}"}
+"""
+CHILD = 'steps:\n  - {name: draft, input: "a letter of {{ input }}"}\n'
+
+
+@pytest.fixture
+def letters(project):
+    """A project with a run "r" that waits for an answer."""
+    (project / "parts").mkdir()
+    (project / "parts/child.yaml").write_text(CHILD)
+    (project / "pipeline.yaml").write_text(MAIN)
+    return project
+
+
+@pytest.fixture
+def waiting(flujo, letters):
+    assert flujo("run", "--input", "x", "--run-id", "r", "--context", "who=ann").code == 6
+    return letters
+
+
+def change(project, before, after, file="pipeline.yaml"):
+    text = (project / file).read_text()
+    assert before in text
+    (project / file).write_text(text.replace(before, after))
+
+
+def advised(err):
+    """The commands that an error names."""
+    return [shlex.split(line)[1:] for line in re.findall(r": (flujo re.*|flujo runs.*)$", err, re.MULTILINE)]
+
+
+def test_a_changed_message_is_no_change(flujo, waiting):
+    change(waiting, "Send {{", "Really send {{")
+    assert flujo("resume", "r", "--answer", "yes").out == "a letter of x by ann: yes\n"
+
+
+def test_a_changed_pipeline_is_refused_with_what_differs_and_commands_that_work(flujo, waiting):
+    change(waiting, "last, input: ", "end, input: ")
+    ran = flujo("resume", "r", "--answer", "yes")
+    assert (ran.code, ran.out) == (4, "")
+    assert "error[FLUJO-611] pipeline 'letters' is not the one that run 'r' has: removed 'last'; added 'end'" in ran.err
+    ways = advised(ran.err)
+    assert ways == [
+        ["resume", "r", "--allow-changed"],
+        ["resume", "r", "--as-begun"],
+        ["runs", "rerun", "r", "--from", "ask"],
+    ]
+    assert flujo(*ways[2]).code == 6
+    assert flujo(*ways[1], "--answer", "yes").out == "a letter of x by ann: yes\n"
+
+
+def test_a_run_goes_on_with_the_pipeline_as_it_is(flujo, waiting):
+    change(waiting, 'last, input: "', 'end, input: "Dear ')
+    ran = flujo("resume", "r", "--allow-changed", "--answer", "yes")
+    assert (ran.code, ran.out) == (0, "Dear a letter of x by ann: yes\n")
+    assert flujo("resume", "r").out == ran.out
+
+
+def test_a_recorded_step_that_changed_is_named_with_the_ways_that_are_left(flujo, waiting):
+    change(waiting, "a letter of", "a card of", "parts/child.yaml")
+    ran = flujo("resume", "r", "--allow-changed", "--answer", "yes")
+    assert ran.code == 4
+    assert (
+        "does not fit pipeline 'letters': 'import:child/draft' is another step now; changed 'child/pipeline/" in ran.err
+    )
+    assert advised(ran.err) == [["resume", "r", "--as-begun"], ["runs", "rerun", "r", "--from", "import:child/draft"]]
+    assert flujo(*advised(ran.err)[1]).code == 6
+
+
+def test_a_run_goes_on_with_the_files_as_they_were_though_none_is_there_any_more(flujo, waiting):
+    (waiting / "parts/child.yaml").unlink()
+    (waiting / "pipeline.yaml").unlink()
+    assert flujo("resume", "r", "--answer", "yes").code == 2
+    assert flujo("resume", "r", "--as-begun", "--answer", "yes").out == "a letter of x by ann: yes\n"
+
+
+def test_a_completed_run_is_handed_out_as_it_was(flujo, waiting):
+    flujo("resume", "r", "--answer", "yes")
+    change(waiting, "last, input: ", "end, input: ")
+    ran = flujo("resume", "r", "--allow-changed")
+    assert ran.code == 4
+    assert "it is completed, and there is nothing to go on with" in ran.err
+    assert "hand it out with the pipeline as it was: flujo resume r --as-begun" in ran.err
+    assert flujo("resume", "r", "--as-begun").out == "a letter of x by ann: yes\n"
+
+
+def test_a_run_of_the_same_id_says_the_ways_on_too(flujo, waiting):
+    change(waiting, "last, input: ", "end, input: ")
+    ran = flujo("run", "--input", "x", "--run-id", "r")
+    assert ran.code == 4
+    assert "flujo resume r --allow-changed" in ran.err
+
+
+def test_a_run_from_python_has_no_files_to_go_back_to(flujo, project):
+    async def begin():
+        async with Flujo(human("ask", "?"), state_uri="sqlite:///.flujo/state.db", source="pipeline.yaml") as runner:
+            await runner.run("x", run_id="r")
+
+    asyncio.run(begin())
+    ran = flujo("resume", "r", "--as-begun")
+    assert ran.code == 2
+    assert "run 'r' has kept no text of its pipeline" in ran.err
+    assert "it was begun from Python code, which is not recorded" in ran.err
+
+
+def test_a_run_begins_at_a_step_of_another_and_says_so(flujo, waiting):
+    flujo("resume", "r", "--answer", "yes")
+    ran = flujo("runs", "rerun", "r", "--from", "import:child", "--input", "y", "--json")
+    assert (ran.code, ran.json["status"]) == (6, "paused")
+    shown = flujo("runs", "show", "@last")
+    assert "begun     at import:child of run r\n" in shown.out
+    assert flujo("runs", "show", "@last", "--json").json["tags"] == {"rerun_of": "r", "rerun_from": "import:child"}
+    assert flujo("resume", "@last", "--answer", "no").out == "a letter of x by ann: no\n"
+
+
+def test_the_context_and_the_input_of_the_new_run_can_be_given(flujo, waiting):
+    (waiting / "in.txt").write_text("z\n")
+    flujo("runs", "rerun", "r", "--from", "first", "--set", "context.who=bob", "--input", "@in.txt")
+    assert flujo("resume", "@last", "--answer", "yes").out == "a letter of z by bob: yes\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (
+            ["--from", "import:child/drft"],
+            2,
+            "run 'r' has no step 'import:child/drft'\n  help: did you mean 'import:child/draft'?",
+        ),
+        (
+            ["--from", "ask", "--set", "who=bob"],
+            2,
+            "--set 'who' is no field of the context\n  help: write --set context.KEY=VALUE",
+        ),
+        (["--from", "ask", "--set", "context.a.b=1"], 2, "--set 'context.a.b' is no field of the context"),
+        (["--from", "ask", "--set", "context.run_id=1"], 2, "context field 'run_id' is the engine's own"),
+        ([], 2, "Missing option '--from'"),
+    ],
+)
+def test_what_can_not_be_is_refused_and_nothing_begins(flujo, waiting, words, code, message):
+    ran = flujo("runs", "rerun", "r", *words)
+    assert (ran.code, ran.out) == (code, "")
+    assert message in ran.err
+    assert [run["run_id"] for run in flujo("runs", "list", "--json").json["runs"]] == ["r"]
+
+
+def test_a_step_before_that_changed_says_where_to_begin(flujo, waiting):
+    change(waiting, 'first, input: "', 'first, input: "dear ')
+    ran = flujo("runs", "rerun", "r", "--from", "ask")
+    assert ran.code == 4
+    assert "recorded before 'ask' does not fit pipeline 'letters': 'first' is another step now" in ran.err
+    assert "begin at 'first'" in ran.err

@@ -1,0 +1,314 @@
+"""The inbox, and answering from it: one question or many, by token, field or file."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HEAD = 'version: "0.1"\nsteps:\n'
+PLAIN = "  - { kind: hitl, name: ask, message: 'ok {{ previous_step }}?' }\n"
+DECISION = """\
+  - kind: hitl
+    name: ask
+    message: "pay?"
+    input_schema:
+      type: object
+      properties: { decision: { enum: [approve, edit, reject] }, refund: { type: number }, note: { type: string } }
+      required: [decision]
+"""
+TWO = """\
+  - kind: parallel
+    name: both
+    branches:
+      a: [{ kind: hitl, name: ask, message: "a?" }]
+      b: [{ kind: hitl, name: ask, message: "b?\\nand more", deadline: 7d }]
+"""
+TICKETS = """\
+  - kind: map
+    name: tickets
+    map:
+      iterable_input: "{{ ['T-1', 'T-12', 'T-3'] }}"
+      body: [{ kind: hitl, name: ask, message: "pay for {{ item }}?", input_schema: { type: string } }]
+"""
+
+
+@pytest.fixture
+def waiting(flujo, project):
+    """Run a pipeline until it asks; its questions."""
+
+    def wait(steps: str, run_id: str = "r1") -> list[dict]:
+        (project / "pipeline.yaml").write_text(HEAD + steps)
+        ran = flujo("run", "--input", "poem", "--run-id", run_id, "--json")
+        assert ran.code == 6, ran.err
+        return ran.json["pending"]
+
+    return wait
+
+
+def test_the_inbox_lists_what_all_runs_wait_for(flujo, waiting):
+    first, second = waiting(TWO), waiting(PLAIN, "r2")
+
+    ran = flujo("inbox")
+    lines = [re.split(r"  +", line) for line in ran.out.splitlines()]
+    assert lines[0] == ["RUN", "PATH", "TOKEN", "SINCE", "UNTIL", "MESSAGE"]
+    assert [[line[n] for n in (0, 1, 2, 5)] for line in lines[1:]] == [
+        ["r1", "parallel:both/a/ask", first[0]["token"], "a?"],
+        ["r1", "parallel:both/b/ask", first[1]["token"], "b?..."],
+        ["r2", "ask", second[0]["token"], "ok poem?"],
+    ]
+    assert [line[4][:1] for line in lines[1:]] == ["-", "2", "-"]
+    assert ran.err == "answer: flujo runs approve RUN --token TOKEN\n"
+
+
+def test_the_inbox_as_json_has_the_command_that_answers(flujo, waiting):
+    pending = waiting(TWO)
+    waiting(PLAIN, "r2")
+
+    told = flujo("inbox", "--json", "--run", "r1").json
+
+    assert told["schema"] == "flujo.inbox/1"
+    assert [{key: each[key] for key in pending[0]} for each in told["questions"]] == pending
+    first = told["questions"][0]
+    assert (first["run_id"], first["pipeline"], first["status"]) == ("r1", "pipeline", "paused")
+    assert flujo(*first["command"].split()[1:], "--no-resume").code == 0
+    assert len(flujo("inbox", "--json").json["questions"]) == 2
+
+
+def test_an_empty_inbox_says_so(flujo):
+    assert (flujo("inbox").out, flujo("inbox").err) == ("", "no run waits for an answer here\n")
+    assert flujo("inbox", "--json").json["questions"] == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "words", "output"),
+    [
+        (PLAIN, ["approve"], True),
+        (PLAIN, ["reject"], False),
+        (PLAIN, ["approve", "--answer", "fine"], "fine"),
+        (PLAIN, ["approve", "--answer-json", "[1]"], [1]),
+        (
+            PLAIN,
+            ["approve", "--set", "usd=5", "--set", "why=so be it"],
+            {"approved": True, "usd": 5, "why": "so be it"},
+        ),
+        (DECISION, ["approve"], {"decision": "approve"}),
+        (DECISION, ["approve", "--set", "refund=5"], {"decision": "approve", "refund": 5}),
+        (DECISION, ["approve", "--set", "decision=edit"], {"decision": "edit"}),
+        (DECISION, ["reject", "--set", "note=no"], {"decision": "reject", "note": "no"}),
+    ],
+)
+def test_approving_and_rejecting_answer_and_go_on(flujo, waiting, steps, words, output):
+    waiting(steps)
+
+    ran = flujo("runs", words[0], "@last", *words[1:], "--json")
+
+    assert (ran.code, ran.json["status"], ran.json["output"]) == (0, "completed", output)
+    assert "recorded the answer to ask\n" in ran.err
+
+
+def test_who_answers_is_recorded(flujo, waiting, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ann")
+    waiting(PLAIN)
+    waiting(PLAIN, "r2")
+    flujo("runs", "approve", "r1", "-q")
+    flujo("runs", "reject", "r2", "-q", "--by", "bob")
+
+    assert "ask  ann answers: true" in flujo("runs", "show", "r1").out
+    assert "ask  bob answers: false" in flujo("runs", "show", "r2").out
+    late = flujo("runs", "approve", "r2")
+    assert late.code == 2
+    assert "run 'r2' is completed and waits for no answer; 'ask' was answered by bob at 2" in late.err
+
+
+def test_an_answer_can_be_recorded_without_going_on(flujo, waiting):
+    pending = waiting(TWO)
+
+    ran = flujo("runs", "approve", "r1", "--token", pending[0]["token"], "--no-resume", "--json")
+
+    assert ran.code == 0
+    assert ran.json == {
+        "schema": "flujo.answers/1",
+        "run_id": "r1",
+        "answered": [{"path": "parallel:both/a/ask", "token": pending[0]["token"]}],
+        "pending": [pending[1]],
+    }
+    assert flujo("runs", "list", "--status", "paused", "--json").json["runs"][0]["run_id"] == "r1"
+    assert flujo("resume", "r1").code == 6
+    assert flujo("runs", "approve", "r1", "--json").json["output"] == {"a": True, "b": True}
+
+
+def test_without_a_token_several_questions_are_not_answered(flujo, waiting):
+    pending = waiting(TWO)
+
+    ran = flujo("runs", "approve", "r1")
+
+    assert ran.code == 2
+    assert "run 'r1' waits for 2 answers, and no token says which this is" in ran.err
+    assert all(asked["token"] in ran.err for asked in pending)
+    assert len(flujo("inbox", "--json").json["questions"]) == 2
+
+
+def test_many_answers_come_from_a_file_and_again_from_the_same(flujo, waiting, project):
+    waiting(TICKETS)
+    (project / "some.json").write_text(json.dumps({"T-1": "a", "T-12": "b"}))
+    (project / "all.json").write_text(json.dumps({"T-1": "a", "T-12": "b", "2": "c"}))
+
+    some = flujo("runs", "approve", "@last", "--from", "some.json")
+    assert some.code == 6
+    assert "recorded 2 answers to map:tickets[0]/ask, map:tickets[1]/ask\n" in some.err
+    done = flujo("runs", "approve", "@last", "--from", "all.json", "--json")
+    assert (done.code, done.json["output"]) == (0, ["a", "b", "c"])
+    again = flujo("runs", "reject", "r1", "--from", "all.json")
+    assert again.code == 0
+    assert "run r1 has these answers already\n" in again.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--from", "none.json"], "--from 'none.json' can't be read: No such file or directory"),
+        (["--from", "list.json"], "--from 'list.json' is a JSON list, expected an object"),
+        (["--from", "unknown.json"], "'T-9' names no question of run 'r1'"),
+        (["--from", "bad.json"], "the answer to 'map:tickets[2]/ask' does not fit its schema: $: 3 is not of type"),
+        (["--from", "bad.json", "--token", "x"], "--from names its questions itself, and takes no --token"),
+        (["--set", "a=1", "--answer", "x"], "give one answer: --set, --answer, --answer-json or --from"),
+        (["--set", "a"], "--set 'a' is no key=value pair"),
+        (["--token", "nope"], "run 'r1' has no question 'nope'"),
+    ],
+)
+def test_wrong_answers_end_with_2_and_nothing_is_recorded(flujo, waiting, project, words, message):
+    waiting(TICKETS)
+    (project / "list.json").write_text("[1]")
+    (project / "unknown.json").write_text('{"T-1": "a", "T-9": "b"}')
+    (project / "bad.json").write_text('{"T-1": "a", "T-3": 3}')
+
+    ran = flujo("runs", "approve", "r1", *words)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+    assert len(flujo("inbox", "--json").json["questions"]) == 3
+
+
+def test_an_answer_that_does_not_fit_says_what_is_wrong(flujo, waiting):
+    waiting(DECISION)
+
+    ran = flujo("runs", "approve", "r1", "--set", "refund=lots", "--json")
+
+    assert ran.code == 2
+    assert ran.json["error"]["message"] == (
+        "the answer to 'ask' does not fit its schema: $.refund: 'lots' is not of type 'number'"
+    )
+    assert flujo("resume", "r1").code == 6
+
+
+def test_a_question_that_takes_no_decision_can_not_be_rejected_by_fields(flujo, waiting):
+    waiting("  - { kind: hitl, name: ask, message: '?', input_schema: { properties: { usd: {} } } }\n")
+
+    ran = flujo("runs", "reject", "r1", "--set", "usd=5")
+
+    assert ran.code == 2
+    assert "the question has neither 'decision' nor 'approved': give the answer by --answer-json" in ran.err
+    assert flujo("runs", "approve", "r1", "--set", "usd=5", "--json").json["output"] == {"usd": 5}
+
+
+def test_a_waiting_run_is_cancelled_once_and_an_ended_one_says_so(flujo, waiting):
+    waiting(PLAIN)
+
+    ran = flujo("runs", "cancel", "@last")
+    assert (ran.code, ran.out, ran.err) == (0, "", "run r1 is cancelled\n")
+    again = flujo("runs", "cancel", "r1", "--json")
+    assert again.json == {"schema": "flujo.cancel/1", "run_id": "r1", "status": "cancelled", "before": "cancelled"}
+    assert again.err == "run r1 has ended before: cancelled\n"
+
+    assert flujo("inbox", "--json").json["questions"] == []
+    assert flujo("runs", "show", "r1", "--json").json["pending"] == []
+    ran = flujo("runs", "approve", "r1")
+    assert (ran.code, "run 'r1' is cancelled and waits for no answer" in ran.err) == (2, True)
+
+
+def test_a_key_has_one_run(flujo, project):
+    first = flujo("run", "--input", "x", "--key", "invoice 7", "--json")
+    second = flujo("run", "--input", "x", "--key", "invoice 7", "--json")
+    assert (second.code, second.json["run_id"], second.json["output"]) == (0, first.json["run_id"], "x")
+
+    other = flujo("run", "--input", "y", "--key", "invoice 7")
+    assert other.code == 1
+    assert f"run '{first.json['run_id']}' was started with another input" in other.err
+    assert flujo("run", "--input", "x", "--key", " ").code == 2
+    runs = flujo("runs", "list", "--json").json["runs"]
+    assert [run["key"] for run in runs] == ["invoice 7"]
+
+
+def test_runs_are_listed_by_their_status(flujo, waiting):
+    waiting(PLAIN)
+    waiting(PLAIN, "r2")
+    flujo("runs", "approve", "r1")
+
+    def listed(*words: str) -> list[str]:
+        return [run["run_id"] for run in flujo("runs", "list", *words, "--json").json["runs"]]
+
+    assert (listed(), listed("--status", "completed"), listed("--status", "failed")) == (["r2", "r1"], ["r1"], [])
+    assert listed("--status", "paused", "--limit", "1") == ["r2"]
+    assert flujo("runs", "list", "--status", "lost").code == 2
+
+
+SLOW = """\
+import asyncio
+
+
+async def nap(data):
+    open("begun", "w").close()
+    await asyncio.sleep(60)
+"""
+
+
+@pytest.fixture
+def at_work(project) -> Iterator[subprocess.Popen]:
+    """A process that is in a long step of run r1."""
+    (project / "skills" / "__init__.py").write_text(SLOW)
+    (project / "pipeline.yaml").write_text(HEAD + "  - { name: first }\n  - { name: long, uses: 'skills:nap' }\n")
+    command = [Path(sys.executable).with_name("flujo"), "run", "--input", "x", "--run-id", "r1", "--key", "k", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    while not (project / "begun").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_run_at_work_is_cancelled_from_another_process(flujo, at_work):
+    ran = flujo("runs", "cancel", "r1", "--json")
+    assert (ran.code, ran.json["status"]) == (0, "running")
+    assert ran.err == "run r1 is at work: its process has been asked to stop\n"
+
+    out, err = at_work.communicate(timeout=60)
+
+    assert (at_work.returncode, json.loads(out)["status"]) == (1, "cancelled")
+    assert "cancelled in " in err.decode()
+    shown = flujo("runs", "show", "r1", "--json").json
+    assert (shown["status"], [record["path"] for record in shown["records"]]) == ("cancelled", ["first"])
+
+
+def test_a_key_whose_run_is_at_work_tells_which_run_it_is(flujo, at_work):
+    ran = flujo("run", "--input", "x", "--key", "k", "--json")
+
+    assert (ran.code, ran.json["run_id"]) == (75, "r1")
+    assert "run 'r1' is at work in '" in ran.err
+
+
+def test_a_run_that_is_taken_over_stops_with_75_where_it_was(flujo, at_work, project):
+    (project / "skills" / "__init__.py").write_text("def nap(data):\n    return data\n")
+    ran = flujo("resume", "r1", "--force", "--json")
+    assert (ran.code, ran.json["output"]) == (0, "x")
+
+    _, err = at_work.communicate(timeout=60)
+
+    assert at_work.returncode == 75
+    assert "run 'r1' was taken over by a process that has let go of it since" in err.decode()
+    assert flujo("runs", "show", "r1", "--json").json["status"] == "completed"

@@ -1,0 +1,165 @@
+"""`--crash-every-step`: every pipeline that a test runs by a fixture is also killed after its records, and resumed."""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from flujo.domain.events import StepStarted
+from flujo.domain.interfaces import RecordKind, StateBackend
+from flujo.testing import DyingBackend, RecordingSink
+from flujo_state_sqlite.backend import SqliteBackend
+
+#: A life: runs something to its end, from what is recorded, and says in words that can be compared what it came to.
+Life = Callable[[StateBackend, RecordingSink], Awaitable[Any]]
+
+#: So many records are each followed by a crash, after more of them only some are, and none after so many seconds.
+_EACH = 30
+_ENOUGH_S = 20.0
+
+#: A life that takes longer than this has come to a standstill.
+_HUNG_S = 8.0
+
+TALLY = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--crash-every-step", action="store_true", help="kill what is run after each of its records, and resume it"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TALLY] = {"pipelines": 0, "crashes": 0, "not comparable": 0}
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.getoption("--crash-every-step"):
+        tally = config.stash[TALLY]
+        terminalreporter.write_line("killed after every record: " + json.dumps(tally))
+
+
+class Told(NamedTuple):
+    """What a life came to, and the recorded steps that it ran again."""
+
+    came_to: Any
+    again: list[str]
+
+
+class _Twice(NamedTuple):
+    """A life that is lived a second time in the same memory; nothing, if that comes to something else."""
+
+    life: Life
+    state: Path
+
+    async def __call__(self, backend: StateBackend, sink: RecordingSink) -> Any:
+        came_to = await self.life(backend, sink)
+        second = SqliteBackend(self.state, sync="normal")
+        again = await self.life(second, RecordingSink())
+        same = (again, await _recorded(second)) == (came_to, await _recorded(backend))
+        await second.close()
+        return came_to if same else None
+
+
+async def _recorded(backend: StateBackend) -> list[tuple[str, RecordKind]]:
+    """The places and kinds of the records of the one run there is."""
+    return sorted([(each.path, each.kind) for row in await backend.list() for each in await backend.load(row.run_id)])
+
+
+class Crashes:
+    """Lives of a run in processes of their own, so that neither memory nor counters outlive a crash."""
+
+    def __init__(self, folder: Path, tally: dict[str, int]) -> None:
+        self._folder, self._tally = folder, tally
+        self._made = itertools.count()
+
+    def compare(self, life: Life) -> Callable[[Any], None]:
+        """Kill `life` after each record and go on with it; a check that what it came to each time is this.
+
+        Called before the test's own process runs anything. What can't be kept in a file, and steps that remember
+        what they did before, whose second run comes to something else, have nothing to be compared with.
+        """
+        undisturbed, _ = self._forked(_Twice(life, self._state()), self._state(), None)
+        survived = list(self._survived(life)) if undisturbed is not None else []
+
+        def check(expected: Any) -> None:
+            if undisturbed is None or undisturbed.came_to != expected:
+                self._tally["not comparable"] += 1
+                return
+            self._tally["pipelines"] += 1
+            self._tally["crashes"] += len(survived)
+            assert survived == [Told(expected, [])] * len(survived)
+
+        return check
+
+    def _survived(self, life: Life) -> Iterator[Told | None]:
+        number, died, enough = 1, True, time.monotonic() + _ENOUGH_S
+        while died and time.monotonic() < enough:
+            state = self._state()
+            _, died = self._forked(life, state, number)
+            if died:
+                yield self._forked(life, state, None)[0]
+            number += 1 + max(0, number - _EACH) // 4
+
+    def _state(self) -> Path:
+        return self._folder / f"{next(self._made)}.db"
+
+    def _forked(self, life: Life, state: Path, die_after: int | None) -> tuple[Told | None, bool]:
+        """What a life in a process of its own came to, if it has told that; and whether it died as it was to."""
+        reading, writing = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which no test has at work here
+            pid = os.fork()
+        if not pid:
+            os.close(reading)
+            # A thread of its own has no event loop that is running already.
+            thread = threading.Thread(target=_live, args=(life, state, die_after, writing))
+            thread.start()
+            thread.join()
+            os._exit(0)
+        os.close(writing)
+        guard = threading.Timer(_HUNG_S, os.kill, (pid, signal.SIGTERM))
+        guard.start()
+        with os.fdopen(reading) as told:
+            text = told.read()
+        guard.cancel()
+        _, status = os.waitpid(pid, 0)
+        return Told(*json.loads(text)) if text else None, status == signal.SIGKILL
+
+
+def _live(life: Life, state: Path, die_after: int | None, writing: int) -> None:
+    try:
+        told = asyncio.run(_life(life, state, die_after))
+        os.write(writing, json.dumps(told).encode())
+    except BaseException:  # noqa: BLE001 - nobody else would hear of it
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+async def _life(life: Life, state: Path, die_after: int | None) -> Told:
+    backend = SqliteBackend(state, sync="normal")  # no machine dies here
+    known = {path for path, kind in await _recorded(backend) if kind is RecordKind.RESULT}
+    sink = RecordingSink()
+    came_to = await life(DyingBackend(backend, die_after=die_after), sink)
+    started = {event.path for event in sink.events if isinstance(event, StepStarted)}
+    await backend.close()
+    return Told(came_to, sorted(started & known))
+
+
+@pytest.fixture
+def crashes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Crashes | None:
+    """Only with `--crash-every-step`."""
+    if not request.config.getoption("--crash-every-step"):
+        return None
+    return Crashes(tmp_path_factory.mktemp("crashes"), request.config.stash[TALLY])

@@ -1,0 +1,189 @@
+"""Takes one safeguard out of a copy of the packages at a time, and sees that the tests which watch it notice.
+
+`python tests/faults/mutants.py [NAME ...]`; ends with 1 when a mutant survives, or when a test fails without one.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+SQLITE = "flujo-state-sqlite/src/flujo_state_sqlite"
+BUILTIN = "flujo-policies-builtin/src/flujo_policies_builtin"
+ENGINE = "flujo-core/src/flujo/engine"
+CONFORMANCE = "tests/state/test_sqlite_conformance.py::TestSqlite"
+TIMEOUT_S = 90
+
+
+class Mutant(NamedTuple):
+    """`old`, which stands once in `file`, becomes `new`; `test` must fail then."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = (
+    Mutant(
+        "a record without the guard of its epoch",
+        f"{SQLITE}/records.py",
+        '_INSERT = _ROW + "FROM run WHERE id = ? AND epoch = ? AND status = 1"',
+        '_INSERT = _ROW + "FROM run WHERE id = ? AND 0 < ?"',
+        f"{CONFORMANCE}::test_forced_claim_fences_off_the_old_owner",
+    ),
+    Mutant(
+        "a plain record without the guard of its epoch",
+        f"{SQLITE}/records.py",
+        "FROM run WHERE id = ? AND epoch = ? AND status = 1\n",
+        "FROM run WHERE id = ? AND 0 < ?\n",
+        f"{CONFORMANCE}::test_forced_claim_fences_off_the_old_owner",
+    ),
+    Mutant(
+        "a claim that does not raise the epoch",
+        f"{SQLITE}/runs.py",
+        "UPDATE run SET epoch = epoch + 1,",
+        "UPDATE run SET epoch = epoch,",
+        "tests/faults/test_races.py::test_an_owner_that_was_stopped_and_taken_over_from_writes_nothing_more",
+    ),
+    Mutant(
+        "a claim that does not ask whether the owner lives",
+        f"{SQLITE}/runs.py",
+        "if owner is not None and not force and workers.is_at_work(",
+        "if owner is not None and force and workers.is_at_work(",
+        "tests/state/test_sqlite_ownership.py::test_living_owner_is_not_disturbed",
+    ),
+    Mutant(
+        "a journal without UNIQUE",
+        f"{SQLITE}/schema.py",
+        "started_at REAL NOT NULL, ended_at REAL NOT NULL,\n      UNIQUE(run, path)) STRICT",
+        "started_at REAL NOT NULL, ended_at REAL NOT NULL) STRICT",
+        f"{CONFORMANCE}::test_one_of_many_results_at_one_path_wins",
+    ),
+    Mutant(
+        "an acknowledgement before the commit",
+        f"{SQLITE}/batches.py",
+        "        return [_apply(file, write) for write in batch]\n",
+        "        outcomes = [_apply(file, write) for write in batch]\n        tell(batch, outcomes)\n"
+        "        return outcomes\n",
+        "tests/state/test_sqlite_writer.py::test_full_database_keeps_what_was_acknowledged_and_nothing_else",
+    ),
+    Mutant(
+        "a pause without its question",
+        f"{BUILTIN}/hitl.py",
+        "            await journal.record_wait(asked, step.fingerprint + item)\n",
+        "            del item\n",
+        "tests/faults/test_crash_points.py::test_a_crash_at_the_point_loses_and_repeats_nothing[after_finish]",
+    ),
+    Mutant(
+        "an answer without its guard",
+        f"{SQLITE}/records.py",
+        "ON CONFLICT DO NOTHING",
+        "ON CONFLICT DO UPDATE SET out = excluded.out",
+        f"{CONFORMANCE}::test_one_of_many_answers_is_taken",
+    ),
+    Mutant(
+        "forgetting without the filter of states",
+        f"{SQLITE}/removal.py",
+        "WHERE status IN (3, 4, 5) AND ended_at",
+        "WHERE ended_at",
+        f"{CONFORMANCE}::test_only_what_has_ended_is_forgotten_with_time",
+    ),
+    Mutant(
+        "a path without the number of the turn",
+        f"{BUILTIN}/loop.py",
+        'at=f"[{index}]"',
+        'at="[0]"',
+        "tests/faults/test_kills.py::test_the_undisturbed_run_is_the_one_that_was_meant",
+    ),
+    Mutant(
+        "a record that is not looked up",
+        f"{ENGINE}/journal.py",
+        "        record = self._results.get(path)\n        if record is None:\n            return None\n",
+        "        record = None\n        if record is None:\n            return None\n",
+        "tests/faults/test_places.py::test_a_step_that_was_recorded_and_not_acknowledged_runs_once",
+    ),
+    Mutant(
+        "a change of the context that is not made again",
+        f"{ENGINE}/recall.py",
+        "    if recorded.delta is not None:\n",
+        "    if recorded.delta is not None and not recorded.delta:\n",
+        "tests/faults/test_kills.py::test_forty_kills_at_random_moments_lose_and_repeat_nothing",
+    ),
+    Mutant(
+        "a key that is another in each process",
+        f"{ENGINE}/frame.py",
+        "def idempotency_key(self) -> str:",
+        "def idempotency_key(self) -> str:\n        return str(id(self))\n\n    @property\n    def _key(self) -> str:",
+        "tests/faults/test_places.py::"
+        "test_a_step_that_ended_and_was_not_recorded_runs_twice_with_one_key_and_counts_once",
+    ),
+    Mutant(
+        "claims that nobody counts",
+        f"{SQLITE}/runs.py",
+        "wid, claims + 1, number, epoch))",
+        "wid, claims, number, epoch))",
+        f"{CONFORMANCE}::test_run_that_never_gets_on_is_not_claimed_for_ever",
+    ),
+)
+
+
+def copy_packages(folder: Path) -> None:
+    """The four packages' sources as they are."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "packages", folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+
+
+def mutate(folder: Path, mutant: Mutant) -> None:
+    """Raise `SystemExit` when the text does not stand there exactly once: the mutant would prove nothing."""
+    file = folder / mutant.file
+    text = file.read_text()
+    if text.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.name}: {mutant.old!r} stands {text.count(mutant.old)} times in {mutant.file}")
+    file.write_text(text.replace(mutant.old, mutant.new))
+
+
+def passes(folder: Path, *tests: str) -> bool:
+    """Whether the tests pass with the packages in `folder`; tests that never end do not."""
+    path = os.pathsep.join(str(source) for source in folder.glob("*/src"))
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, timeout=TIMEOUT_S, check=False, capture_output=True, text=True
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"the tests could not be run:\n{done.stdout}{done.stderr}")
+    return done.returncode == 0
+
+
+def main(names: list[str]) -> int:
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    with tempfile.TemporaryDirectory(prefix="flujo-mutants-") as temporary:
+        folder = Path(temporary) / "packages"
+        copy_packages(folder)
+        if not passes(folder, *sorted({mutant.test for mutant in chosen})):
+            raise SystemExit("the tests fail without any mutant")
+        survivors = 0
+        for mutant in chosen:
+            copy_packages(folder)
+            mutate(folder, mutant)
+            began = time.monotonic()
+            survived = passes(folder, mutant.test)
+            survivors += survived
+            seconds = time.monotonic() - began
+            print(f"{'SURVIVED' if survived else 'found':8} {seconds:5.0f} s  {mutant.name}", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutants found")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

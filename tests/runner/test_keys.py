@@ -1,0 +1,99 @@
+"""Idempotency keys: one run of a key, however often it is started."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from flujo import Flujo, OpenContext, Step, human
+from flujo.exceptions import ConfigurationError, RunKeyTaken, RunOwnedElsewhere, StateError
+from flujo.infra.memory import InMemoryBackend
+
+
+class Counted:
+    """A pipeline that counts its runs."""
+
+    def __init__(self) -> None:
+        self.backend = InMemoryBackend()
+        self.calls = 0
+
+    def flujo(self, *more: Step[Any, Any]) -> Flujo[Any, Any, OpenContext]:
+        def count(data: Any) -> Any:
+            self.calls += 1
+            return data
+
+        step = Step("count", count)
+        for each in more:
+            step = step >> each
+        return Flujo(step, state_backend=self.backend, context_model=OpenContext)
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+async def test_the_second_call_hands_out_the_run_of_the_first(counted):
+    first = await counted.flujo().run("x", idempotency_key="invoice 7")
+    second = await counted.flujo().run("x", idempotency_key="invoice 7")
+    other = await counted.flujo().run("x", idempotency_key="invoice 8")
+
+    assert (second.run_id, second.output) == (first.run_id, "x")
+    assert (counted.calls, other.run_id != first.run_id) == (2, True)
+    assert (await counted.backend.get(first.run_id)).key == "invoice 7"
+
+
+async def test_an_unfinished_run_goes_on_by_its_key(counted):
+    ask = human("ask", "ok?")
+    first = await counted.flujo(ask).run("x", idempotency_key="k")
+    second = await counted.flujo(ask).run("x", idempotency_key="k")
+
+    assert (second.run_id, second.pending, counted.calls) == (first.run_id, first.pending, 1)
+
+
+def test_code_that_is_not_async_has_keys_too(counted):
+    first = counted.flujo().run_sync("x", idempotency_key="k")
+    assert counted.flujo().run_sync("x", idempotency_key="k").run_id == first.run_id
+
+
+async def test_a_key_stands_for_one_input(counted):
+    first = await counted.flujo().run("x", idempotency_key="k")
+
+    with pytest.raises(StateError, match=f"run '{first.run_id}' was started with another input"):
+        await counted.flujo().run("y", idempotency_key="k")
+
+
+async def test_of_calls_at_once_one_runs_and_the_others_are_told_which_run_it_is(counted):
+    async def slow(data: Any) -> Any:
+        await asyncio.sleep(0.01)
+        return data
+
+    slow_step = Step("slow", slow)
+    calls = [counted.flujo(slow_step).run("x", idempotency_key="k") for _ in range(8)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+
+    run_id = (await counted.backend.list())[0].run_id
+    refused = [each for each in results if isinstance(each, RunOwnedElsewhere)]
+    assert (len(refused), counted.calls, len(await counted.backend.list())) == (7, 1, 1)
+    assert all(repr(run_id) in str(error) for error in refused)
+
+
+async def test_an_id_and_a_key_name_the_same_run_or_none(counted):
+    await counted.flujo().run("x", run_id="a", idempotency_key="k")
+    await counted.flujo().run("x", run_id="b")
+
+    assert (await counted.flujo().run("x", run_id="a", idempotency_key="k")).run_id == "a"
+    with pytest.raises(StateError, match="run 'a' has the key 'k', not 'other'"):
+        await counted.flujo().run("x", run_id="a", idempotency_key="other")
+    with pytest.raises(StateError, match="run 'b' has no key"):
+        await counted.flujo().run("x", run_id="b", idempotency_key="k")
+    with pytest.raises(RunKeyTaken) as caught:
+        await counted.flujo().run("x", run_id="c", idempotency_key="k")
+    assert caught.value.run_id == "a"
+
+
+@pytest.mark.parametrize("key", ["", " k", "k\n", "a\x00b", "\ud800", "k" * 201])
+async def test_a_key_is_text_that_can_be_shown(counted, key):
+    with pytest.raises(ConfigurationError, match="is not an idempotency key"):
+        await counted.flujo().run("x", idempotency_key=key)
+    assert counted.calls == 0

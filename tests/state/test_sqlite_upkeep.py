@@ -1,0 +1,216 @@
+"""Looking after a state: what is wrong with it, copies of it, and files of older schemas."""
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+
+import pytest
+
+from flujo.domain.interfaces import JournalRecord, MaintainedBackend, RecordKind
+from flujo.domain.outcomes import RunStatus
+from flujo.exceptions import StateCorrupt, StateStorageFull, StateUnavailable
+from flujo_state_sqlite.schema import INLINE_LIMIT, MIGRATIONS, SCHEMA
+
+LARGE = b"x" * (INLINE_LIMIT + 1)
+
+
+def change(path, *statements):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+@pytest.fixture
+async def made(path, opened, run):
+    """A state with a run that has a record, a question, a large value and files."""
+    backend = opened(path)
+    claim = await backend.create_run(run(files={"a.yaml": "steps: []"}))
+    await backend.append(claim, JournalRecord("a", out=LARGE, delta=b"2"))
+    await backend.append(claim, JournalRecord("b?", RecordKind.WAIT, out=b"3"))
+    await backend.finish(claim, RunStatus.PAUSED, at=2.0)
+    await backend.close()
+    return path
+
+
+def brought_to(path, version):
+    """A state of an older schema, with one run of two records."""
+    change(path, *(statement for step in MIGRATIONS[:version] for statement in step))
+    change(
+        path,
+        "INSERT INTO definition VALUES (x'64', '{}')",
+        """
+        INSERT INTO run VALUES (1, 'run-1', 'p', '1', x'64', '', 2, 1, NULL, x'00', 1, x'31', NULL, x'32', NULL, NULL,
+                                NULL, NULL, '{}', 1.0, 2.0, 2.0)
+        """,
+        """
+        INSERT INTO journal VALUES (1, 1, 'a', 0, 1, 1, x'00', x'', 0, 1, x'31', NULL, NULL, NULL, NULL, NULL, 0, 0, 0,
+                                    NULL, 1.0, 1.0)
+        """,
+        """
+        INSERT INTO journal VALUES (2, 1, 'b?', 3, 1, 1, x'01', x'', 1, 1, x'31', NULL, NULL, NULL, NULL, NULL, 0, 0, 0,
+                                    NULL, 1.0, 1.0)
+        """,
+    )
+
+
+async def test_backend_can_be_looked_after(backend):
+    assert isinstance(backend, MaintainedBackend)
+
+
+async def test_nothing_is_wrong_with_a_state_that_was_used(made, opened, run):
+    backend = opened(made)
+    claim = await backend.create_run(run("run-2", input=LARGE))
+    assert await backend.check() == []
+    await backend.finish(claim, RunStatus.COMPLETED, output=LARGE, at=3.0)
+    await backend.delete("run-1")
+    await backend.delete("run-2")
+    assert await backend.check() == []
+    await backend.close()
+    with closing(sqlite3.connect(made)) as connection:
+        left = [connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone() for table in ("blob", "definition")]
+    assert left == [(0,), (0,)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("INSERT INTO definition VALUES (x'00', '{}')", "definitions of no run: 1"),
+        ("DELETE FROM definition", "runs without a definition: 1"),
+        ("UPDATE journal SET run = 7", "records of no run: 2"),
+        ("DELETE FROM blob WHERE size > 1000", "large values that are missing: 1"),
+        ("INSERT INTO blob VALUES (x'00', 0, x'')", "large values of nothing: 1"),
+        ("UPDATE blob SET data = x'00' WHERE size < 1000", "a large value was changed: "),
+        ("CREATE TABLE other(x)", "'other' is no part of a state"),
+        ("DROP INDEX run_key", "'run_key' is missing"),
+        ("ALTER TABLE run ADD COLUMN x INT AS (abs(id))", "'run' is not as flujo makes it"),
+    ],
+)
+async def test_what_is_wrong_is_said(made, opened, statement, said):
+    change(made, statement)
+    assert said in " ".join(await opened(made).check())
+
+
+async def test_damage_is_found(made, opened):
+    """An index that has lost an entry is no longer as its table."""
+    change(
+        made,
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = 'CREATE INDEX run_created ON run(updated_at)' WHERE name = 'run_created'",
+    )
+    assert "run_created" in " ".join(await opened(made).check())
+
+
+async def test_looking_changes_nothing(made, opened):
+    before = made.read_bytes()
+    assert await opened(made).check() == []
+    assert made.read_bytes() == before
+
+
+@pytest.mark.parametrize("call", ["check", "migrate", "backup"])
+async def test_state_that_is_not_there_is_not_made(path, opened, call):
+    backend = opened(path)
+    with pytest.raises(StateUnavailable, match=r"no state at '.*state\.db'"):
+        await getattr(backend, call)(*[str(path) + ".copy"] * (call == "backup"))
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA))
+async def test_state_of_an_older_schema_can_be_looked_at_and_brought_up(path, opened, run, version):
+    """Looking at it changes nothing; the first write brings it up, and so does the request."""
+    brought_to(path, version)
+    reader = opened(path)
+    row = await reader.get("run-1")
+    assert (row.status, row.key, row.claims, row.cancelled, dict(row.files)) == (RunStatus.PAUSED, None, 0, False, {})
+    assert [row.run_id for row in await reader.list()] == ["run-1"]
+    assert [wait.record.path for wait in await reader.waits()] == ["b?"]
+    assert await reader.check() == []
+    assert await reader.migrate() == (version, SCHEMA)
+    assert await reader.migrate() == (SCHEMA, SCHEMA)
+    claim = await reader.claim("run-1")
+    await reader.append(claim, JournalRecord("b", out=b"1"))
+    await reader.create_run(run("run-2", key="k"))
+    assert await reader.check() == []
+    assert [record.path for record in await reader.load("run-1")] == ["a", "b?", "b"]
+
+
+async def test_newer_state_is_only_looked_at_for_damage(made, opened):
+    change(made, "CREATE TABLE other(x)", f"PRAGMA user_version = {SCHEMA + 1}")
+    assert await opened(made).check() == []
+    with pytest.raises(StateUnavailable, match="newer flujo"):
+        await opened(made).migrate()
+
+
+async def test_copy_is_whole_and_its_owners_alone(made, opened, run, tmp_path):
+    """It has what was committed when it was begun, also what is in the log only, and can be used as a state."""
+    backend = opened(made)
+    claim = await backend.create_run(run("run-2"))
+    await backend.append(claim, JournalRecord("a", out=LARGE))
+    size = await backend.backup(str(tmp_path / "copy.db"))
+    await backend.append(claim, JournalRecord("late"))
+    copy = tmp_path / "copy.db"
+    assert (copy.stat().st_size, stat.S_IMODE(copy.stat().st_mode)) == (size, 0o600)
+    assert sorted(file.name for file in tmp_path.iterdir() if "copy" in file.name) == ["copy.db"]
+    other = opened(copy)
+    assert await other.check() == []
+    assert [record.path for record in await other.load("run-2")] == ["a"]
+    assert (await other.claim("run-1")).epoch == 2
+
+
+async def test_copy_takes_nobodys_place(made, opened, tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    os.symlink(tmp_path / "elsewhere", tmp_path / "link")
+    for name in ("taken", "link"):
+        with pytest.raises(StateUnavailable, match=f"{name}' is there already, expected the name of a new file"):
+            await opened(made).backup(str(tmp_path / name))
+    assert taken.read_text() == "mine"
+    assert not [file for file in tmp_path.iterdir() if ".new-" in file.name or file.name == "elsewhere"]
+
+
+async def test_copy_that_can_not_be_written_says_why(made, opened, tmp_path):
+    with pytest.raises(StateUnavailable, match=r"copy '.*' can't be written: No such file") as caught:
+        await opened(made).backup(str(tmp_path / "nowhere" / "copy.db"))
+    assert "folder" in caught.value.suggestion
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "named"),
+    [(sqlite3.SQLITE_FULL, StateStorageFull, "copy"), (sqlite3.SQLITE_CORRUPT, StateCorrupt, "state.db")],
+)
+async def test_copy_that_fails_leaves_nothing(made, opened, tmp_path, code, kind, named):
+    """The error names the file that is the reason: the copy for a full disk, the state for damage."""
+
+    class Failing(sqlite3.Connection):
+        def execute(self, statement, values=()):
+            if statement.startswith("VACUUM"):
+                error = sqlite3.OperationalError("as SQLite puts it")
+                error.sqlite_errorcode = code
+                raise error
+            return super().execute(statement, values)
+
+    backend = opened(
+        made,
+        connect=lambda uri: sqlite3.connect(
+            uri, uri=True, isolation_level=None, factory=Failing, check_same_thread=False
+        ),
+    )
+    with pytest.raises(kind, match=named):
+        await backend.backup(str(tmp_path / "copy.db"))
+    assert [file.name for file in tmp_path.iterdir() if "copy" in file.name] == []
+
+
+async def test_wish_to_cancel_is_seen_by_a_backend_that_has_written_nothing(made, opened):
+    """It has no connection of its own yet."""
+    claim = await opened(made).claim("run-1")
+    looking = opened(made)
+    assert await looking.is_cancelled(claim) is False
+    await opened(made).cancel("run-1", at=3.0)
+    assert await looking.is_cancelled(claim) is True
+
+
+async def test_key_index_of_an_unknown_conflict_is_reported(made, opened, run):
+    """A refusal that no run explains is told as it is."""
+    change(made, "CREATE UNIQUE INDEX odd ON run(pipeline)")
+    with pytest.raises(StateUnavailable, match="UNIQUE constraint failed"):
+        await opened(made).create_run(run("run-2"))
