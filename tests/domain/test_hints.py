@@ -28,7 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from flujo.domain.hints import show
+from flujo.domain.hints import show, union
 from flujo.domain.validation import fits
 
 T = TypeVar("T")
@@ -204,3 +204,9 @@ def test_two_classes_of_one_name_are_shown_with_their_modules():
     other = type("Order", (), {"__module__": "shop", "__qualname__": "Order"})
     assert show(Order, other) == (f"{__name__}.Order", "shop.Order")
     assert show(list[Order], list[Order]) == (str(list[Order]), str(list[Order]))
+
+
+def test_the_union_of_what_is_no_type_promises_nothing():
+    assert union([int, str]) == int | str
+    assert union([int, Any]) is Any
+    assert union([int, (int,)]) is Any

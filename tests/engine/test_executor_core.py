@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from flujo import Pipeline, Step, StepConfig
 from flujo.domain.context import OpenContext
@@ -269,6 +270,19 @@ async def test_only_what_the_output_writes_is_recorded_as_a_change(bench):
     assert b"big" not in (await bench.recorded())["put"].delta
     assert bench.context.a == 1
     assert bench.context.scratchpad == {"last": {"a": 1}}
+
+
+async def test_the_fields_of_a_model_are_recorded_as_a_change(bench):
+    class Found(BaseModel):
+        a: int
+
+    def find(data) -> Found:
+        return Found(a=1)
+
+    await bench.execute(Step("put", find, updates_context=True), "x")
+
+    assert bench.context.a == 1
+    assert b'"a"' in (await bench.recorded())["put"].delta
 
 
 async def test_an_output_that_the_context_refuses_fails_the_step_and_leaves_no_trace(bench):

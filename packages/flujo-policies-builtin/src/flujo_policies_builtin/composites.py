@@ -71,7 +71,7 @@ async def watched(
         return await core.execute(child)
     at_work[own.purpose] = own
     outcome = await core.execute(child)
-    child.run.contexts.verify(own, [other for other in at_work.values() if other is not own])
+    child.run.contexts.verify(own, at_work.values())
     del at_work[own.purpose]
     return outcome
 

@@ -110,11 +110,12 @@ class ContextManager:
     def verify(self, isolation: Isolation, at_work: Iterable[Isolation] = ()) -> None:
         """In strict mode, raise `ContextMutationError` if the parent has changed since it was isolated.
 
-        `at_work` are the others that may have done it.
+        `at_work` are all that may have done it.
         """
         changed = None if isolation.held is None else change(isolation.held, isolation.parent)
         if changed is not None:
-            told = " or ".join((isolation.purpose, *(other.purpose for other in at_work)))
+            others = (other.purpose for other in at_work if other is not isolation)
+            told = " or ".join((isolation.purpose, *others))
             raise ContextMutationError(
                 f"{told} changed {_dotted(changed[0][1])!r} in its parent's context",
                 suggestion="change the context that a step is given, and keep no reference to another",

@@ -98,7 +98,7 @@ class InMemoryBackend:
     """A `StateBackend` that forgets everything when it is closed.
 
     With `encodes` it is handed bytes, so that what can't be stored is found here as on a disk; without, it keeps
-    the values themselves, which is faster but leaves them open to later changes.
+    copies of plain data and other values themselves, which is faster but leaves those open to later changes.
     """
 
     def __init__(self, *, encodes: bool = True) -> None:
