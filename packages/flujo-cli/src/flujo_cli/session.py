@@ -144,6 +144,7 @@ class Session:
         try:
             return await task
         except asyncio.CancelledError:
+            self.reporter.tell_of_threads()
             return self.reporter.progress.result  # the run may have ended in spite of it
 
     async def _with_state(self, action: Action, interrupts: Interrupts) -> Result:

@@ -2,10 +2,11 @@
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any
 
-from flujo.domain.callables import Call
+from flujo.domain.callables import THREAD, Call
 from flujo.engine.frame import ExecutionFrame, StepRun
 
 __all__ = ["arguments_of", "invoke"]
@@ -18,7 +19,7 @@ async def invoke(call: Call, frame: ExecutionFrame, data: Any, *, calls: int = 0
     """
     arguments, injected = arguments_of(call, frame, data, calls=calls)
     if frame.step.blocking and not call.is_async:
-        value = await asyncio.to_thread(_in_thread, call.target, arguments, injected)
+        value = await asyncio.to_thread(_in_thread, frame.path, call.target, arguments, injected)
     else:
         value = call.target(*arguments, **injected)
     return await value if inspect.isawaitable(value) else value
@@ -40,8 +41,12 @@ def arguments_of(
     return (data,) if call.takes_data else (), found
 
 
-def _in_thread(target: Callable[..., Any], arguments: tuple[Any, ...], injected: dict[str, Any]) -> Any:
+def _in_thread(path: str, target: Callable[..., Any], arguments: tuple[Any, ...], injected: dict[str, Any]) -> Any:
+    thread = threading.current_thread()
+    idle, thread.name = thread.name, f"{THREAD}{path}"
     try:
         return target(*arguments, **injected)
     except StopIteration as error:  # a future can't hold it: its waiter would never wake
         raise RuntimeError("the function raised StopIteration") from error
+    finally:
+        thread.name = idle

@@ -234,8 +234,9 @@ class Quota:
     def _refusal(self, limit: _Limit, asked: Usage) -> UsageLimitExceededError:
         amounts = {"spent": self.spent, "reserved": self.reserved + self._lent, "asked": asked, "left": self._left()}
         shown = ", ".join(f"{name} {amount_text(limit.of(amount))}" for name, amount in amounts.items())
+        how = "is not enough" if limit.of(self._left()) > 0 else "is used up"
         return UsageLimitExceededError(
-            f"{limit.name} of {amount_text(limit.limit)} is used up: {shown}",
+            f"{limit.name} of {amount_text(limit.limit)} {how}: {shown}",
             limit=limit.name,
             enough=limit.of(self.limits.amounts + self.limits.amounts - self._left() + asked),
             suggestion=f"go on with a higher {limit.name}",
