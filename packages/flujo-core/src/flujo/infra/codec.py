@@ -24,7 +24,7 @@ def _no_constant(name: str) -> Any:
 
 # The order of a dict is part of it, so keys are not sorted.
 _dumps = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")).encode
-_loads = json.JSONDecoder(parse_constant=_no_constant).decode
+_scan = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 
 
 class JsonCodec:
@@ -67,7 +67,10 @@ def readable(data: bytes) -> Any:
 
 def _read(data: bytes, shapes: Shapes | None, where: str) -> Any:
     try:
-        value = _loads(data.decode())
+        text = data.decode()
+        value, end = _scan(text, 0)
+        if end != len(text):
+            raise ValueError(f"more follows at {end}")
         return Reader(shapes).read(value) if _TAG_BYTES in data else value
     except Unreadable as unreadable:
         advice = unreadable.suggestion or _ADVICE
