@@ -142,7 +142,8 @@ def _function(target: object, name: str) -> Callable[..., Any]:
     if callable(target):
         return target
     raise ConfigurationError(
-        f"{name!r} can't be called", suggestion="a step runs a function, or an object or a class with a method 'run'"
+        f"{name.removeprefix('builtins:')!r} can't be called",
+        suggestion="a step runs a function, or an object or a class with a method 'run'",
     )
 
 

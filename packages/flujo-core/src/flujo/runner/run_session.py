@@ -14,7 +14,7 @@ from flujo.domain.canonical import canonical
 from flujo.domain.context import PipelineContext
 from flujo.domain.events import BudgetWarning, RunFinished, RunStarted
 from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
-from flujo.domain.outcomes import ErrorInfo, Paused, PipelineResult, RunStatus, Success
+from flujo.domain.outcomes import ErrorInfo, Paused, PendingAnswer, PipelineResult, RunStatus, Success
 from flujo.domain.pricing import PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
@@ -225,7 +225,7 @@ class RunSession:
             raise
         result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
         if result.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
-            result = result._replace(pending=journal.waits())
+            result = _waiting(result, journal.waits())
         try:
             return await self._end(claim, result, save)
         except StateError as error:
@@ -378,3 +378,9 @@ class RunSession:
     def decoded(self, value: Any, where: str) -> Any:
         """A stored value as it was."""
         return self.codec.decode(value, where=where) if self.backend.encodes else value
+
+
+def _waiting(result: Result, pending: tuple[PendingAnswer, ...]) -> Result:
+    """The result with the open questions: to wait for them is no error."""
+    waits = pending and result.status is RunStatus.PAUSED
+    return result._replace(pending=pending, error=None if waits else result.error)
