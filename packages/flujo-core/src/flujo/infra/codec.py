@@ -51,9 +51,9 @@ class JsonCodec:
         try:
             return _dumps(writer.write(value)).encode()
         except Refused as refused:
-            raise ValueNotStorable(
-                f"{where} can't be stored: {refused.reason} at {writer.place}", suggestion=refused.suggestion
-            ) from refused
+            at = "" if writer.place == "$" else f" at {writer.place}"
+            message = f"{where} can't be stored: {refused.reason}{at}"
+            raise ValueNotStorable(message, suggestion=refused.suggestion) from refused
 
     def decode(self, data: bytes, *, where: str) -> Any:
         """The value that was encoded. Raises `StateCorrupt`, naming `where`, and the class if one is missing."""
