@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 
 from flujo.domain.events import StepStarted
@@ -40,6 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.register_profile("flujo", deadline=None)  # no test depends on how busy the machine is
+    hypothesis.settings.load_profile("flujo")
     config.stash[TALLY] = {"pipelines": 0, "crashes": 0, "not comparable": 0}
 
 

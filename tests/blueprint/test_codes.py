@@ -72,7 +72,7 @@ CASES = {
         "error[V-S01] pipeline.yaml:2:5: missing key 'name'\n"
         "    2 |   - kind: step\n"
         "      |     ^\n"
-        "help: 'name' is the step's name, unique among its siblings",
+        "help: 'name': The step's name, unique among its siblings",
     ),
     "V-S02": (
         "steps:\n  - name: a\n    agnet: x\n",
@@ -163,7 +163,7 @@ CASES = {
         "error[V-A08] pipeline.yaml:1:26: there is no file 'answers.json'\n"
         "    1 | agents: {helper: {model: 'scripted:answers.json'}}\n"
         "      |                          ^\n"
-        "help: there are none",
+        "help: write a path relative to this file, to a file under '.'",
     ),
     "V-I01": (
         "imports: {child: pipeline.yaml}\nsteps:\n  - {name: a, uses: imports.chld}\n",

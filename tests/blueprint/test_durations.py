@@ -36,7 +36,7 @@ def test_a_duration_is_seconds_or_a_number_with_a_unit(written, expected):
     ],
 )
 def test_anything_else_is_refused_with_what_is_expected(written):
-    with pytest.raises(ValueError, match="is no duration, expected seconds, or text like '90s'") as caught:
+    with pytest.raises(ValueError, match="is no duration, expected more than 0 seconds, or text like '90s'") as caught:
         seconds(written)
     assert repr(written)[:60] in str(caught.value)
 

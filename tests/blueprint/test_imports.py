@@ -187,7 +187,7 @@ def test_the_types_of_a_child_are_those_of_its_step(project):
         (
             "steps:\n- {name: i, kind: import, path: skills}\n",
             2,
-            "there is no file 'skills'",
+            "'skills' is a folder",
             "there is child.yaml, pipeline.yaml",
         ),
         (

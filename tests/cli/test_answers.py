@@ -55,7 +55,11 @@ def test_a_run_that_asks_tells_what_and_how_to_answer_and_ends_with_6(flujo, ask
 def test_questions_are_told_to_those_who_want_it_quiet_too(flujo, asking):
     asking(PLAIN)
 
-    assert flujo("run", "--input", "poem", "-q").err == "? ask: ok poem?\n"
+    told = flujo("run", "--input", "poem", "--run-id", "r1", "-q").err.splitlines()
+    assert told[0] == "? ask: ok poem?"
+    assert told[1].startswith("paused in ")
+    assert told[1].endswith(", run r1")
+    assert told[2:] == ["next: flujo resume r1 --answer TEXT"]
 
 
 def test_the_schema_is_told_and_decides_which_option_is_advised(flujo, asking):
@@ -97,7 +101,7 @@ def test_json_has_the_open_questions(flujo, asking):
 
     told = flujo("run", "--json").json
 
-    assert (told["status"], told["success"], told["error"]["type"]) == ("paused", False, "Paused")
+    assert (told["status"], told["success"], told["error"]) == ("paused", False, None)
     first, second = told["pending"]
     assert (first["path"], first["message"], first["schema"]) == ("parallel:both/a/ask", "a?", None)
     assert (first["deadline"], second["deadline"][:1]) == (None, "2")

@@ -36,7 +36,7 @@ def asks(project):
     [
         (
             ("--max-cost", "0.25"),
-            "total_cost_usd_limit of 0.25 is used up: spent 0.2, reserved 0, asked 0.1, left 0.05",
+            "total_cost_usd_limit of 0.25 is not enough: spent 0.2, reserved 0, asked 0.1, left 0.05",
             "--max-cost 0.55",
         ),
         (
@@ -52,6 +52,7 @@ def test_a_run_that_reaches_a_limit_ends_with_5_and_says_how_to_go_on(flujo, ask
     assert (ran.code, ran.out) == (5, "")
     lines = ran.err.splitlines()
     assert f"error[FLUJO-201] {message}" in lines
+    assert f"  help: go on with a higher {option[0]}" in lines
     assert re.fullmatch(r"stopped: budget in \S+ \S+, 2 calls, 20 tokens, 0\.2 USD, run r1", lines[-2])
     assert lines[-1] == f"next: flujo resume r1 {following}"
     done = flujo(*shlex.split(lines[-1].removeprefix("next: flujo ")))
@@ -181,3 +182,17 @@ def test_a_model_without_a_price_is_not_asked_under_a_limit_of_cost(flujo, asks)
 def test_a_limit_that_can_not_be_is_wrong_usage(flujo, asks, words, option, message):
     ran = flujo(*words, *option)
     assert (ran.code, message in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("quiet", ["-q", "--no-input"])
+def test_the_way_on_of_a_stopped_run_is_told_quiet_or_not(flujo, asks, quiet):
+    ran = flujo("run", "--input", "x", "--run-id", "r1", "--max-calls", "2", quiet)
+    assert ran.err.splitlines()[-1] == "next: flujo resume r1 --max-calls 5"
+
+
+def test_a_limit_below_what_is_spent_stops_a_resumed_run_before_anything_new(flujo, asks):
+    flujo("run", "--input", "x", "--run-id", "r1", "--max-calls", "2")
+    ran = flujo("resume", "r1", "--max-calls", "1")
+    assert (ran.code, "\u2717 three" in ran.err) == (5, False)
+    following = ran.err.splitlines()[-1].removeprefix("next: flujo ")
+    assert flujo(*shlex.split(following)).out == "yes\n"

@@ -467,10 +467,10 @@ def test_a_record_that_can_not_be_written_leaves_a_run_that_can_go_on(flujo_proc
     (project / "skills" / "filling.py").write_text(FILLING)
     (project / "pipeline.yaml").write_text('version: "0.1"\nsteps:\n  - { name: fill, uses: "skills.filling:fill" }\n')
     ran = flujo_process("run", "--input", "x", "--run-id", "r1", "-q", *form)
-    assert ran.code == 1
+    assert ran.code == 2
     assert ran.err.startswith("error[FLUJO-607] ")
     assert ran.err.splitlines()[-2:] == ["interrupted, run r1", "next: flujo resume r1"]
-    assert (ran.json["status"], ran.json["run_id"]) == ("error", "r1") if form else ran.out == ""
+    assert (ran.json["status"], ran.json["run_id"]) == ("interrupted", "r1") if form else ran.out == ""
     (project / "room").touch()
     assert flujo_process("resume", "r1", "-q").out == "x\n"
 
@@ -501,8 +501,13 @@ def test_only_a_run_that_nobody_has_taken_over_is_left_with_advice(project, capf
         with pytest.raises(RunOwnedElsewhere):
             session.drive(breaks)
     else:
-        assert session.drive(breaks) == 1
-    assert ("next: flujo resume r1" in capfd.readouterr().err) is isinstance(error, StateStorageFull)
+        reporter.options.owes_json = True
+        assert session.drive(breaks) == 2
+    told = capfd.readouterr()
+    assert ("next: flujo resume r1" in told.err) is isinstance(error, StateStorageFull)
+    if told.out:
+        said = json.loads(told.out)
+        assert (said["status"], said["error"]["code"]) == ("interrupted", "FLUJO-607")
 
 
 def test_an_error_of_a_named_run_has_its_id(flujo, pipeline):

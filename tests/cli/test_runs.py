@@ -145,3 +145,41 @@ def test_a_file_that_is_not_there_is_refused(flujo):
     ran = flujo("validate", "nope.yaml")
     assert (ran.code, ran.out) == (2, "")
     assert "no pipeline file 'nope.yaml'" in ran.err
+
+
+def test_a_run_that_is_not_there_was_looked_for_in_a_state_that_is_named(flujo, project):
+    for words in (("runs", "show", "nope"), ("resume", "nope")):
+        ran = flujo(*words)
+        assert ran.code == 2
+        assert f"the state is 'sqlite:///.flujo/state.db' of {str(project)!r}" in ran.err
+
+
+WAITS = """\
+version: "0.1"
+steps:
+  - kind: map
+    name: each
+    map:
+      iterable_input: "{{ [1, 2] }}"
+      on_error: collect
+      body:
+        - { name: fails, uses: "skills.odd:odd", input: "{{ this }}", config: { max_retries: 0 } }
+  - { kind: hitl, name: ask, message: "ok?", input_schema: { type: boolean }, deadline: 7d }
+"""
+
+
+def test_a_run_that_waits_is_shown_with_what_answers_it_and_collected_items_with_their_errors(flujo, project):
+    (project / "pipeline.yaml").write_text(WAITS)
+    (project / "skills" / "odd.py").write_text("def odd(data):\n    if data == 2:\n        raise ValueError('even')\n")
+    ran = flujo("run", "--run-id", "r1")
+    assert any("each[1]" in line and "ValueError: even" in line for line in ran.err.splitlines())
+    shown = flujo("runs", "show", "r1").out
+    assert '          answers: {"type": "boolean"}\n          until 2' in shown
+    assert "answer    flujo resume r1 --answer-json JSON\n" in shown
+
+
+def test_a_dry_run_shows_the_paths_of_the_record(flujo, project):
+    (project / "pipeline.yaml").write_text(WAITS)
+    (project / "skills" / "odd.py").write_text("def odd(data):\n    return data\n")
+    paths = [step["path"] for step in flujo("run", "--dry-run", "--json").json["steps"]]
+    assert paths == ["map:each", "map:each[i]", "map:each[i]/fails", "ask"]

@@ -17,6 +17,12 @@ steps:
   - { name: first, uses: "skills.slow:first" }
   - { name: nap, uses: "skills.slow:nap" }
 """
+THREADED = """\
+version: "0.1"
+steps:
+  - { name: first, uses: "skills.slow:first" }
+  - { name: nap, uses: "skills.slow:blocked", blocking: true }
+"""
 SLOW_SKILL = """\
 import asyncio
 import time
@@ -30,16 +36,21 @@ async def nap(data: str) -> str:
         Path("asleep").touch()
         {sleep}
     return f"{{data}} rested"
+
+def blocked(data: str) -> str:
+    Path("asleep").touch()
+    time.sleep(60)
+    return data
 """
 
 
 @pytest.fixture
 def sleeping(project):
     """A run that sleeps in its second step; `sleep` says how, then a process that has got there."""
-    (project / "pipeline.yaml").write_text(SLOW)
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(sleep: str, *args: str) -> subprocess.Popen[bytes]:
+    def start(sleep: str, *args: str, text: str = SLOW) -> subprocess.Popen[bytes]:
+        (project / "pipeline.yaml").write_text(text)
         (project / "skills" / "slow.py").write_text(SLOW_SKILL.format(sleep=sleep))
         process = subprocess.Popen(
             [COMMAND, "run", "--input", "hi", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -80,6 +91,16 @@ def test_a_second_signal_stops_a_step_that_does_not_listen(flujo_process, projec
     assert json.loads(out)["status"] == "interrupted"
     (project / "awake").touch()
     assert flujo_process("resume", "@last", "-q").out == "HI rested\n"
+
+
+def test_a_thread_that_is_waited_for_is_told_and_a_second_signal_ends_it(sleeping):
+    process = sleeping("time.sleep(60)", text=THREADED)
+    process.send_signal(signal.SIGINT)
+    lines = [process.stderr.readline() for _ in range(4)]
+    assert lines[-1] == b"waiting for the thread of step 'nap'; once more stops at once\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[1].splitlines()[-1].startswith(b"next: flujo resume ")
+    assert process.returncode == 130
 
 
 def test_the_first_signal_is_answered_at_once_by_a_step_that_does_not_listen(sleeping):

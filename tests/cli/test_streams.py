@@ -124,9 +124,15 @@ def test_a_stderr_that_can_not_be_written_changes_nothing(flujo_process, closed,
     assert (ran.code, ran.out) == (code, out)
 
 
-def test_a_stdout_that_was_never_open_takes_nothing(flujo_process):
-    ran = flujo_process("flujo run --input x -q <&- >&-", shell=True)
-    assert (ran.code, ran.out, ran.err) == (0, "", "")
+@pytest.mark.parametrize("form", ["", "--json"])
+def test_a_stdout_that_was_never_open_can_not_be_written(flujo_process, form):
+    ran = flujo_process(f"flujo run --input x --run-id r1 {form} -q <&- >&-", shell=True)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "error[FLUJO-700] the result could not be written to stdout: Bad file descriptor; "
+        "it is recorded: flujo runs show r1\n"
+    )
+    assert flujo_process("flujo runs list >&-", shell=True).code == 2
 
 
 def test_a_step_that_closes_stdout_loses_the_output_and_nothing_else(flujo_process):

@@ -97,7 +97,7 @@ def test_answers_that_stand_in_no_file_are_told_apart_by_what_they_are():
     ("run", "message"),
     [
         (None, "step 'a' has no agent to ask"),
-        ("reply", "'builtins:str' can't be called"),
+        ("reply", "'str' can't be called"),
         (agent("b", reply), "step 'a' runs 'b', which is a step itself"),
     ],
 )

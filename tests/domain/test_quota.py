@@ -97,7 +97,7 @@ def test_a_refused_reservation_says_which_limit_and_how_it_stands():
     with pytest.raises(UsageLimitExceededError) as caught:
         quota.reserve(Usage(cost_usd=Decimal("0.05")))
     assert str(caught.value) == (
-        "total_cost_usd_limit of 1 is used up: spent 0.95, reserved 0.02, asked 0.05, left 0.03"
+        "total_cost_usd_limit of 1 is not enough: spent 0.95, reserved 0.02, asked 0.05, left 0.03"
     )
     assert caught.value.suggestion == "go on with a higher total_cost_usd_limit"
     assert (caught.value.limit, caught.value.enough) == ("total_cost_usd_limit", Decimal("2.02"))

@@ -48,3 +48,9 @@ def test_a_long_list_is_cut_after_twelve():
     assert advice.endswith("n11, ...")
     assert "n12" not in advice
     assert did_you_mean("zzz", [f"n{i:02}" for i in range(12)]).endswith("n11")
+
+
+def test_of_a_long_list_the_nearest_names_come_first():
+    names = [*(f"aa{i:02}" for i in range(20)), "zing"]
+    assert did_you_mean("zoo", names).startswith("known names are zing, ")
+    assert did_you_mean("qqqqqqq", names, most=100).endswith("zing")

@@ -43,7 +43,7 @@ async def test_a_priced_call_is_counted_against_its_quota():
 
 async def test_a_call_that_could_cost_more_than_is_left_is_refused():
     quotas = QuotaManager(PRICES, UsageLimits(20), spent=Usage(1, cost_usd=Decimal(15)))
-    with pytest.raises(UsageLimitExceededError, match="of 20 is used up: spent 15, reserved 0, asked 10"):
+    with pytest.raises(UsageLimitExceededError, match="of 20 is not enough: spent 15, reserved 0, asked 10"):
         await quotas.reserve(quotas.quota, "m", Usage(1, 10))
 
 

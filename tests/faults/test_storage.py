@@ -317,7 +317,7 @@ async def test_file_system_without_a_log_loses_nothing_to_kills(tmp_path, each, 
 
 async def test_file_without_its_log_is_an_older_state_that_is_whole(path, opened):
     """33: what was only in the log is gone, which nobody can see; what is there is not mended and not made up."""
-    told, _ = history.in_child(path, history.live, connect=history.Faulty(before=history.dying_at(150)))
+    told, _ = history.in_child(path, history.live, connect=history.Faulty(before=history.dying_at(110)))
     for ending in ("-wal", "-shm"):
         path.with_name(f"state.db{ending}").unlink()
     backend = opened(path)

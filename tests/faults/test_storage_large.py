@@ -104,7 +104,7 @@ class TestLongHistories(RuleTests):
     """27: many histories of the state in the file."""
 
     durable = True
-    histories = 100
+    histories = 60
     steps = 60
 
     def open(self, folder):
@@ -115,7 +115,7 @@ class TestLongHistories(RuleTests):
 class TestLongHistoriesInMemory(RuleTests):
     """27: many more of the one in memory, whose rules are the same."""
 
-    histories = 1000
+    histories = 500
     steps = 60
 
     def open(self, folder):

@@ -197,26 +197,26 @@ def test_value_that_is_twice_in_another_is_no_loop():
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (math.nan, "a number that is not finite at $"),
+        (math.nan, "a number that is not finite"),
         ({"a": [1, {"b": math.inf}]}, "a number that is not finite at $.a[1].b"),
         ([Decimal("NaN")], "a Decimal that is not finite at $[0]"),
-        ("\ud800", "text with a lone surrogate, which is no character at $"),
+        ("\ud800", "text with a lone surrogate, which is no character"),
         ({"a": ["ok", "x\udfff"]}, "text with a lone surrogate, which is no character at $.a[1]"),
         ({"\ud800": 1}, 'text with a lone surrogate, which is no character at $["\\ud800"]'),
         ({"a": {1: 2}}, "a key of class 'int' at $.a"),
-        ({None: 2}, "a key of class 'NoneType' at $"),
+        ({None: 2}, "a key of class 'NoneType'"),
         ([{(1, 2): 2}], "a key of class 'tuple' at $[0]"),
-        ({Text("a"): 2}, "a key of class 'Text' at $"),
-        ({Colour.RED: 2}, "a key of class 'Colour' at $"),
+        ({Text("a"): 2}, "a key of class 'Text'"),
+        ({Colour.RED: 2}, "a key of class 'Colour'"),
         ({"the key": print}, 'a function, a class or another callable at $["the key"]'),
         ({"k" * 99: print}, f'a function, a class or another callable at $["{"k" * 60}..."]'),
         ([int], "a function, a class or another callable at $[0]"),
         ([partial(print)], "a function, a class or another callable at $[0]"),
         ([SecretStr("hush")], "a secret (SecretStr) at $[0]"),
-        (SecretBytes(b"hush"), "a secret (SecretBytes) at $"),
-        (object(), "an object of class 'builtins:object' at $"),
-        (1 + 2j, "an object of class 'builtins:complex' at $"),
-        (datetime(2024, 1, 1, tzinfo=OddZone()), "a time zone of class 'OddZone' at $"),
+        (SecretBytes(b"hush"), "a secret (SecretBytes)"),
+        (object(), "an object of class 'builtins:object'"),
+        (1 + 2j, "an object of class 'builtins:complex'"),
+        (datetime(2024, 1, 1, tzinfo=OddZone()), "a time zone of class 'OddZone'"),
     ],
 )
 def test_refusal_names_the_reason_and_the_place(value, reason):
@@ -235,7 +235,7 @@ def test_subclass_of_a_plain_type_is_refused_because_it_would_lose_its_class(val
 
 def test_open_file_is_refused(tmp_path):
     with (tmp_path / "f").open("w") as handle:
-        assert "an open file at $" in refusal(handle)
+        assert "an open file" in refusal(handle)
 
 
 def test_refusal_never_shows_the_value():

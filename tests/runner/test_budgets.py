@@ -56,8 +56,8 @@ async def test_without_limits_a_run_is_priced_and_nothing_stops_it():
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        (UsageLimits(7), "total_cost_usd_limit of 7 is used up: spent 6, reserved 0, asked 3, left 1"),
-        (UsageLimits(None, 8), "total_tokens_limit of 8 is used up: spent 6, reserved 0, asked 3, left 2"),
+        (UsageLimits(7), "total_cost_usd_limit of 7 is not enough: spent 6, reserved 0, asked 3, left 1"),
+        (UsageLimits(None, 8), "total_tokens_limit of 8 is not enough: spent 6, reserved 0, asked 3, left 2"),
         (UsageLimits(None, None, 2), "max_calls of 2 is used up: spent 2, reserved 0, asked 1, left 0"),
     ],
 )

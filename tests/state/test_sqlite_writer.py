@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from flujo.domain.interfaces import JournalRecord, Sync
+from flujo.domain.interfaces import JournalRecord, RecordKind, Sync
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import (
     RunOwnedElsewhere,
@@ -210,6 +210,20 @@ async def test_start_claim_and_end_of_unknown_effect_are_settled(observed, watch
     await observed.finish(claim, RunStatus.COMPLETED, output=b"1", at=2.0)
     row = await observed.get("run-1")
     assert (row.status, row.epoch, row.output) == (RunStatus.COMPLETED, 2, b"1")
+
+
+async def test_answer_and_removal_of_unknown_effect_are_settled(observed, watched, run):
+    """The commit took place, its acknowledgement was lost: each is done once, and counted once."""
+    for number in range(3):
+        claim = await observed.create_run(run(f"run-{number}"))
+        await observed.finish(claim, RunStatus.FAILED, at=2.0)
+    watched.after = once("COMMIT")
+    assert await observed.answer("run-0", JournalRecord("a!1", RecordKind.ANSWER)) is True
+    watched.after = once("COMMIT")
+    await observed.delete("run-0")
+    watched.after = once("COMMIT")
+    assert await observed.gc(ended_before=9.0, limit=1) == 1
+    assert [row.run_id for row in await observed.list()] == ["run-2"]
 
 
 async def test_fault_that_stays_is_reported(observed, watched, run):

@@ -14,7 +14,9 @@ from flujo.exceptions import (
     RunNotFound,
     RunNotPaused,
     RunOwnedElsewhere,
+    StateBackendBusy,
     StateCorrupt,
+    StateStorageFull,
     StateUnavailable,
     ValidationError,
 )
@@ -42,7 +44,7 @@ class ExitCode(IntEnum):
 EXIT_CODES = {
     ExitCode.OK: "ok",
     ExitCode.FAILED: "the run failed",
-    ExitCode.USAGE: "wrong usage, configuration or state, or stdout can't be written",
+    ExitCode.USAGE: "wrong usage, configuration or state, or the state or stdout can't be written",
     ExitCode.IMPORT: "the project's code can't be imported",
     ExitCode.VALIDATION: "the pipeline is not valid",
     ExitCode.BUDGET: "the run reached a limit of its budget; it can be resumed with a higher one",
@@ -65,7 +67,9 @@ _BY_CLASS: tuple[tuple[type[FlujoError], ExitCode], ...] = (
     (RunNotFound, ExitCode.USAGE),
     (RunNotPaused, ExitCode.USAGE),
     (AnswerRejected, ExitCode.USAGE),
+    (StateBackendBusy, ExitCode.USAGE),
     (StateCorrupt, ExitCode.USAGE),
+    (StateStorageFull, ExitCode.USAGE),
     (StateUnavailable, ExitCode.USAGE),
     (OutputError, ExitCode.USAGE),
 )

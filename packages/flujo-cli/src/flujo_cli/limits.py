@@ -10,7 +10,7 @@ from flujo.domain.usage import amount_text, dollars
 from flujo.exceptions import UsageLimitExceededError
 from flujo_cli.options import Options
 
-__all__ = ["limit_options", "limit_words", "replaced", "tightened"]
+__all__ = ["in_options", "limit_options", "limit_words", "replaced", "tightened"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,6 +52,13 @@ def replaced(limits: UsageLimits | None, options: Options) -> UsageLimits | None
         return tightened(limits, options)
     kept = {each.name: each.limit for each in limits.given}
     return UsageLimits(**{**kept, **options.limits}, unpriced=limits.unpriced)
+
+
+def in_options(advice: str) -> str:
+    """`advice` about limits, with the options of the command line in the place of their names."""
+    for name, option in _OPTIONS.items():
+        advice = advice.replace(name, option)
+    return advice
 
 
 def limit_words(options: Options, stopped_by: BaseException | None) -> list[str]:

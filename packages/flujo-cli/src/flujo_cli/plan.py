@@ -11,7 +11,7 @@ __all__ = ["describe_plan", "show_plan"]
 
 
 def describe_plan(pipeline: Pipeline[Any, Any], source: str) -> dict[str, Any]:
-    """The object that `run --dry-run --json` writes."""
+    """The object that `run --dry-run --json` writes; paths are those of the record, [i] stands for any number."""
     return {"schema": "flujo.plan/1", "pipeline": pipeline.name, "source": source, "steps": list(_steps(pipeline, ""))}
 
 
@@ -26,10 +26,12 @@ def show_plan(console: Console, pipeline: Pipeline[Any, Any], source: str) -> No
 
 
 def _steps(parent: Step[Any, Any], path: str) -> Iterator[dict[str, Any]]:
-    for step in parent.children():
-        here = f"{path}/{step.segment}" if path else step.segment
-        yield _step(step, here)
-        yield from _steps(step, here)
+    inside = set(parent.children())
+    for at, step in parent.places():
+        if step in inside:
+            here = f"{path}{at}".removeprefix("/").replace("[]", "[i]")
+            yield _step(step, here)
+            yield from _steps(step, here)
 
 
 def _step(step: Step[Any, Any], path: str) -> dict[str, Any]:

@@ -59,6 +59,8 @@ class Progress:
             return f"{self._console.glyph('waits')} {result.path}  waits for an answer"
         sign = self._console.glyph("ok" if result.success else "failed")
         notes = [elapsed(result.duration_s)]
+        if result.error is not None and not result.success and result.path.endswith("]"):
+            notes.append(brief(result.error, 200))  # of an item: where failures are collected, nothing else tells
         if result.cached:
             notes.append("cached")
         if result.error is not None and result.error.type == "Cancelled":

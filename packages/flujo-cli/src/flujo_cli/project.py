@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-from flujo.exceptions import ConfigurationError
+from flujo.exceptions import ConfigurationError, RunNotFound
 from flujo.infra.config_manager import Settings, get_config_manager
 
 __all__ = ["Project"]
@@ -72,6 +72,11 @@ class Project(NamedTuple):
                 suggestion="put the file back as it was to go on with the run",
             )
         return file
+
+    def looked_in(self, error: RunNotFound) -> RunNotFound:
+        """The error with the state in which the run was looked for."""
+        state = f"the state is {self.settings.state_uri!r} of {str(self.root)!r}"
+        return RunNotFound(error.message, suggestion=f"{error.suggestion}; {state}")
 
     def command(self, *words: str) -> str:
         """A flujo command that does the same wherever this one was started."""

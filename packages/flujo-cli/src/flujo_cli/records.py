@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.engine.journal import Journal
+from flujo.exceptions import RunNotFound
 from flujo.infra.codec import JsonCodec, jsonable, readable
 from flujo.plugins import create_plugin_manager
 from flujo.runner.answers import waiting
@@ -26,6 +27,8 @@ async def read_state(options: Options, state: str | None, read: Callable[[StateB
     backend = open_state(project.settings.state_uri, create_plugin_manager(), project.root)
     try:
         return await read(backend)
+    except RunNotFound as error:
+        raise project.looked_in(error) from error
     finally:
         await backend.close()
 

@@ -6,8 +6,9 @@ from typing import Any
 from flujo.domain.events import BudgetOverdrawn
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus, StepResult
 from flujo.domain.usage import NO_USAGE, Usage, amount_text
-from flujo.exceptions import BlueprintError, FlujoError
+from flujo.exceptions import BlueprintError, FlujoError, UsageLimitExceededError
 from flujo.infra.codec import jsonable
+from flujo_cli.limits import in_options
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
 from flujo_cli.questions import describe_pending
@@ -54,14 +55,19 @@ def describe_result(result: Result) -> dict[str, Any]:
     )
 
 
-def describe_stop(run_id: str | None, finished: Sequence[StepResult[Any]]) -> dict[str, Any]:
-    """The object for a run that was interrupted; `finished` are the pipeline's steps that had ended."""
+def describe_stop(
+    run_id: str | None, finished: Sequence[StepResult[Any]], error: FlujoError | None = None
+) -> dict[str, Any]:
+    """The object for a run that was interrupted, by a signal or an `error` of its state.
+
+    `finished` are the pipeline's steps that had ended.
+    """
     usage = sum((step.usage for step in finished), NO_USAGE)
-    return _run(run_id, RunStatus.INTERRUPTED, usage=usage, steps=finished)
+    return _run(run_id, RunStatus.INTERRUPTED, error=error and _error(error), usage=usage, steps=finished)
 
 
 def describe_refusal(error: FlujoError, run_id: str | None) -> dict[str, Any]:
-    """The object for a run that could not begin, or whose record could not be written."""
+    """The object for a run that could not begin."""
     return _run(run_id, "error", error=_error(error))
 
 
@@ -147,7 +153,8 @@ def show_failure(console: Console, error: ErrorInfo) -> None:
     if error.location:
         console.note(f"  at {error.location}")
     if error.suggestion:
-        console.note(f"  help: {error.suggestion}")
+        told = in_options(error.suggestion) if error.code == UsageLimitExceededError.default_code else error.suggestion
+        console.note(f"  help: {told}")
 
 
 def show_background(console: Console, results: Iterable[StepResult[Any]]) -> None:

@@ -1,11 +1,13 @@
 """Who tells the user of a run: output to stdout, everything else to stderr, `--json` and `--quiet` respected."""
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+from flujo.domain.callables import THREAD
 from flujo.domain.events import BudgetOverdrawn, BudgetWarning, Event
 from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.exceptions import FlujoError
@@ -28,6 +30,9 @@ from flujo_cli.report import (
 )
 
 __all__ = ["Reporter"]
+
+#: How a run ends that somebody is to go on with: the run's id and the command are a part of the answer.
+_WITH_A_WAY_ON = (RunStatus.PAUSED, RunStatus.STOPPED)
 
 
 class Reporter:
@@ -76,7 +81,7 @@ class Reporter:
             show_failure(self.console, result.error)
         show_background(self.console, result.background)
         show_overdrawn(self.console, self._overdrawn)
-        if self._quiet:
+        if self._quiet and result.status not in _WITH_A_WAY_ON:
             return
         if result.success and self.progress.run_id is None:
             self.console.note("this run was completed before: nothing ran, this is its recorded result")
@@ -87,11 +92,18 @@ class Reporter:
         self.console.note(last_words)
         self._answer(self._stop())
 
+    def tell_of_threads(self) -> None:
+        """Say for which steps' threads the process still waits: nothing can stop one from outside."""
+        for thread in threading.enumerate():
+            if thread.name.startswith(THREAD):
+                path = thread.name.removeprefix(THREAD)
+                self.console.note(f"waiting for the thread of step {path!r}; once more stops at once")
+
     def broken_off(self, error: FlujoError, last_words: str) -> None:
         """Tell of a run that had begun when its record could not be written any more."""
         show_error(self.console, error, trace=self.options.debug)
         self.console.note(last_words)
-        self._answer(describe_refusal(error, self._known_id))
+        self._answer(describe_stop(self._known_id, self.progress.finished, error))
 
     def farewell(self, last_words: str) -> Iterator[tuple[int, str]]:
         """What a process that is about to end writes to its descriptors, past streams that may be locked."""

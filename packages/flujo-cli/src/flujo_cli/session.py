@@ -17,6 +17,7 @@ from flujo.exceptions import (
     ConfigurationError,
     DefinitionChanged,
     FlujoError,
+    RunNotFound,
     RunNotPaused,
     RunOwnedElsewhere,
 )
@@ -86,7 +87,10 @@ class Session:
         With `as_begun` the texts are those that the run has kept. Raises what `find_run` and `resolve_pipeline` raise,
         and `ConfigurationError` when the file, or its text, isn't there.
         """
-        row = await find_run(backend, reference)
+        try:
+            row = await find_run(backend, reference)
+        except RunNotFound as error:
+            raise self.project.looked_in(error) from error
         self.reporter.run_id = row.run_id
         if as_begun:
             file, texts = self.project.root / next(iter(_kept(row))), Texts(self.project.root, row.files)
@@ -146,6 +150,7 @@ class Session:
         try:
             return await task
         except asyncio.CancelledError:
+            self.reporter.tell_of_threads()
             return self.reporter.progress.result  # the run may have ended in spite of it
 
     async def _with_state(self, action: Action, interrupts: Interrupts) -> Result:

@@ -52,8 +52,11 @@ def guarded_stream(descriptor: int, encoding: str = "utf-8", *, vital: bool) -> 
 
 
 def guard_streams() -> None:
-    """Put guarded streams in the place of stdout and stderr; a descriptor that is closed takes and gives nothing."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest free number is always the next
+    """Put guarded streams in the place of stdout and stderr; a descriptor that is closed gives and takes nothing.
+
+    To write to one fails as it does where a step has closed it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 2:  # the lowest free number is always the next
         pass
     os.close(descriptor)
     sys.stdout = guarded_stream(1, sys.stdout.encoding if sys.stdout else "utf-8", vital=True)

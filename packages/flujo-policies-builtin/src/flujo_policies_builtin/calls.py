@@ -2,10 +2,11 @@
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any
 
-from flujo.domain.callables import Call
+from flujo.domain.callables import THREAD, Call
 from flujo.engine.frame import ExecutionFrame, StepRun
 
 __all__ = ["arguments_of", "invoke"]
@@ -26,7 +27,7 @@ async def invoke(call: Call, frame: ExecutionFrame, data: Any, *, calls: int = 0
         own = contexts.isolate(frame.context, purpose=f"the thread of {frame.path!r}")
         frame = frame._replace(context=own.context)
     arguments, injected = arguments_of(call, frame, data, calls=calls)
-    value = await asyncio.to_thread(_in_thread, call.target, arguments, injected)
+    value = await asyncio.to_thread(_in_thread, frame.path, call.target, arguments, injected)
     value = await value if inspect.isawaitable(value) else value
     if own is not None:
         contexts.adopt(own)
@@ -49,8 +50,12 @@ def arguments_of(
     return (data,) if call.takes_data else (), found
 
 
-def _in_thread(target: Callable[..., Any], arguments: tuple[Any, ...], injected: dict[str, Any]) -> Any:
+def _in_thread(path: str, target: Callable[..., Any], arguments: tuple[Any, ...], injected: dict[str, Any]) -> Any:
+    thread = threading.current_thread()
+    idle, thread.name = thread.name, f"{THREAD}{path}"
     try:
         return target(*arguments, **injected)
     except StopIteration as error:  # a future can't hold it: its waiter would never wake
         raise RuntimeError("the function raised StopIteration") from error
+    finally:
+        thread.name = idle

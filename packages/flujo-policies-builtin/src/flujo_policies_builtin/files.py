@@ -45,9 +45,10 @@ def told(verb: str, shown: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        advice = "name a file" if isinstance(error, IsADirectoryError) else "paths start from the project's folder"
         raise ExecutionError(
             f"can't {verb} {shown!r}: {(error.strerror or str(error)).lower()}",
-            suggestion="paths start from the project's folder",
+            suggestion=advice,
             cause=error,
         ) from error
     except UnicodeDecodeError as error:

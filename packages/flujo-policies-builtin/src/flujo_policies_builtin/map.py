@@ -12,14 +12,14 @@ from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import Spec, StepSpec
 from flujo.domain.items import FileFormat, FileItems
 from flujo.domain.kinds import MapStep, MergeStrategy
-from flujo.domain.outcomes import Aborted, Failure, StepOutcome, Success
+from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, StepOutcome, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.engine.changes import unshared
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
-from flujo.exceptions import ExecutionError
+from flujo.exceptions import ExecutionError, TemplateResolutionError
 from flujo_policies_builtin.composites import body_of, called, isolated, options_of, output_of, resolved, watched
 from flujo_policies_builtin.files import Malformed, csv_rows, inside, jsonl_values
 
@@ -107,6 +107,8 @@ class MapPolicy(StepPolicy[MapStep[Any, Any]]):
             items = _Items(core, frame, step, source)
             await _together([items.work() for _ in range(step.concurrency)])
         unfinished = items.verdict()
+        if isinstance(unfinished, Failure) and step.on_error != "fail":
+            return unfinished._replace(error=_too_many(step, unfinished))
         if unfinished is not None:
             return unfinished
         outcomes = [items.outcomes[index] for index in sorted(items.outcomes)]
@@ -118,6 +120,18 @@ class MapPolicy(StepPolicy[MapStep[Any, Any]]):
 
 def _rank(outcome: StepOutcome[Any]) -> int:
     return 0 if isinstance(outcome, Aborted) else 1 if isinstance(outcome, Failure) else 2
+
+
+def _too_many(step: MapStep[Any, Any], first: Failure[Any]) -> ExecutionError:
+    """Why a map ends that goes on without the items that fail: with how many it does not, and the first error."""
+    told, line = ErrorInfo.of(first.error), first.step_result
+    where = f"{line.path!r}: " if line else ""
+    return ExecutionError(
+        f"map {step.name!r} ends, as more than max_failures {step.max_failures} of its items failed: "
+        f"{where}{told.message}",
+        suggestion=told.suggestion,
+        cause=first.error,
+    )
 
 
 def _refuse(item: Malformed, _: Any) -> NoReturn:
@@ -151,7 +165,7 @@ async def _iterable(core: StepExecutor, frame: ExecutionFrame, step: MapStep[Any
         file, shown = inside(frame.run.root, path, f"map {step.name!r}")
         items = _READERS[source.format_of(shown)](file, shown)
     elif step.iterable_field is not None:
-        items = core.evaluate(step.iterable_field, frame.scope())
+        items = _field(core, frame, step.iterable_field)
     else:
         items = core.render(source, frame.scope())
     if isinstance(items, str | bytes | Mapping | Set) or not isinstance(items, Iterable):
@@ -160,6 +174,15 @@ async def _iterable(core: StepExecutor, frame: ExecutionFrame, step: MapStep[Any
             suggestion="name a list in the context with iterable_input, or hand the step a list",
         )
     return items
+
+
+def _field(core: StepExecutor, frame: ExecutionFrame, field: str) -> Any:
+    try:
+        return core.evaluate(field, frame.scope())
+    except TemplateResolutionError as error:
+        name = field.removeprefix("context.")
+        advice = f'let a step before sink_to: {name}, or write a template: "{{{{ {field} | default([]) }}}}"'
+        raise TemplateResolutionError(error.message, suggestion=advice, cause=error) from error
 
 
 def _source(step: MapStep[Any, Any]) -> str:

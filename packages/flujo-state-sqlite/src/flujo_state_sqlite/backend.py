@@ -92,12 +92,11 @@ class SqliteBackend:
         writer = self._writer
         full = record.sync is _FULL if self._forced is None else self._forced
         wid = writer.new_id()
-        if not full:
-            values = records.plain_row(claim, record, wid)
-            if values is not None and writer.write_now(records.INSERT_PLAIN, values):
-                return
+        row = records.plain_row(claim, record, wid)
+        if row is not None and not full and writer.write_now(records.INSERT_PLAIN, row):
+            return
         size = check_size(record.out, record.path, VALUE_LIMIT) + check_size(record.delta, record.path, VALUE_LIMIT)
-        await self._go_on(partial(records.add, claim=claim, record=record, wid=wid), full=full, size=size)
+        await self._go_on(partial(records.add, claim=claim, record=record, wid=wid), full=full, size=size, row=row)
 
     async def finish(
         self,
@@ -209,10 +208,12 @@ class SqliteBackend:
             raise StateUnavailable(f"there is no state at {str(self._path)!r}", suggestion="check the name of the file")
         return found
 
-    async def _go_on(self, work: Callable[[StateFile], T], *, full: bool, size: int = 0) -> T:
+    async def _go_on(
+        self, work: Callable[[StateFile], T], *, full: bool, size: int = 0, row: tuple[object, ...] | None = None
+    ) -> T:
         """Do `work` on a run that exists: it can be resumed once the reason of a failure is mended."""
         try:
-            return await self._writer.write(work, full=full, size=size)
+            return await self._writer.write(work, full=full, size=size, row=row)
         except (StateStorageFull, StateBackendBusy) as error:
             advice = f"{error.suggestion}, then resume the run; what it recorded is intact"
             raise type(error)(error.message, suggestion=advice) from error

@@ -4,28 +4,41 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from flujo.exceptions import StateError
 from flujo_state_sqlite.errors import REFUSED_VALUE, explain
+from flujo_state_sqlite.records import INSERT_PLAIN
 from flujo_state_sqlite.statefile import StateFile
 
-__all__ = ["Outcome", "Write", "commit", "tell"]
+__all__ = ["Outcome", "Promise", "Write", "commit", "tell"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Write:
+class Promise(asyncio.Future[Any]):
+    """Is kept although who waits for it is cancelled, which shows when it is kept; a second time breaks it."""
+
+    _asked = False
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Take note, and cancel from the second time on."""
+        if self._asked:
+            return super().cancel(msg)
+        self._asked = True
+        return False
+
+
+class Write(NamedTuple):
     """Work for a transaction, who waits for it, whether it must survive the machine, and its bytes of values.
 
     The work may be done more than once, after a commit of which nobody knows whether it took place: it has to
-    find out by itself that it was done.
+    find out by itself that it was done. `row` are the values of `INSERT_PLAIN`, where that does all of the work.
     """
 
     work: Callable[[StateFile], Any]
     full: bool
     size: int
-    future: asyncio.Future[Any]
+    future: Promise
+    row: tuple[object, ...] | None = None
 
 
 #: The result of a write, or why there is none.
@@ -49,6 +62,8 @@ def _attempt(file: StateFile, batch: list[Write]) -> list[Outcome]:
 
 def _apply(file: StateFile, write: Write) -> Outcome:
     """Do one write; one that is refused leaves the others alone."""
+    if write.row is not None and _insert(file, write.row):
+        return None, None
     file.connection.execute("SAVEPOINT one")
     outcome: Outcome
     try:
@@ -58,6 +73,14 @@ def _apply(file: StateFile, write: Write) -> Outcome:
         file.connection.execute("ROLLBACK TO one")
     file.connection.execute("RELEASE one")
     return outcome
+
+
+def _insert(file: StateFile, row: tuple[object, ...]) -> bool:
+    """Whether the row is in; if not, its work has to be done, or explained. A statement that fails undoes itself."""
+    try:
+        return file.connection.execute(INSERT_PLAIN, row).rowcount == 1
+    except (sqlite3.IntegrityError, *REFUSED_VALUE):
+        return False
 
 
 def _settle(file: StateFile, write: Write) -> Outcome:
@@ -70,7 +93,7 @@ def _settle(file: StateFile, write: Write) -> Outcome:
 
 def tell(batch: list[Write], outcomes: list[Outcome]) -> None:
     """Give everybody their outcome, by one call into each event loop."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Outcome]]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Promise, Outcome]]] = {}
     for write, outcome in zip(batch, outcomes, strict=True):
         loops.setdefault(write.future.get_loop(), []).append((write.future, outcome))
     for loop, told in loops.items():
@@ -79,8 +102,10 @@ def tell(batch: list[Write], outcomes: list[Outcome]) -> None:
             loop.call_soon_threadsafe(_resolve, told)
 
 
-def _resolve(told: list[tuple[asyncio.Future[Any], Outcome]]) -> None:
+def _resolve(told: list[tuple[Promise, Outcome]]) -> None:
     for future, (value, error) in told:
+        if future.done():
+            continue
         if error is None:
             future.set_result(value)
         else:

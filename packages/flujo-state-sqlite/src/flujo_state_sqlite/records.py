@@ -16,7 +16,7 @@ from flujo_state_sqlite.values import check_encoding, error_from_text, error_to_
 
 __all__ = ["INSERT_PLAIN", "add", "answer", "plain_row", "read_all", "read_waits"]
 
-_RESULT, _FULL = RecordKind.RESULT, Sync.FULL
+_RESULT, _FULL, _NORMAL = RecordKind.RESULT, Sync.FULL, Sync.NORMAL
 
 _ROW = """
 INSERT INTO journal(run, path, kind, attempt, epoch, wid, fp, durable, enc, out, out_blob, delta, delta_blob,
@@ -43,7 +43,10 @@ SELECT j.path, j.kind, j.attempt, j.fp, j.durable, j.enc, j.out, j.out_blob, j.d
        j.fallback, j.calls, j.tok_in, j.tok_out, j.cost, j.started_at, j.ended_at
 """
 
-_SELECT = _COLUMNS + "FROM journal AS j WHERE j.run = ? ORDER BY j.id"
+#: By the numbers of the rows, which the index has: else whole rows would be sorted.
+_OF_RUN = "WHERE j.id IN (SELECT id FROM journal WHERE run = ?) ORDER BY j.id"
+
+_SELECT = _COLUMNS + "FROM journal AS j " + _OF_RUN
 
 #: A question is open unless its step has a result, or an answer with which it has not failed since.
 _OPEN = """
@@ -147,11 +150,17 @@ def read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]
 
 def _record(connection: sqlite3.Connection, row: Sequence[Any]) -> JournalRecord:
     (path, kind, attempt, fp, durable, enc, out, out_blob, delta, delta_blob, error, fallback) = row[:12]
-    check_encoding(enc, path)
-    value, change = unpack(connection, out, out_blob), unpack(connection, delta, delta_blob)
-    info, usage, start, end = error_from_text(error), _usage(*row[12:16]), row[16], row[17]
-    sync = Sync.FULL if durable else Sync.NORMAL
-    return JournalRecord(path, RecordKind(kind), attempt, value, change, info, fallback, usage, fp, start, end, sync)
+    calls, tokens_in, tokens_out, cost, start, end = row[12:]
+    if enc != VALUE_ENCODING:
+        check_encoding(enc, path)
+    if out_blob is not None:
+        out = unpack(connection, out, out_blob)
+    if delta_blob is not None:
+        delta = unpack(connection, delta, delta_blob)
+    info = None if error is None else error_from_text(error)
+    usage, sync = _usage(calls, tokens_in, tokens_out, cost), _FULL if durable else _NORMAL
+    what = RecordKind(kind) if kind else _RESULT
+    return JournalRecord(path, what, attempt, out, delta, info, fallback, usage, fp, start, end, sync)
 
 
 def _usage(calls: int, tokens_in: int, tokens_out: int, cost: str | None) -> Usage:

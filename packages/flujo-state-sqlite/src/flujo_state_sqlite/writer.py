@@ -13,11 +13,11 @@ from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from flujo.exceptions import StateError, StateUnavailable
 from flujo_state_sqlite import forks, runs
-from flujo_state_sqlite.batches import Outcome, Write, commit, tell
+from flujo_state_sqlite.batches import Outcome, Promise, Write, commit, tell
 from flujo_state_sqlite.schema import INLINE_LIMIT
 from flujo_state_sqlite.statefile import StateFile
 
@@ -72,23 +72,26 @@ class Writer:
         """A name for one write, like no other in any process."""
         return self._mark + next(self._count).to_bytes(6)
 
-    async def write(self, work: Callable[[StateFile], T], *, full: bool, size: int = 0) -> T:
+    async def write(
+        self,
+        work: Callable[[StateFile], T],
+        *,
+        full: bool,
+        size: int = 0,
+        row: tuple[object, ...] | None = None,
+    ) -> T:
         """Do `work` in a transaction and return its result when that is committed.
 
         Who is cancelled meanwhile is so after the commit: what was handed over is written. A second cancellation
-        does not wait.
+        does not wait. `row` is that of `Write`.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        future = Promise(loop=asyncio.get_running_loop())
         with self._gate:
             self.check()
             if self._thread is None:
                 self._start()
-            self._queue.put(Write(work, full, size, future))
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait((future,))
-            raise
+            self._queue.put(Write(work, full, size, future, row))
+        return cast("T", await future)
 
     def write_now(self, statement: str, values: tuple[object, ...]) -> bool:
         """Commit one insert here and now, if little else is being written. Raises `StateUnavailable`.

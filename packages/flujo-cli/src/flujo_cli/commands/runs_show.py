@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
-from flujo_cli.questions import describe_pending
+from flujo_cli.questions import answering_words, describe_pending, show_time
 from flujo_cli.records import describe_record, describe_row, doubts, open_questions, read_state, value_of
 from flujo_cli.references import REFERENCE_HELP, find_run
 from flujo_cli.report import usage_text
@@ -70,8 +71,7 @@ def _show(console: Console, record: Record) -> None:
     console.out(f"input     {_short(value_of(row.input))}")
     if row.output is not None:
         console.out(f"output    {_short(value_of(row.output))}")
-    for asked in pending:
-        console.out(f"waits     {asked.path} [{asked.token}]: {_short(asked.message)}")
+    _show_questions(console, row, pending)
     for path in in_doubt:
         console.out(f"in doubt  {path}: `flujo runs settle` says what became of it")
     if row.error is not None and not (pending and row.status is RunStatus.PAUSED):
@@ -80,6 +80,17 @@ def _show(console: Console, record: Record) -> None:
     console.out("steps" if records else "steps     none recorded")
     for each in records:
         console.out(_line(each))
+
+
+def _show_questions(console: Console, row: RunRow, pending: Pending) -> None:
+    for asked in pending:
+        console.out(f"waits     {asked.path} [{asked.token}]: {_short(asked.message)}")
+        if asked.schema is not None:
+            console.out(f"          answers: {one_line(json.dumps(asked.schema, ensure_ascii=False), 400)}")
+        if asked.deadline is not None:
+            console.out(f"          until {show_time(asked.deadline)}")
+    if pending:
+        console.out(f"answer    {shlex.join(['flujo', 'resume', row.run_id, *answering_words(pending)])}")
 
 
 def _show_origin(console: Console, row: RunRow) -> None:

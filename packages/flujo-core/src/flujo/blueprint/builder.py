@@ -243,7 +243,7 @@ class _Builder:
             self.report.add(Finding("V-S03", message, path=path, location=where))
             return None
         if name not in self._sources.kinds:
-            advice = did_you_mean(name, self._sources.kinds, what="known kinds are")
+            advice = did_you_mean(name, self._sources.kinds, what="known kinds are", most=100)
             if not self._sources.kinds:
                 advice = "no installed plugin has kinds of steps: pip install flujo-policies-builtin"
             self.report.add(Finding("V-K01", f"unknown kind {brief(name)}", path=path, help=advice, location=where))

@@ -23,7 +23,8 @@ def seconds(value: Any) -> float:
         number = float(match[1]) * _UNITS[match[2]] if match else None
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= _LONGEST:
         shown = repr(value) if isinstance(value, str | int | float) else type(value).__name__
-        raise ValueError(f"{shown[:60]} is no duration, expected seconds, or text like '90s', '15m', '2h', '7d'")
+        expected = "expected more than 0 seconds, or text like '90s', '15m', '2h', '7d'"
+        raise ValueError(f"{shown[:60]} is no duration, {expected}")
     return float(number)
 
 

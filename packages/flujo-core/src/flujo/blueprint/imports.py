@@ -57,8 +57,10 @@ class Imports:
         if Path(text).is_absolute() or not file.is_relative_to(self._root):
             raise ConfigurationError(f"{brief(text)} lies outside the project", suggestion=advice, code=code)
         if not is_file:
-            near = did_you_mean(file.name, [each.name for each in file.parent.glob(like)], what="there is")
-            raise ConfigurationError(f"there is no file {brief(text)}", suggestion=near, code=code)
+            message = f"{brief(text)} is a folder" if text and file.is_dir() else f"there is no file {brief(text)}"
+            beside = [each.name for each in file.parent.glob(like)]
+            near = did_you_mean(file.name, beside, what="there is") if beside else advice
+            raise ConfigurationError(message, suggestion=near, code=code)
         return file
 
     def name(self, reference: str, declared: Mapping[str, Any]) -> str:

@@ -194,6 +194,8 @@ class Composer:
             column = len(lines[min(number, len(lines)) - 1]) + 1
         line = lines[number - 1]
         advice = "indent with spaces, not with tabs" if line[column - 1 : column] == "\t" else None
+        if message.startswith("mapping values are not allowed"):
+            advice = 'quote text that has a colon and a space in it: "note: this"'
         if _BARE_TEMPLATE.search(line):
             advice = QUOTE
         self._report.note("V-Y02", message, (number, column), advice)

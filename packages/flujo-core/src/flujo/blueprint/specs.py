@@ -81,7 +81,7 @@ class _Checker:
             )
             value = self._value(where)
             message = f"{self._label(where)} should be {wanted}, not {brief(value)}"
-            quote = "text" in expected and isinstance(value, bool | int | float)
+            quote = expected == ["text"] and isinstance(value, bool | int | float)
             yield self._finding("V-S03", message, self._at(where), f"quote it: '{brief(value)}'" if quote else None)
 
     def rest(self, errors: Sequence[Any]) -> dict[str, Any]:
@@ -115,7 +115,8 @@ class _Checker:
             known |= dict.fromkeys(map(str, alias.choices) if isinstance(alias, AliasChoices) else [name], name)
         if known.get(key, key) != key:
             return self._finding("V-S04", f"{key!r} and {known[key]!r} say the same", at, f"leave {key!r} out")
-        advice = did_you_mean(key, known, what="known keys are")
+        home = next((name for name in known.values() if key in _keys_under(models, name)), None)
+        advice = f"it belongs under {home!r}" if home else did_you_mean(key, known, what="known keys are")
         return self._finding("V-S02", f"unknown key {brief(key)}", at, advice)
 
     def _other(self, error: Any, where: tuple[Any, ...]) -> Finding:
@@ -192,8 +193,14 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(argument)
 
 
+def _keys_under(models: Sequence[type[BaseModel]], name: str) -> set[str]:
+    """The keys of the mapping that the field `name` of one of `models` holds."""
+    fields = (model.model_fields[name] for model in models if name in model.model_fields)
+    return {key for field in fields for model in _models_in(field.annotation) for key in model.model_fields}
+
+
 def _description(models: Sequence[type[BaseModel]], key: str) -> str | None:
     """What the missing key is for, by its model."""
     texts = (model.model_fields[key].description for model in models if key in model.model_fields)
     text = next(texts, None)
-    return f"{key!r} is {text[:1].lower()}{text[1:]}" if text else None
+    return f"{key!r}: {text}" if text else None

@@ -11,10 +11,13 @@ from flujo.domain.agents import answer_type
 from flujo.domain.foreign import attempt
 from flujo.exceptions import ConfigurationError
 
-__all__ = ["INJECTED", "UNKNOWN", "Call", "inspect_call", "reference"]
+__all__ = ["INJECTED", "THREAD", "UNKNOWN", "Call", "inspect_call", "reference"]
 
 #: Parameters that the engine fills by name; every other parameter is the step's data or one of its `params`.
 INJECTED = frozenset({"context", "resources", "run"})
+
+#: What a thread's name begins with while it works on a step; the step's path follows.
+THREAD = "flujo step "
 
 #: The type of a parameter or result that nobody declared.
 UNKNOWN: Any = Any
@@ -139,7 +142,8 @@ def _function(target: object, name: str) -> Callable[..., Any]:
     if callable(target):
         return target
     raise ConfigurationError(
-        f"{name!r} can't be called", suggestion="a step runs a function, or an object or a class with a method 'run'"
+        f"{name.removeprefix('builtins:')!r} can't be called",
+        suggestion="a step runs a function, or an object or a class with a method 'run'",
     )
 
 

@@ -319,7 +319,8 @@ class Quota:
         shown = ", ".join(f"{name} {amount_text(limit.of(amount))}" for name, amount in amounts.items())
         whole, ways = self._whole()
         full, total = limit.of(whole.limits.amounts), limit.of(whole._total())
-        what = f"{limit.name} of {amount_text(full)} is used up: "
+        how = "is not enough" if limit.of(self._left()) > 0 else "is used up"
+        what = f"{limit.name} of {amount_text(full)} {how}: "
         advice = f"go on with a higher {limit.name}"
         if whole is not self:
             what, shown = (

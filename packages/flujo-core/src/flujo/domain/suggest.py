@@ -1,7 +1,7 @@
 """The nearest known name, for errors about unknown ones."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 __all__ = ["did_you_mean", "nearest"]
 
@@ -13,11 +13,17 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return by_folded[matches[0]] if matches else None
 
 
-def did_you_mean(name: str, known: Iterable[str], *, what: str = "known names are") -> str:
-    """Advice about an unknown `name`: the nearest known one, or else what there is."""
+def did_you_mean(name: str, known: Iterable[str], *, what: str = "known names are", most: int = 12) -> str:
+    """Advice about an unknown `name`: the nearest known one, or else what there is, of more than `most` the nearest."""
     names = sorted(known)
     near = nearest(name, names)
     if near is not None:
         return f"did you mean {near!r}?"
-    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    if len(names) > most:
+        names = [*sorted(names, key=lambda each: -_likeness(name, each))[:most], "..."]
+    listed = ", ".join(names)
     return f"{what} {listed}" if names else "there are none"
+
+
+def _likeness(name: str, other: str) -> float:
+    return SequenceMatcher(None, name.casefold(), other.casefold()).ratio()

@@ -84,17 +84,19 @@ def _recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[An
     """The line of a step that is not executed, because its result is recorded."""
     record = recorded.record
     return StepResult(
-        name=frame.step.name,
-        output=unshared(recorded.value),
-        path=frame.path,
-        kind=frame.step.kind,
-        attempts=record.attempt,
-        duration_s=record.ended_at - record.started_at,
-        usage=record.usage + _spent(frame, record.fallback is not None),
-        error=record.error,
-        recalled=True,
-        fallback=record.fallback,
-        cached=record.attempt == 0,
+        frame.step.name,
+        True,
+        unshared(recorded.value),
+        frame.path,
+        frame.step.kind,
+        record.attempt,
+        record.ended_at - record.started_at,
+        record.usage + _spent(frame, record.fallback is not None),
+        record.error,
+        True,
+        record.fallback,
+        (),
+        record.attempt == 0,
     )
 
 

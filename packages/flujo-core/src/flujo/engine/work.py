@@ -31,7 +31,6 @@ __all__ = [
     "validated",
     "write_context",
 ]
-__all__ = ["Work", "check_invariants", "own_usage", "record_of", "render_again", "result_of", "write_context"]
 
 
 @dataclass(slots=True)
@@ -127,8 +126,8 @@ def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> Journa
         path,
         RecordKind.RESULT,
         0 if outcome.cached else work.attempt,
-        journal.encoded(outcome.value, path),
-        None if delta is None else journal.encoded(delta, f"{path} (context)"),
+        journal.encoded(outcome.value, f"the output of step {path!r}"),
+        None if delta is None else journal.encoded(delta, f"what step {path!r} changed in the context"),
         work.error,
         work.fallback,
         own_usage(outcome),

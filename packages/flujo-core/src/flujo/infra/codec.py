@@ -24,7 +24,7 @@ def _no_constant(name: str) -> Any:
 
 # The order of a dict is part of it, so keys are not sorted.
 _dumps = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")).encode
-_loads = json.JSONDecoder(parse_constant=_no_constant).decode
+_scan = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 
 
 class JsonCodec:
@@ -51,9 +51,9 @@ class JsonCodec:
         try:
             return _dumps(writer.write(value)).encode()
         except Refused as refused:
-            raise ValueNotStorable(
-                f"{where} can't be stored: {refused.reason} at {writer.place}", suggestion=refused.suggestion
-            ) from refused
+            at = "" if writer.place == "$" else f" at {writer.place}"
+            message = f"{where} can't be stored: {refused.reason}{at}"
+            raise ValueNotStorable(message, suggestion=refused.suggestion) from refused
 
     def decode(self, data: bytes, *, where: str) -> Any:
         """The value that was encoded. Raises `StateCorrupt`, naming `where`, and the class if one is missing."""
@@ -67,7 +67,10 @@ def readable(data: bytes) -> Any:
 
 def _read(data: bytes, shapes: Shapes | None, where: str) -> Any:
     try:
-        value = _loads(data.decode())
+        text = data.decode()
+        value, end = _scan(text, 0)
+        if end != len(text):
+            raise ValueError(f"more follows at {end}")
         return Reader(shapes).read(value) if _TAG_BYTES in data else value
     except Unreadable as unreadable:
         advice = unreadable.suggestion or _ADVICE

@@ -9,6 +9,7 @@ from flujo.domain.outcomes import (
     ErrorInfo,
     Failure,
     Paused,
+    PendingAnswer,
     PipelineResult,
     RunStatus,
     StepOutcome,
@@ -16,9 +17,10 @@ from flujo.domain.outcomes import (
     Success,
 )
 from flujo.domain.usage import Usage
-from flujo.exceptions import StateProviderError
+from flujo.engine.frame import RunScope
+from flujo.exceptions import ContextMutationError, StateProviderError
 
-__all__ = ["Ending", "unsaved"]
+__all__ = ["Ending", "ended", "unsaved", "with_questions"]
 
 
 class Ending(NamedTuple):
@@ -98,3 +100,23 @@ def _deepest(failure: Failure[Any]) -> ErrorInfo | None:
             return result.error
         result = below
     return None
+
+
+async def ended(run: RunScope, context: PipelineContext, outcome: StepOutcome[Any]) -> Ending:
+    """What the run has come to, now that its background steps have ended; in strict mode none changed its context."""
+    names = " or ".join(map(repr, run.background.at_work))
+    if not names:
+        return Ending.of(outcome, await run.background.drain())
+    held = run.contexts.held(context, purpose=f"background step {names}")
+    drained = await run.background.drain()
+    try:
+        run.contexts.verify(held)
+    except ContextMutationError as error:
+        outcome = Failure(error, usage=outcome.usage, step_result=outcome.step_result)
+    return Ending.of(outcome, drained)
+
+
+def with_questions(result: PipelineResult[Any, Any], pending: tuple[PendingAnswer, ...]) -> PipelineResult[Any, Any]:
+    """The result with the open questions: to wait for them is no error."""
+    waits = pending and result.status is RunStatus.PAUSED
+    return result._replace(pending=pending, error=None if waits else result.error)

@@ -14,7 +14,13 @@ from flujo.domain.canonical import canonical
 from flujo.domain.context import PipelineContext
 from flujo.domain.events import BudgetOverdrawn, BudgetWarning, RunFinished, RunStarted
 from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
-from flujo.domain.outcomes import ErrorInfo, Failure, Paused, PipelineResult, RunStatus, StepOutcome, Success
+from flujo.domain.outcomes import (
+    ErrorInfo,
+    Paused,
+    PipelineResult,
+    RunStatus,
+    Success,
+)
 from flujo.domain.pricing import PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
@@ -32,7 +38,6 @@ from flujo.engine.quota_manager import QuotaManager
 from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.exceptions import (
     ContextFieldError,
-    ContextMutationError,
     DefinitionChanged,
     PayloadTooLarge,
     RunOwnedElsewhere,
@@ -43,7 +48,7 @@ from flujo.exceptions import (
 from flujo.infra.memory import InMemoryCache
 from flujo.runner.answers import Questions, Reply
 from flujo.runner.definitions import misfits, refusal
-from flujo.runner.ending import Ending, unsaved
+from flujo.runner.ending import Ending, ended, unsaved, with_questions
 from flujo.runner.inbox import Inbox, find
 from flujo.runner.watching import Watch
 
@@ -226,7 +231,7 @@ class RunSession:
             raise
         result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
         if result.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
-            result = result._replace(pending=journal.waits())
+            result = with_questions(result, journal.waits())
         try:
             return await self._end(claim, result, save)
         except StateError as error:
@@ -274,7 +279,7 @@ class RunSession:
         frame = ExecutionFrame(self.pipeline, input, run, context, history=history, quota=quotas.quota)
         try:
             outcome = await self.core.execute(frame)
-            ending = await _ended(run, context, outcome) if self.on_background == "wait" else Ending.of(outcome, ())
+            ending = await ended(run, context, outcome) if self.on_background == "wait" else Ending.of(outcome, ())
         finally:
             await background.cancel()
         if quotas.quota is not None and self.events.active and isinstance(ending.outcome, Success):
@@ -377,17 +382,3 @@ class RunSession:
     def decoded(self, value: Any, where: str) -> Any:
         """A stored value as it was."""
         return self.codec.decode(value, where=where) if self.backend.encodes else unshared(value)
-
-
-async def _ended(run: RunScope, context: PipelineContext, outcome: StepOutcome[Any]) -> Ending:
-    """What the run has come to, now that its background steps have ended; in strict mode none changed its context."""
-    names = " or ".join(map(repr, run.background.at_work))
-    if not names:
-        return Ending.of(outcome, await run.background.drain())
-    held = run.contexts.held(context, purpose=f"background step {names}")
-    drained = await run.background.drain()
-    try:
-        run.contexts.verify(held)
-    except ContextMutationError as error:
-        outcome = Failure(error, usage=outcome.usage, step_result=outcome.step_result)
-    return Ending.of(outcome, drained)
