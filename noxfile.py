@@ -30,7 +30,7 @@ steps:
 
 _has_tools = all(importlib.util.find_spec(name) for name in ("pytest", "mypy", "flujo_cli"))
 nox.options.default_venv_backend = "none" if _has_tools else "venv"
-nox.options.sessions = ["lint", "types", "wheels", "tests", "strict"]
+nox.options.sessions = ["lint", "types", "wheels", "tests", "plain"]
 
 
 def _python(session: nox.Session) -> str:
@@ -64,23 +64,24 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The suite in random order, with branch coverage: 95 % overall, all of the engine."""
+    """The suite in random order, comparing every parent's context with what it was; 95 % covered, all of the engine."""
     python = _python(session)
     if session.posargs:
         session.run(python, "-m", "pytest", *session.posargs, external=True)
         return
     workers = str(min(4, os.cpu_count() or 1))
     options = ("-rs", "--cov", "--cov-report=term", "--cov-fail-under=95", "-n", workers)
-    session.run(python, "-m", "pytest", *options, external=True)
+    session.run(python, "-m", "pytest", *options, env={"FLUJO_STRICT_CONTEXT": "1"}, external=True)
     engine = ("--include=*/flujo/engine/*", "--fail-under=100")
     session.run(python, "-m", "coverage", "report", *engine, external=True)
 
 
 @nox.session
-def strict(session: nox.Session) -> None:
-    """The whole suite once more, comparing every parent's context with what it was."""
-    options = ("-rs", "-n", str(min(4, os.cpu_count() or 1)))
-    session.run(_python(session), "-m", "pytest", *options, env={"FLUJO_STRICT_CONTEXT": "1"}, external=True)
+def plain(session: nox.Session) -> None:
+    """The engine, the kinds and the runner once more, as users run them: no context is compared."""
+    suites = ("tests/engine", "tests/policies", "tests/runner")
+    workers = str(min(4, os.cpu_count() or 1))
+    session.run(_python(session), "-m", "pytest", "-rs", "-n", workers, *suites, external=True)
 
 
 @nox.session
