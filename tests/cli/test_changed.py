@@ -7,6 +7,11 @@ import shlex
 import pytest
 
 from flujo import Flujo, human
+from flujo.domain.interfaces import NewRun
+from flujo.exceptions import DefinitionChanged
+from flujo.infra.memory import InMemoryBackend
+from flujo_cli.changed import ways_on
+from flujo_cli.project import Project
 
 MAIN = """\
 name: letters
@@ -120,6 +125,23 @@ def test_a_run_from_python_has_no_files_to_go_back_to(flujo, project):
     assert ran.code == 2
     assert "run 'r' has kept no text of its pipeline" in ran.err
     assert "it was begun from Python code, which is not recorded" in ran.err
+
+
+def test_the_ways_on_are_only_those_that_there_are(flujo, project):
+    async def begin():
+        async with Flujo(human("ask", "?"), state_uri="sqlite:///.flujo/state.db", source="pipeline.yaml") as runner:
+            await runner.run("x", run_id="r")
+
+    asyncio.run(begin())
+    ran = flujo("resume", "r")
+    assert (ran.code, advised(ran.err)) == (4, [["runs", "rerun", "r", "--from", "ask"]])
+
+
+async def test_a_run_without_a_record_has_no_step_to_begin_at(project):
+    backend = InMemoryBackend()
+    await backend.create_run(NewRun("r", "p", "", "{}", b"", None, None, 0.0))
+    ways = ways_on(Project.here(stands=project), await backend.get("r"), (), DefinitionChanged("it is another"))
+    assert ways == "go on with the pipeline as it is: flujo resume r --allow-changed"
 
 
 def test_a_run_begins_at_a_step_of_another_and_says_so(flujo, waiting):

@@ -130,6 +130,10 @@ class Case:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             return connection.execute(statement, values).fetchall()
 
+    def fruitless(self) -> int:
+        """How many lives in a row have recorded nothing, at the run that has seen most of them."""
+        return max((claims for (claims,) in self.query("SELECT claims FROM run")), default=0)
+
     def recorded(self) -> set[tuple[str, ...]]:
         """The runs and paths that have a result."""
         return set(self.query(RECORDED))
@@ -164,7 +168,7 @@ class Case:
         assert told is not None
         undisturbed, paths = self.nemesis.undisturbed(self.pipeline)
         for run, result in told["results"].items():
-            assert result == undisturbed, f"{run} came to something else"
+            assert result == undisturbed, f"{run} came to something else: {result}"
         self._check_ledger(paths)
         assert self.query("PRAGMA integrity_check") == [("ok",)]
         assert self.query(TWICE) == [], "a path is recorded twice"

@@ -9,13 +9,17 @@ RUNS = [f"run-{number:02d}" for number in range(5)]
 
 
 def _killed_at_random(cases, kills):
-    """Groups of five runs at once, each killed until it is through, until there were so many kills."""
+    """Groups of five runs at once, each killed until it is through, until there were so many kills.
+
+    Lives that record nothing are followed by longer ones: too many of them, and the run would be given up.
+    """
     chance = random.Random(SEED)
     done = []
     while (left := kills - sum(case.kills for case in done)) > 0:
         case = cases.new(RUNS)
-        while case.kills < left and case.live(kill_after_s=chance.uniform(0.01, 0.12)) is None:
-            pass
+        while case.kills < left:
+            if case.live(kill_after_s=chance.uniform(0.01, 0.12) * (1 + case.fruitless())) is not None:
+                break
         case.finish()
         done.append(case)
     return done

@@ -219,6 +219,7 @@ async def test_any_state_does_not_stand_for_the_one_that_deals_with_failures(run
 
     once = await run(state_machine("sm", states, transitions=[anywhere], **options))
     assert (once.error.message, seen(once)) == ("no x", [("0]", "a"), ("0]/on:failure", "failure"), ("1]", "b")])
+    assert once.error.path == "state_machine:sm[1]/fail"
     again = await run(state_machine("sm", states, transitions=[anywhere, Transition("b", "failure", "b")], **options))
     assert again.error.message == "state_machine 'sm' did not end within 2 transitions: its last states were a, b, b"
 
