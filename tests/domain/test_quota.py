@@ -250,7 +250,7 @@ def test_a_part_that_was_absorbed_draws_on_the_whole():
     quota.absorb(inner.split(2))
     assert (part.overdrawn, quota.spent.calls) == (False, 2)
     with pytest.raises(
-        UsageLimitExceededError, match="max_calls of 8 is used up: spent 2, reserved 0, asked 7, left 6"
+        UsageLimitExceededError, match="max_calls of 8 is not enough: spent 2, reserved 0, asked 7, left 6"
     ):
         inner.reserve(Usage(7))
 
