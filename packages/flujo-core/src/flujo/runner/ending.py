@@ -93,12 +93,14 @@ def _status(outcome: StepOutcome[Any]) -> tuple[RunStatus, ErrorInfo | None]:
 def _deepest(failure: Failure[Any]) -> ErrorInfo | None:
     """The step's error with the path of the step that it comes from, rather than its parents'.
 
-    That is the last one that failed with it: a step before may have failed with the same words, and been gone on from.
+    Steps before a successful one may have failed with the same words, and been gone on from: it is one after them, if
+    there is any.
     """
     result = failure.step_result
     while result is not None and result.error is not None:
-        told = result.error[:2]
-        failed = (each for each in reversed(result.children) if not each.success)
+        told, children = result.error[:2], result.children
+        after = 1 + max((number for number, each in enumerate(children) if each.success), default=-1)
+        failed = (each for each in (*children[after:], *children) if not each.success)
         below = next((each for each in failed if each.error is not None and each.error[:2] == told), None)
         if below is None:
             return result.error
