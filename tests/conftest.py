@@ -16,10 +16,13 @@ from typing import Any, NamedTuple
 import hypothesis
 import pytest
 
-from flujo.domain.events import StepStarted
-from flujo.domain.interfaces import RecordKind, StateBackend
-from flujo.testing import DyingBackend, RecordingSink
-from flujo_state_sqlite.backend import SqliteBackend
+_SUBJECTS = ("base", "ownership", "questions", "records", "removal", "rules", "runs")
+pytest.register_assert_rewrite("flujo.testing.cache", *(f"flujo.testing.state_{subject}" for subject in _SUBJECTS))
+
+from flujo.domain.events import StepStarted  # noqa: E402 - after what has to be said before it is imported
+from flujo.domain.interfaces import RecordKind, StateBackend  # noqa: E402
+from flujo.testing import DyingBackend, RecordingSink  # noqa: E402
+from flujo_state_sqlite.backend import SqliteBackend  # noqa: E402
 
 #: A life: runs something to its end, from what is recorded, and says in words that can be compared what it came to.
 Life = Callable[[StateBackend, RecordingSink], Awaitable[Any]]

@@ -20,7 +20,7 @@ def test_a_time_that_is_none_is_refused(flujo, time):
     ran = flujo("gc", "--older-than", time)
 
     assert ran.code == 2
-    assert "is no duration, expected seconds, or text like" in ran.err
+    assert "is no duration, expected more than 0 seconds, or text like" in ran.err
 
 
 def test_a_sound_state_is_ok_and_a_broken_one_is_told(flujo, project):

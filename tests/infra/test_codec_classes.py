@@ -270,7 +270,7 @@ def test_subclass_of_a_declared_class_is_refused():
     class Special(Ticket):
         pass
 
-    assert "which is not declared at $" in refusal(Special(id=1), Ticket)
+    assert "which is not declared" in refusal(Special(id=1), Ticket)
 
 
 def test_secret_in_a_model_is_refused_at_its_field():
@@ -284,8 +284,8 @@ def test_attribute_that_is_no_field_is_refused():
 def test_object_that_lacks_a_field_is_refused():
     point = Point(1)
     del point.x
-    assert "with a field that was never set at $" in refusal(point, Point)
-    assert "without its field 'id' at $" in refusal(Ticket.model_construct(), Ticket)
+    assert "with a field that was never set" in refusal(point, Point)
+    assert "without its field 'id'" in refusal(Ticket.model_construct(), Ticket)
 
 
 def test_dataclass_that_is_a_list_as_well_is_refused():
@@ -304,7 +304,7 @@ def test_nameless_enum_member_is_refused():
 
 def test_two_classes_of_one_name_are_refused():
     first, second = (renamed(dataclasses.make_dataclass("A", ["n"]), module="m", name="A") for _ in range(2))
-    assert "one of two classes named 'm:A' at $" in refusal(first(1), first, second)
+    assert "one of two classes named 'm:A'" in refusal(first(1), first, second)
     known = codec(first, second)
     assert type(known.decode(known.encode(second(1), where=""), where="")) is second
 

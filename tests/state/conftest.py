@@ -15,9 +15,6 @@ import pytest
 from flujo.domain.interfaces import NewRun
 from flujo_state_sqlite.backend import SqliteBackend
 
-_SUBJECTS = ("base", "ownership", "questions", "records", "removal", "rules", "runs")
-pytest.register_assert_rewrite("flujo.testing.cache", *(f"flujo.testing.state_{subject}" for subject in _SUBJECTS))
-
 NOBODY = 65534
 
 
