@@ -35,9 +35,41 @@ def test_the_list_as_json_and_its_limit(flujo, two_runs):
 
 def test_a_project_without_runs_says_so_and_makes_no_file(flujo, project):
     ran = flujo("runs", "list")
-    assert (ran.code, ran.out, ran.err) == (0, "", "no runs are recorded here\n")
+    where = f"'sqlite:///.flujo/state.db' of '{project}'\n"
+    assert (ran.code, ran.out, ran.err) == (0, "", f"no runs are recorded in {where}")
+    assert flujo("runs", "list", "--status", "failed").err == f"no failed runs are recorded in {where}"
     assert flujo("runs", "list", "--json").json["runs"] == []
     assert not (project / ".flujo").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["runs", "cancel", "r1"],
+        ["runs", "approve", "r1", "--no-resume"],
+        ["runs", "reject", "@last"],
+        ["runs", "settle", "r1", "a", "--again"],
+        ["runs", "rerun", "r1", "--from", "a"],
+        ["runs", "show", "r1"],
+        ["resume", "r1", "--answer", "x"],
+    ],
+)
+def test_a_run_is_looked_for_where_there_is_no_state_and_none_is_made(flujo, project, command):
+    ran = flujo(*command)
+    assert ran.code == 2
+    assert ran.err.count(f"the state is 'sqlite:///.flujo/state.db' of '{project}'\n") == 1
+    assert ran.err.count("the state is") == 1
+    assert not (project / ".flujo").exists()
+
+
+def test_what_is_advised_leads_to_the_same_state_from_anywhere(flujo, project, monkeypatch):
+    (project / "ask.yaml").write_text('version: "0.1"\nsteps: [{ kind: hitl, name: ask, message: "ok?" }]\n')
+    flujo("run", "ask.yaml", "--input", "x", "--run-id", "r1", "--state", "sqlite:///other.db")
+    monkeypatch.chdir(project.parent)
+
+    shown = flujo("-C", "project", "runs", "show", "r1", "--state", "sqlite:///other.db").out
+
+    assert "answer    flujo -C project resume r1 --answer TEXT --state sqlite:///other.db\n" in shown
 
 
 def test_a_run_is_shown_with_its_steps_and_their_short_outputs(flujo, two_runs):

@@ -55,7 +55,8 @@ def test_what_is_in_doubt_is_shown(flujo, killed):
 
     shown = flujo("runs", "show", "r1").out
 
-    assert "in doubt  pay: `flujo runs settle` says what became of it\n" in shown
+    settling = "say what became of it, by --again or --output JSON: flujo runs settle r1 pay\n"
+    assert f"in doubt  pay: {settling}" in shown
     assert "\n  pay  begins, at most once\n" in shown
     assert flujo("runs", "show", "r1", "--json").json["in_doubt"] == ["pay"]
 

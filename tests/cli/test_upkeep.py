@@ -1,5 +1,6 @@
 """Looking after the state: forgetting old runs, checking, migrating and copying the file."""
 
+import re
 import sqlite3
 
 import pytest
@@ -11,8 +12,31 @@ def test_old_runs_are_forgotten_and_young_ones_stay(flujo):
     kept = flujo("gc", "--json")
     assert (kept.code, kept.json, kept.err) == (0, {"schema": "flujo.gc/1", "forgotten": 0}, "0 runs are forgotten\n")
     assert flujo("runs", "list", "--json").json["runs"] != []
-    assert flujo("gc", "--older-than", "0.001s").err == "1 run is forgotten\n"
+    assert flujo("gc", "--older-than", "0.001s", "--trust-clock").err == "1 run is forgotten\n"
     assert flujo("runs", "list", "--json").json["runs"] == []
+
+
+def test_what_only_the_clock_says_is_asked_about(flujo):
+    """No run was begun since: nobody but this machine says that so much time has passed."""
+    flujo("run", "--input", "x", "--run-id", "r1")
+
+    told, question = flujo("gc", "--older-than", "0.001s").err.splitlines()
+    assert told == "0 runs are forgotten"
+    assert re.fullmatch(
+        r"no run was begun in that time: if it is \d{4}-\d\d-\d\d \d\d:\d\d:\d\d now, as this machine says, add "
+        "--trust-clock",
+        question,
+    )
+    assert flujo("gc", "--older-than", "1h").err == "0 runs are forgotten\n"
+    assert [run["run_id"] for run in flujo("runs", "list", "--json").json["runs"]] == ["r1"]
+
+
+def test_where_there_is_no_state_nothing_is_forgotten_and_none_is_made(flujo, project):
+    ran = flujo("gc")
+
+    where = f"no runs are recorded in 'sqlite:///.flujo/state.db' of '{project}'\n"
+    assert (ran.code, ran.err) == (0, f"0 runs are forgotten\n{where}")
+    assert not (project / ".flujo").exists()
 
 
 @pytest.mark.parametrize("time", ["soon", "0", "-1d"])

@@ -2,6 +2,8 @@
 
 import itertools
 
+import pytest
+
 from flujo import Flujo, RunStatus, Step
 from flujo.testing import FakeClock
 from flujo_state_sqlite.backend import SqliteBackend
@@ -46,5 +48,18 @@ async def test_removal_by_age_believes_no_clock_that_was_set_back(tmp_path):
         async with Flujo(Step("a", Failing()), state_backend=backend, clock=clock) as flujo:
             await flujo.resume((await flujo.run("x")).run_id)
     assert await backend.gc(ended_before=today - DAY) == 0
-    assert await backend.gc(ended_before=today + DAY) == 3
+    assert await backend.gc(ended_before=today + DAY, trust_clock=True) == 3
+    await backend.close()
+
+
+@pytest.mark.parametrize("ahead", [DAY * 31, DAY * 3650])
+async def test_removal_by_age_believes_no_clock_that_is_ahead(tmp_path, ahead):
+    """35: whoever forgets what is older than 30 days, by a clock that is ahead, forgets nothing of today."""
+    clock, backend = FakeClock(), SqliteBackend(tmp_path / "state.db")
+    for jump in (0.0, 0.0, -ahead):
+        async with Flujo(Step("a", Failing()), state_backend=backend, clock=clock) as flujo:
+            await flujo.resume((await flujo.run("x")).run_id)
+        clock.set_back(jump)
+    assert await backend.gc(ended_before=clock.now() - 30 * DAY) == 0
+    assert len(await backend.list()) == 3
     await backend.close()

@@ -4,12 +4,13 @@ import os
 import sqlite3
 import stat
 from contextlib import closing
+from functools import partial
 
 import pytest
 
 from flujo.domain.interfaces import JournalRecord, MaintainedBackend, RecordKind
 from flujo.domain.outcomes import RunStatus
-from flujo.exceptions import StateCorrupt, StateStorageFull, StateUnavailable
+from flujo.exceptions import RunNotFound, StateCorrupt, StateStorageFull, StateUnavailable
 from flujo_state_sqlite.schema import INLINE_LIMIT, MIGRATIONS, SCHEMA
 
 LARGE = b"x" * (INLINE_LIMIT + 1)
@@ -70,6 +71,24 @@ async def test_nothing_is_wrong_with_a_state_that_was_used(made, opened, run):
     with closing(sqlite3.connect(made)) as connection:
         left = [connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone() for table in ("blob", "definition")]
     assert left == [(0,), (0,)]
+
+
+async def test_definition_that_no_run_has_any_more_is_forgotten(path, backend, run):
+    claim = await backend.create_run(run(files={"p.yaml": "1"}))
+    for number in (1, 2, 2):
+        await backend.redefine(claim, "{}", bytes([number]), {"p.yaml": str(number)})
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT hash FROM definition").fetchall() == [(b"\x02",)]
+        assert connection.execute("SELECT COUNT(*) FROM blob").fetchone() == (1,)
+
+
+async def test_only_a_run_that_begins_makes_a_state(path, backend):
+    calls = (backend.claim, backend.delete, partial(backend.cancel, at=1.0), partial(backend.claim, force=True))
+    for call in (*calls, lambda run_id: backend.answer(run_id, JournalRecord("a!1"))):
+        with pytest.raises(RunNotFound):
+            await call("run-1")
+    assert await backend.gc(ended_before=9.0, trust_clock=True) == 0
+    assert list(path.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize(

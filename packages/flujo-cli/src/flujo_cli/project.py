@@ -54,6 +54,11 @@ class Project(NamedTuple):
         """Whether another process finds this project's runs again."""
         return not self.settings.state_uri.startswith("memory:")
 
+    @property
+    def state(self) -> str:
+        """Where this project's runs are recorded, for people."""
+        return f"{self.settings.state_uri!r} of {str(self.root)!r}"
+
     def source(self, pipeline: Path) -> str:
         """How a run's record names the pipeline file: relative to the root."""
         return pipeline.resolve().relative_to(self.root).as_posix()
@@ -74,9 +79,10 @@ class Project(NamedTuple):
         return file
 
     def looked_in(self, error: RunNotFound) -> RunNotFound:
-        """The error with the state in which the run was looked for."""
-        state = f"the state is {self.settings.state_uri!r} of {str(self.root)!r}"
-        return RunNotFound(error.message, suggestion=f"{error.suggestion}; {state}")
+        """The error with the state in which the run was looked for, said once."""
+        if error.suggestion and error.suggestion.endswith(self.state):
+            return error
+        return RunNotFound(error.message, suggestion=f"{error.suggestion}; the state is {self.state}")
 
     def command(self, *words: str) -> str:
         """A flujo command that does the same wherever this one was started."""

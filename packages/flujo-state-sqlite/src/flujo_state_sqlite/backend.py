@@ -15,7 +15,7 @@ from flujo.exceptions import StateBackendBusy, StateStorageFull, StateUnavailabl
 from flujo_state_sqlite import records, removal, runs, upkeep, workers
 from flujo_state_sqlite.cache import SqliteCache
 from flujo_state_sqlite.errors import explained
-from flujo_state_sqlite.locations import parse_url, real_path
+from flujo_state_sqlite.locations import parse_url, present, real_path
 from flujo_state_sqlite.opening import connect, open_state, read_state
 from flujo_state_sqlite.schema import INPUT_LIMIT, SCHEMA, VALUE_LIMIT
 from flujo_state_sqlite.statefile import Connect, StateFile
@@ -75,6 +75,7 @@ class SqliteBackend:
 
         Raises `RunNotFound`, `RunOwnedElsewhere` and `RunPoisoned`.
         """
+        self._expect(run_id)
         work = partial(runs.claim, run_id=run_id, wid=self._writer.new_id(), force=force)
         return await self._go_on(work, full=self._forced is not False)
 
@@ -121,11 +122,13 @@ class SqliteBackend:
     async def answer(self, run_id: str, record: JournalRecord, /) -> bool:
         """Write an answer down, whoever owns the run: one of many at one path is written. Raises `RunNotFound`."""
         size = check_size(record.out, record.path, VALUE_LIMIT)
+        self._expect(run_id)
         work = partial(records.answer, run_id=run_id, record=record, wid=self._writer.new_id())
         return await self._go_on(work, full=self._forced is not False, size=size)
 
     async def cancel(self, run_id: str, /, *, at: float) -> RunStatus:
         """Ask the run's owner to stop; a run without one that has not ended is cancelled. Raises `RunNotFound`."""
+        self._expect(run_id)
         return await self._writer.write(partial(runs.cancel, run_id=run_id, at=at), full=self._forced is not False)
 
     async def is_cancelled(self, claim: Claim, /) -> bool:
@@ -138,12 +141,18 @@ class SqliteBackend:
 
     async def delete(self, run_id: str, /) -> None:
         """Forget a run and its journal. Raises `RunNotFound`, and `RunOwnedElsewhere` while its owner lives."""
+        self._expect(run_id)
         work = partial(removal.delete, run_id=run_id, tried=[])
         await self._writer.write(work, full=self._forced is not False)
 
-    async def gc(self, *, ended_before: float, limit: int = 200) -> int:
-        """Forget up to `limit` runs that ended before that time, in one transaction; how many there were."""
-        work = partial(removal.gc, ended_before=ended_before, limit=limit, tried=[])
+    async def gc(self, *, ended_before: float, limit: int = 200, trust_clock: bool = False) -> int:
+        """Forget up to `limit` runs that ended before that time, in one transaction; how many there were.
+
+        Without `trust_clock` none goes after which none was created at that time or later.
+        """
+        if not self._is_made():
+            return 0
+        work = partial(removal.gc, ended_before=ended_before, limit=limit, trust_clock=trust_clock, tried=[])
         return await self._writer.write(work, full=self._forced is not False)
 
     async def check(self) -> Sequence[str]:
@@ -195,6 +204,16 @@ class SqliteBackend:
         """Write what waits, let go of every run and close the file. A second call does nothing."""
         self._finalizer.detach()
         await asyncio.to_thread(self._writer.close)
+
+    def _is_made(self) -> bool:
+        """Whether there is a file: what begins no run makes none."""
+        self._writer.check()
+        with explained(self._path):
+            return present(real_path(self._path))
+
+    def _expect(self, run_id: str) -> None:
+        if not self._is_made():
+            raise runs.not_found(run_id)
 
     async def _look(self, look: Callable[[sqlite3.Connection, Path], T], missing: T) -> T:
         """What `look` finds in the file; `missing` if there is none."""

@@ -11,14 +11,17 @@ from flujo_state_sqlite.statefile import StateFile
 
 __all__ = ["delete", "gc", "redefine"]
 
-#: Runs that ended before a time, and were created before any run that is younger: numbers are no clock's. The signs
-#: keep SQLite from walking through all runs by number.
+#: Runs that ended before a time, and were created before any run that is younger: numbers are no clock's. Where none
+#: is younger, the last parameter takes the place of its number. The signs keep SQLite from walking through all runs.
 _OLD = """
 SELECT id FROM run
 WHERE status IN (3, 4, 5) AND ended_at < ?1
-  AND +id < COALESCE((SELECT MIN(+id) FROM run WHERE created_at >= ?1), 9223372036854775807)
+  AND +id < COALESCE((SELECT MIN(+id) FROM run WHERE created_at >= ?1), ?3)
 ORDER BY ended_at, id LIMIT ?2
 """
+
+_ALL = 2**63 - 1
+_NONE = 0
 
 _NAMED = """
 SELECT input_blob FROM run WHERE id = ?1 UNION SELECT base_blob FROM run WHERE id = ?1
@@ -57,12 +60,13 @@ def delete(file: StateFile, run_id: str, tried: list[int]) -> None:
     _forget(file.connection, number)
 
 
-def gc(file: StateFile, ended_before: float, limit: int, tried: list[int]) -> int:
+def gc(file: StateFile, ended_before: float, limit: int, trust_clock: bool, tried: list[int]) -> int:
     """Forget up to `limit` runs that ended before that time; how many there were. `tried` is as for `delete`."""
     connection = file.connection
     if tried and connection.execute("SELECT 1 FROM run WHERE id = ?", (tried[0],)).fetchone() is None:
         return len(tried)
-    tried[:] = [number for (number,) in connection.execute(_OLD, (ended_before, limit))]
+    youngest = _ALL if trust_clock else _NONE
+    tried[:] = [number for (number,) in connection.execute(_OLD, (ended_before, limit, youngest))]
     for number in tried:
         _forget(connection, number)
     return len(tried)

@@ -1,14 +1,17 @@
 """`flujo gc`: forget runs that ended long ago."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 
 import click
 
 from flujo.blueprint.durations import seconds
-from flujo.domain.interfaces import StateBackend
+from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.infra.clock import SystemClock
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
+from flujo_cli.project import Project
 from flujo_cli.records import read_state
 
 __all__ = ["gc"]
@@ -33,21 +36,32 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
     show_default=True,
     help="How long ago they ended, like 12h or 7d.",
 )
+@click.option(
+    "--trust-clock",
+    is_flag=True,
+    help="Believe this machine's clock although no run was begun in that time.",
+)
 @json_option
 @state_option
 @click.pass_obj
-def gc(options: Options, older_than: float, as_json: bool, state: str | None) -> None:
+def gc(options: Options, older_than: float, trust_clock: bool, as_json: bool, state: str | None) -> None:
     """Forget runs that completed, failed or were cancelled long ago; others stay, however old they are."""
+    now = SystemClock().now()
+    before = now - older_than
 
-    async def forget(backend: StateBackend) -> int:
-        before = SystemClock().now() - older_than
+    async def forget(backend: StateBackend) -> tuple[int, Sequence[RunRow]]:
         number = 0
-        while forgotten := await backend.gc(ended_before=before, limit=_AT_ONCE):
+        while forgotten := await backend.gc(ended_before=before, limit=_AT_ONCE, trust_clock=trust_clock):
             number += forgotten
-        return number
+        return number, await backend.list(limit=1)
 
-    number = asyncio.run(read_state(options, state, forget))
+    number, newest = asyncio.run(read_state(options, state, forget))
     console = Console()
     if as_json:
         console.json({"schema": "flujo.gc/1", "forgotten": number})
     console.note("1 run is forgotten" if number == 1 else f"{number} runs are forgotten")
+    if not number and not newest:
+        console.note(f"no runs are recorded in {Project.here(stands=options.stands, state=state).state}")
+    elif not number and newest[0].created_at < before and not trust_clock:
+        told = datetime.fromtimestamp(now).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        console.note(f"no run was begun in that time: if it is {told} now, as this machine says, add --trust-clock")

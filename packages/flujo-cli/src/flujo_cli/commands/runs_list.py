@@ -12,6 +12,7 @@ from flujo.domain.outcomes import RunStatus
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
 from flujo_cli.progress import elapsed
+from flujo_cli.project import Project
 from flujo_cli.records import describe_row, read_state
 
 __all__ = ["runs_list"]
@@ -46,7 +47,8 @@ def runs_list(options: Options, limit: int, status: str | None, as_json: bool, s
     elif rows:
         console.table(("RUN", "STATUS", "STARTED", "TOOK", "STEPS", "PIPELINE"), [_cells(row) for row in rows])
     else:
-        console.note("no runs are recorded here")
+        which = "" if status is None else f" {status}"
+        console.note(f"no{which} runs are recorded in {Project.here(stands=options.stands, state=state).state}")
 
 
 def _cells(row: RunRow) -> tuple[Any, ...]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
+from flujo_cli.project import Project
 from flujo_cli.questions import answering_words, describe_pending, show_time
 from flujo_cli.records import describe_record, describe_row, doubts, open_questions, read_state, value_of
 from flujo_cli.references import REFERENCE_HELP, find_run
@@ -43,7 +43,7 @@ def runs_show(options: Options, reference: str, as_json: bool, state: str | None
     if as_json:
         Console().json(_describe(record))
     else:
-        _show(Console(), record)
+        _show(Console(), record, Project.here(stands=options.stands, state=state))
 
 
 def _describe(record: Record) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _describe(record: Record) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, record: Record) -> None:
+def _show(console: Console, record: Record, project: Project) -> None:
     row, records, pending, in_doubt = record
     shown = describe_row(row)
     _show_origin(console, row)
@@ -71,9 +71,10 @@ def _show(console: Console, record: Record) -> None:
     console.out(f"input     {_short(value_of(row.input))}")
     if row.output is not None:
         console.out(f"output    {_short(value_of(row.output))}")
-    _show_questions(console, row, pending)
+    _show_questions(console, row, pending, project)
     for path in in_doubt:
-        console.out(f"in doubt  {path}: `flujo runs settle` says what became of it")
+        settling = project.command("runs", "settle", row.run_id, path)
+        console.out(f"in doubt  {path}: say what became of it, by --again or --output JSON: {settling}")
     if row.error is not None and not (pending and row.status is RunStatus.PAUSED):
         where = f"step {row.error.path!r}: " if row.error.path else ""
         console.out(f"error     {where}{brief(row.error)}")
@@ -82,7 +83,7 @@ def _show(console: Console, record: Record) -> None:
         console.out(_line(each))
 
 
-def _show_questions(console: Console, row: RunRow, pending: Pending) -> None:
+def _show_questions(console: Console, row: RunRow, pending: Pending, project: Project) -> None:
     for asked in pending:
         console.out(f"waits     {asked.path} [{asked.token}]: {_short(asked.message)}")
         if asked.schema is not None:
@@ -90,7 +91,7 @@ def _show_questions(console: Console, row: RunRow, pending: Pending) -> None:
         if asked.deadline is not None:
             console.out(f"          until {show_time(asked.deadline)}")
     if pending:
-        console.out(f"answer    {shlex.join(['flujo', 'resume', row.run_id, *answering_words(pending)])}")
+        console.out(f"answer    {project.command('resume', row.run_id, *answering_words(pending))}")
 
 
 def _show_origin(console: Console, row: RunRow) -> None:

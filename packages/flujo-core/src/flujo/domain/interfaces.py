@@ -296,11 +296,12 @@ class StateBackend(Protocol):
         """Forget a run and its journal whole. Raises `RunNotFound`; `RunOwnedElsewhere` while its owner lives."""
         ...
 
-    async def gc(self, *, ended_before: float, limit: int = 200) -> int:
+    async def gc(self, *, ended_before: float, limit: int = 200, trust_clock: bool = False) -> int:
         """Forget up to `limit` runs that completed, failed or were cancelled before that time; how many there were.
 
-        Runs that run, wait or can be gone on with are never touched, nor is what others still refer to. A run is at
-        least as young as those created before it: a clock that was wrong for a while makes none look older.
+        Runs that run, wait or can be gone on with are never touched, nor is what others still refer to. No clock is
+        believed alone: only runs go after which another was created, at that time or later. What was created after
+        such a one is younger, whatever its times say. With `trust_clock` runs go where there is no younger one, too.
         """
         ...
 

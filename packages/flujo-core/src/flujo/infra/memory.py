@@ -208,17 +208,19 @@ class InMemoryBackend:
             )
         self._forget([run])
 
-    async def gc(self, *, ended_before: float, limit: int = 200) -> int:
-        """Forget runs that ended before that time, but none that was created after one that is younger."""
+    async def gc(self, *, ended_before: float, limit: int = 200, trust_clock: bool = False) -> int:
+        """Forget runs that ended before that time and were created before a younger one, or by the clock alone."""
         self._check_open()
         old: dict[_Run, float] = {}
         for run in self._runs.values():
             if run.new.created_at >= ended_before:
+                trust_clock = True
                 break
             if run.status in _ENDED and run.ended_at is not None and run.ended_at < ended_before:
                 old[run] = run.ended_at
-        self._forget(sorted(old, key=old.__getitem__)[:limit])
-        return min(len(old), limit)
+        gone = sorted(old, key=old.__getitem__)[: limit if trust_clock else 0]
+        self._forget(gone)
+        return len(gone)
 
     async def finish(
         self, claim: Claim, status: RunStatus, /, *, output: Any = None, error: ErrorInfo | None = None, at: float

@@ -100,9 +100,9 @@ class DyingBackend:
         """Forward."""
         await self._living.delete(run_id)
 
-    async def gc(self, *, ended_before: float, limit: int = 200) -> int:
+    async def gc(self, *, ended_before: float, limit: int = 200, trust_clock: bool = False) -> int:
         """Forward."""
-        return await self._living.gc(ended_before=ended_before, limit=limit)
+        return await self._living.gc(ended_before=ended_before, limit=limit, trust_clock=trust_clock)
 
     async def finish(
         self, claim: Claim, status: RunStatus, /, *, output: Any = None, error: ErrorInfo | None = None, at: float

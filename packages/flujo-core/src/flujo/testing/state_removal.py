@@ -56,16 +56,16 @@ class RemovalTests(StateTests):
         await _ended(backend, "old", status)
         await backend.create_run(new_run(backend, "at-work"))
         gone = status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
-        assert await backend.gc(ended_before=START + 1e9) == int(gone)
+        assert await backend.gc(ended_before=START + 1e9, trust_clock=True) == int(gone)
         assert [row.run_id for row in await backend.list()] == (["at-work"] if gone else ["at-work", "old"])
 
     async def test_forgetting_keeps_to_its_time_and_its_limit(self, backend: StateBackend) -> None:
         """What ended at that time or later stays; the oldest go first."""
         for number in range(5):
             await _ended(backend, f"run-{number}", at=START + number)
-        assert await backend.gc(ended_before=START + 4, limit=3) == 3
+        assert await backend.gc(ended_before=START + 4, limit=3, trust_clock=True) == 3
         assert [row.run_id for row in await backend.list()] == ["run-4", "run-3"]
-        assert [await backend.gc(ended_before=START + 4) for _ in range(2)] == [1, 0]
+        assert [await backend.gc(ended_before=START + 4, trust_clock=True) for _ in range(2)] == [1, 0]
         assert [row.run_id for row in await backend.list()] == ["run-4"]
 
     async def test_run_with_a_wrong_time_is_not_forgotten_early(self, backend: StateBackend) -> None:
@@ -76,6 +76,17 @@ class RemovalTests(StateTests):
         assert await backend.gc(ended_before=START + 500) == 1
         assert [row.run_id for row in await backend.list()] == ["wrong", "young"]
 
+    @pytest.mark.parametrize("ahead", [2.0, 3650 * 86_400.0])
+    async def test_clock_is_not_believed_alone(self, backend: StateBackend, ahead: float) -> None:
+        """That a time has come is believed once a run was created since: a clock that is ahead forgets nothing."""
+        await _ended(backend, "run-1")
+        await _ended(backend, "run-2", created_at=START)
+        assert await backend.gc(ended_before=START + ahead) == 0
+        await backend.create_run(new_run(backend, "run-3", created_at=START + ahead))
+        await _ended(backend, "run-4")
+        assert await backend.gc(ended_before=START + ahead) == 2
+        assert [row.run_id for row in await backend.list()] == ["run-4", "run-3"]
+
     async def test_what_others_name_is_kept(self, backend: StateBackend) -> None:
         """Runs share a definition, files and large values: the last one to go takes them along."""
         large = stored(backend, _LARGE)
@@ -85,7 +96,7 @@ class RemovalTests(StateTests):
             await backend.append(claim, JournalRecord("a", out=large, delta=large))
             await backend.finish(claim, RunStatus.COMPLETED, output=large, at=START + number)
         await backend.delete("run-2")
-        assert await backend.gc(ended_before=START + 1, limit=1) == 1
+        assert await backend.gc(ended_before=START + 1, limit=1, trust_clock=True) == 1
         row = await row_of(backend, "run-1")
         assert (row.input, row.base, row.output, dict(row.files)) == (large, large, large, fields["files"])
         (record,) = await journal_of(backend, "run-1")
@@ -95,7 +106,9 @@ class RemovalTests(StateTests):
         """Their counts add up to the runs that there were."""
         for number in range(20):
             await _ended(backend, f"run-{number}")
-        counts = await asyncio.gather(*(backend.gc(ended_before=START + 100, limit=3) for _ in range(10)))
+        counts = await asyncio.gather(
+            *(backend.gc(ended_before=START + 100, limit=3, trust_clock=True) for _ in range(10))
+        )
         assert (sum(counts), list(await backend.list())) == (20, [])
 
 

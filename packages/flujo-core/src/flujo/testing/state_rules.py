@@ -199,16 +199,18 @@ class _History(RuleBasedStateMachine):
         if refused is None:
             del self._runs[run_id]
 
-    @rule(before=_TIMES, limit=st.integers(1, 2))
-    def gc(self, before: float, limit: int) -> None:
+    @rule(before=_TIMES, limit=st.integers(1, 2), trust_clock=st.booleans())
+    def gc(self, before: float, limit: int, *, trust_clock: bool) -> None:
+        forgetting = self._backend.gc(ended_before=before, limit=limit, trust_clock=trust_clock)
         old = {}
         for run_id, run in self._runs.items():
             if run.created_at >= before:
+                trust_clock = True
                 break
             if run.status in _ENDED and run.ended_at is not None and run.ended_at < before:
                 old[run_id] = run.ended_at
-        gone = sorted(old, key=old.__getitem__)[:limit]
-        assert self._do(self._backend.gc(ended_before=before, limit=limit)) == len(gone)
+        gone = sorted(old, key=old.__getitem__)[: limit if trust_clock else 0]
+        assert self._do(forgetting) == len(gone)
         for run_id in gone:
             del self._runs[run_id]
 

@@ -10,7 +10,7 @@ import pytest
 from flujo.domain.interfaces import Claim, JournalRecord, RecordKind, StateBackend
 from flujo.domain.outcomes import RunStatus
 from flujo.domain.usage import Usage
-from flujo.exceptions import FlujoError, RunKeyTaken, RunNotFound, StateError, StateUnavailable
+from flujo.exceptions import FlujoError, RunKeyTaken, RunNotFound, RunOwnedElsewhere, StateError, StateUnavailable
 from flujo.testing.state_base import ERROR, START, Reopen, StateTests, journal_of, new_run, row_of, stored
 
 __all__ = ["RunTests"]
@@ -79,6 +79,36 @@ class RunTests(StateTests):
         await backend.create_run(new_run(backend, files=files))
         assert list((await row_of(backend)).files.items()) == list(files.items())
         assert [dict(row.files) for row in await backend.list()] == [{}]
+
+    async def test_run_begins_with_the_records_it_is_given(self, backend: StateBackend) -> None:
+        """Lines of another run's journal stand before its own, in their order and with every field."""
+        given = [
+            JournalRecord("b", out=stored(backend, "x" * 200_000), fingerprint=b"f" * 16),
+            JournalRecord("a#a1", RecordKind.FAILED, started_at=1.0, ended_at=2.5),
+            JournalRecord("a", out=stored(backend, 1), delta=stored(backend, [])),
+        ]
+        claim = await backend.create_run(new_run(backend, records=given))
+        await backend.append(claim, JournalRecord("c"))
+        assert await journal_of(backend) == [*given, JournalRecord("c")]
+        assert (await row_of(backend)).recorded == 3
+
+    async def test_run_that_goes_on_with_another_pipeline_says_which(self, backend: StateBackend) -> None:
+        """Its definition and its files are the new ones, all else is as it was."""
+        claim = await backend.create_run(new_run(backend, files={"p.yaml": "steps: []\n"}))
+        await backend.redefine(claim, '{"steps":[1]}', b"other", {"p.yaml": "steps: [1]\n", "q.yaml": ""})
+        await backend.finish(claim, RunStatus.INTERRUPTED, at=START)
+        row = await row_of(backend)
+        assert (row.definition, row.digest) == ('{"steps":[1]}', b"other")
+        assert dict(row.files) == {"p.yaml": "steps: [1]\n", "q.yaml": ""}
+        assert (row.pipeline, row.input) == ("tickets", stored(backend, {"text": "in"}))
+
+    async def test_who_lost_a_run_gives_it_no_other_pipeline(self, backend: StateBackend) -> None:
+        """An outdated claim is refused, and the pipeline stays."""
+        old = await backend.create_run(new_run(backend))
+        await backend.claim("run-1", force=True)
+        with pytest.raises(RunOwnedElsewhere):
+            await backend.redefine(old, "{}", b"other", {})
+        assert (await row_of(backend)).digest == new_run(backend).digest
 
     async def test_unknown_run_is_not_found(self, backend: StateBackend) -> None:
         """`get` answers None; what needs the run raises, even with a claim that was made up."""
