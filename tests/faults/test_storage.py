@@ -201,6 +201,28 @@ async def test_commit_of_unknown_effect_is_settled_whichever_it_is(tmp_path, whe
     assert number > 25
 
 
+@pytest.mark.parametrize("version", range(SCHEMA))
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_migration_whose_commit_has_an_unknown_effect_is_settled(path, opened, version, when):
+    """31: one that took place is not noticed; one that did not leaves what was there, and is done by the next."""
+    if version:
+        older(path, version)
+    passed = itertools.count(1)
+
+    def fail(connection, _, statement):
+        if statement == "COMMIT" and next(passed) == 1:
+            raise sqlite3.OperationalError("disk I/O error")
+
+    backend = opened(path, connect=history.Faulty(**{when: fail}))
+    if when == "before":
+        with pytest.raises(StateUnavailable, match="disk I/O error"):
+            await backend.create_run(history.new_run("run-1"))
+        assert schema(path) == version if version else not path.exists()
+    await backend.create_run(history.new_run("run-1"))
+    assert schema(path) == SCHEMA
+    assert await backend.check() == []
+
+
 def killed_at_every_statement(template, folder, work, each=1, **options):
     """Copies of `template` on which `work` was killed before its first, second, ... statement; at last undisturbed."""
     for number in itertools.count(1, each):

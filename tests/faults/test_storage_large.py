@@ -99,12 +99,20 @@ async def test_what_one_run_costs_does_not_grow_with_the_file(tmp_path, runs, si
     assert {name: steps for name, steps in large.items() if steps > small[name] * 1.5 + 2 * _STRIDE} == {}
 
 
+@pytest.fixture
+def counted(request, figures):
+    """Keep how many histories a class of tests has tried."""
+    yield
+    figures(f"27 {request.cls.__name__}", histories=request.cls.histories, steps=request.cls.steps)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("counted")
 class TestLongHistories(RuleTests):
     """27: many histories of the state in the file."""
 
     durable = True
-    histories = 60
+    histories = 2_000
     steps = 60
 
     def open(self, folder):
@@ -112,10 +120,11 @@ class TestLongHistories(RuleTests):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("counted")
 class TestLongHistoriesInMemory(RuleTests):
-    """27: many more of the one in memory, whose rules are the same."""
+    """27: as many of the one in memory, whose rules are the same."""
 
-    histories = 500
+    histories = 2_000
     steps = 60
 
     def open(self, folder):

@@ -95,6 +95,11 @@ class StateFile:
             for statement in chain.from_iterable(MIGRATIONS[version:]):
                 self.connection.execute(statement)
             self.poll("COMMIT")
+        except sqlite3.Error:
+            self._end()
+            # A commit that failed may have taken place.
+            if self.connection.execute("PRAGMA user_version").fetchone()[0] != len(MIGRATIONS):
+                raise
         finally:
             self._end()
 
