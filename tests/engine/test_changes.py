@@ -67,6 +67,31 @@ def test_restoring_gives_back_the_context_of_the_snapshot(before, after):
     assert change(seen, context) is None
 
 
+@given(pads)
+def test_a_snapshot_stays_as_it_was_however_deep_the_context_changes_in_place(pad):
+    context, text = OpenContext(scratchpad=pad), exactly(pad)
+    seen = snapshot(context)
+    found = [context.scratchpad]
+    for each in found:
+        inside = each.values() if type(each) is dict else each
+        found += [item for item in inside if type(item) in (dict, list)]
+
+    for each in found:
+        each.clear()
+
+    assert exactly(seen["scratchpad"]) == text
+
+
+@given(st.lists(values, min_size=1, max_size=4), st.lists(values, min_size=1, max_size=3))
+def test_of_a_list_that_grows_the_new_items_are_told_alone(began, more):
+    context = OpenContext(log=began)
+    seen = snapshot(context)
+
+    context.log.extend(more)
+
+    assert exactly(change(seen, context)) == exactly([["add", ["log"], more]])
+
+
 def test_a_change_grows_with_what_changed_and_not_with_the_context():
     context = OpenContext(log=["x" * 100] * 100, other="y" * 1000)
     seen = snapshot(context)
