@@ -52,6 +52,9 @@ __all__ = ["ExecutorCore"]
 #: A wait from which on a failed attempt is worth a record: a crash during it must not forget the attempt.
 _LONG_WAIT_S = 1.0
 
+#: What a policy may return.
+_OUTCOMES = (Success, Failure, Paused, Aborted)
+
 #: So many levels of steps share a task: the next ones have a stack of their own, which Python limits.
 _LEVELS = 32
 
@@ -144,7 +147,7 @@ class ExecutorCore:
 
     async def _run(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         run = frame.run
-        if plan.records:
+        if plan.records and (frame.quota is not None or run.journal.knows(frame.path)):
             early = recalled(frame, plan) or _stopped(frame)
             if early is not None:
                 return early
@@ -173,7 +176,8 @@ class ExecutorCore:
         work.duration_s = run.clock.monotonic() - work.started
         if type(outcome) is Success and (plan.records or plan.writes or frame.invariants):
             outcome = await self._settle(work, outcome)
-        accounted(frame, outcome)
+        if run.journal.tracker is not None:
+            accounted(frame, outcome)
         result = result_of(work, outcome)
         if type(outcome) is Failure and plan.tries and not run.journal.closed:
             await self._note_failure(work, outcome, final=True)
@@ -259,7 +263,8 @@ class ExecutorCore:
         frame, plan = work.frame, work.plan
         try:
             if plan.direct:
-                return _checked(await plan.policy.execute(self, frame), plan)
+                outcome = await plan.policy.execute(self, frame)
+                return outcome if type(outcome) is Success else _checked(outcome, plan)
             work.take_data()
             return await self._timed(work)
         except PausedException as signal:
@@ -378,7 +383,7 @@ async def _cancelled(work: Work, error: asyncio.CancelledError) -> None:
 
 
 def _checked(outcome: StepOutcome[Any], plan: StepPlan) -> StepOutcome[Any]:
-    if isinstance(outcome, Success | Failure | Paused | Aborted):
+    if isinstance(outcome, _OUTCOMES):
         return outcome
     raise ExecutionError(
         f"{type(plan.policy).__name__} returned {type(outcome).__name__!r}, expected a step outcome",

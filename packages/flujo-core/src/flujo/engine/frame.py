@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
 
 from flujo.domain.context import PipelineContext
 from flujo.domain.interfaces import Clock, Template
@@ -33,9 +34,15 @@ _UNLIMITED = QuotaManager()
 
 
 class Pulse:
-    """Lets the event loop breathe: steps that never wait would otherwise keep cancellation and other runs out."""
+    """Lets the event loop breathe: steps that never wait would otherwise keep cancellation and other runs out.
+
+    All runs of a loop share one: when one of them has let the loop breathe, the others need not.
+    """
 
     __slots__ = ("due",)
+
+    #: The pulses of the loops that there are.
+    _of: ClassVar["WeakKeyDictionary[asyncio.AbstractEventLoop, Pulse]"] = WeakKeyDictionary()
 
     #: How long steps may follow each other without the loop having its turn, in seconds.
     interval_s: ClassVar[float] = 0.05
@@ -43,6 +50,11 @@ class Pulse:
     def __init__(self) -> None:
         #: The monotonic time from which on the loop should have its turn.
         self.due = 0.0
+
+    @classmethod
+    def of_loop(cls) -> "Pulse":
+        """The pulse of the running loop."""
+        return cls._of.setdefault(asyncio.get_running_loop(), cls())
 
     async def beat(self, now: float) -> None:
         """Give the loop its turn; whoever cancels the run is heard here."""

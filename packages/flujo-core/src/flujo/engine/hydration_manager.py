@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, ForwardRef, NamedTuple, get_args, get_origin
 
 from flujo.domain.context import PipelineContext
@@ -110,7 +111,7 @@ async def _all(places: Collection[Place], call: Callable[[Place], Awaitable[Any]
     async def one(place: Place) -> Any:
         return await call(place)
 
-    return await asyncio.gather(*map(one, places), return_exceptions=True)
+    return await asyncio.gather(*map(one, places), return_exceptions=True) if places else []
 
 
 def _put(context: PipelineContext, place: Place, value: Any) -> None:
@@ -129,6 +130,7 @@ def _places(context: PipelineContext) -> tuple[Place, ...]:
     return tuple(Place(field, reference.provider, reference.key_for(context)) for field, reference in found)
 
 
+@lru_cache(maxsize=512)
 def _references(model: type[PipelineContext]) -> dict[str, ContextReference]:
     """The fields that live elsewhere. Annotations that name what was defined later are looked up first."""
     if any(isinstance(field.annotation, ForwardRef) for field in model.model_fields.values()):

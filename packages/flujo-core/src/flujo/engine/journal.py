@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NoReturn
 
 from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend, Sync
@@ -266,13 +266,13 @@ class Journal:
         """`value` as a record holds it. Raises `ValueNotStorable` when it can't be written; names `where`."""
         return unshared(value) if self._codec is None else self._codec.encode(value, where=where)
 
-    async def record(self, record: JournalRecord) -> None:
+    def record(self, record: JournalRecord) -> Coroutine[Any, Any, None]:
         """Write the result of a step down, its `out` and `delta` `encoded`, and return when it is safe.
 
         Raises `PayloadTooLarge` for a value that can't be written (the step's fault), and any other `StateError` when
         the state can't take it (the run's end).
         """
-        await self._append(record)
+        return self._append(record)
 
     async def record_attempt(
         self,

@@ -24,6 +24,7 @@ def _no_constant(name: str) -> Any:
 
 # The order of a dict is part of it, so keys are not sorted.
 _dumps = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")).encode
+_quote = json.encoder.encode_basestring  # what `_dumps` does with text, without the way there
 _scan = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 
 
@@ -42,9 +43,9 @@ class JsonCodec:
 
     def encode(self, value: Any, *, where: str) -> bytes:
         """`value` as JSON in UTF-8. Raises `ValueNotStorable`, naming `where` and the JSON path, never the value."""
-        if _is_plain(value, 1):
+        if type(value) is str or _is_plain(value, 1):
             try:
-                return _dumps(value).encode()
+                return (_quote(value) if type(value) is str else _dumps(value)).encode()
             except ValueError:
                 pass  # no finite number, or no character: the writer finds the place
         writer = Writer(self._shapes, _dumps)

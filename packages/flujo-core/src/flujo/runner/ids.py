@@ -13,13 +13,13 @@ _KEY_LENGTH = 200
 
 #: Crockford's base 32: no letter that looks like a digit, and its order is the order of the numbers.
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-_TIME_DIGITS = 9
-_CHANCE_DIGITS = 5
+_LENGTH = 14
+_CHANCE_BITS = 25
 
 
 def new_run_id(now: float) -> str:
     """An id for a run that begins at `now` (seconds since the epoch): milliseconds, then 25 bits of chance."""
-    return _base32(int(now * 1000), _TIME_DIGITS) + _base32(secrets.randbits(25), _CHANCE_DIGITS)
+    return _base32((int(now * 1000) << _CHANCE_BITS) + secrets.randbits(_CHANCE_BITS), _LENGTH)
 
 
 def check_run_id(run_id: str) -> None:

@@ -266,7 +266,7 @@ class RunSession:
             journal=journal,
             events=self.events,
             clock=self.clock,
-            pulse=Pulse(),
+            pulse=Pulse.of_loop(),
             contexts=ContextManager(),
             background=background,
             tally=CallTally(),
