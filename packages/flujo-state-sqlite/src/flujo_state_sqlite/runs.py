@@ -93,7 +93,7 @@ ORDER BY r.id DESC
 
 _TOTALS = """
 SELECT COUNT(*) FILTER (WHERE kind = 0), COALESCE(MAX(epoch), 0),
-       COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0)
+       COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0), COUNT(cost)
 FROM journal WHERE run = ?
 """
 
@@ -108,11 +108,11 @@ def create(file: StateFile, run: NewRun, wid: bytes) -> Claim:
         *(run.key, files),
     )
     try:
-        connection.execute(_INSERT, values)
+        number = connection.execute(_INSERT, values).lastrowid or 0
     except sqlite3.IntegrityError as error:
         _explain_taken(connection, run, wid, error)
+        number = number_of(connection, run.run_id)
     store_blobs(connection, run.input, run.base)
-    number = number_of(connection, run.run_id)
     worker.take(file.holding, number, 1)
     return Claim(run.run_id, number, 1)
 
@@ -317,6 +317,8 @@ def _totals(connection: sqlite3.Connection, number: int) -> tuple[int, int, Usag
 
     Sums, not counters: they can't drift.
     """
-    recorded, latest, *used = connection.execute(_TOTALS, (number,)).fetchone()
+    recorded, latest, *used, priced = connection.execute(_TOTALS, (number,)).fetchone()
+    if not priced:
+        return recorded, latest, Usage(*used)
     costs = connection.execute("SELECT cost FROM journal WHERE run = ? AND cost IS NOT NULL", (number,))
     return recorded, latest, sum((Usage(cost_usd=Decimal(cost)) for (cost,) in costs), Usage(*used))

@@ -2,6 +2,7 @@
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,40 @@ class RecordTests(StateTests):
         claim = await backend.create_run(new_run(backend))
         await backend.append(claim, JournalRecord("a"))
         assert await journal_of(backend) == [JournalRecord("a")]
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"kind": RecordKind.WAIT},
+            {"attempt": 0},
+            {"error": ERROR},
+            {"fallback": "plan_b"},
+            {"usage": Usage(calls=1)},
+            {"usage": Usage(tokens_in=1)},
+            {"usage": Usage(tokens_out=1)},
+            {"usage": Usage(cost_usd=Decimal("0.5"))},
+            {"fingerprint": b"\x01"},
+        ],
+    )
+    async def test_record_of_another_kind_stands_among_the_others(
+        self, backend: StateBackend, fields: dict[str, Any]
+    ) -> None:
+        """A record with one field of its own comes back whole and in its place."""
+        claim = await backend.create_run(new_run(backend))
+        records = [JournalRecord("a", out=stored(backend, 1)), JournalRecord("b", **fields), JournalRecord("c")]
+        for record in records:
+            await backend.append(claim, record)
+        assert await journal_of(backend) == records
+
+    @pytest.mark.parametrize("field", ["out", "delta"])
+    async def test_large_record_stands_among_the_others(self, backend: StateBackend, field: str) -> None:
+        """A record with a value of 200,000 characters comes back whole and in its place."""
+        claim = await backend.create_run(new_run(backend))
+        large: dict[str, Any] = {field: stored(backend, "x" * 200_000)}
+        records = [JournalRecord("a", out=stored(backend, 1)), JournalRecord("b", **large), JournalRecord("c")]
+        for record in records:
+            await backend.append(claim, record)
+        assert await journal_of(backend) == records
 
     async def test_journal_keeps_the_order_of_writing(self, backend: StateBackend) -> None:
         """Records come back in the order of their appends, whatever their paths and times."""
