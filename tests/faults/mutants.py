@@ -46,6 +46,13 @@ MUTANTS = (
         f"{CONFORMANCE}::test_forced_claim_fences_off_the_old_owner",
     ),
     Mutant(
+        "many plain records without the guard of their epochs",
+        f"{SQLITE}/records.py",
+        "WHERE r.id = v.column10 AND r.epoch = v.column11 AND r.status = 1",
+        "WHERE r.id = v.column10 AND 0 < v.column11",
+        "tests/state/test_sqlite_writer.py::test_of_many_plain_records_only_those_are_refused_that_must_be",
+    ),
+    Mutant(
         "a claim that does not raise the epoch",
         f"{SQLITE}/runs.py",
         "UPDATE run SET epoch = epoch + 1,",
@@ -69,9 +76,9 @@ MUTANTS = (
     Mutant(
         "an acknowledgement before the commit",
         f"{SQLITE}/batches.py",
-        "        return [_apply(file, write) for write in batch]\n",
-        "        outcomes = [_apply(file, write) for write in batch]\n        tell(batch, outcomes)\n"
-        "        return outcomes\n",
+        "        return [outcome for part in parts for outcome in _apply_all(file, part)]\n",
+        "        outcomes = [outcome for part in parts for outcome in _apply_all(file, part)]\n"
+        "        tell(batch, outcomes)\n        return outcomes\n",
         "tests/state/test_sqlite_writer.py::test_full_database_keeps_what_was_acknowledged_and_nothing_else",
     ),
     Mutant(

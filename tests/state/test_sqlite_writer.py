@@ -20,6 +20,7 @@ from flujo.exceptions import (
     StateUnavailable,
 )
 from flujo_state_sqlite.opening import connect
+from flujo_state_sqlite.records import INSERT_ROWS
 
 
 def safe(path, size=10):
@@ -169,6 +170,54 @@ async def test_refused_record_leaves_its_batch_alone(backend, run):
     kinds = [type(outcome).__name__ for outcome in outcomes]
     assert kinds == ["NoneType", "StateError", "RunOwnedElsewhere", "ValueNotStorable", "NoneType"]
     assert await recorded(backend) == ["a", "b"]
+
+
+async def append_plain(observed, watched, claims):
+    """Append three records of each claim while a commit holds up the writer, so that they wait; what came of them."""
+    gate = threading.Event()
+    watched.before = lambda statement: statement == "COMMIT" and gate.wait()
+    held = asyncio.ensure_future(observed.append(claims[0], safe("held")))
+    await asyncio.sleep(0.01)
+    records = [(claim, JournalRecord(path, out=path.encode())) for path in "abc" for claim in claims]
+    appending = asyncio.gather(*(observed.append(*each) for each in records), return_exceptions=True)
+    await asyncio.sleep(0.01)
+    gate.set()
+    await held
+    return dict(zip(((claim.run_id, record.path) for claim, record in records), await appending, strict=True))
+
+
+async def test_many_plain_records_take_few_statements_and_keep_their_order(observed, watched, run):
+    claims = [await observed.create_run(run(f"run-{n}")) for n in range(16)]
+    watched.statements.clear()
+    outcomes = await append_plain(observed, watched, claims)
+    assert set(outcomes.values()) == {None}
+    assert sum(statement.strip().startswith("INSERT") for statement in watched.statements) == 4
+    for claim in claims[1:]:
+        loaded = await observed.load(claim.run_id)
+        assert [(each.path, each.out, each.sync) for each in loaded] == [
+            (path, path.encode(), Sync.NORMAL) for path in "abc"
+        ]
+
+
+async def test_of_many_plain_records_only_those_are_refused_that_must_be(observed, watched, run):
+    """One run was taken over, another has a record at the path; nothing else is held against the records beside."""
+    claims = [await observed.create_run(run(f"run-{n}")) for n in range(16)]
+    await observed.claim("run-3", force=True)
+    await observed.append(claims[5], safe("b"))
+    outcomes = await append_plain(observed, watched, claims)
+    refused = {place: type(outcome) for place, outcome in outcomes.items() if outcome is not None}
+    taken = {("run-3", path): RunOwnedElsewhere for path in "abc"}
+    assert refused == {**taken, ("run-5", "b"): StateError}
+    assert await recorded(observed, "run-3") == []
+    assert await recorded(observed, "run-5") == ["b", "a", "c"]
+    assert await recorded(observed, "run-15") == ["a", "b", "c"]
+
+
+async def test_error_after_many_plain_records_whose_effect_is_unknown_is_settled(observed, watched, run):
+    claims = [await observed.create_run(run(f"run-{n}")) for n in range(16)]
+    watched.after = once(INSERT_ROWS.strip()[:130])
+    assert set((await append_plain(observed, watched, claims)).values()) == {None}
+    assert await recorded(observed, "run-7") == ["a", "b", "c"]
 
 
 async def test_refused_write_leaves_nothing_of_itself(path, backend, run):

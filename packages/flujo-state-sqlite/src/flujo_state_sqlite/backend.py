@@ -11,7 +11,7 @@ from typing import TypeVar
 from flujo.domain.caching import CacheBackend
 from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RunRow, StateBackend, Sync, Wait
 from flujo.domain.outcomes import ErrorInfo, RunStatus
-from flujo.exceptions import StateBackendBusy, StateStorageFull, StateUnavailable
+from flujo.exceptions import StateBackendBusy, StateError, StateStorageFull, StateUnavailable
 from flujo_state_sqlite import records, removal, runs, upkeep, workers
 from flujo_state_sqlite.cache import SqliteCache
 from flujo_state_sqlite.errors import explained
@@ -97,7 +97,11 @@ class SqliteBackend:
         if row is not None and not full and writer.write_now(records.INSERT_PLAIN, row):
             return
         size = check_size(record.out, record.path, VALUE_LIMIT) + check_size(record.delta, record.path, VALUE_LIMIT)
-        await self._go_on(partial(records.add, claim=claim, record=record, wid=wid), full=full, size=size, row=row)
+        work = partial(records.add, claim=claim, record=record, wid=wid)
+        try:
+            await writer.write(work, full=full, size=size, row=row)
+        except (StateStorageFull, StateBackendBusy) as error:
+            raise _resumable(error) from error
 
     async def finish(
         self,
@@ -227,15 +231,18 @@ class SqliteBackend:
             raise StateUnavailable(f"there is no state at {str(self._path)!r}", suggestion="check the name of the file")
         return found
 
-    async def _go_on(
-        self, work: Callable[[StateFile], T], *, full: bool, size: int = 0, row: tuple[object, ...] | None = None
-    ) -> T:
-        """Do `work` on a run that exists: it can be resumed once the reason of a failure is mended."""
+    async def _go_on(self, work: Callable[[StateFile], T], *, full: bool, size: int = 0) -> T:
+        """Do `work` on a run that exists."""
         try:
-            return await self._writer.write(work, full=full, size=size, row=row)
+            return await self._writer.write(work, full=full, size=size)
         except (StateStorageFull, StateBackendBusy) as error:
-            advice = f"{error.suggestion}, then resume the run; what it recorded is intact"
-            raise type(error)(error.message, suggestion=advice) from error
+            raise _resumable(error) from error
+
+
+def _resumable(error: StateStorageFull | StateBackendBusy) -> StateError:
+    """The error, for a run that exists: it can be resumed once the reason of the failure is mended."""
+    advice = f"{error.suggestion}, then resume the run; what it recorded is intact"
+    return type(error)(error.message, suggestion=advice)
 
 
 def _begin(file: StateFile, run: NewRun, wid: bytes) -> Claim:

@@ -4,11 +4,12 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from flujo.exceptions import StateError
 from flujo_state_sqlite.errors import REFUSED_VALUE, explain
-from flujo_state_sqlite.records import INSERT_PLAIN
+from flujo_state_sqlite.records import INSERT_PLAIN, INSERT_ROWS, ROWS
 from flujo_state_sqlite.statefile import StateFile
 
 __all__ = ["Outcome", "Promise", "Write", "commit", "tell"]
@@ -57,12 +58,21 @@ def commit(file: StateFile, batch: list[Write]) -> list[Outcome]:
 def _attempt(file: StateFile, batch: list[Write]) -> list[Outcome]:
     """Commit all writes of `batch` but those that fail by themselves. Raises what concerns all of them."""
     with file.transaction(full=any(write.full for write in batch)):
-        return [_apply(file, write) for write in batch]
+        parts = (batch[start : start + ROWS] for start in range(0, len(batch), ROWS))
+        return [outcome for part in parts for outcome in _apply_all(file, part)]
+
+
+def _apply_all(file: StateFile, part: list[Write]) -> list[Outcome]:
+    """Do each write, or all of them by one statement. Those that this has done alone find themselves done."""
+    rows = [write.row for write in part if write.row is not None]
+    if len(rows) == ROWS and _insert(file, INSERT_ROWS, tuple(chain.from_iterable(rows))) == ROWS:
+        return [(None, None)] * ROWS
+    return [_apply(file, write) for write in part]
 
 
 def _apply(file: StateFile, write: Write) -> Outcome:
     """Do one write; one that is refused leaves the others alone."""
-    if write.row is not None and _insert(file, write.row):
+    if write.row is not None and _insert(file, INSERT_PLAIN, write.row):
         return None, None
     file.connection.execute("SAVEPOINT one")
     outcome: Outcome
@@ -75,12 +85,12 @@ def _apply(file: StateFile, write: Write) -> Outcome:
     return outcome
 
 
-def _insert(file: StateFile, row: tuple[object, ...]) -> bool:
-    """Whether the row is in; if not, its work has to be done, or explained. A statement that fails undoes itself."""
+def _insert(file: StateFile, statement: str, values: tuple[object, ...]) -> int:
+    """How many rows are in; of others the work has to be done, or explained. A statement that fails undoes itself."""
     try:
-        return file.connection.execute(INSERT_PLAIN, row).rowcount == 1
+        return file.connection.execute(statement, values).rowcount
     except (sqlite3.IntegrityError, *REFUSED_VALUE):
-        return False
+        return 0
 
 
 def _settle(file: StateFile, write: Write) -> Outcome:

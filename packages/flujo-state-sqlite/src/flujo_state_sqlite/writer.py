@@ -13,7 +13,7 @@ from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from flujo.exceptions import StateError, StateUnavailable
 from flujo_state_sqlite import forks, runs
@@ -72,15 +72,15 @@ class Writer:
         """A name for one write, like no other in any process."""
         return self._mark + next(self._count).to_bytes(6)
 
-    async def write(
+    def write(
         self,
         work: Callable[[StateFile], T],
         *,
         full: bool,
         size: int = 0,
         row: tuple[object, ...] | None = None,
-    ) -> T:
-        """Do `work` in a transaction and return its result when that is committed.
+    ) -> asyncio.Future[T]:
+        """Do `work` in a transaction; what is awaited is its result, which comes when that is committed.
 
         Who is cancelled meanwhile is so after the commit: what was handed over is written. A second cancellation
         does not wait. `row` is that of `Write`.
@@ -91,7 +91,7 @@ class Writer:
             if self._thread is None:
                 self._start()
             self._queue.put(Write(work, full, size, future, row))
-        return cast("T", await future)
+        return future
 
     def write_now(self, statement: str, values: tuple[object, ...]) -> bool:
         """Commit one insert here and now, if little else is being written. Raises `StateUnavailable`.
