@@ -27,7 +27,7 @@ END = "UPDATE run SET status = 3, output = ? WHERE id = ?"
 
 
 def opened(path: Path) -> sqlite3.Connection:
-    """A new file with flujo's tables, for any thread; its log is never copied into it, which flujo does every 4 MB."""
+    """A new file with flujo's tables, for any thread; its log is never copied into it, which flujo does every 16 MB."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     for pragma in ("journal_mode=WAL", "wal_autocheckpoint=0", "temp_store=MEMORY", "busy_timeout=0"):
         connection.execute(f"PRAGMA {pragma}")

@@ -388,14 +388,14 @@ async def test_reader_in_the_way_of_the_log_stops_nobody(path, backend, foreign,
     other.execute("BEGIN")
     other.execute("SELECT * FROM run").fetchall()
     log = path.with_name("state.db-wal")
-    for number in range(150):
+    for number in range(300):
         await backend.append(claim, JournalRecord(f"step-{number}", out=b"x" * 60_000))
-    assert log.stat().st_size > 8 * 2**20
+    assert log.stat().st_size > 17 * 2**20
     other.execute("COMMIT")
-    for number in range(150, 300):
+    for number in range(300, 600):
         await backend.append(claim, JournalRecord(f"step-{number}", out=b"x" * 60_000))
-    assert log.stat().st_size < 6 * 2**20
-    assert len(await backend.load("run-1")) == 300
+    assert log.stat().st_size < 12 * 2**20
+    assert len(await backend.load("run-1")) == 600
 
 
 async def go_on_until_noticed(backend, claim):

@@ -30,8 +30,9 @@ logger = logging.getLogger(__name__)
 _LOOK_EVERY = 16
 _LOOK_AFTER_S = 0.05
 
-#: The log is copied into the file, and emptied, whenever it has grown by this many bytes.
-_CHECKPOINT_BYTES = 4 * 1024 * 1024
+#: The log is copied into the file, and emptied, whenever it has grown by this many bytes. Everybody waits meanwhile,
+#: above all for two syncs, of which each step pays its part (measured: 15 us at 4 MiB, where all the rest takes 65).
+_CHECKPOINT_BYTES = 16 * 1024 * 1024
 
 _SYNC_FULL = "PRAGMA synchronous = FULL"
 _SYNC_NORMAL = "PRAGMA synchronous = NORMAL"

@@ -42,8 +42,4 @@ def check_key(key: str) -> None:
 
 
 def _base32(number: int, width: int) -> str:
-    digits = []
-    for _ in range(width):
-        number, digit = divmod(number, 32)
-        digits.append(_DIGITS[digit])
-    return "".join(reversed(digits))
+    return "".join([_DIGITS[number >> shift & 31] for shift in range(5 * width - 5, -1, -5)])
