@@ -110,10 +110,12 @@ class Journal:
         record = self._results.get(path)
         if record is None:
             return None
-        self._check(record, item)
+        if item is not None:
+            self._check(record, item)
         if self._codec is None:
             return Recorded(unshared(record.out), record.delta, record)
-        return Recorded(self._codec.decode(record.out, where=path), self._delta(record), record)
+        delta = None if record.delta is None else self._delta(record)
+        return Recorded(self._codec.decode(record.out, where=path), delta, record)
 
     def _delta(self, record: JournalRecord) -> Any:
         if self._codec is None or record.delta is None:

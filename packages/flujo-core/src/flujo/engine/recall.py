@@ -3,11 +3,11 @@
 from typing import Any
 
 from flujo.domain.events import StepFinished
+from flujo.domain.interfaces import JournalRecord
 from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, StepResult, Success
-from flujo.domain.usage import Usage
+from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import apply, unshared
 from flujo.engine.frame import ExecutionFrame
-from flujo.engine.journal import Recorded
 from flujo.engine.plan import StepPlan
 from flujo.exceptions import ExecutionError
 
@@ -29,22 +29,25 @@ def filed(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResult[A
 
 def recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
     """Hand out what is recorded: the value is used, the context changed as it was then; nothing is executed."""
-    recorded = frame.run.journal.recall(frame.path, frame.item)
+    run = frame.run
+    journal = run.journal
+    recorded = journal.recall(frame.path, frame.item)
     if recorded is None:
         return None
-    signed = recorded.record.fingerprint
+    value, delta, record = recorded
+    signed = record.fingerprint
     if signed and not signed.startswith(plan.fingerprint):
-        frame.run.journal.refuse(f"{frame.path!r} is another step now", _AS_IT_WAS)
-    if frame.run.journal.tracker is not None:
-        frame.run.journal.tracker.reach(frame.path)
-    if recorded.delta is not None:
-        apply(frame.context, recorded.delta)
-    result = _recalled_result(frame, recorded)
+        journal.refuse(f"{frame.path!r} is another step now", _AS_IT_WAS)
+    if journal.tracker is not None:
+        journal.tracker.reach(frame.path)
+    if delta is not None:
+        apply(frame.context, delta)
+    result = _recalled_result(frame, value, record)
     if plan.agent is not None:
-        frame.run.tally.note(plan.agent, frame.path, result.usage.calls)
-    if frame.run.events.active:
-        frame.run.events.emit(StepFinished(frame.run.run_id, frame.path, result))
-    return filed(frame, Success(recorded.value, result.usage, (), result), result)
+        run.tally.note(plan.agent, frame.path, result.usage.calls)
+    if run.events.active:
+        run.events.emit(StepFinished(run.run_id, frame.path, result))
+    return filed(frame, Success(value, result.usage, (), result), result)
 
 
 def accounted(frame: ExecutionFrame, outcome: StepOutcome[Any]) -> None:
@@ -80,23 +83,25 @@ def ended(frame: ExecutionFrame, plan: StepPlan) -> Failure[Any] | None:
     return outcome
 
 
-def _recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[Any]:
+def _recalled_result(frame: ExecutionFrame, value: Any, record: JournalRecord) -> StepResult[Any]:
     """The line of a step that is not executed, because its result is recorded."""
-    record = recorded.record
+    step = frame.step
+    _, _, attempt, _, _, error, fallback, usage, _, started_at, ended_at, _ = record
+    spent = _spent(frame, fallback is not None)
     return StepResult(
-        frame.step.name,
+        step.name,
         True,
-        unshared(recorded.value),
+        unshared(value),
         frame.path,
-        frame.step.kind,
-        record.attempt,
-        record.ended_at - record.started_at,
-        record.usage + _spent(frame, record.fallback is not None),
-        record.error,
+        step.kind,
+        attempt,
+        ended_at - started_at,
+        usage if spent is NO_USAGE else usage + spent,
+        error,
         True,
-        record.fallback,
+        fallback,
         (),
-        record.attempt == 0,
+        attempt == 0,
     )
 
 

@@ -72,7 +72,8 @@ def _read(data: bytes, shapes: Shapes | None, where: str) -> Any:
         value, end = _scan(text, 0)
         if end != len(text):
             raise ValueError(f"more follows at {end}")
-        return Reader(shapes).read(value) if _TAG_BYTES in data else value
+        is_tagged = (type(value) is dict or type(value) is list) and _TAG_BYTES in data
+        return Reader(shapes).read(value) if is_tagged else value
     except Unreadable as unreadable:
         advice = unreadable.suggestion or _ADVICE
         raise StateCorrupt(f"{where} can't be read: {unreadable.reason}", suggestion=advice) from None
