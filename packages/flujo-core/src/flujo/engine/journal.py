@@ -10,7 +10,7 @@ from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, Sta
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import unshared
-from flujo.engine.recorded import Answer, Item, Recorded, Settlement
+from flujo.engine.recorded import Answer, Item, Recorded, Settlement, kept
 from flujo.engine.shield import undisturbed
 from flujo.engine.tracker import Tracker
 from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateError, ValueNotStorable
@@ -20,8 +20,8 @@ __all__ = ["Answer", "Item", "Journal", "Recorded", "Settlement"]
 #: How long the digest of a step is, which an item's follows in a record's fingerprint.
 _STEP_DIGEST = 16
 
-#: How much of what an attempt taught is kept for the next: characters.
-_MOST_FEEDBACK = 100_000
+#: What most records are.
+_RESULT = RecordKind.RESULT
 
 _INDEX = re.compile(r"\[(\d+)\]")
 
@@ -75,12 +75,15 @@ class Journal:
         self._reopened: set[str] = set()
         self.failure: BaseException | None = None
         for record in records:
-            self._note(record)
+            if record.kind is _RESULT:
+                self._results[record.path] = record
+            else:
+                self._note(record)
         self.tracker = Tracker(self._results) if tracks else None
         self._counts: dict[str, int] | None = None if self._results else {}
 
     def _note(self, record: JournalRecord) -> None:
-        if record.kind is RecordKind.RESULT:
+        if record.kind is _RESULT:
             self._results[record.path] = record
         elif record.kind is RecordKind.WAIT:
             self._waits[record.path.removesuffix("?")] = record
@@ -299,7 +302,7 @@ class Journal:
             f"{path}#a{number}",
             RecordKind.FAILED if final else RecordKind.ATTEMPT,
             0 if cancelled else number,
-            None if feedback is None else self.encoded(_kept(feedback), path),
+            None if feedback is None else self.encoded(kept(feedback), path),
             error=error,
             fallback=fallback,
             usage=usage,
@@ -393,8 +396,3 @@ class Journal:
         if record.kind is RecordKind.RESULT and len(record.fingerprint) > _STEP_DIGEST:
             record = record._replace(fingerprint=b"")  # of an item, which its steps may change: only others look
         self._note(record)
-
-
-def _kept(feedback: str) -> str:
-    """As much of a text as every state can keep."""
-    return feedback[:_MOST_FEEDBACK].encode(errors="replace").decode()

@@ -3,7 +3,6 @@
 from typing import Any
 
 from flujo.domain.events import StepFinished
-from flujo.domain.interfaces import JournalRecord
 from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, StepResult, Success
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import apply, unshared
@@ -29,25 +28,32 @@ def filed(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResult[A
 
 def recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
     """Hand out what is recorded: the value is used, the context changed as it was then; nothing is executed."""
-    run = frame.run
+    run, step, path = frame.run, frame.step, frame.path
     journal = run.journal
-    recorded = journal.recall(frame.path, frame.item)
+    recorded = journal.recall(path, frame.item)
     if recorded is None:
         return None
     value, delta, record = recorded
-    signed = record.fingerprint
+    _, _, attempt, _, _, error, fallback, usage, signed, started_at, ended_at, _ = record
     if signed and not signed.startswith(plan.fingerprint):
-        journal.refuse(f"{frame.path!r} is another step now", _AS_IT_WAS)
+        journal.refuse(f"{path!r} is another step now", _AS_IT_WAS)
     if journal.tracker is not None:
-        journal.tracker.reach(frame.path)
+        journal.tracker.reach(path)
     if delta is not None:
         apply(frame.context, delta)
-    result = _recalled_result(frame, value, record)
+    spent = _spent(frame, fallback is not None)
+    if spent is not NO_USAGE:
+        usage += spent
+    took, cached = ended_at - started_at, attempt == 0
+    own, kind = unshared(value), step.kind
+    result: StepResult[Any] = StepResult(
+        step.name, True, own, path, kind, attempt, took, usage, error, True, fallback, (), cached
+    )
     if plan.agent is not None:
-        run.tally.note(plan.agent, frame.path, result.usage.calls)
+        run.tally.note(plan.agent, path, usage.calls)
     if run.events.active:
-        run.events.emit(StepFinished(run.run_id, frame.path, result))
-    return filed(frame, Success(value, result.usage, (), result), result)
+        run.events.emit(StepFinished(run.run_id, path, result))
+    return filed(frame, Success(value, usage, (), result), result)
 
 
 def accounted(frame: ExecutionFrame, outcome: StepOutcome[Any]) -> None:
@@ -81,28 +87,6 @@ def ended(frame: ExecutionFrame, plan: StepPlan) -> Failure[Any] | None:
         run.events.emit(StepFinished(run.run_id, frame.path, result))
     filed(frame, outcome := Failure(error, usage=result.usage, step_result=result), result)
     return outcome
-
-
-def _recalled_result(frame: ExecutionFrame, value: Any, record: JournalRecord) -> StepResult[Any]:
-    """The line of a step that is not executed, because its result is recorded."""
-    step = frame.step
-    _, _, attempt, _, _, error, fallback, usage, _, started_at, ended_at, _ = record
-    spent = _spent(frame, fallback is not None)
-    return StepResult(
-        step.name,
-        True,
-        unshared(value),
-        frame.path,
-        step.kind,
-        attempt,
-        ended_at - started_at,
-        usage if spent is NO_USAGE else usage + spent,
-        error,
-        True,
-        fallback,
-        (),
-        attempt == 0,
-    )
 
 
 def _ended_result(frame: ExecutionFrame) -> tuple[ExecutionError, StepResult[Any]]:

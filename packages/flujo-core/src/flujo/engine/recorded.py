@@ -1,10 +1,13 @@
-"""What is read back from a run's journal."""
+"""What is read back from a run's journal, and how much of a text goes into it."""
 
 from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import JournalRecord
 
-__all__ = ["Answer", "Item", "Recorded", "Settlement"]
+__all__ = ["Answer", "Item", "Recorded", "Settlement", "kept"]
+
+#: How much of what an attempt taught is kept for the next: characters.
+_MOST_FEEDBACK = 100_000
 
 
 class Recorded(NamedTuple):
@@ -38,3 +41,8 @@ class Settlement(NamedTuple):
     again: bool
     by: str
     at: float
+
+
+def kept(feedback: str) -> str:
+    """As much of a text as every state can keep."""
+    return feedback[:_MOST_FEEDBACK].encode(errors="replace").decode()
