@@ -34,7 +34,7 @@ async def live(backend, told):
     else:
         claim = await backend.claim("run-1")
     told("run-1")
-    known = {record.path for record in await backend.load("run-1")}
+    known = set() if row is None else {record.path for record in await backend.load("run-1")}
 
     async def append(record):
         if record.path not in known:

@@ -53,6 +53,29 @@ MUTANTS = (
         "tests/state/test_sqlite_writer.py::test_of_many_plain_records_only_those_are_refused_that_must_be",
     ),
     Mutant(
+        "a record that is not synced to the disk",
+        f"{SQLITE}/statefile.py",
+        "self.poll(_SYNC_FULL if wanted else _SYNC_NORMAL)",
+        "self.poll(_SYNC_NORMAL)",
+        "tests/faults/test_power.py::"
+        "test_power_cut_leaves_what_was_recorded_first_and_all_that_has_to_be_safe[auto-12]",
+    ),
+    Mutant(
+        "a commit without a log whose folder is not synced",
+        f"{SQLITE}/statefile.py",
+        "PRAGMA synchronous = EXTRA",
+        "PRAGMA synchronous = FULL",
+        "tests/faults/test_power.py::"
+        "test_power_cut_leaves_what_was_recorded_first_and_all_that_has_to_be_safe[no log-12]",
+    ),
+    Mutant(
+        "forgetting on the word of one clock",
+        f"{SQLITE}/removal.py",
+        "_ALL if trust_clock else _NONE",
+        "_NONE if trust_clock is None else _ALL",
+        f"{CONFORMANCE}::test_clock_is_not_believed_alone",
+    ),
+    Mutant(
         "a claim that does not raise the epoch",
         f"{SQLITE}/runs.py",
         "UPDATE run SET epoch = epoch + 1,",

@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,36 @@ async def test_other_errors_of_reading_are_said_as_they_are(at_work, opened):
     with pytest.raises(StateUnavailable, match="disk I/O error"):
         await opened(at_work, connect=broken).list()
     assert len(await opened(at_work, connect=connect).list()) == 2
+
+
+@pytest.fixture
+async def broken_off(path, opened, run, tmp_path):
+    """A state without a log, with one run, as a process leaves it that dies within a commit."""
+    made = tmp_path / "made.db"
+    backend = opened(made)
+    await backend.create_run(run("run-1"))
+    await backend.close()
+    with closing(connect(f"{made.as_uri()}?mode=rw")) as connection:
+        assert connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE run SET run_id = 'nobody'")
+        connection.execute("INSERT INTO blob VALUES (x'00', 500000, zeroblob(500000))")
+        for ending in ("", "-journal"):
+            shutil.copy(f"{made}{ending}", f"{path}{ending}")
+            os.chmod(f"{path}{ending}", 0o644)
+        connection.execute("ROLLBACK")
+    return path
+
+
+async def test_commit_that_broke_off_is_undone_by_who_looks_first(broken_off, opened):
+    """Nobody is shown what was never committed."""
+    backend = opened(broken_off)
+    assert [row.run_id for row in await backend.list()] == ["run-1"]
+    assert await backend.check() == []
+
+
+async def test_who_may_not_undo_a_commit_that_broke_off_is_shown_nothing(broken_off, opened, as_nobody):
+    as_nobody()
+    with pytest.raises(StateUnavailable, match=r"state\.db' can't be used: "):
+        await opened(broken_off).list()

@@ -131,6 +131,8 @@ def _open_to_read(path: Path, connect: Connect) -> sqlite3.Connection:
     try:
         return _checked(connect(uri), path)
     except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_ROLLBACK:
+            return _rolled_back(path, connect)
         # A log can't be made in a folder that may not be written, nor is it needed when there is none.
         if code_of(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
             raise
@@ -141,6 +143,16 @@ def _open_to_read(path: Path, connect: Connect) -> sqlite3.Connection:
                 cause=error,
             ) from error
     return _checked(connect(f"{uri}&immutable=1"), path)
+
+
+def _rolled_back(path: Path, connect: Connect) -> sqlite3.Connection:
+    """A connection to a state without a log, in which a commit broke off: who reads it has to undo that commit first.
+
+    Raises what SQLite raises where the file may not be written.
+    """
+    with closing(connect(f"{path.as_uri()}?mode=rw")) as writing:
+        writing.execute("PRAGMA user_version").fetchone()
+    return _checked(connect(f"{path.as_uri()}?mode=ro"), path)
 
 
 def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:

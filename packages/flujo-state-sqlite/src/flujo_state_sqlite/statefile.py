@@ -34,7 +34,8 @@ _LOOK_AFTER_S = 0.05
 #: above all for two syncs, of which each step pays its part (measured: 15 us at 4 MiB, where all the rest takes 65).
 _CHECKPOINT_BYTES = 16 * 1024 * 1024
 
-_SYNC_FULL = "PRAGMA synchronous = FULL"
+# With a log EXTRA is FULL. Without one a commit is the removal of a journal, which FULL alone leaves to the next sync.
+_SYNC_FULL = "PRAGMA synchronous = EXTRA"
 _SYNC_NORMAL = "PRAGMA synchronous = NORMAL"
 
 _SETTINGS = (
