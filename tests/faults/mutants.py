@@ -179,8 +179,8 @@ def mutate(folder: Path, mutant: Mutant) -> None:
     file.write_text(text.replace(mutant.old, mutant.new))
 
 
-def passes(folder: Path, *tests: str) -> bool:
-    """Whether the tests pass with the packages in `folder`; tests that never end do not."""
+def passes(folder: Path, *tests: str, told: bool = False) -> bool:
+    """Whether the tests pass with the packages in `folder`; tests that never end do not. `told` shows why not."""
     path = os.pathsep.join(str(source) for source in folder.glob("*/src"))
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
@@ -192,6 +192,8 @@ def passes(folder: Path, *tests: str) -> bool:
         return False
     if done.returncode not in (0, 1):
         raise SystemExit(f"the tests could not be run:\n{done.stdout}{done.stderr}")
+    if told and done.returncode:
+        print(done.stdout)
     return done.returncode == 0
 
 
@@ -200,7 +202,7 @@ def main(names: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="flujo-mutants-") as temporary:
         folder = Path(temporary) / "packages"
         copy_packages(folder)
-        if not passes(folder, *sorted({mutant.test for mutant in chosen})):
+        if not passes(folder, *sorted({mutant.test for mutant in chosen}), told=True):
             raise SystemExit("the tests fail without any mutant")
         survivors = 0
         for mutant in chosen:
