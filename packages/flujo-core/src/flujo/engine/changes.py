@@ -41,6 +41,9 @@ _IMMUTABLE = frozenset({type(None), bool, int, float, str, bytes, complex})
 #: What is copied for each of its users.
 _PLAIN = frozenset({dict, list, set, tuple})
 
+#: What copying raises for what can't be copied.
+_NOT_COPIED = (TypeError, RecursionError, copy.Error)
+
 #: What lies deeper in plain data is shared: no state takes it, and Python limits the stack.
 _DEEPEST = 100
 
@@ -106,7 +109,10 @@ def snapshot(context: PipelineContext, names: Iterable[str] | None = None) -> Sn
     """
     fields = fields_of(context)
     wanted = fields if names is None else {name: fields[name] for name in names if name in fields}
-    return {name: _kept(value, [name]) for name, value in wanted.items()}
+    try:
+        return {name: _copy(value) for name, value in wanted.items()}
+    except _NOT_COPIED:
+        return {name: _kept(value, [name]) for name, value in wanted.items()}  # says which
 
 
 def restore(context: PipelineContext, before: Snapshot, names: Iterable[str] | None = None) -> None:
@@ -250,10 +256,10 @@ def _copy(value: Any) -> Any:
         return value
     if kind is list:
         items = value.copy()
-        return items if _IMMUTABLE.issuperset(map(type, items)) else [_copy(item) for item in items]
+        return items if not items or _IMMUTABLE.issuperset(map(type, items)) else [_copy(item) for item in items]
     if kind is dict:
         members = value.copy()
-        if _IMMUTABLE.issuperset(map(type, members.values())):
+        if not members or _IMMUTABLE.issuperset(map(type, members.values())):
             return members
         return {key: _copy(item) for key, item in members.items()}
     if kind is tuple:
@@ -265,7 +271,7 @@ def _kept(value: Any, path: list[Any]) -> Any:
     """A copy of what is at `path` in the context."""
     try:
         return _copy(value)
-    except (TypeError, RecursionError, copy.Error) as error:
+    except _NOT_COPIED as error:
         raise ContextIsolationError(
             f"context field {'.'.join(map(str, path))!r} can't be copied: {error}",
             suggestion="keep what can't be copied in resources, or in a private attribute of the context",
@@ -274,10 +280,13 @@ def _kept(value: Any, path: list[Any]) -> Any:
 
 
 def _compare(before: Any, after: Any, path: list[Any], operations: Change) -> None:
-    if type(before) is dict and type(after) is dict and _keeps_order(before, after):
+    kind = type(before)
+    if kind in _PLAIN and kind is type(after) and not (before or after):
+        return  # both are empty, as most fields of most contexts
+    if kind is dict and type(after) is dict and _keeps_order(before, after):
         _compare_mappings(before, after, path, operations)
     elif not same(before, after):
-        grown = type(before) is list and type(after) is list and 0 < len(before) < len(after)
+        grown = kind is list and type(after) is list and 0 < len(before) < len(after)
         if grown and same(before, after[: len(before)]):
             operations.append(["add", path, _kept(after[len(before) :], path)])
         else:
