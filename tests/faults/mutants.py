@@ -102,7 +102,7 @@ MUTANTS = (
         "        return [outcome for part in parts for outcome in _apply_all(file, part)]\n",
         "        outcomes = [outcome for part in parts for outcome in _apply_all(file, part)]\n"
         "        tell(batch, outcomes)\n        return outcomes\n",
-        "tests/state/test_sqlite_writer.py::test_full_database_keeps_what_was_acknowledged_and_nothing_else",
+        "tests/state/test_sqlite_writer.py::test_nobody_is_told_before_the_commit",
     ),
     Mutant(
         "a pause without its question",

@@ -104,6 +104,21 @@ async def test_what_waits_is_committed_together(observed, watched, run):
     assert len(await recorded(observed)) == 50
 
 
+async def test_nobody_is_told_before_the_commit(observed, watched, run):
+    """Not even when the record stands in the open transaction already."""
+    claim = await observed.create_run(run())
+    reached, gate = threading.Event(), threading.Event()
+    watched.before = lambda statement: statement == "COMMIT" and (reached.set(), gate.wait())
+    appending = [asyncio.ensure_future(observed.append(claim, safe(f"s{n}"))) for n in range(20)]
+    await asyncio.to_thread(reached.wait)
+    for _ in range(100):
+        await asyncio.sleep(0)  # what was told would be heard of
+    told = [each.done() for each in appending]
+    gate.set()
+    await asyncio.gather(*appending)
+    assert not any(told)
+
+
 async def test_batch_is_synced_if_one_of_it_asks(observed, watched, run):
     """Records that do not ask ride along, and one such alone goes unsynced."""
     claims = [await observed.create_run(run(f"run-{n}")) for n in range(3)]
