@@ -142,8 +142,8 @@ MUTANTS = (
     Mutant(
         "a change of the context that is not made again",
         f"{ENGINE}/recall.py",
-        "    if recorded.delta is not None:\n",
-        "    if recorded.delta is not None and not recorded.delta:\n",
+        "    if delta is not None:\n",
+        "    if delta is not None and not delta:\n",
         "tests/faults/test_kills.py::test_forty_kills_at_random_moments_lose_and_repeat_nothing",
     ),
     Mutant(
