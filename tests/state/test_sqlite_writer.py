@@ -107,6 +107,8 @@ async def test_what_waits_is_committed_together(observed, watched, run):
 async def test_nobody_is_told_before_the_commit(observed, watched, run):
     """Not even when the record stands in the open transaction already."""
     claim = await observed.create_run(run())
+    while await observed.get("run-1") is None:  # nor of the run: its commit is not the one to look at
+        pass
     reached, gate = threading.Event(), threading.Event()
     watched.before = lambda statement: statement == "COMMIT" and (reached.set(), gate.wait())
     appending = [asyncio.ensure_future(observed.append(claim, safe(f"s{n}"))) for n in range(20)]
