@@ -124,13 +124,24 @@ def decoded(data: bytes) -> Any:
     return CODEC.decode(data, where="it")
 
 
-@settings(max_examples=500)
-@given(VALUES)
-def test_stored_value_comes_back_the_same(value):
+def comes_back(value: Any) -> None:
     stored = CODEC.encode(value, where="it")
     back = decoded(stored)
     assert same(back, value)
     assert CODEC.encode(back, where="it") == stored
+
+
+@settings(max_examples=500)
+@given(VALUES)
+def test_stored_value_comes_back_the_same(value):
+    comes_back(value)
+
+
+@pytest.mark.slow
+@settings(max_examples=5_000)
+@given(VALUES)
+def test_any_of_five_thousand_stored_values_comes_back_the_same(value):
+    comes_back(value)
 
 
 @given(VALUES)
