@@ -6,6 +6,7 @@ A change is a list of operations on paths, each `["set", path, value]`, `["del",
 
 import copy
 from collections.abc import Collection, Iterable, Mapping
+from operator import is_
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel
@@ -322,7 +323,9 @@ def _same(before: Any, after: Any, above: frozenset[tuple[int, int]]) -> bool:
 
 def _all_same(before: Iterable[Any], after: Iterable[Any], above: frozenset[tuple[int, int]]) -> bool:
     """Whether the items are the same one by one. In a copy of plain data most of them are the very same objects."""
-    for one, other in zip(before, after, strict=True):  # a loop is the fastest form
+    if all(map(is_, before, after)):
+        return True
+    for one, other in zip(before, after, strict=False):  # a thread that was given up may be changing one of them
         if one is not other and not _same(one, other, above):
             return False
     return True
