@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
-from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
+from flujo.domain.outcomes import ErrorInfo, PendingAnswer, PipelineResult, StepResult
 
 __all__ = [
     "BackgroundFinished",
@@ -11,8 +11,11 @@ __all__ = [
     "BudgetOverdrawn",
     "BudgetWarning",
     "CacheMissed",
+    "Chunk",
     "Event",
     "RunFinished",
+    "RunInterrupted",
+    "RunPaused",
     "RunStarted",
     "StepFinished",
     "StepInDoubt",
@@ -111,6 +114,36 @@ class StepFinished(NamedTuple):
     result: StepResult[object]
 
 
+class Chunk(NamedTuple):
+    """A part of what a step is about to give, as soon as it is there.
+
+    Where attempt number `attempt` fails after it, `StepRetried` says so, and the next attempt begins anew. A step
+    whose result is recorded gives no parts again.
+    """
+
+    run_id: str
+    path: str
+    value: object
+    attempt: int = 1
+
+
+class RunPaused(NamedTuple):
+    """The run waits for people; `pending` are its open questions. `RunFinished` comes after it."""
+
+    run_id: str
+    pending: tuple[PendingAnswer, ...]
+
+
+class RunInterrupted(NamedTuple):
+    """The run was let go of before its end, and can be resumed: somebody stopped it, or its state can't be written.
+
+    There is no result then, and `RunFinished` does not come.
+    """
+
+    run_id: str
+    error: ErrorInfo
+
+
 class RunFinished(NamedTuple):
     """The run has ended, or stopped where it can be resumed; see the result's status."""
 
@@ -128,6 +161,9 @@ Event: TypeAlias = (
     | BudgetWarning
     | BackgroundLaunched
     | BackgroundFinished
+    | Chunk
     | StepFinished
+    | RunPaused
+    | RunInterrupted
     | RunFinished
 )
