@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer, PipelineResult, StepResult
 
 __all__ = [
+    "AgentAsked",
     "BackgroundFinished",
     "BackgroundLaunched",
     "BudgetOverdrawn",
@@ -40,6 +41,16 @@ class StepStarted(NamedTuple):
     path: str
     name: str
     kind: str
+
+
+class AgentAsked(NamedTuple):
+    """The step's agent is about to be called: its budget lets it. `model` is its name in the price table."""
+
+    run_id: str
+    path: str
+    attempt: int
+    agent: str
+    model: str
 
 
 class StepRetried(NamedTuple):
@@ -154,6 +165,7 @@ class RunFinished(NamedTuple):
 Event: TypeAlias = (
     RunStarted
     | StepStarted
+    | AgentAsked
     | StepRetried
     | StepInDoubt
     | CacheMissed

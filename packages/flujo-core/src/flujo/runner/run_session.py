@@ -12,15 +12,9 @@ from pydantic import ValidationError as PydanticError
 from flujo.domain.caching import CachingBackend
 from flujo.domain.canonical import canonical
 from flujo.domain.context import PipelineContext
-from flujo.domain.events import BudgetOverdrawn, BudgetWarning, RunFinished, RunStarted
+from flujo.domain.events import BudgetOverdrawn, BudgetWarning, RunFinished, RunInterrupted, RunPaused, RunStarted
 from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
-from flujo.domain.outcomes import (
-    ErrorInfo,
-    Paused,
-    PipelineResult,
-    RunStatus,
-    Success,
-)
+from flujo.domain.outcomes import ErrorInfo, Paused, PipelineResult, RunStatus, Success
 from flujo.domain.pricing import PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
@@ -317,6 +311,8 @@ class RunSession:
         if result.status in (RunStatus.PAUSED, RunStatus.STOPPED):
             result = await self._unless_cancelled(result)
         if self.events.active:
+            if result.status is RunStatus.PAUSED:
+                self.events.emit(RunPaused(claim.run_id, result.pending))
             self.events.emit(RunFinished(claim.run_id, result))
         return result
 
@@ -347,6 +343,8 @@ class RunSession:
             await self.backend.finish(claim, RunStatus.INTERRUPTED, at=self.clock.now())
         except StateError as other:
             error.add_note(f"the run could not be let go of: {other}")
+        if self.events.active:
+            self.events.emit(RunInterrupted(claim.run_id, ErrorInfo.of(error)))
 
     async def _is_changed(self, row: RunRow, *, allowed: bool) -> bool:
         """Whether the run is to go on with another pipeline. Raises `DefinitionChanged` unless it may, and can."""
