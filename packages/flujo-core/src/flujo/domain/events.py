@@ -1,9 +1,9 @@
 """What happens in a run, as it happens. History, progress, logs and tracing are sinks on this one stream."""
 
 from decimal import Decimal
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from flujo.domain.outcomes import ErrorInfo, PendingAnswer, PipelineResult, StepResult
+from flujo.domain.outcomes import ErrorInfo, PendingAnswer, PipelineResult, StepOutcome, StepResult
 
 __all__ = [
     "AgentAsked",
@@ -118,11 +118,12 @@ class BackgroundFinished(NamedTuple):
 
 
 class StepFinished(NamedTuple):
-    """A step has come to its end, and what it came to is recorded."""
+    """A step has come to its end, and what it came to is recorded: its line of the history, and its outcome."""
 
     run_id: str
     path: str
     result: StepResult[object]
+    outcome: StepOutcome[Any]
 
 
 class Chunk(NamedTuple):

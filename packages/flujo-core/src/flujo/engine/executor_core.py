@@ -6,7 +6,7 @@ recall -> background -> input -> fallback( retry( timeout( policy ))) -> record 
 import asyncio
 from typing import Any
 
-from flujo.domain.events import BackgroundFinished, BackgroundLaunched, StepFinished, StepRetried, StepStarted
+from flujo.domain.events import BackgroundFinished, BackgroundLaunched, StepRetried, StepStarted
 from flujo.domain.interfaces import TemplateCompiler
 from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.scope import Scope
@@ -14,10 +14,10 @@ from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE
 from flujo.engine.changes import restore, snapshot, unshared
 from flujo.engine.fallback_handler import FallbackHandler
-from flujo.engine.frame import ExecutionFrame
+from flujo.engine.frame import ExecutionFrame, RunScope
 from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
-from flujo.engine.recall import accounted, ended, filed, passed, recalled
+from flujo.engine.recall import accounted, ended, filed, finished, passed, recalled
 from flujo.engine.retry import SIGNALS, retry_delay
 from flujo.engine.shield import undisturbed
 from flujo.engine.step_history_tracker import StepHistoryTracker
@@ -147,7 +147,7 @@ class ExecutorCore:
         if plan.records:
             early = recalled(frame, plan) or _stopped(frame)
             if early is not None:
-                return early
+                return await _in_step(run, early) if run.events.full else early
         if plan.tries and run.journal.closed and (early := ended(frame, plan)) is not None:
             return early
         now = run.clock.monotonic()
@@ -155,6 +155,7 @@ class ExecutorCore:
             await run.pulse.beat(now)
         if run.events.active:
             run.events.emit(StepStarted(run.run_id, frame.path, frame.step.name, frame.step.kind))
+            await run.events.room()
         if frame.history is None or plan.invariants:
             frame = _furnished(frame, plan)
         work = Work(frame, plan, now, usage=run.journal.spent_on(frame.path) if plan.tries else NO_USAGE)
@@ -177,13 +178,11 @@ class ExecutorCore:
         result = result_of(work, outcome)
         if type(outcome) is Failure and plan.tries and not run.journal.closed:
             await self._note_failure(work, outcome, final=True)
-        if run.events.active:
-            run.events.emit(StepFinished(run.run_id, frame.path, result))
         if type(outcome) is Success:
             outcome = Success(outcome.value, result.usage, (), result)
         else:
             outcome = outcome._replace(usage=result.usage, children=result.children, step_result=result)
-        return filed(frame, outcome, result)
+        return finished(frame, outcome, result)
 
     async def _guarded(self, work: Work) -> StepOutcome[Any]:
         """Run the step's attempts, then its fallback when they have all failed."""
@@ -326,6 +325,12 @@ class ExecutorCore:
         )
 
 
+async def _in_step(run: RunScope, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
+    """The outcome of a step, once a reader of the events has come nearer."""
+    await run.events.room()
+    return outcome
+
+
 def _stopped(frame: ExecutionFrame) -> Aborted[Any] | None:
     """Nothing more is started once a call has cost more than was left."""
     error = None if frame.quota is None else frame.quota.overdraft()
@@ -372,9 +377,7 @@ async def _cancelled(work: Work, error: asyncio.CancelledError) -> None:
                     frame.path, line, cancelled=True, usage=owed, started_at=now - work.duration_s, ended_at=now
                 )
             )
-    if run.events.active:
-        run.events.emit(StepFinished(run.run_id, frame.path, result))
-    filed(frame, outcome, result)
+    finished(frame, outcome, result)
 
 
 def _checked(outcome: StepOutcome[Any], plan: StepPlan) -> StepOutcome[Any]:

@@ -11,7 +11,7 @@ from flujo.engine.journal import Recorded
 from flujo.engine.plan import StepPlan
 from flujo.exceptions import ExecutionError
 
-__all__ = ["NeverEnded", "accounted", "ended", "filed", "passed", "recalled"]
+__all__ = ["NeverEnded", "accounted", "ended", "filed", "finished", "passed", "recalled"]
 
 _AS_IT_WAS = "put the pipeline back as it was"
 
@@ -25,6 +25,15 @@ def filed(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResult[A
     if frame.siblings is not None:
         frame.siblings[frame.path] = result
     return outcome
+
+
+def finished(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResult[Any]) -> StepOutcome[Any]:
+    """The outcome, `filed`, and told to whoever listens: with a copy of the output, which the next steps may change."""
+    events = frame.run.events
+    if events.active:
+        told = outcome._replace(value=result.output) if type(outcome) is Success else outcome
+        events.emit(StepFinished(frame.run.run_id, frame.path, result, told))
+    return filed(frame, outcome, result)
 
 
 def recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
@@ -42,9 +51,8 @@ def recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
     result = _recalled_result(frame, recorded)
     if plan.agent is not None:
         frame.run.tally.note(plan.agent, frame.path, result.usage.calls)
-    if frame.run.events.active:
-        frame.run.events.emit(StepFinished(frame.run.run_id, frame.path, result))
-    return filed(frame, Success(recorded.value, result.usage, (), result), result)
+    outcome = Success(recorded.value, result.usage, (), result)
+    return finished(frame, outcome, result)
 
 
 def accounted(frame: ExecutionFrame, outcome: StepOutcome[Any]) -> None:
@@ -70,13 +78,11 @@ def passed(frame: ExecutionFrame, at: str = "") -> None:
 
 def ended(frame: ExecutionFrame, plan: StepPlan) -> Failure[Any] | None:
     """What a step without a result came to in a run that has ended; None for one whose children keep the record."""
-    run = frame.run
-    if not plan.records and run.journal.failed(frame.path) is None:
+    if not plan.records and frame.run.journal.failed(frame.path) is None:
         return None
     error, result = _ended_result(frame)
-    if run.events.active:
-        run.events.emit(StepFinished(run.run_id, frame.path, result))
-    filed(frame, outcome := Failure(error, usage=result.usage, step_result=result), result)
+    outcome: Failure[Any] = Failure(error, usage=result.usage, step_result=result)
+    finished(frame, outcome, result)
     return outcome
 
 
