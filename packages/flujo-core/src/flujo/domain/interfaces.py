@@ -4,7 +4,7 @@ The engine knows nothing else of files, databases, clocks and template languages
 implementations in. `flujo.testing` ships fakes of each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -17,6 +17,7 @@ __all__ = [
     "MAX_CLAIMS",
     "Claim",
     "Clock",
+    "ClosableSink",
     "Codec",
     "EventSink",
     "JournalRecord",
@@ -39,11 +40,25 @@ T = TypeVar("T")
 MAX_CLAIMS = 10
 
 
+@runtime_checkable
 class EventSink(Protocol):
     """Receives every event of a run. One that raises is reported once and detached: it can't fail the run."""
 
     def handle(self, event: Event, /) -> None:
-        """Take note of `event`; called on the event loop, so it must not block."""
+        """Take note of `event`, at the moment it tells of: events carry no time of their own.
+
+        It is called on the event loop between steps, and must not block: what takes long belongs into a queue and a
+        thread or task of the sink's own.
+        """
+        ...
+
+
+@runtime_checkable
+class ClosableSink(Protocol):
+    """What an `EventSink` can be beside: one with something to write out or let go of in the end."""
+
+    def close(self) -> Awaitable[None] | None:
+        """Write out what is left and release everything: plain and quick, or async. A second call does nothing."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,6 @@ from flujo.domain.pricing import Price, PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline, Step
 from flujo.engine.background_task_manager import OnEnd
-from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.journal import Settlement
@@ -28,6 +28,7 @@ from flujo.infra.codec import JsonCodec
 from flujo.infra.templates import Templates
 from flujo.plugins import PluginManager, create_default_registry, create_plugin_manager
 from flujo.runner.answers import NO_ANSWER, Questions, Reply
+from flujo.runner.event_sinks import EventSinks, Sink
 from flujo.runner.ids import check_key, check_run_id, new_run_id
 from flujo.runner.inbox import OpenQuestion, read_inbox
 from flujo.runner.rerun import SAME_INPUT, rerun
@@ -49,10 +50,11 @@ class Flujo(Generic[In, Out, Ctx]):
     `resources` is handed to steps that have a parameter of that name. `state_uri` (or a `state_backend` of your own,
     which stays yours to close) keeps the runs' records; without either they live in memory for as long as this
     object. `plugins` is the plugin manager to take policies and backends from, by default one that finds everything
-    installed; `registry` replaces its policies. `sinks` receive every event. `state_providers` keep fields of the
-    context that live elsewhere, by the names in their `ContextReference`s, and stay yours to close. `source` is noted
-    with each run, so that another process can find the pipeline, and so are `files`, the texts that it was loaded from,
-    by their paths; `root` is the folder that relative paths start from.
+    installed; `registry` replaces its policies. `sinks` receive every event: objects with `handle`, which stay yours to
+    close, or names of those that plugins have. `state_providers` keep fields of the context that live elsewhere, by the
+    names in their `ContextReference`s, and stay yours to close. `source` is noted with each run, so that another
+    process can find the pipeline, and so are `files`, the texts that it was loaded from, by their paths; `root` is the
+    folder that relative paths start from.
     `on_background` says what the end of a run does with background steps that are still at work: "wait" for them, or
     "cancel" them. `usage_limits` is what a run may use, before and after it is resumed; `prices` are those of calls by
     the model's name or a pattern of names.
@@ -72,7 +74,7 @@ class Flujo(Generic[In, Out, Ctx]):
         state_uri: str | None = None,
         registry: PolicyRegistry | None = None,
         plugins: PluginManager | None = None,
-        sinks: Iterable[EventSink] = (),
+        sinks: Iterable[Sink] = (),
         state_providers: Mapping[str, StateProvider[Any]] | None = None,
         source: str = "",
         files: Mapping[str, str] | None = None,
@@ -90,7 +92,7 @@ class Flujo(Generic[In, Out, Ctx]):
         self._state = StateBackendManager(backend=state_backend, uri=state_uri, manager=manager, root=root)
         self._clock = clock or SystemClock()
         self._data = dict(initial_context_data or {})
-        self._events = EventStream(sinks)
+        self._sinks = EventSinks(sinks, manager, root)
         model = context_model or PipelineContext
         self._providers = StateProviders(state_providers or {}, manager, root)
         self._session = RunSession(
@@ -99,7 +101,7 @@ class Flujo(Generic[In, Out, Ctx]):
             backend=self._state.backend,
             codec=JsonCodec(_declared_types(whole, model)),
             clock=self._clock,
-            events=self._events,
+            events=self._sinks.stream,
             context_model=model,
             hydration=HydrationManager(self._providers),
             questions=Questions(whole),
@@ -308,14 +310,14 @@ class Flujo(Generic[In, Out, Ctx]):
     @property
     def broken_sinks(self) -> tuple[tuple[EventSink, Exception], ...]:
         """Sinks that raised and have been detached, each with what it raised."""
-        return tuple(self._events.broken)
+        return tuple(self._sinks.stream.broken)
 
     async def aclose(self) -> None:
         """Release what this object has opened. A second call does nothing."""
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._state.shutdown)
+            stack.push_async_callback(self._sinks.aclose)
             await self._providers.aclose()
-        finally:
-            await self._state.shutdown()
 
     async def __aenter__(self) -> "Flujo[In, Out, Ctx]":
         return self
