@@ -12,7 +12,7 @@ from flujo.domain.events import BudgetOverdrawn, BudgetWarning, Event
 from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.exceptions import FlujoError
 from flujo.infra.codec import jsonable
-from flujo.infra.logging import get_logger
+from flujo.infra.logging import Logger
 from flujo.plugins import PluginManager
 from flujo.runner.flujo import Flujo
 from flujo_cli.options import Options
@@ -131,19 +131,21 @@ class Reporter:
         for record in manager.records:
             if record.error:
                 entry = {"entry_point": record.name.partition(":")[2]} if number[record.dist] > 1 else {}
-                self._logger().warning(record.problem, **entry, see="flujo plugins")
+                self._logger().log("warning", record.problem, **entry, see="flujo plugins")
 
     def warn_of_sinks(self, flujo: Flujo[Any, Any, Any]) -> None:
         """Log each listener that failed and heard nothing of the rest of the run."""
         for sink, error in flujo.broken_sinks:
-            self._logger().warning("an event sink failed and was detached", sink=type(sink).__name__, error=error)
+            self._logger().log(
+                "warning", "an event sink failed and was detached", sink=type(sink).__name__, error=error
+            )
 
     def handle(self, event: Event, /) -> None:
         """Log a model whose calls a limit of cost does not count, as an event sink; keep what the end is to tell."""
         if isinstance(event, BudgetWarning):
-            self._logger().warning("a model has no price: its calls do not count as cost", model=event.model)
+            self._logger().log("warning", "a model has no price: its calls do not count as cost", model=event.model)
         elif isinstance(event, BudgetOverdrawn):
             self._overdrawn.append(event)
 
-    def _logger(self) -> Any:
-        return get_logger(self.options.log_format, self.console.stderr)
+    def _logger(self) -> Logger:
+        return Logger(self.options.log_format, self.console.stderr)

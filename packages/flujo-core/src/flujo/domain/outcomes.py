@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from flujo.domain.foreign import attempt
+from flujo.domain.masking import masked
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.exceptions import FlujoError
 
@@ -48,13 +49,16 @@ class ErrorInfo(NamedTuple):
 
     @classmethod
     def of(cls, error: BaseException, path: str = "") -> "ErrorInfo":
-        """Describe `error`, raised by the step at `path`; the location is the innermost frame of its traceback."""
+        """Describe `error`, raised by the step at `path`, without secrets that its text may hold.
+
+        The location is the innermost frame of its traceback.
+        """
         flujo = error if isinstance(error, FlujoError) else None
         return cls(
             type=type(error).__name__,
-            message=_text_of(error) or type(error).__name__,
+            message=masked(_text_of(error)) or type(error).__name__,
             code=flujo.code if flujo else None,
-            suggestion=flujo.suggestion if flujo else None,
+            suggestion=masked(flujo.suggestion) if flujo and flujo.suggestion else None,
             path=path,
             location=None if flujo else _innermost(error),
         )
