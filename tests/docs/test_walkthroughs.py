@@ -39,7 +39,8 @@ def environment(folder):
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("FLUJO", "XDG", "PYTEST"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     user = {"HOME": str(folder), "USER": "ann", "LOGNAME": "ann", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
-    return {**kept, **user, "PATH": path}
+    plain = "-p no:randomly -p no:cacheprovider -p no:asyncio"  # pytest as it is without plugins
+    return {**kept, **user, "PATH": path, "PYTEST_ADDOPTS": plain}
 
 
 def typed(console):
