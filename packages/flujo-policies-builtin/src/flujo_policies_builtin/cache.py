@@ -56,6 +56,11 @@ class CachePolicy(StepPolicy[CacheStep[Any, Any]]):
                 await caches.store(key, outcome.value, None if before is None else change(before, frame.context))
             return outcome
 
+    async def retell(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any] | None:
+        """What the body comes to by the record."""
+        step: CacheStep[Any, Any] = frame.step  # type: ignore[assignment]  # the registry dispatches by type
+        return await core.execute(frame.child(step.body, frame.data, at="/body"))
+
 
 def _read(core: StepExecutor, frame: ExecutionFrame, step: CacheStep[Any, Any]) -> Iterator[tuple[str, Any]]:
     """What the result depends on beside the data, by name: (is it there, its value)."""

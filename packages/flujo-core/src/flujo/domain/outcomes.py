@@ -6,7 +6,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from flujo.domain.foreign import attempt
 from flujo.domain.masking import masked
 from flujo.domain.usage import NO_USAGE, Usage
-from flujo.exceptions import FlujoError
+from flujo.exceptions import ExecutionError, FlujoError
 
 __all__ = [
     "Aborted",
@@ -15,6 +15,7 @@ __all__ = [
     "Paused",
     "PendingAnswer",
     "PipelineResult",
+    "RecordedError",
     "RunStatus",
     "StepOutcome",
     "StepResult",
@@ -53,6 +54,8 @@ class ErrorInfo(NamedTuple):
 
         The location is the innermost frame of its traceback.
         """
+        if isinstance(error, RecordedError):
+            return error.info._replace(path=path)
         flujo = error if isinstance(error, FlujoError) else None
         return cls(
             type=type(error).__name__,
@@ -62,6 +65,14 @@ class ErrorInfo(NamedTuple):
             path=path,
             location=None if flujo else _innermost(error),
         )
+
+
+class RecordedError(ExecutionError):
+    """What a step has failed with, as its record says: the exception itself is not kept. `info` describes that one."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        super().__init__(info.message, suggestion=info.suggestion, code=info.code)
+        self.info = info
 
 
 def _text_of(error: BaseException) -> str:

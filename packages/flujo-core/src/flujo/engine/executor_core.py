@@ -18,6 +18,7 @@ from flujo.engine.frame import ExecutionFrame, RunScope
 from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.engine.recall import accounted, ended, filed, finished, passed, recalled
+from flujo.engine.retelling import parts_of
 from flujo.engine.retry import SIGNALS, retry_delay
 from flujo.engine.shield import undisturbed
 from flujo.engine.step_history_tracker import StepHistoryTracker
@@ -47,7 +48,7 @@ from flujo.exceptions import (
     ValueNotStorable,
 )
 
-__all__ = ["ExecutorCore"]
+__all__ = ["ExecutorCore", "cancelled"]
 
 #: A wait from which on a failed attempt is worth a record: a crash during it must not forget the attempt.
 _LONG_WAIT_S = 1.0
@@ -145,7 +146,7 @@ class ExecutorCore:
     async def _run(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         run = frame.run
         if plan.records:
-            early = recalled(frame, plan) or _stopped(frame)
+            early = recalled(frame, plan, await parts_of(self, frame, plan) if plan.parts else ()) or _stopped(frame)
             if early is not None:
                 return await _in_step(run, early) if run.events.full else early
         if plan.tries and run.journal.closed and (early := ended(frame, plan)) is not None:
@@ -164,7 +165,7 @@ class ExecutorCore:
             outcome = await (working if frame.level % _LEVELS else asyncio.ensure_future(working))
             return await self._finish(work, outcome)
         except asyncio.CancelledError as error:
-            await _cancelled(work, error)
+            await cancelled(work, error)
             raise
 
     async def _finish(self, work: Work, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
@@ -248,7 +249,8 @@ class ExecutorCore:
             error = ErrorInfo.of(failed.error, work.frame.path)
             run.events.emit(StepRetried(run.run_id, work.frame.path, work.attempt, error, delay))
         work.usage += own
-        if work.plan.tries and (own is not NO_USAGE or delay >= _LONG_WAIT_S):
+        is_whole = work.frame.step.holds_steps  # its parts have records: which attempt they were of would be forgotten
+        if work.plan.tries and (is_whole or own is not NO_USAGE or delay >= _LONG_WAIT_S):
             await self._note_failure(work, failed, final=False)
         if delay:
             await run.clock.sleep(delay)
@@ -278,7 +280,7 @@ class ExecutorCore:
         if step.config.timeout_s is None:
             outcome = _checked(await plan.policy.execute(self, work.frame), plan)
             return await validated(work.frame, outcome) if step.validators else outcome
-        limit = asyncio.timeout(step.config.timeout_s)
+        limit = self._limit(work.frame)
         try:
             async with limit:
                 outcome = _checked(await plan.policy.execute(self, work.frame._replace(timer=limit)), plan)
@@ -292,6 +294,10 @@ class ExecutorCore:
                 suggestion="raise timeout_s, or let the step do less at once",
                 cause=error,
             ) from error
+
+    def _limit(self, frame: ExecutionFrame) -> asyncio.Timeout:
+        """What ends an attempt of a step that may only take so long."""
+        return asyncio.timeout(frame.step.config.timeout_s)
 
     async def _settle(self, work: Work, outcome: Success[Any]) -> StepOutcome[Any]:
         """Let the output into the context, and write both down; a value that can't be written fails the step."""
@@ -316,6 +322,7 @@ class ExecutorCore:
         await run.journal.record_attempt(
             work.frame.path,
             told(work, failed),
+            attempt=work.attempt,
             final=final,
             usage=own_usage(failed),
             started_at=now - (run.clock.monotonic() - work.started),
@@ -357,7 +364,7 @@ def _furnished(frame: ExecutionFrame, plan: StepPlan) -> ExecutionFrame:
     return frame._replace(history=history, invariants=(*frame.invariants, *plan.invariants))
 
 
-async def _cancelled(work: Work, error: asyncio.CancelledError) -> None:
+async def cancelled(work: Work, error: asyncio.CancelledError) -> None:
     """Say what a step came to that was cancelled while it was at work: by whom, if the canceller told.
 
     What it owes is written down before the cancellation goes on. One that had come to its end has its own line.

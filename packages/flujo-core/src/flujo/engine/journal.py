@@ -279,6 +279,7 @@ class Journal:
         path: str,
         error: ErrorInfo,
         *,
+        attempt: int | None = None,
         final: bool = False,
         cancelled: bool = False,
         usage: Usage,
@@ -296,7 +297,7 @@ class Journal:
         record = JournalRecord(
             f"{path}#a{number}",
             RecordKind.FAILED if final else RecordKind.ATTEMPT,
-            0 if cancelled else number,
+            0 if cancelled else attempt or number,
             None if feedback is None else self.encoded(_kept(feedback), path),
             error=error,
             fallback=fallback,

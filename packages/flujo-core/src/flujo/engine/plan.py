@@ -21,7 +21,8 @@ class StepPlan(NamedTuple):
     the context by itself, so that it is compared; `guards` that the context must be put back when an attempt fails;
     `writes` that its output goes into the context; `retried` that its data may be needed again; `tries` that its
     failures are written down. A `direct` step needs nothing but the call and the record. `invariants` must hold after
-    it and after the steps in it; `agent` is whose calls are counted.
+    it and after the steps in it; `agent` is whose calls are counted. `parts` says that other steps have records under
+    its own.
     """
 
     policy: StepPolicy[Any]
@@ -38,6 +39,7 @@ class StepPlan(NamedTuple):
     invariants: tuple[Invariant, ...]
     agent: str | None
     background: bool
+    parts: bool
 
 
 def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: TemplateCompiler | None) -> StepPlan:
@@ -62,10 +64,11 @@ def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: Template
         direct=not (render or retried or guards or config.timeout_s or step.validators),
         sync=Sync.NORMAL if step.effects == "none" and step.agent_key is None else Sync.FULL,
         fingerprint=fingerprint,
-        tries=step.records or step.fallback is not None,
+        tries=step.records or retried,
         invariants=_invariants(step, templates),
         agent=step.agent_key,
         background=step.is_background,
+        parts=step.records and (step.holds_steps or step.fallback is not None),
     )
 
 

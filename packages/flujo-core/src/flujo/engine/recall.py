@@ -3,7 +3,7 @@
 from typing import Any
 
 from flujo.domain.events import StepFinished
-from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, StepResult, Success
+from flujo.domain.outcomes import ErrorInfo, Failure, RecordedError, StepOutcome, StepResult, Success
 from flujo.domain.usage import Usage
 from flujo.engine.changes import apply, unshared
 from flujo.engine.frame import ExecutionFrame
@@ -36,8 +36,11 @@ def finished(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResul
     return filed(frame, outcome, result)
 
 
-def recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
-    """Hand out what is recorded: the value is used, the context changed as it was then; nothing is executed."""
+def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any], ...] = ()) -> StepOutcome[Any] | None:
+    """Hand out what is recorded: the value is used, the context changed as it was then; nothing is executed.
+
+    `parts` are the lines of the steps that had a part in it.
+    """
     recorded = frame.run.journal.recall(frame.path, frame.item)
     if recorded is None:
         return None
@@ -48,9 +51,10 @@ def recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
         frame.run.journal.tracker.reach(frame.path)
     if recorded.delta is not None:
         apply(frame.context, recorded.delta)
-    result = _recalled_result(frame, recorded)
+    result = _recalled_result(frame, recorded, parts)
     if plan.agent is not None:
-        frame.run.tally.note(plan.agent, frame.path, result.usage.calls)
+        made = recorded.record.usage + frame.run.journal.spent_on(frame.path)
+        frame.run.tally.note(plan.agent, frame.path, made.calls)
     outcome = Success(recorded.value, result.usage, (), result)
     return finished(frame, outcome, result)
 
@@ -86,7 +90,7 @@ def ended(frame: ExecutionFrame, plan: StepPlan) -> Failure[Any] | None:
     return outcome
 
 
-def _recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[Any]:
+def _recalled_result(frame: ExecutionFrame, recorded: Recorded, parts: tuple[StepResult[Any], ...]) -> StepResult[Any]:
     """The line of a step that is not executed, because its result is recorded."""
     record = recorded.record
     return StepResult(
@@ -101,7 +105,7 @@ def _recalled_result(frame: ExecutionFrame, recorded: Recorded) -> StepResult[An
         record.error,
         True,
         record.fallback,
-        (),
+        parts,
         record.attempt == 0,
     )
 
@@ -114,7 +118,7 @@ def _ended_result(frame: ExecutionFrame) -> tuple[ExecutionError, StepResult[Any
     told = ErrorInfo.of(error, path)
     if failed is not None and failed.error is not None:
         told = failed.error
-        error = ExecutionError(told.message, suggestion=told.suggestion)
+        error = RecordedError(told)
     return error, StepResult(
         frame.step.name,
         False,
