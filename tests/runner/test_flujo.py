@@ -386,5 +386,5 @@ async def test_closing_closes_only_what_the_runner_opened():
     owned = Flujo(size, state_uri="memory:")
     await owned.aclose()
     await owned.aclose()
-    with pytest.raises(StateUnavailable):
+    with pytest.raises(ConfigurationError, match="this Flujo is closed"):
         await owned.run("x")

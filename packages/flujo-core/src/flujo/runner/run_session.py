@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -95,6 +96,13 @@ class RunSession:
         """What the runs wait for."""
         return Inbox(self.backend, self.codec, self.clock, self.questions)
 
+    def but(self, **changes: Any) -> "RunSession":
+        """This session with other `events` or `usage_limits`; what it has worked out for all runs is shared."""
+        shared = {"_definition": self._definition, "_caches": self._caches}
+        other = copy(self)
+        vars(other).update(shared, **changes)
+        return other
+
     async def start(self, run_id: str, input: Any, data: Mapping[str, Any], key: str | None = None) -> Result:
         """Write a new run down, then run it. Raises `ContextFieldError` for context data that does not fit.
 
@@ -142,7 +150,7 @@ class RunSession:
         claim = await self._claim(row, force=force, replied=reply is not None)
         journal, context, input = await self._opened(row, claim, tracks=changed)
         if claim is None:
-            ending = await self._execute(journal, context, input, StepHistoryTracker())
+            ending = await self.execute(journal, context, input, StepHistoryTracker())
             return ending.result(run_id, context, 0.0)
         if changed:
             await self.backend.redefine(claim, *self._definition, self.files)
@@ -237,7 +245,7 @@ class RunSession:
         history = StepHistoryTracker()
         ending: Ending | None = None
         async with Watch(self.backend, claim) as watch:
-            ending = await self._execute(journal, context, input, history)
+            ending = await self.execute(journal, context, input, history)
         if watch.stopped:
             row = await self.find(claim.run_id)
             if row.epoch != claim.epoch:
@@ -249,7 +257,7 @@ class RunSession:
             return Ending.cancelled(history.results, journal.spent())
         return ending
 
-    async def _execute(
+    async def execute(
         self, journal: Journal, context: PipelineContext, input: Any, history: StepHistoryTracker
     ) -> Ending:
         background = BackgroundTaskManager()
