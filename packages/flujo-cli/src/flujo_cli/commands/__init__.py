@@ -21,6 +21,7 @@ COMMANDS = (
     CommandEntry("rehearse", "flujo_cli.commands.rehearse:rehearse", "Kill a pipeline everywhere, and compare."),
     CommandEntry("runs list", "flujo_cli.commands.runs_list:runs_list", "List recorded runs, newest first."),
     CommandEntry("runs show", "flujo_cli.commands.runs_show:runs_show", "Show what a run's steps did."),
+    CommandEntry("runs trace", "flujo_cli.commands.runs_trace:runs_trace", "Show where a run's time and money went."),
     CommandEntry(
         "runs approve", "flujo_cli.commands.runs_answer:runs_approve", "Approve what a run waits for, and go on."
     ),
