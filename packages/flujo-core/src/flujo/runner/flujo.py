@@ -247,6 +247,17 @@ class Flujo(Generic[In, Out, Ctx]):
 
     fork = rerun_from
 
+    async def replay(self, run: str | PipelineResult[Any, Any]) -> PipelineResult[Out, Ctx]:
+        """What a run came to, made again of its record alone: no step is executed, nothing written, no sink told.
+
+        Conditions, mappers and templates are evaluated again. Raises `RunNotFound`, and `ReplayMismatchError` where
+        this pipeline does not come to what is recorded.
+        """
+        from flujo.runner.replay_executor import replay  # noqa: PLC0415 - few runs are replayed
+
+        with self._at_work.run():
+            return cast("PipelineResult[Out, Ctx]", await replay(self._session, _id_of(run)))
+
     async def settle(
         self,
         run: str | PipelineResult[Any, Any],

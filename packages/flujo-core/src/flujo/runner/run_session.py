@@ -260,6 +260,10 @@ class RunSession:
     async def execute(
         self, journal: Journal, context: PipelineContext, input: Any, history: StepHistoryTracker
     ) -> Ending:
+        """Walk the pipeline from its start: what `journal` has recorded is handed out, the rest is executed.
+
+        `history` takes what each step comes to.
+        """
         background = BackgroundTaskManager()
         limits = None if journal.closed else self.usage_limits
         quotas = QuotaManager(self.prices, limits, journal.spent(), notice=partial(self._warn, context.run_id))
