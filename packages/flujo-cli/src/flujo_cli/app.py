@@ -16,13 +16,13 @@ import click
 from flujo import __version__
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import FlujoError, PluginError
-from flujo.infra.logging import LogFormat
 from flujo_cli.commands import COMMANDS, GROUPS, CommandEntry
 from flujo_cli.exit_codes import ExitCode, code_for
 from flujo_cli.options import Options
 from flujo_cli.output import Console, show_error
 
 if TYPE_CHECKING:
+    from flujo.infra.logging import LogFormat, LogLevel
     from flujo.plugins import CommandSpec
 
 __all__ = ["LazyGroup", "run_command_line"]
@@ -134,15 +134,21 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work in DIR.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option(
-    "--log-format", type=click.Choice(["human", "json"]), default="human", help="How warnings are written to stderr."
-)
+@click.option("--log-format", type=click.Choice(["human", "json"]), help="How log lines are written to stderr.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="The least that is logged.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Say which.")
 @click.pass_obj
-def _flujo(options: Options, folder: str | None, debug: bool, log_format: LogFormat) -> None:
+def _flujo(
+    options: Options,
+    folder: str | None,
+    debug: bool,
+    log_format: "LogFormat | None",
+    log_level: "LogLevel | None",
+) -> None:
     """Run durable pipelines of typed steps."""
     options.debug = debug
     options.log_format = log_format
+    options.log_level = log_level
     if folder is not None:
         os.chdir(folder)
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from flujo.exceptions import ConfigurationError
-from flujo.infra.logging import LogFormat
+
+if TYPE_CHECKING:
+    from flujo.infra.logging import LogFormat, LogLevel
 
 __all__ = ["Options", "json_option", "no_input_option", "note_json", "state_option", "strict_background_option"]
 
@@ -22,12 +24,14 @@ class Options:
     `started_in` is the folder the user stands in, before any `-C`; None when it is gone. `owes_json` says that an
     object was asked for and is still to be written to stdout: whoever writes it takes the mark away. `limits` are those
     that a run was given, by their names; `no_input` forbids to ask anything at the terminal; with `strict_background`
-    a background step that fails makes the exit code that of a failed run.
+    a background step that fails makes the exit code that of a failed run. `log_format` and `log_level` go before the
+    settings of the same names.
     """
 
     started_in: Path | None
     debug: bool = False
-    log_format: LogFormat = "human"
+    log_format: "LogFormat | None" = None
+    log_level: "LogLevel | None" = None
     owes_json: bool = False
     limits: dict[str, Any] = field(default_factory=dict)
     no_input: bool = False

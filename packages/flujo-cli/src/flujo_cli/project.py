@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from flujo.domain.masking import masked
 from flujo.exceptions import ConfigurationError, RunNotFound
 from flujo.infra.config_manager import Settings, get_config_manager
 
@@ -75,13 +76,13 @@ class Project(NamedTuple):
 
     def looked_in(self, error: RunNotFound) -> RunNotFound:
         """The error with the state in which the run was looked for."""
-        state = f"the state is {self.settings.state_uri!r} of {str(self.root)!r}"
+        state = f"the state is {masked(self.settings.state_uri)!r} of {str(self.root)!r}"
         return RunNotFound(error.message, suggestion=f"{error.suggestion}; {state}")
 
     def command(self, *words: str) -> str:
-        """A flujo command that does the same wherever this one was started."""
+        """A flujo command that does the same wherever this one was started; a password in its state is not shown."""
         elsewhere = get_config_manager(self.stands).root != self.root
         folder = ["-C", os.path.relpath(self.root, self.stands)] if elsewhere else []
         given = self.settings.origins["state_uri"] in ("--state", "FLUJO_STATE_URI")
-        state = ["--state", self.settings.state_uri] if given else []
+        state = ["--state", masked(self.settings.state_uri)] if given else []
         return shlex.join(["flujo", *folder, *words, *state])

@@ -21,6 +21,7 @@ from flujo.exceptions import (
     RunNotPaused,
     RunOwnedElsewhere,
 )
+from flujo.infra.log_sink import LogSink
 from flujo.plugins import PluginManager
 from flujo.runner.flujo import Flujo
 from flujo.runner.pipeline_resolver import resolve_pipeline
@@ -73,7 +74,7 @@ class Session:
             initial_context_data=data,
             state_backend=backend,
             plugins=self.manager,
-            sinks=[self.reporter.progress, self.reporter],
+            sinks=[self.reporter.progress, LogSink(self.reporter.log)],
             source=source,
             files=texts.kept() if texts else None,
             root=self.project.root,

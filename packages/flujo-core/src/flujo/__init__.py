@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from flujo.domain.steps import Pipeline, Step
     from flujo.domain.usage import Usage
     from flujo.exceptions import FlujoError
+    from flujo.infra.log_sink import LogSink
     from flujo.infra.scripted import ScriptedAgent, scripted
     from flujo.runner.flujo import Flujo
 
@@ -79,6 +80,7 @@ _HOMES = {
     "flujo.domain.steps": ("Pipeline", "Step"),
     "flujo.domain.usage": ("Usage",),
     "flujo.exceptions": ("FlujoError",),
+    "flujo.infra.log_sink": ("LogSink",),
     "flujo.infra.scripted": ("ScriptedAgent", "scripted"),
     "flujo.runner.flujo": ("Flujo",),
 }
@@ -98,6 +100,7 @@ __all__ = [
     "HumanInTheLoopStep",
     "ImportOutput",
     "ImportStep",
+    "LogSink",
     "LoopStep",
     "MapStep",
     "OpenContext",

@@ -64,6 +64,11 @@ class SqliteBackend:
         """Cached results, in the same file and closed with it."""
         return self._cache
 
+    @property
+    def places(self) -> dict[str, Path]:
+        """The file, in which cached results are too, and the folder that says which processes are at work."""
+        return {"state": self._path, "workers": workers.folder_of(self._path), "cached results": self._path}
+
     async def create_run(self, run: NewRun, /) -> Claim:
         """Write the run down and own it. Raises `RunKeyTaken`, and `StateError` when the id is taken."""
         size = check_size(run.input, "input", INPUT_LIMIT) + check_size(run.base, "context", INPUT_LIMIT)

@@ -33,6 +33,11 @@ COMMANDS = (
     CommandEntry(
         "runs settle", "flujo_cli.commands.runs_settle:runs_settle", "Say what became of a step that is in doubt."
     ),
+    CommandEntry("budget show", "flujo_cli.commands.budget_show:budget_show", "Show limits, and what a run has used."),
+    CommandEntry(
+        "config show", "flujo_cli.commands.config_show:config_show", "Show every setting and where it is from."
+    ),
+    CommandEntry("where", "flujo_cli.commands.where:where", "Say where the project's files are."),
     CommandEntry("gc", "flujo_cli.commands.gc:gc", "Forget runs that ended long ago."),
     CommandEntry("db check", "flujo_cli.commands.db:db_check", "Say what is wrong with the state."),
     CommandEntry("db migrate", "flujo_cli.commands.db:db_migrate", "Bring the state to this version's schema."),
@@ -41,4 +46,9 @@ COMMANDS = (
 )
 
 #: What is said of the words that stand before others.
-GROUPS = {"runs": "Look at recorded runs, and decide about them.", "db": "Look after the state."}
+GROUPS = {
+    "runs": "Look at recorded runs, and decide about them.",
+    "budget": "See what runs may use.",
+    "config": "See what the project is configured with.",
+    "db": "Look after the state.",
+}

@@ -85,7 +85,7 @@ def rehearse(
     with reporter.telling():
         project = _project(file, options)
         manager = create_plugin_manager()
-        reporter.warn_of_plugins(manager)
+        reporter.begin(manager, project.settings)
         pipeline = resolve_pipeline(file, manager=manager, settings=project.settings)
         job = Job(
             file=project.source(file),

@@ -74,7 +74,7 @@ def resume(
     with reporter.telling():
         reply = reply_of(answer, answer_json, answer_file, token)
         session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
-        reporter.warn_of_plugins(session.manager)
+        reporter.begin(session.manager, session.project.settings)
         how = _How(force, allow_changed, as_begun)
         return session.drive(partial(_resume, session, reference, reply, how))
 

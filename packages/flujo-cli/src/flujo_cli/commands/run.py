@@ -97,7 +97,7 @@ def run(
         fields = read_context(context_file, context_data, context)
         text = "" if dry_run else _input(input_flag, no_stdin, reporter.console)
         session = Session(project, create_plugin_manager(), reporter)
-        reporter.warn_of_plugins(session.manager)
+        reporter.begin(session.manager, session.project.settings)
         texts = Texts(project.root)
         pipeline = resolve_pipeline(file, manager=session.manager, settings=project.settings, texts=texts)
         job = _Job(pipeline, project.source(file), text, fields, run_id, key, texts)
