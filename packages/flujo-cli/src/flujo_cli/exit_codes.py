@@ -96,4 +96,6 @@ def code_for(error: FlujoError) -> ExitCode:
     """The exit code of a command that ended with `error`."""
     if isinstance(error, BlueprintError) and error.findings:
         return code_of(error.findings)
+    if error.code in _IMPORT_FINDINGS:
+        return ExitCode.IMPORT
     return next((code for kind, code in _BY_CLASS if isinstance(error, kind)), ExitCode.FAILED)

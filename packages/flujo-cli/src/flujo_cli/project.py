@@ -8,6 +8,7 @@ from typing import NamedTuple
 from flujo.domain.masking import masked
 from flujo.exceptions import ConfigurationError, RunNotFound
 from flujo.infra.config_manager import Settings, get_config_manager
+from flujo.runner.targets import names_object
 
 __all__ = ["Project"]
 
@@ -22,12 +23,16 @@ class Project(NamedTuple):
     def around(cls, pipeline: Path, *, stands: Path, state: str | None = None) -> "Project":
         """The project of a pipeline file: the nearest one upwards from its folder, else the working directory.
 
-        Raises `ConfigurationError` for a file that is in neither, or doesn't exist.
+        That of `module:name` is the working directory's. Raises `ConfigurationError` for a file that is in neither, or
+        doesn't exist.
         """
+        if names_object(pipeline):
+            return cls.here(stands=stands, state=state)
         if not pipeline.is_file():
             raise ConfigurationError(
                 f"no pipeline file {str(pipeline)!r}",
-                suggestion="give the path of a pipeline file, or run the command where there is a pipeline.yaml",
+                suggestion="give the path of a pipeline file, or module:name for a pipeline made in Python, or run the "
+                "command where there is a pipeline.yaml",
             )
         folder = pipeline.resolve().parent
         manager = get_config_manager(folder)
@@ -56,11 +61,13 @@ class Project(NamedTuple):
         return not self.settings.state_uri.startswith("memory:")
 
     def source(self, pipeline: Path) -> str:
-        """How a run's record names the pipeline file: relative to the root."""
-        return pipeline.resolve().relative_to(self.root).as_posix()
+        """How a run's record names the pipeline: a file relative to the root, or `module:name`."""
+        return str(pipeline) if names_object(pipeline) else pipeline.resolve().relative_to(self.root).as_posix()
 
     def file_of(self, source: str, run_id: str) -> Path:
-        """The pipeline file that a run's record names. Raises `ConfigurationError` when it isn't there any more."""
+        """What a run's record names: `module:name`, or a file. Raises `ConfigurationError` when that isn't there."""
+        if names_object(source):
+            return Path(source)
         file = (self.root / source).resolve()
         if not source or not file.is_relative_to(self.root):
             raise ConfigurationError(

@@ -24,7 +24,7 @@ from flujo.exceptions import (
 from flujo.infra.log_sink import LogSink
 from flujo.plugins import PluginManager
 from flujo.runner.flujo import Flujo
-from flujo.runner.pipeline_resolver import resolve_pipeline
+from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.changed import ways_on
 from flujo_cli.exit_codes import ExitCode, code_for
@@ -85,7 +85,7 @@ class Session:
     async def reopen(self, backend: StateBackend, reference: str, *, as_begun: bool = False) -> tuple[Runner, RunRow]:
         """The run that `reference` means, and the runner for it: its pipeline is read from the file it began with.
 
-        With `as_begun` the texts are those that the run has kept. Raises what `find_run` and `resolve_pipeline` raise,
+        With `as_begun` the texts are those that the run has kept. Raises what `find_run` and `PipelineResolver` raise,
         and `ConfigurationError` when the file, or its text, isn't there.
         """
         try:
@@ -97,7 +97,7 @@ class Session:
             file, texts = self.project.root / next(iter(_kept(row))), Texts(self.project.root, row.files)
         else:
             file, texts = self.project.file_of(row.source, row.run_id), Texts(self.project.root)
-        pipeline = resolve_pipeline(file, manager=self.manager, settings=self.project.settings, texts=texts)
+        pipeline = PipelineResolver(self.manager, self.project.settings).resolve(file, texts)
         limits = replaced(self.project.settings.limits_for(pipeline.name), self.reporter.options)
         return self.flujo(pipeline, backend, row.source, {}, limits, texts), row
 

@@ -9,7 +9,7 @@ from flujo.blueprint.diagnostics import read_sources, render
 from flujo.domain.validation import Finding
 from flujo.infra.codec import jsonable
 from flujo.plugins import create_plugin_manager
-from flujo.runner.pipeline_resolver import check_file
+from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo_cli.exit_codes import ExitCode, code_of, exit_code_help
 from flujo_cli.options import Options, note_json
 from flujo_cli.project import Project
@@ -33,13 +33,14 @@ __all__ = ["validate"]
 def validate(options: Options, files: tuple[Path, ...], form: str) -> ExitCode:
     """Check pipeline files and write every finding to stdout.
 
-    None of the project's own code is imported; `flujo run --dry-run` also checks that.
+    None of the project's own code is imported; `flujo run --dry-run` also checks that. For FILE there may be
+    module:name, a pipeline made in Python: its module is imported.
     """
     manager = create_plugin_manager()
     reporter = Reporter(options)
     projects = {file: Project.around(file, stands=options.stands) for file in files}
     reporter.begin(manager, projects[files[0]].settings)
-    found = {file: check_file(file, manager=manager, settings=at.settings) for file, at in projects.items()}
+    found = {file: PipelineResolver(manager, at.settings).check(file) for file, at in projects.items()}
     if form == "json":
         reporter.console.json({"schema": "flujo.validate/1", "files": [_describe(*item) for item in found.items()]})
     else:
