@@ -1,7 +1,6 @@
 """`flujo runs trace`: where a run's time and money went, as a tree, from its record."""
 
 import asyncio
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 from flujo.domain.interfaces import StateBackend
 from flujo.domain.outcomes import RunStatus
 from flujo.domain.usage import amount_text
+from flujo.infra.clock import SystemClock
 from flujo.infra.codec import jsonable
 from flujo.runner.trace import Span, Trace, trace_of
 from flujo_cli.options import Options, json_option, state_option
@@ -41,7 +41,7 @@ def runs_trace(options: Options, reference: str, whole: bool, as_json: bool, sta
 
     async def read(backend: StateBackend) -> Trace:
         row = await find_run(backend, reference)
-        return trace_of(row, await backend.load(row.run_id), time.time())
+        return trace_of(row, await backend.load(row.run_id), SystemClock().now())
 
     trace = asyncio.run(read_state(options, state, read))
     if as_json:
