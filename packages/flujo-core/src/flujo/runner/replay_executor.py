@@ -17,7 +17,7 @@ from flujo.domain.outcomes import (
     StepOutcome,
     Success,
 )
-from flujo.engine.changes import same
+from flujo.engine.changes import restore, same
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore, cancelled
 from flujo.engine.frame import ExecutionFrame
@@ -34,6 +34,9 @@ from flujo.runner.run_session import RunSession
 from flujo.runner.turns import Stuck, Turns
 
 __all__ = ["ReplayExecutor", "replay"]
+
+#: What waits for no answer any more.
+_FOR_GOOD = (RunStatus.COMPLETED, RunStatus.CANCELLED)
 
 #: What a run can fail with after all of its steps: its output can't be written, or a field that lives elsewhere saved.
 _AT_THE_END = ("ValueNotStorable", "PayloadTooLarge", "StateProviderError")
@@ -96,6 +99,8 @@ class ReplayExecutor(ExecutorCore):
         """What the attempts came to that the record has; of a step made of others, what they come to now."""
         path = work.frame.path
         outcome = await (self._ended(work) if work.plan.records else self._attempt(work))
+        if isinstance(outcome, Failure) and work.before is not None:
+            restore(work.frame.context, work.before)
         end = self._record.end(path)
         has_ended = end is not None and isinstance(outcome, Failure)
         work.attempt = end.attempt if end and has_ended else 1 + self._record.retries_used(path)
@@ -164,7 +169,8 @@ class _Replay:
             if path not in self._turns.reached and not record.is_left_out(path):
                 raise self._described(f"the result of {path!r} is not used", path)
         result = ending.result(row.run_id, context, 0.0)._replace(exception=None)
-        return self._checked(_as_it_ended(with_questions(result, record.waits()), record))
+        waits = () if result.status in _FOR_GOOD else record.waits()
+        return self._checked(_as_it_ended(with_questions(result, waits), record))
 
     def _stand_still(self, stuck: Stuck) -> None:
         """Say what became of steps whose end is not recorded, when nothing else is left to do."""

@@ -90,7 +90,13 @@ def order_of(pipeline: Step[Any, Any], records: Sequence[JournalRecord]) -> list
     """The paths of the steps that keep a record of their own, in the order of their recorded ends."""
     keeping = {place for place, steps in places_of(pipeline).items() if any(step.records for step in steps)}
     order: dict[str, int] = {}
+    handed_over: set[str] = set()
     for number, each in enumerate(records):
-        if each.kind in _ENDS or each.fallback:
-            order[bare_path(each)] = number
+        path = bare_path(each)
+        if each.kind is RecordKind.FAILED and path in handed_over:
+            handed_over.remove(path)  # its own end was when its fallback began
+        elif each.kind in _ENDS or each.fallback:
+            order[path] = number
+        if each.kind is RecordKind.ATTEMPT and each.fallback:
+            handed_over.add(path)
     return sorted((path for path in order if place_of(path) in keeping), key=order.__getitem__)
