@@ -127,6 +127,12 @@ def _marks(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
     return {ast.unparse(mark) for mark in node.decorator_list}
 
 
+def _aliases(node: Named, name: str) -> list[str]:
+    """Other names of the method `name`."""
+    same = [each for each in node.body if isinstance(each, ast.Assign) and ast.unparse(each.value) == name]
+    return [ast.unparse(each.targets[0]) for each in same]
+
+
 def _words(node: Named) -> str:
     """What its docstring says; what stands indented in it is code."""
     text = ast.get_docstring(node) or ""
@@ -148,6 +154,7 @@ def _described(node: Named, level: str) -> Iterator[str]:
             line = _signature(each)
             yield _block(f"@property\n{line}" if "property" in _marks(each) else line)
             yield _words(each)
+            yield "".join(f"Also: `{name}`." for name in _aliases(node, each.name))
 
 
 def _page(title: str, *parts: str) -> str:
