@@ -68,7 +68,7 @@ def docs(session: nox.Session) -> None:
     python = _python(session)
     with tempfile.TemporaryDirectory(prefix="flujo-docs-") as folder:
         to = session.posargs[0] if session.posargs else folder
-        session.run(python, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(Path(to).absolute()), external=True)
+        session.run(python, "-m", "mkdocs", "build", "--strict", "-d", str(Path(to).absolute()), external=True)
 
 
 @nox.session(default=False)
