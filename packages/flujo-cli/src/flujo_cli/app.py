@@ -20,6 +20,7 @@ from flujo_cli.commands import COMMANDS, GROUPS, CommandEntry
 from flujo_cli.exit_codes import ExitCode, code_for
 from flujo_cli.options import Options
 from flujo_cli.output import Console, show_error
+from flujo_cli.streams import CommandError
 
 if TYPE_CHECKING:
     from flujo.infra.logging import LogFormat, LogLevel
@@ -160,9 +161,10 @@ def run_command_line(args: Sequence[str]) -> int:
     try:
         return int(_flujo.main(list(args), prog_name="flujo", standalone_mode=False, obj=options) or ExitCode.OK)
     except click.ClickException as error:
-        error.show()
         options.owes_json = options.owes_json or _asks_for_json(args)
-        _answer(options, error, error.format_message())
+        refusal = _refusal(error)
+        show_error(Console(), refusal)
+        _answer(options, refusal)
         return ExitCode.USAGE
     except click.Abort as error:
         Console().note("interrupted")
@@ -172,6 +174,15 @@ def run_command_line(args: Sequence[str]) -> int:
         show_error(Console(), error, trace=options.debug)
         _answer(options, error)
         return code_for(error)
+
+
+def _refusal(error: click.ClickException) -> CommandError:
+    """What click has against a command line, as an error of ours that says how the command is written."""
+    message = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    usage = " ".join([context.command_path, *context.command.collect_usage_pieces(context)]) if context else ""
+    advice = f"write it as: {usage}; `{context.command_path} --help` says more" if context else None
+    return CommandError(message[:1].lower() + message[1:], suggestion=advice, cause=error)
 
 
 def _working_directory() -> Path | None:

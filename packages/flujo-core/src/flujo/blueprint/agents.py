@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PREFIX", "AgentContext", "AgentDeclaration", "Agents", "DeclaredAgent", "nobody", "unasked"]
 
+#: What plain answers are, by the names that files call them.
+_PLAIN: Mapping[str, type] = {each.__name__: each for each in (str, int, float, bool, list, dict)}
+
 #: What a step's reference begins with that names a declared agent.
 PREFIX = "agents."
 
@@ -124,9 +127,9 @@ class Agents:
 
     def _output(self, spec: AgentPart) -> Any:
         """What answers must fit; text names a class. Raises `ConfigurationError` for what is no schema."""
-        declared = spec.output_schema
+        declared: Any = spec.output_schema
         if isinstance(declared, str):
-            declared = self._context.resolve(declared)
+            declared = _PLAIN.get(declared) or self._context.resolve(declared)
         if declared is None or declared is unasked:
             return None
         from flujo.infra.schemas import OutputSchema  # noqa: PLC0415 - as above

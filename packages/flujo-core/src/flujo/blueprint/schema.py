@@ -79,7 +79,8 @@ class AgentPart(Spec):
     model: str = Field(description="PROVIDER:NAME, who answers")
     system_prompt: str = Field(default="", description="What a model is told before it is asked")
     output_schema: dict[str, Any] | str | None = Field(
-        default=None, description="What answers must fit: a JSON Schema, or module:attr of a class"
+        default=None,
+        description="What answers must fit: a JSON Schema, module:attr of a class, or a plain type such as int",
     )
     params: dict[str, Any] = Field(default_factory=dict, description="The provider's own options")
 

@@ -9,7 +9,7 @@ from flujo.domain.steps import PREVIOUS, Step
 from flujo.engine.frame import Invariant
 from flujo.engine.once import OncePolicy
 from flujo.engine.policy import StepPolicy
-from flujo.exceptions import ConfigurationError
+from flujo.exceptions import ConfigurationError, TemplateResolutionError
 
 __all__ = ["StepPlan", "names_read", "plan_step"]
 
@@ -43,7 +43,20 @@ class StepPlan(NamedTuple):
 
 
 def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: TemplateCompiler | None) -> StepPlan:
-    """Plan `step`. Raises `TemplateResolutionError` for an input that is no template of ours."""
+    """Plan `step`. Raises `TemplateResolutionError`, which names the step, for a text that is no template of ours."""
+    try:
+        return _planned(step, policy, templates)
+    except TemplateResolutionError as error:
+        raise TemplateResolutionError(
+            f"step {step.name!r}: {error.message}",
+            suggestion=error.suggestion,
+            line=error.line,
+            column=error.column,
+            cause=error,
+        ) from error
+
+
+def _planned(step: Step[Any, Any], policy: StepPolicy[Any], templates: TemplateCompiler | None) -> StepPlan:
     config = step.config
     render = _render(step, templates)
     if templates is not None:
