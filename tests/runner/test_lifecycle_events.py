@@ -89,8 +89,14 @@ async def test_a_run_whose_state_is_full_tells_that_it_was_let_go_of():
     with pytest.raises(StateStorageFull):
         await Flujo(Step("a", str.upper), sinks=[sink], state_backend=Full()).run("x", run_id="r")
 
-    assert sink.events[-1][0] == "r"
-    assert sink.events[-1].error.message == "the disk is full"
+    *_, step, pipeline, run = sink.events
+    assert [type(event).__name__ for event in (step, pipeline, run)] == [
+        "StepAbandoned",
+        "StepAbandoned",
+        "RunInterrupted",
+    ]
+    assert (step.path, pipeline.path, run.run_id) == ("a", "", "r")
+    assert {event.error.message for event in (step, pipeline, run)} == {"the disk is full"}
 
 
 async def test_a_background_step_is_launched_before_it_has_done_anything():

@@ -235,8 +235,8 @@ async def test_the_tree_of_a_run_that_was_let_go_of_says_why(tree):
         await tree(Step("a"), stream=stream, state_backend=Full())
 
     assert stream.getvalue().splitlines()[-3:] == [
-        "  let go of: StateStorageFull: the disk is full",
         "  interrupted a: 0.000 s",
+        "  let go of: StateStorageFull: the disk is full",
         "interrupted a (run r): 0.000 s",
     ]
 

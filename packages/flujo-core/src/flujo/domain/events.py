@@ -18,6 +18,7 @@ __all__ = [
     "RunInterrupted",
     "RunPaused",
     "RunStarted",
+    "StepAbandoned",
     "StepFinished",
     "StepInDoubt",
     "StepRetried",
@@ -126,6 +127,14 @@ class StepFinished(NamedTuple):
     outcome: StepOutcome[Any]
 
 
+class StepAbandoned(NamedTuple):
+    """A step that has started comes to no end, because its run is let go of: it runs again when the run goes on."""
+
+    run_id: str
+    path: str
+    error: ErrorInfo
+
+
 class Chunk(NamedTuple):
     """A part of what a step is about to give, as soon as it is there.
 
@@ -176,6 +185,7 @@ Event: TypeAlias = (
     | BackgroundFinished
     | Chunk
     | StepFinished
+    | StepAbandoned
     | RunPaused
     | RunInterrupted
     | RunFinished

@@ -17,7 +17,7 @@ from flujo.engine.fallback_handler import FallbackHandler
 from flujo.engine.frame import ExecutionFrame, RunScope
 from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
-from flujo.engine.recall import accounted, ended, filed, finished, passed, recalled
+from flujo.engine.recall import abandoned, accounted, ended, filed, finished, passed, recalled
 from flujo.engine.retelling import parts_of
 from flujo.engine.retry import SIGNALS, retry_delay
 from flujo.engine.shield import undisturbed
@@ -155,8 +155,8 @@ class ExecutorCore:
         if now >= run.pulse.due:
             await run.pulse.beat(now)
         if run.events.active:
-            run.events.emit(StepStarted(run.run_id, frame.path, frame.step.name, frame.step.kind))
             await run.events.room()
+            run.events.emit(StepStarted(run.run_id, frame.path, frame.step.name, frame.step.kind))
         if frame.history is None or plan.invariants:
             frame = _furnished(frame, plan)
         work = Work(frame, plan, now, usage=run.journal.spent_on(frame.path) if plan.tries else NO_USAGE)
@@ -164,7 +164,7 @@ class ExecutorCore:
         try:
             outcome = await (working if frame.level % _LEVELS else asyncio.ensure_future(working))
             return await self._finish(work, outcome)
-        except asyncio.CancelledError as error:
+        except BaseException as error:
             await cancelled(work, error)
             raise
 
@@ -364,12 +364,16 @@ def _furnished(frame: ExecutionFrame, plan: StepPlan) -> ExecutionFrame:
     return frame._replace(history=history, invariants=(*frame.invariants, *plan.invariants))
 
 
-async def cancelled(work: Work, error: asyncio.CancelledError) -> None:
-    """Say what a step came to that was cancelled while it was at work: by whom, if the canceller told.
+async def cancelled(work: Work, error: BaseException) -> None:
+    """Say what a step came to that was cancelled while it was at work: by whom, if the canceller told. Of any other
+    `error` its run is let go of.
 
     What it owes is written down before the cancellation goes on. One that had come to its end has its own line.
     """
     frame, run = work.frame, work.frame.run
+    if not isinstance(error, asyncio.CancelledError):
+        abandoned(frame, error)
+        return
     owed = run.tally.owed(frame.path)
     outcome: StepOutcome[Any] = work.outcome or Failure(error, usage=owed)
     work.duration_s = run.clock.monotonic() - work.started

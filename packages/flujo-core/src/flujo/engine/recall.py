@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flujo.domain.events import StepFinished
+from flujo.domain.events import StepAbandoned, StepFinished
 from flujo.domain.outcomes import ErrorInfo, Failure, RecordedError, StepOutcome, StepResult, Success
 from flujo.domain.usage import Usage
 from flujo.engine.changes import apply, unshared
@@ -11,7 +11,7 @@ from flujo.engine.journal import Recorded
 from flujo.engine.plan import StepPlan
 from flujo.exceptions import ExecutionError
 
-__all__ = ["NeverEnded", "accounted", "ended", "filed", "finished", "passed", "recalled"]
+__all__ = ["NeverEnded", "abandoned", "accounted", "ended", "filed", "finished", "passed", "recalled"]
 
 _AS_IT_WAS = "put the pipeline back as it was"
 
@@ -34,6 +34,12 @@ def finished(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResul
         told = outcome._replace(value=result.output) if type(outcome) is Success else outcome
         events.emit(StepFinished(frame.run.run_id, frame.path, result, told))
     return filed(frame, outcome, result)
+
+
+def abandoned(frame: ExecutionFrame, error: BaseException) -> None:
+    """Tell whoever listens that the step comes to no end: its run is let go of because of `error`."""
+    if frame.run.events.active:
+        frame.run.events.emit(StepAbandoned(frame.run.run_id, frame.path, ErrorInfo.of(error, frame.path)))
 
 
 def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any], ...] = ()) -> StepOutcome[Any] | None:
@@ -102,7 +108,7 @@ def _recalled_result(frame: ExecutionFrame, recorded: Recorded, parts: tuple[Ste
         record.attempt,
         record.ended_at - record.started_at,
         record.usage + _spent(frame, record.fallback is not None),
-        record.error,
+        record.error if record.fallback else None,
         True,
         record.fallback,
         parts,

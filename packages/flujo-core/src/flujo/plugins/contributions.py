@@ -56,12 +56,16 @@ class StateProviderSpec(NamedTuple):
 
 
 class EventSinkSpec(NamedTuple):
-    """What makes the event sink `name`: a function of its settings and the project's root, or where it is."""
+    """What makes the event sink `name`: a function of its settings and the project's root, or where it is.
+
+    `needs` says what helps where it can't be loaded.
+    """
 
     name: str
     factory: Any
     summary: str
     provider: str
+    needs: str = ""
 
 
 class CommandSpec(NamedTuple):

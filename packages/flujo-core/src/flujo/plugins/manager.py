@@ -32,19 +32,27 @@ __all__ = ["PluginManager", "create_plugin_manager"]
 
 _CORE = f"flujo-core {__version__}"
 
-#: The event sinks of flujo itself: where each one is, and what it is for.
-_SINKS = {
-    "tree": (
+#: The event sinks of flujo itself.
+_SINKS = (
+    EventSinkSpec(
+        "tree",
         "flujo.runner.local_tracer:open_tree",
         "write a run as a tree of lines to stderr, as its steps begin and end",
+        _CORE,
     ),
-    "otel": ("flujo.runner.otel:open_otel", "send a run as OpenTelemetry spans to a collector"),
-}
+    EventSinkSpec(
+        "otel",
+        "flujo.runner.otel:open_otel",
+        "send a run as OpenTelemetry spans to a collector",
+        _CORE,
+        "pip install 'flujo-core[otel]'",
+    ),
+)
 
 #: What works without any plugin.
 _OWN = (
     Offer("backends", "memory", BackendSpec("memory", "flujo.infra.memory:open_memory", _CORE), _CORE, Rank.INSTALLED),
-    *(Offer("sinks", name, EventSinkSpec(name, *what, _CORE), _CORE, Rank.INSTALLED) for name, what in _SINKS.items()),
+    *(Offer("sinks", spec.name, spec, _CORE, Rank.INSTALLED) for spec in _SINKS),
 )
 
 #: State backends of this project that are installed by themselves.

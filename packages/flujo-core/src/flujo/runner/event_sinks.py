@@ -53,8 +53,7 @@ class EventSinks:
             advice = did_you_mean(wanted.name, self._offered, what="installed plugins have")
             raise ConfigurationError(f"there is no event sink {wanted.name!r}", suggestion=advice)
         spec = self._offered[wanted.name]
-        factory = load_target(spec.factory, spec.provider)
-        make = partial(factory, dict(wanted.settings), self._root)
+        make = partial(_factory(spec), dict(wanted.settings), self._root)
         sink = _checked(attempt(make, partial(_refused, spec), but=ConfigurationError))
         self._made.append(sink)
         return sink
@@ -67,6 +66,14 @@ class EventSinks:
                 [error] = await asyncio.gather(_close(sink), return_exceptions=True)
                 if isinstance(error, Exception):
                     self.stream.detach(sink, error)
+
+
+def _factory(spec: EventSinkSpec) -> Any:
+    try:
+        return load_target(spec.factory, spec.provider)
+    except PluginError as error:
+        error.suggestion = spec.needs or error.suggestion
+        raise
 
 
 async def _close(sink: ClosableSink) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
-from flujo.domain.events import Event, RunFinished, RunInterrupted, RunStarted, StepFinished, StepStarted
+from flujo.domain.events import Event, RunFinished, RunInterrupted, RunStarted, StepAbandoned, StepFinished, StepStarted
 from flujo.domain.interfaces import Clock
 from flujo.domain.outcomes import PipelineResult, StepResult
 from flujo.infra.clock import SystemClock
@@ -78,8 +78,8 @@ class TracingManager:
         path: str = event._asdict().get("path", "")
         for tracer in self._tracers:
             tracer.told(spans.get(path) or _around(spans, path), event)
-        if isinstance(event, StepFinished) and event.path in spans and event.path:
-            self._end(spans.pop(event.path), event.result)
+        if isinstance(event, StepFinished | StepAbandoned) and event.path in spans and event.path:
+            self._end(spans.pop(event.path), event.result if isinstance(event, StepFinished) else None)
         elif isinstance(event, RunFinished | RunInterrupted):
             self._end_all(event)
 
