@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
+from flujo import Flujo
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 HOW_TOS = sorted(set((DOCS / "how-to").glob("*.md")) - {DOCS / "how-to/README.md"})
 PAGES = [DOCS / "tutorial.md", DOCS / "security.md", *HOW_TOS]
@@ -92,3 +94,11 @@ def test_every_page_has_something_that_is_run():
 def test_the_index_names_every_how_to():
     index = (DOCS / "how-to/README.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"\]\(([\w-]+)\.md\)", index)) == [page.stem for page in HOW_TOS]
+
+
+def test_every_method_has_a_how_to():
+    methods = {name for name in vars(Flujo) if not name.startswith("_")} - {"broken_sinks"}
+    index = (DOCS / "how-to/README.md").read_text(encoding="utf-8")
+    examples = "\n".join(b.text for page in HOW_TOS for b in blocks(page) if b.language == "python")
+    assert {name for name in methods if f"`{name}`" not in index} == set()
+    assert {name for name in methods if f".{name}(" not in examples} - {"run_stream", "resume_async", "fork"} == set()
