@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flujo.blueprint.diagnostics import brief
 from flujo.blueprint.document import Document
 from flujo.blueprint.kinds import AgentProviderSpec
-from flujo.blueprint.schema import AgentPart
+from flujo.blueprint.schema import PLAIN_TYPES, AgentPart
 from flujo.domain.agents import Agent
 from flujo.domain.scope import NOTHING
 from flujo.domain.suggest import did_you_mean
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from flujo.domain.agent_step import AgentStep
 
 __all__ = ["PREFIX", "AgentContext", "AgentDeclaration", "Agents", "DeclaredAgent", "nobody", "unasked"]
-
-#: What plain answers are, by the names that files call them.
-_PLAIN: Mapping[str, type] = {each.__name__: each for each in (str, int, float, bool, list, dict)}
 
 #: What a step's reference begins with that names a declared agent.
 PREFIX = "agents."
@@ -129,7 +126,7 @@ class Agents:
         """What answers must fit; text names a class. Raises `ConfigurationError` for what is no schema."""
         declared: Any = spec.output_schema
         if isinstance(declared, str):
-            declared = _PLAIN.get(declared) or self._context.resolve(declared)
+            declared = PLAIN_TYPES.get(declared) or self._context.resolve(declared)
         if declared is None or declared is unasked:
             return None
         from flujo.infra.schemas import OutputSchema  # noqa: PLC0415 - as above

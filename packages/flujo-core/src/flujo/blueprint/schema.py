@@ -1,5 +1,6 @@
 """The shape of a pipeline file: the document, and the fields that every kind of step has."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
@@ -7,7 +8,11 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from flujo.domain.steps import Effects
 from flujo.domain.validation import NAME
 
-__all__ = ["AgentPart", "BackoffSpec", "ConfigSpec", "DocumentSpec", "Spec", "StepSpec"]
+__all__ = ["PLAIN_TYPES", "AgentPart", "BackoffSpec", "ConfigSpec", "DocumentSpec", "Spec", "StepSpec"]
+
+
+#: What plain answers are, by the names that files call them.
+PLAIN_TYPES: Mapping[str, type] = {each.__name__: each for each in (str, int, float, bool, list, dict)}
 
 
 class Spec(BaseModel):

@@ -19,7 +19,7 @@ from flujo.domain.outcomes import ErrorInfo, Paused, PipelineResult, RunStatus, 
 from flujo.domain.pricing import PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
-from flujo.engine.background_task_manager import BackgroundTaskManager, OnEnd
+from flujo.engine.background_task_manager import BackgroundTaskManager, OnEnd, check_on_end
 from flujo.engine.cache_manager import CacheManager
 from flujo.engine.call_tally import CallTally
 from flujo.engine.changes import fields_of, unshared
@@ -57,7 +57,8 @@ Save: TypeAlias = Callable[[], Awaitable[None]]
 class RunSession:
     """What is needed to run one pipeline, once or again. Holds nothing of a run between calls.
 
-    Raises `ConfigurationError` for a context model whose state providers are not there.
+    Raises `ConfigurationError` for a context model whose state providers are not there, and for an `on_background` that
+    there is not.
     """
 
     pipeline: Pipeline[Any, Any]
@@ -79,6 +80,7 @@ class RunSession:
 
     def __post_init__(self) -> None:
         self.hydration.check(self.context_model)
+        check_on_end(self.on_background)
 
     @cached_property
     def _definition(self) -> tuple[str, bytes]:
