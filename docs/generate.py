@@ -1,6 +1,7 @@
 """The pages of the reference that are made from the code.
 
-`python -m docs.generate` (or `nox -s reference`) writes them again; tests/docs compares them with the code.
+`python -m docs.generate` (or `nox -s reference`) writes them again, or into the folder that it is given; tests/docs
+compares them with the code.
 """
 
 import ast
@@ -228,11 +229,11 @@ def hooks() -> str:
 PAGES: dict[str, Callable[[], str]] = {"api": api, "commands": commands, "hooks": hooks}
 
 
-def main() -> None:
-    """Write every page."""
+def main(folder: Path) -> None:
+    """Write every page into `folder`."""
     for name, text in PAGES.items():
-        (FOLDER / f"{name}.md").write_text(text(), encoding="utf-8")
+        (folder / f"{name}.md").write_text(text(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
