@@ -14,6 +14,7 @@ from flujo.domain.scope import NOTHING, Scope
 from flujo.domain.usage import NO_USAGE, Usage
 
 __all__ = [
+    "CACHE_MISSED",
     "MAX_CLAIMS",
     "Claim",
     "Clock",
@@ -38,6 +39,10 @@ T = TypeVar("T")
 
 #: How often a run is claimed without recording anything, until nobody tries it again by himself.
 MAX_CLAIMS = 10
+
+#: The type of the `error` in the record of a cache step's result that no kept one served: its message says what differed
+#: from the newest of those, by the names that `CacheMissed` has.
+CACHE_MISSED = "CacheMissed"
 
 
 @runtime_checkable
@@ -147,7 +152,8 @@ class RecordKind(IntEnum):
 
 class JournalRecord(NamedTuple):
     """One line of a run's journal. A result stands at the step's bare path, failed attempt n at `path#an`, a question
-    at `path?` and answer n to it at `path!n`, beginning n at `path^n` and what settles it at `path^n!`.
+    at `path?` and answer n to it at `path!n`, beginning n at `path^n` and what settles it at `path^n!`. Of a step that
+    may ask more than once, "?" and a word that names the question stand at the end of `path`.
 
     `out` and `delta` are encoded bytes for a backend that `encodes`, the values themselves otherwise; `delta` is
     what the step changed in the context, None for nothing. `error` belongs to attempts, and to a result that a

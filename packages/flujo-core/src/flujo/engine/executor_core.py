@@ -22,9 +22,11 @@ from flujo.engine.retelling import parts_of
 from flujo.engine.retry import SIGNALS, retry_delay
 from flujo.engine.shield import undisturbed
 from flujo.engine.step_history_tracker import StepHistoryTracker
+from flujo.engine.step_run import paused
 from flujo.engine.work import (
     Work,
     check_invariants,
+    note_owed,
     own_usage,
     record_of,
     render_again,
@@ -264,7 +266,9 @@ class ExecutorCore:
             work.take_data()
             return await self._timed(work)
         except PausedException as signal:
-            return Paused(str(signal))
+            owed = frame.run.tally.owed(frame.path)
+            await note_owed(work, ErrorInfo("Paused", str(signal), path=frame.path), owed)
+            return paused(signal, owed)
         except PipelineAbortSignal as signal:
             return Aborted(str(signal))
         except (KeyboardInterrupt, GeneratorExit):
@@ -381,13 +385,7 @@ async def cancelled(work: Work, error: BaseException) -> None:
     if work.outcome is None:
         line = ErrorInfo("Cancelled", str(error) or "cancelled", path=frame.path)
         result = result._replace(error=line)
-        if owed is not NO_USAGE:
-            now = run.clock.now()
-            await undisturbed(
-                run.journal.record_attempt(
-                    frame.path, line, cancelled=True, usage=owed, started_at=now - work.duration_s, ended_at=now
-                )
-            )
+        await undisturbed(note_owed(work, line, owed))
     finished(frame, outcome, result)
 
 
