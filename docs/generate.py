@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import click
 
 import flujo
-from flujo.plugins import hookspecs
+from flujo.plugins import create_plugin_manager, hookspecs
 from flujo.plugins.registrars import REGISTRARS
 from flujo_cli.commands import COMMANDS
 
@@ -226,7 +227,50 @@ def hooks() -> str:
 
 
 #: The pages by name, and what makes each one's text.
-PAGES: dict[str, Callable[[], str]] = {"api": api, "commands": commands, "hooks": hooks}
+EVENTS = """\
+What happens in a run, as it happens. `Flujo(sinks=[...])` hands every event of every run to objects with a method
+`handle(event)`; `run_with_events` gives those of one run. Each is a class of `flujo.domain.events`, a named tuple. A
+run tells of its start first, and of its end last: `RunFinished`, or `RunInterrupted` where it is let go of. Every step
+that has started comes to `StepFinished` or to `StepAbandoned`; one whose result is recorded only finishes. The path of
+the pipeline itself is empty.
+
+Where nobody listens, no event is made."""
+
+SINKS = """\
+## Sinks
+
+An event is handed to each sink in turn, on the event loop, at the moment that it tells of: it has no time of its own,
+the sink's clock tells it. `handle` must be quick and must not wait; what takes long belongs into a queue, and into a
+thread or a task of the sink's own.
+
+A sink that raises is detached and hears nothing more; the run goes on. The other sinks are told by `SinkDetached`, a
+warning is [logged](python.md#log-lines) once, and `Flujo.broken_sinks` has it with what it raised.
+
+A plugin may offer sinks by [name](hooks.md#flujo_register_event_sinks): `Flujo(sinks=["tree"])`, or `flujo run --sink
+tree`, or a table [`[sinks.NAME]`](settings.md#sinks) with the sink's settings. Such a sink is made for the `Flujo`, and
+closed with it, if it has a method `close`, plain or async; one that is given as an object stays its owner's to close.
+flujo itself has these; [Trace a run](../how-to/trace-a-run.md) shows them at work."""
+
+
+def events() -> str:
+    """Every event with its fields, in the order of a run, and what sinks are."""
+    home = "flujo.domain.events"
+    rows = ["| event | fields | meaning |", "|---|---|---|"]
+    for event in get_args(import_module(home).Event):
+        node = _source(home, event.__name__)
+        assert node
+        fields = [
+            (ast.unparse(each.target), _type(each.annotation)) for each in node.body if type(each) is ast.AnnAssign
+        ]
+        shown = ", ".join(f"`{name}: {kind}`".replace("|", "\\|") for name, kind in fields)
+        rows.append(f"| `{event.__name__}` | {shown} | {' '.join(_words(node).split())} |")
+    sinks = ["| sink | what it does |", "|---|---|"]
+    own = create_plugin_manager(discover=False).contributions.sinks
+    sinks += [f"| `{name}` | {spec.summary[:1].upper()}{spec.summary[1:]}. |" for name, spec in own.items()]
+    return _page("Events", EVENTS, "\n".join(rows), SINKS, "\n".join(sinks))
+
+
+PAGES: dict[str, Callable[[], str]] = {"api": api, "commands": commands, "events": events, "hooks": hooks}
 
 
 def main(folder: Path) -> None:

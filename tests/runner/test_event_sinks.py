@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from flujo import Flujo, Step
+from flujo import Flujo, LogSink, Step
+from flujo.domain.events import SinkDetached
 from flujo.exceptions import ConfigurationError, PluginError, PolicyConflictError
 from flujo.plugins import create_plugin_manager, hookimpl
 from flujo.runner.event_sinks import NamedSink
@@ -122,8 +123,32 @@ async def test_a_sink_that_fails_is_detached_whenever_it_fails_and_harms_nobody(
     results = [await flujo.run("x"), await flujo.run("x")]
 
     assert [result.output for result in results] == ["x", "x"]
-    assert (len(failing.events), len(other.events)) == (at, 16)
+    assert (len(failing.events), len(other.of_type(SinkDetached)), len(other.events)) == (at, 1, 17)
     assert [str(error) for sink, error in flujo.broken_sinks] == ["too much"]
+
+
+async def test_a_sink_that_fails_is_logged_once_with_its_run(caplog):
+    flujo = Flujo(PIPELINE, sinks=[Failing(2)])
+    await flujo.run("x", run_id="r")
+    await flujo.run("x")
+
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("flujo", "WARNING")
+    assert record.getMessage().startswith("an event sink failed and was detached (run_id=r, sink=")
+    assert record.getMessage().endswith("test_event_sinks:Failing, error=ValueError: too much)")
+
+
+async def test_where_a_log_sink_listens_it_logs_that_another_failed(caplog):
+    await Flujo(PIPELINE, sinks=[Failing(1), LogSink()]).run("x", run_id="r")
+
+    assert [record.flujo["run_id"] for record in caplog.records if record.levelname == "WARNING"] == ["r"]
+
+
+async def test_a_sink_that_cannot_be_closed_is_logged_without_a_run(manager, caplog):
+    await Flujo(PIPELINE, plugins=manager, sinks=["wrong"]).aclose()
+
+    [record] = caplog.records
+    assert record.getMessage().startswith("an event sink failed and was detached (sink=")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from flujo import (
     state_machine,
 )
 from flujo.domain.outcomes import ErrorInfo
-from flujo.exceptions import StateStorageFull
+from flujo.exceptions import RunNotFound, StateStorageFull
 from flujo.infra.memory import InMemoryBackend
 from flujo.runner.trace import trace_of
 from flujo.testing import FakeClock
@@ -37,7 +37,7 @@ class Watched:
         self.flujo = Flujo(pipeline, state_backend=self.backend, clock=self.clock, **options)
 
     async def trace(self, run_id="r"):
-        return trace_of(await self.backend.get(run_id), await self.backend.load(run_id), self.clock.now())
+        return await self.flujo.trace(run_id)
 
 
 @pytest.fixture
@@ -272,6 +272,11 @@ async def test_a_run_of_which_nothing_is_recorded_is_a_root_alone(watched):
 
     assert trace.status is RunStatus.RUNNING
     assert (trace.root.children, trace.root.total_s, trace.root.usage.calls) == ((), 0, 0)
+
+
+async def test_there_is_no_trace_of_a_run_that_is_not_there(watched):
+    with pytest.raises(RunNotFound):
+        await watched(Step("a")).flujo.trace("none")
 
 
 async def test_an_error_of_the_run_itself_is_told_with_it(watched):

@@ -183,14 +183,14 @@ async def test_the_tree_has_a_line_for_each_beginning_and_each_end(tree):
     _, stream = await tree(map_("each", Step("up", str.upper)) >> Step("b"), ["a"])
 
     assert stream.getvalue().splitlines() == [
-        "> pipeline (run r)",
-        "  > map:each",
-        "    > [0]",
-        "      > up",
+        "+ pipeline (run r)",
+        "  + map:each",
+        "    + [0]",
+        "      + up",
         "      ok up: 0.000 s",
         "    ok [0]: 0.000 s",
         "  ok map:each: 0.000 s",
-        "  > b",
+        "  + b",
         "  ok b: 0.000 s",
         "completed pipeline (run r): 0.000 s",
     ]
@@ -203,10 +203,10 @@ async def test_the_tree_tells_attempts_failures_and_who_stood_in(tree):
     _, stream = await tree(Step("bad", bad, config=StepConfig(max_retries=1), fallback=Step("spare", bad)))
 
     assert stream.getvalue().splitlines() == [
-        "> bad (run r)",
-        "  > bad",
+        "+ bad (run r)",
+        "  + bad",
         "    attempt 1 failed: ValueError: no\\n\\x1b[31m",
-        "    > fallback:spare",
+        "    + fallback:spare",
         "    FAILED fallback:spare: 0.000 s, ValueError: no\\n\\x1b[31m",
         "  FAILED bad: 0.000 s, 2 attempts, ValueError: no\\n\\x1b[31m; then fallback 'spare': no\\n\\x1b[31m",
         "failed bad (run r): 0.000 s, ValueError: no\\n\\x1b[31m",
@@ -260,14 +260,28 @@ def test_a_name_that_the_stream_cannot_encode_is_written_with_escapes():
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     LocalTracer(stream).began(LiveSpan("r", "", "größer", "pipeline", None, 0.0))
     stream.seek(0)
-    assert stream.read() == "> gr\\xf6\\xdfer (run r)\n"
+    assert stream.read() == "+ gr\\xf6\\xdfer (run r)\n"
 
 
 async def test_a_tree_is_written_to_stderr_by_its_name(capsys):
     async with Flujo(Step("a"), sinks=["tree"]) as flujo:
         await flujo.run("x", run_id="r")
 
-    assert capsys.readouterr().err.startswith("> a (run r)\n  > a\n  ok a: ")
+    assert capsys.readouterr().err.startswith("+ a (run r)\n  + a\n  ok a: ")
+
+
+async def test_a_local_tracer_is_told_of_spans(notes, capsys):
+    await Flujo(Step("a"), local_tracer=notes).run("x", run_id="r")
+    assert [line[:2] for line in notes.lines] == [("began", ""), ("began", "a"), ("ended", "a"), ("ended", "")]
+
+    await Flujo(Step("a"), local_tracer="default").run("x", run_id="r")
+    assert capsys.readouterr().err.startswith("+ a (run r)\n  + a\n  ok a: ")
+
+
+def test_what_is_no_tracer_is_refused():
+    with pytest.raises(ConfigurationError, match="local_tracer can't be 'tree'") as caught:
+        Flujo(Step("a"), local_tracer="tree")
+    assert caught.value.suggestion == "expected 'default', or an object of a subclass of Tracer"
 
 
 def test_the_tree_has_no_settings():

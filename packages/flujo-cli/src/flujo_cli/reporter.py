@@ -14,7 +14,6 @@ from flujo.infra.codec import jsonable
 from flujo.infra.config_manager import Settings
 from flujo.infra.logging import Logger
 from flujo.plugins import PluginManager
-from flujo.runner.flujo import Flujo
 from flujo_cli.options import Options
 from flujo_cli.output import Console, show_error, show_trace
 from flujo_cli.progress import Progress
@@ -132,8 +131,3 @@ class Reporter:
             if record.error:
                 entry = {"entry_point": record.name.partition(":")[2]} if number[record.dist] > 1 else {}
                 self.log.log("warning", record.problem, **entry, see="flujo plugins")
-
-    def warn_of_sinks(self, flujo: Flujo[Any, Any, Any]) -> None:
-        """Log each listener that failed and heard nothing of the rest of the run."""
-        for sink, error in flujo.broken_sinks:
-            self.log.log("warning", "an event sink failed and was detached", sink=type(sink).__name__, error=error)

@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from flujo.blueprint.texts import Texts
@@ -11,6 +11,7 @@ from flujo.domain.context import OpenContext
 from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.domain.quota import UsageLimits
+from flujo.domain.scope import NOTHING
 from flujo.domain.steps import Pipeline
 from flujo.exceptions import (
     AnswerRejected,
@@ -23,6 +24,7 @@ from flujo.exceptions import (
 )
 from flujo.infra.log_sink import LogSink
 from flujo.plugins import PluginManager
+from flujo.runner.event_sinks import NamedSink
 from flujo.runner.flujo import Flujo
 from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo.runner.state_backend_manager import open_state
@@ -57,6 +59,7 @@ class Session:
     project: Project
     manager: PluginManager
     reporter: Reporter
+    made: list[Runner] = field(default_factory=list)
 
     def flujo(
         self,
@@ -68,19 +71,26 @@ class Session:
         texts: Texts | None = None,
     ) -> Runner:
         """The runner for a pipeline that was read from the file `source`, and `texts`. Raises `MissingPolicyError`."""
-        return Flujo(
+        flujo = Flujo(
             pipeline,
             context_model=OpenContext,
             initial_context_data=data,
             state_backend=backend,
             plugins=self.manager,
-            sinks=[self.reporter.progress, LogSink(self.reporter.log)],
+            sinks=[self.reporter.progress, LogSink(self.reporter.log), *self._sinks()],
             source=source,
             files=texts.kept() if texts else None,
             root=self.project.root,
             usage_limits=limits,
             prices=self.project.settings.prices,
         )
+        self.made.append(flujo)
+        return flujo
+
+    def _sinks(self) -> Iterator[NamedSink]:
+        """Those of the settings, and those that were asked for."""
+        asked = dict.fromkeys(self.reporter.options.sinks, NOTHING)
+        return (NamedSink(name, settings) for name, settings in {**asked, **self.project.settings.sinks}.items())
 
     async def reopen(self, backend: StateBackend, reference: str, *, as_begun: bool = False) -> tuple[Runner, RunRow]:
         """The run that `reference` means, and the runner for it: its pipeline is read from the file it began with.
@@ -160,10 +170,13 @@ class Session:
             flujo, result = await action(backend)
             if not self.reporter.options.no_input and at_terminal(self.reporter.console):
                 result = await self._dialogue(flujo, result, interrupts)
-            self.reporter.warn_of_sinks(flujo)
             return result
         finally:
-            await backend.close()
+            try:
+                for each in self.made:
+                    await each.aclose()
+            finally:
+                await backend.close()
 
     async def _dialogue(self, flujo: Runner, result: Result, interrupts: Interrupts) -> Result:
         """Ask what the run asks, one question after the other, and go on with each answer that will do."""

@@ -19,7 +19,7 @@ from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_context, read_stdin, resolve_input
 from flujo_cli.limits import limit_options, tightened
-from flujo_cli.options import Options, json_option, no_input_option, state_option, strict_background_option
+from flujo_cli.options import Options, json_option, no_input_option, sink_option, state_option, strict_background_option
 from flujo_cli.output import Console
 from flujo_cli.plan import describe_plan, show_plan
 from flujo_cli.project import Project
@@ -66,6 +66,7 @@ class _Job:
 @limit_options
 @no_input_option
 @strict_background_option
+@sink_option
 @click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr.")
 @json_option
 @state_option

@@ -11,7 +11,7 @@ from flujo.domain.outcomes import RunStatus
 from flujo.domain.usage import amount_text
 from flujo.infra.clock import SystemClock
 from flujo.infra.codec import jsonable
-from flujo.runner.trace import Span, Trace, trace_of
+from flujo.runner.trace import Span, Trace, read_trace
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
 from flujo_cli.progress import brief, elapsed
@@ -40,8 +40,7 @@ def runs_trace(options: Options, reference: str, whole: bool, as_json: bool, sta
     """Read the run's row and journal, and write what they tell of its steps."""
 
     async def read(backend: StateBackend) -> Trace:
-        row = await find_run(backend, reference)
-        return trace_of(row, await backend.load(row.run_id), SystemClock().now())
+        return await read_trace(backend, await find_run(backend, reference), SystemClock().now())
 
     trace = asyncio.run(read_state(options, state, read))
     if as_json:

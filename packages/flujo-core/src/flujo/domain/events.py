@@ -18,6 +18,7 @@ __all__ = [
     "RunInterrupted",
     "RunPaused",
     "RunStarted",
+    "SinkDetached",
     "StepAbandoned",
     "StepFinished",
     "StepInDoubt",
@@ -172,6 +173,14 @@ class RunFinished(NamedTuple):
     result: PipelineResult[object, object]
 
 
+class SinkDetached(NamedTuple):
+    """An event sink has failed, and hears nothing more; `run_id` is the run that it heard of, "" when it was closed."""
+
+    run_id: str
+    sink: str
+    error: ErrorInfo
+
+
 Event: TypeAlias = (
     RunStarted
     | StepStarted
@@ -189,4 +198,5 @@ Event: TypeAlias = (
     | RunPaused
     | RunInterrupted
     | RunFinished
+    | SinkDetached
 )

@@ -16,6 +16,7 @@ from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import SettingsError
 from flujo.infra.config_files import Looked, Table, look, stamps
 from flujo.infra.logging import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
+from flujo.infra.sink_tables import SINK_TABLE, SinkTable, read_sinks
 from flujo.infra.spending import SPENDING_TABLES, SpendingTable, read_spending
 
 __all__ = ["DEFAULT_STATE_URI", "Budget", "ConfigManager", "Settings", "get_config_manager", "invalidate_config_cache"]
@@ -37,8 +38,9 @@ class Settings:
 
     `root` is the project's folder: state and imports are relative to it. `origins` tells for each setting where
     its value came from: `--state`, an environment variable's name, `file:line`, or `default`. `prices` are those of
-    `[pricing]`; `budgets` are limits, each with the pattern of the pipelines' names that it is for. `values` has every
-    setting by its dotted name, those of prices and budgets as they are written.
+    `[pricing]`; `budgets` are limits, each with the pattern of the pipelines' names that it is for. `sinks` are those
+    of `[sinks.NAME]`, each with its settings. `values` has every setting by its dotted name, those of prices, budgets
+    and sinks as they are written.
     """
 
     root: Path
@@ -49,6 +51,7 @@ class Settings:
     log_level: LogLevel = "warning"
     prices: PriceTable = field(default_factory=PriceTable)
     budgets: tuple[Budget, ...] = ()
+    sinks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
 
@@ -110,6 +113,8 @@ _KEYS: Mapping[str, Callable[[Any], Any]] = {
 }
 #: The options of the command line for settings.
 _OPTIONS = {"state_uri": "--state", "log.format": "--log-format", "log.level": "--log-level"}
+#: Tables that are read elsewhere.
+_OTHER_TABLES = (*SPENDING_TABLES, SINK_TABLE)
 #: Tables that hold settings, so that `[template] x = 1` is read as `template.x`.
 _TABLES = {name.partition(".")[0] for name in _KEYS if "." in name}
 
@@ -131,8 +136,10 @@ class ConfigManager:
         self.declared = project is not None
         self._tables = tables
         self._spending: dict[str, SpendingTable] = {}
+        self._sinks: dict[str, SinkTable] = {}
         for table in reversed(tables):  # of two tables of one name the one of the nearer file counts
             self._spending.update(read_spending(table))
+            self._sinks.update(read_sinks(table))
 
     def settings(
         self,
@@ -158,13 +165,15 @@ class ConfigManager:
         spending = self._spending.values()
         own = Settings(self.root, **fields)
         values = {name: getattr(own, _field(name)) for name in _KEYS}
-        for table in spending:
+        tables: list[SpendingTable | SinkTable] = [*spending, *self._sinks.values()]
+        for table in tables:
             origins.update(table.origins)
             values.update(table.given)
         return replace(
             own,
             prices=PriceTable({each.pattern: each.value for each in spending if isinstance(each.value, Price)}),
             budgets=tuple(_budget(each) for each in spending if isinstance(each.value, UsageLimits)),
+            sinks={name: table.settings for name, table in self._sinks.items()},
             origins=MappingProxyType(origins),
             values=MappingProxyType(values),
         )
@@ -238,8 +247,8 @@ def invalidate_config_cache() -> None:
 def _check_names(table: Table) -> None:
     """Raise `SettingsError` for a setting that nobody knows."""
     for name, _ in _flat(table.values):
-        if name not in _KEYS and name not in SPENDING_TABLES:
-            advice = did_you_mean(name, [*_KEYS, *SPENDING_TABLES], what="settings are")
+        if name not in _KEYS and name not in _OTHER_TABLES:
+            advice = did_you_mean(name, [*_KEYS, *_OTHER_TABLES], what="settings are")
             raise SettingsError(f"{table.place(name.split('.'))} has no setting {name!r}", suggestion=advice)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flujo.domain import events
-from flujo.domain.outcomes import PipelineResult, StepResult
+from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
 from flujo.domain.usage import amount_text
 from flujo.infra.logging import Logger, LogLevel
 
@@ -46,6 +46,10 @@ def _step(result: StepResult[Any]) -> Fields:
     }
 
 
+def _error(error: ErrorInfo) -> str:
+    return f"{error.type}: {error.message}"
+
+
 #: What is logged; an event that is not here is not.
 LOG_LINES: dict[type[Any], LogLine] = {
     events.RunStarted: LogLine(
@@ -61,6 +65,7 @@ LOG_LINES: dict[type[Any], LogLine] = {
         "info", "an attempt failed", lambda e: {"attempt": e.attempt, "again_in_s": e.delay_s, "error": e.error.message}
     ),
     events.StepFinished: LogLine("debug", "the step has ended", lambda e: _step(e.result)),
+    events.StepAbandoned: LogLine("debug", "the step was let go of with its run", lambda e: {"error": _error(e.error)}),
     events.StepInDoubt: LogLine("warning", "the step began once and did not end: somebody has to settle it"),
     events.AgentAsked: LogLine("debug", "the agent is asked", lambda e: {"attempt": e.attempt, "model": e.model}),
     events.CacheMissed: LogLine(
@@ -68,6 +73,9 @@ LOG_LINES: dict[type[Any], LogLine] = {
     ),
     events.BackgroundLaunched: LogLine("info", "the step goes on in the background"),
     events.BackgroundFinished: LogLine("info", "the background step has ended", lambda e: _step(e.result)),
+    events.SinkDetached: LogLine(
+        "warning", "an event sink failed and was detached", lambda e: {"sink": e.sink, "error": _error(e.error)}
+    ),
     events.BudgetWarning: LogLine(
         "warning", "a model has no price: its calls do not count as cost", lambda e: {"model": e.model}
     ),
@@ -95,4 +103,4 @@ class LogSink:
             return
         path = event._asdict().get("path")
         if path != "":  # that of the pipeline itself, of which the run tells
-            self._logger.log(line.level, line.words, run_id=event.run_id, path=path, **line.tell(event))
+            self._logger.log(line.level, line.words, run_id=event.run_id or None, path=path, **line.tell(event))

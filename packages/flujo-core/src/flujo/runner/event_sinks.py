@@ -14,6 +14,7 @@ from flujo.domain.scope import NOTHING
 from flujo.domain.suggest import did_you_mean
 from flujo.engine.event_stream import EventStream
 from flujo.exceptions import ConfigurationError, PluginError
+from flujo.infra.log_sink import LogSink
 from flujo.plugins import EventSinkSpec, PluginManager
 from flujo.plugins.discovery import load_target
 
@@ -34,6 +35,8 @@ Sink: TypeAlias = EventSink | NamedSink | str
 class EventSinks:
     """The `stream` to the sinks that are `wanted`. What was made here is closed by `aclose`; what was given is not.
 
+    A sink that fails is logged as a `LogSink` does, by that one where it is among them.
+
     Raises `ConfigurationError` for a name that no plugin has and for what is no sink, `PluginError` for a sink that
     can't be made, and `PolicyConflictError` for a name that two plugins claim.
     """
@@ -42,7 +45,9 @@ class EventSinks:
         self._offered: Mapping[str, EventSinkSpec] = manager.contributions.sinks if manager else {}
         self._root = root or Path.cwd()
         self._made: list[EventSink] = []
-        self.stream = EventStream([self._sink(each) for each in wanted])
+        sinks = [self._sink(each) for each in wanted]
+        is_logged = any(isinstance(each, LogSink) for each in sinks)
+        self.stream = EventStream(sinks, None if is_logged else LogSink().handle)
 
     def _sink(self, wanted: Sink) -> EventSink:
         if isinstance(wanted, str):

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeAlias, cast
+from typing import Any, Generic, Literal, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
@@ -30,13 +30,17 @@ from flujo.runner.arguments import declared_types, limits_of, mapping_of, model_
 from flujo.runner.at_work import AtWork
 from flujo.runner.event_sinks import EventSinks, Sink
 from flujo.runner.inbox import OpenQuestion, read_inbox
+from flujo.runner.local_tracer import traced
 from flujo.runner.own_loop import in_loop_of_its_own
 from flujo.runner.rerun import SAME_INPUT, Again, rerun
+from flujo.runner.resume_orchestrator import ResumeOrchestrator
 from flujo.runner.run_session import RunSession
 from flujo.runner.starting import Wanted, start
 from flujo.runner.state_backend_manager import StateBackendManager
 from flujo.runner.state_providers import StateProviders
 from flujo.runner.streaming import Outcome, RunHandle, every, outcome_of, streamed
+from flujo.runner.trace import Trace, read_trace
+from flujo.runner.tracing_manager import Tracer
 
 __all__ = ["Flujo"]
 
@@ -57,7 +61,8 @@ class Flujo(Generic[In, Out, Ctx]):
     which stays yours to close) keeps the runs' records; without either they live in memory for as long as this
     object. `plugins` is the plugin manager to take policies and backends from, by default one that finds everything
     installed; `registry` replaces its policies. `sinks` receive every event: objects with `handle`, which stay yours to
-    close, or names of those that plugins have. `state_providers` keep fields of the context that live elsewhere, by the
+    close, or names of those that plugins have; `local_tracer` is told of spans: "default" writes them to stderr, as a
+    tree. `state_providers` keep fields of the context that live elsewhere, by the
     names in their `ContextReference`s, and stay yours to close. `source` is noted with each run, so that another
     process can find the pipeline, and so are `files`, the texts that it was loaded from, by their paths; `root` is the
     folder that relative paths start from.
@@ -82,6 +87,7 @@ class Flujo(Generic[In, Out, Ctx]):
         registry: PolicyRegistry | None = None,
         plugins: PluginManager | None = None,
         sinks: Iterable[Sink] = (),
+        local_tracer: Literal["default"] | Tracer | None = None,
         state_providers: Mapping[str, StateProvider[Any]] | None = None,
         source: str = "",
         files: Mapping[str, str] | None = None,
@@ -102,7 +108,7 @@ class Flujo(Generic[In, Out, Ctx]):
         self._data = mapping_of(initial_context_data, "initial_context_data")
         self._forgets = delete_on_completion
         self._at_work = AtWork()
-        self._sinks = EventSinks(sinks, manager, root)
+        self._sinks = EventSinks([*sinks, *traced(local_tracer)], manager, root)
         self._providers = StateProviders(state_providers or {}, manager, root)
         self._own = RunSession(
             pipeline=whole,
@@ -219,7 +225,7 @@ class Flujo(Generic[In, Out, Ctx]):
         reply = reply_of(answer, token, by)
         limits = limits_of(usage_limits) or self._session.usage_limits
         return await self._result(
-            lambda session: session.but(usage_limits=limits).resume(
+            lambda session: ResumeOrchestrator(session.but(usage_limits=limits)).resume(
                 _id_of(run), force=force, reply=reply, allow_changed=allow_changed
             )
         )
@@ -301,6 +307,10 @@ class Flujo(Generic[In, Out, Ctx]):
     async def inbox(self, run: str | PipelineResult[Any, Any] | None = None) -> tuple[OpenQuestion, ...]:
         """The open questions of one run or of all runs in this state, the oldest first."""
         return await read_inbox(self._session.backend, self._session.codec, None if run is None else _id_of(run))
+
+    async def trace(self, run: str | PipelineResult[Any, Any]) -> Trace:
+        """Where the run's time and money went, told from its record, wherever it is at work. Raises `RunNotFound`."""
+        return await read_trace(self._session.backend, await self._session.find(_id_of(run)), self._clock.now())
 
     async def cancel(self, run: str | PipelineResult[Any, Any]) -> RunStatus:
         """Stop a run for good, wherever it is at work; the status that it has now.

@@ -12,7 +12,7 @@ from flujo.domain.usage import amount_text
 from flujo.exceptions import ConfigurationError
 from flujo.runner.tracing_manager import LiveSpan, Tracer, TracingManager
 
-__all__ = ["LocalTracer", "open_tree", "refuse_settings"]
+__all__ = ["LocalTracer", "open_tree", "refuse_settings", "traced"]
 
 _MOST = 200
 
@@ -25,7 +25,7 @@ class LocalTracer(Tracer):
 
     def began(self, span: LiveSpan) -> None:
         """Write that the span begins."""
-        self._say(span, f"> {_label(span)}")
+        self._say(span, f"+ {_label(span)}")
 
     def told(self, span: LiveSpan, event: Event) -> None:
         """Write what else there is to see: attempts that failed, recorded results, and why a run stopped."""
@@ -52,6 +52,18 @@ class LocalTracer(Tracer):
         shown = shown.encode(encoding, "backslashreplace").decode(encoding)
         stream.write(f"{'  ' * span.depth}{shown}\n")
         stream.flush()
+
+
+def traced(tracer: object) -> Iterator[TracingManager]:
+    """The sink for a `Flujo`'s local tracer, if it has one. Raises `ConfigurationError` for what is none."""
+    if tracer == "default":
+        yield TracingManager(LocalTracer())
+    elif isinstance(tracer, Tracer):
+        yield TracingManager(tracer)
+    elif tracer is not None:
+        raise ConfigurationError(
+            f"local_tracer can't be {tracer!r}", suggestion="expected 'default', or an object of a subclass of Tracer"
+        )
 
 
 def open_tree(settings: Mapping[str, Any], root: Path) -> TracingManager:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow
+from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.domain.usage import NO_USAGE, Usage
 
-__all__ = ["Span", "Trace", "trace_of"]
+__all__ = ["Span", "Trace", "read_trace", "trace_of"]
 
 Interval: TypeAlias = tuple[float, float]
 
@@ -97,6 +97,11 @@ class _Node:
 
     def results(self) -> list[JournalRecord]:
         return [record for record in self.records if record.kind is RecordKind.RESULT]
+
+
+async def read_trace(backend: StateBackend, row: RunRow, now: float) -> Trace:
+    """`trace_of` a run in `backend`."""
+    return trace_of(row, await backend.load(row.run_id), now)
 
 
 def trace_of(row: RunRow, records: Sequence[JournalRecord], now: float) -> Trace:
@@ -189,7 +194,7 @@ class _Reader(NamedTuple):
             sum((span.usage for span in spans), own_usage),
             own_usage,
             str(node.defined.get("model", "")) if node.kind == "agent" else "",
-            None if last is None else last.error,
+            None if last is None or (last.kind is RecordKind.RESULT and not last.fallback) else last.error,
             None if last is None else last.fallback,
             tuple(sorted(self._marks(node, bool(copied)))),
             spans,
