@@ -41,8 +41,7 @@ from flujo.exceptions import (
     ValueNotStorable,
 )
 from flujo.infra.memory import InMemoryCache
-from flujo.runner.answers import Questions, Reply
-from flujo.runner.definitions import misfits, refusal
+from flujo.runner.answers import Questions
 from flujo.runner.ending import Ending, ended, unsaved, with_questions
 from flujo.runner.inbox import Inbox, find
 from flujo.runner.watching import Watch
@@ -83,7 +82,7 @@ class RunSession:
         check_on_end(self.on_background)
 
     @cached_property
-    def _definition(self) -> tuple[str, bytes]:
+    def definition(self) -> tuple[str, bytes]:
         """The pipeline's canonical text, and the hash of what a resumed run must find unchanged."""
         return canonical(self.pipeline.definition()), self.pipeline.fingerprint
 
@@ -100,7 +99,7 @@ class RunSession:
 
     def but(self, **changes: Any) -> "RunSession":
         """This session with other `events` or `usage_limits`; what it has worked out for all runs is shared."""
-        shared = {"_definition": self._definition, "_caches": self._caches}
+        shared = {"definition": self.definition, "_caches": self._caches}
         other = copy(self)
         vars(other).update(shared, **changes)
         return other
@@ -117,7 +116,7 @@ class RunSession:
 
     async def begin(self, run_id: str, input: Any, context: PipelineContext, **more: Any) -> Result:
         """Write a new run down with this context, and what `more` says of it as a `NewRun`; then run it."""
-        definition, hashed = self._definition
+        definition, hashed = self.definition
         new = NewRun(
             run_id=run_id,
             pipeline=self.pipeline.name,
@@ -133,43 +132,11 @@ class RunSession:
         )
         claim = await self.backend.create_run(new)
         journal = Journal(self.backend, claim, self.codec, new.records)
-        return await self._run(claim, journal, context, input, resumed=bool(new.records))
+        return await self.work_on(claim, journal, context, input, resumed=bool(new.records))
 
-    async def resume(
-        self, run_id: str, *, force: bool = False, reply: Reply | None = None, allow_changed: bool = False
-    ) -> Result:
-        """Go on with a run where its record ends; of a completed run, hand out what is recorded.
-
-        Raises `RunNotFound`, `DefinitionChanged`, and `RunOwnedElsewhere` while a living process owns it; for a `reply`
-        that won't do `RunNotPaused` or `AnswerRejected`, and then nothing has changed. A reply that will do is written
-        down first, and stays whatever comes after.
-        """
-        row = await self.find(run_id)
-        changed = await self._is_changed(row, allowed=allow_changed)
-        if reply is not None:
-            await self.inbox.answer(row, reply)
-            row = await self.find(run_id)
-        claim = await self._claim(row, force=force, replied=reply is not None)
-        journal, context, input = await self._opened(row, claim, tracks=changed)
-        if claim is None:
-            ending = await self.execute(journal, context, input, StepHistoryTracker())
-            return ending.result(run_id, context, 0.0)
-        if changed:
-            await self.backend.redefine(claim, *self._definition, self.files)
-        return await self._run(claim, journal, context, input, resumed=True, was=row if changed else None)
-
-    async def _claim(self, row: RunRow, *, force: bool, replied: bool) -> Claim | None:
-        if row.status is RunStatus.COMPLETED:
-            return None
-        try:
-            return await self.backend.claim(row.run_id, force=force)
-        except RunOwnedElsewhere as error:
-            if not replied:
-                raise
-            advice = "the answer is recorded, and that process goes on with it before it lets go of the run"
-            raise RunOwnedElsewhere(error.message, suggestion=advice) from error
-
-    async def _opened(self, row: RunRow, claim: Claim | None, *, tracks: bool) -> tuple[Journal, PipelineContext, Any]:
+    async def opened(
+        self, row: RunRow, claim: Claim | None, *, tracks: bool = False
+    ) -> tuple[Journal, PipelineContext, Any]:
         """The run's journal, its context as it began, and its input."""
         journal = Journal(self.backend, claim, self.codec, await self.backend.load(row.run_id), tracks=tracks)
         input = self.decoded(row.input, "input")
@@ -183,7 +150,7 @@ class RunSession:
         """Whether the run was started with this input."""
         return bool(self._encoded(input, "input") == row.input)
 
-    async def _run(
+    async def work_on(
         self,
         claim: Claim,
         journal: Journal,
@@ -200,9 +167,9 @@ class RunSession:
         while (result := await self._pass(claim, journal, context, input, resumed=resumed, was=was)) is None:
             try:
                 row = await self.find(claim.run_id)
-                journal, context, input = await self._opened(row, claim, tracks=was is not None)
+                journal, context, input = await self.opened(row, claim, tracks=was is not None)
             except BaseException as error:
-                await asyncio.shield(self._let_go(claim, error))
+                await asyncio.shield(self.let_go(claim, error))
                 raise
             resumed = True
         return result
@@ -231,7 +198,7 @@ class RunSession:
             if isinstance(ending.outcome, Paused) and await journal.catch_up():
                 return None
         except BaseException as error:
-            await asyncio.shield(self._let_go(claim, error, save, was if error is journal.failure else None))
+            await asyncio.shield(self.let_go(claim, error, save, was if error is journal.failure else None))
             raise
         result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
         if result.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
@@ -239,7 +206,7 @@ class RunSession:
         try:
             return await self._end(claim, result, save)
         except StateError as error:
-            await asyncio.shield(self._let_go(claim, error))
+            await asyncio.shield(self.let_go(claim, error))
             raise
 
     async def _watched(self, claim: Claim, journal: Journal, context: PipelineContext, input: Any) -> Ending:
@@ -338,7 +305,7 @@ class RunSession:
         ending = Ending.cancelled(result.step_history, result.usage)
         return ending.result(result.run_id, result.final_pipeline_context, result.duration_s)
 
-    async def _let_go(
+    async def let_go(
         self, claim: Claim, error: BaseException, save: Save | None = None, was: RunRow | None = None
     ) -> None:
         """Leave the run where it can be resumed: it was cancelled, or its state can't be written.
@@ -359,16 +326,6 @@ class RunSession:
             error.add_note(f"the run could not be let go of: {other}")
         if self.events.active:
             self.events.emit(RunInterrupted(claim.run_id, ErrorInfo.of(error)))
-
-    async def _is_changed(self, row: RunRow, *, allowed: bool) -> bool:
-        """Whether the run is to go on with another pipeline. Raises `DefinitionChanged` unless it may, and can."""
-        definition, hashed = self._definition
-        if row.digest == hashed:
-            return False
-        wrong = misfits(self.pipeline, await self.backend.load(row.run_id))
-        if wrong or not allowed or row.status is RunStatus.COMPLETED:
-            raise refusal(row, self.pipeline.name, definition, wrong, allowed=allowed)
-        return True
 
     def context(self, run_id: str, input: Any, data: Mapping[str, Any]) -> PipelineContext:
         """A run's first context. Raises `ContextFieldError` for data that does not fit."""

@@ -7,6 +7,7 @@ from flujo.domain.interfaces import RunRow
 from flujo.domain.outcomes import PipelineResult
 from flujo.exceptions import RunKeyTaken, RunOwnedElsewhere, StateError
 from flujo.runner.ids import check_key, check_run_id, new_run_id
+from flujo.runner.resume_orchestrator import ResumeOrchestrator
 from flujo.runner.run_session import RunSession
 
 __all__ = ["Wanted", "start"]
@@ -56,4 +57,4 @@ async def _go_on(session: RunSession, row: RunRow, wanted: Wanted) -> PipelineRe
             f"run {row.run_id!r} was started with another input",
             suggestion="give the same input to go on with it, or another run id or key to start anew",
         )
-    return await session.resume(row.run_id)
+    return await ResumeOrchestrator(session).resume(row.run_id)
