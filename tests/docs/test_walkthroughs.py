@@ -18,7 +18,7 @@ from flujo import Flujo
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 HOW_TOS = sorted(set((DOCS / "how-to").glob("*.md")) - {DOCS / "how-to/README.md"})
-PAGES = [DOCS / "tutorial.md", DOCS / "security.md", *HOW_TOS]
+PAGES = [DOCS / "tutorial.md", DOCS / "security.md", DOCS / "rehearse.md", *HOW_TOS]
 BLOCK = re.compile(r"^(?:(?P<before>\S[^\n]*)\n\n?)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`([\w./-]+)`:$")
 
