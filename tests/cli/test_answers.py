@@ -288,6 +288,7 @@ def test_an_empty_answer_is_asked_again_and_why_is_said(terminal):
     terminal.see("answer: ")
     terminal.type("50\n")
     terminal.see("? more: ok 50?")
+    terminal.see("answer: ")
     terminal.interrupt()
     assert terminal.end()[0] == 6
 

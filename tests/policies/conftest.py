@@ -16,6 +16,11 @@ from flujo.infra.templates import Templates
 from flujo.plugins import create_default_registry, create_plugin_manager
 
 
+@pytest.fixture(autouse=True)
+def clean(nothing_left: None) -> None:
+    """No test leaves anything behind."""
+
+
 @pytest.fixture
 def run(tmp_path: Path, crashes: Any) -> Callable[..., Awaitable[PipelineResult[Any, Any]]]:
     """Run a step on an input, in a project at `tmp_path`; keywords go to `Flujo`."""
