@@ -99,15 +99,12 @@ class Flujo(Generic[In, Out, Ctx]):
         delete_on_completion: bool = False,
     ) -> None:
         whole, model, root = pipeline_of(pipeline), model_of(context_model), root_of(root)
-        manager = plugins
-        if manager is None and registry is None:
-            manager = create_plugin_manager()
+        manager = create_plugin_manager() if plugins is None and registry is None else plugins
         core = _prepared_core(whole, registry if registry is not None else create_default_registry(manager))
         self._state = StateBackendManager(backend=state_backend, uri=state_uri, manager=manager, root=root)
         self._clock = clock or SystemClock()
         self._data = mapping_of(initial_context_data, "initial_context_data")
-        self._forgets = delete_on_completion
-        self._at_work = AtWork()
+        self._forgets, self._at_work = delete_on_completion, AtWork()
         self._sinks = EventSinks([*sinks, *traced(local_tracer)], manager, root)
         self._providers = StateProviders(state_providers or {}, manager, root)
         self._own = RunSession(
