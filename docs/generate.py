@@ -30,7 +30,8 @@ _WIDTH = 100
 #: The public names by what they are for; a name that is not here comes last.
 SUBJECTS = {
     "Runs": ("Flujo", "PipelineResult", "StepResult", "RunStatus", "PendingAnswer", "UsageLimits", "Usage", "Price"),
-    "Steps": ("step", "Step", "Pipeline", "StepConfig", "Backoff"),
+    "What a run tells": ("Success", "Failure", "Paused", "Aborted", "Chunk", "LogSink", "TracingManager", "Tracer"),
+    "Steps": ("step", "Step", "Pipeline", "StepConfig", "Backoff", "StepRun"),
     "Steps made of steps": (
         *("loop", "map_", "FileItems", "branch", "parallel", "route", "cached", "human", "import_", "ImportOutput"),
         *("state_machine", "Transition", "agentic_loop"),
@@ -42,6 +43,14 @@ SUBJECTS = {
         *("AgentStep", "LoopStep", "MapStep", "ConditionalStep", "ParallelStep", "DynamicParallelRouterStep"),
         *("CacheStep", "HumanInTheLoopStep", "ImportStep", "StateMachineStep", "AgenticLoopStep"),
     ),
+}
+
+#: What public names take and give, to be imported from its module.
+NAMED = {
+    "ErrorInfo": "flujo.domain.outcomes",
+    "OpenQuestion": "flujo.runner.inbox",
+    "RunHandle": "flujo.runner.streaming",
+    "PipelineResolver": "flujo.runner.pipeline_resolver",
 }
 
 #: The protocols that a plugin or a program may implement, by their modules.
@@ -174,6 +183,11 @@ def api() -> str:
         parts += [f"## {subject}"] if found else []
         for name, node in found:
             parts += _described(node, "###") if node else [f"### {name}", f"See `{homes[name]}`."]
+    parts.append("## What they take and give")
+    for name, module in NAMED.items():
+        node = _source(module, name)
+        assert node, f"{module} has no {name}"
+        parts += [*_described(node, "###"), f"To be imported from `{module}`."]
     parts += ["## flujo.testing", "What tests need, to be imported from `flujo.testing`."]
     for name in import_module("flujo.testing").__all__:
         node = _source(sys.modules["flujo.testing"].__dict__[name].__module__, name)
