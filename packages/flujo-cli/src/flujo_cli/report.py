@@ -23,6 +23,7 @@ __all__ = [
     "describe_usage",
     "show_background",
     "show_failure",
+    "show_output",
     "show_summary",
     "usage_text",
 ]
@@ -138,6 +139,14 @@ def _error(error: BaseException, message: str | None = None) -> dict[str, Any]:
         "suggestion": masked(ours.suggestion) if ours and ours.suggestion else None,
         "findings": jsonable(findings),
     }
+
+
+def show_output(console: Console, output: Any) -> None:
+    """Write a run's output to stdout: text as it is, anything else as JSON."""
+    if isinstance(output, str):
+        console.out(output)
+    elif output is not None:
+        console.json(jsonable(output))
 
 
 def show_failure(console: Console, error: ErrorInfo) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from flujo.domain.callables import THREAD
 from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.exceptions import FlujoError
-from flujo.infra.codec import jsonable
 from flujo.infra.config_manager import Settings
 from flujo.infra.logging import Logger
 from flujo.plugins import PluginManager
@@ -24,6 +23,7 @@ from flujo_cli.report import (
     describe_stop,
     show_background,
     show_failure,
+    show_output,
     show_summary,
 )
 
@@ -68,10 +68,8 @@ class Reporter:
         """Tell of a run that came to an end, and of the command that may follow. Raises `OutputError`."""
         if self.options.owes_json:
             self._answer(describe_result(result))
-        elif isinstance(result.output, str):
-            self.console.out(result.output)
-        elif result.output is not None:
-            self.console.json(jsonable(result.output))
+        else:
+            show_output(self.console, result.output)
         if self.options.debug and result.exception is not None:
             show_trace(self.console, result.exception)
         show_pending(self.console, result.pending)

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from flujo.blueprint.texts import Texts
@@ -92,18 +93,22 @@ class Session:
         asked = dict.fromkeys(self.reporter.options.sinks, NOTHING)
         return (NamedSink(name, settings) for name, settings in {**asked, **self.project.settings.sinks}.items())
 
-    async def reopen(self, backend: StateBackend, reference: str, *, as_begun: bool = False) -> tuple[Runner, RunRow]:
+    async def reopen(
+        self, backend: StateBackend, reference: str, *, as_begun: bool = False, instead: Path | None = None
+    ) -> tuple[Runner, RunRow]:
         """The run that `reference` means, and the runner for it: its pipeline is read from the file it began with.
 
-        With `as_begun` the texts are those that the run has kept. Raises what `find_run` and `PipelineResolver` raise,
-        and `ConfigurationError` when the file, or its text, isn't there.
+        With `as_begun` the texts are those that the run has kept; `instead` is another file, or `module:name`. Raises
+        what `find_run` and `PipelineResolver` raise, and `ConfigurationError` when the file, or its text, isn't there.
         """
         try:
             row = await find_run(backend, reference)
         except RunNotFound as error:
             raise self.project.looked_in(error) from error
         self.reporter.run_id = row.run_id
-        if as_begun:
+        if instead is not None:
+            file, texts = instead, Texts(self.project.root)
+        elif as_begun:
             file, texts = self.project.root / next(iter(_kept(row))), Texts(self.project.root, row.files)
         else:
             file, texts = self.project.file_of(row.source, row.run_id), Texts(self.project.root)

@@ -178,6 +178,15 @@ class SqliteBackend:
             raise runs.not_found(run_id)
         return found
 
+    async def lives(self, run_id: str, /) -> dict[str, int]:
+        """The epoch of each record of the run, by its path in the order of writing. Raises `RunNotFound`."""
+        found = await self._look(
+            lambda connection, _: records.read_epochs(connection, runs.number_of(connection, run_id)), None
+        )
+        if found is None:
+            raise runs.not_found(run_id)
+        return found
+
     async def waits(self, *, run_id: str | None = None, limit: int = 1000, offset: int = 0) -> Sequence[Wait]:
         """Questions without an answer, of one run or of all that have not ended for good, the oldest first."""
         return await self._look(

@@ -28,11 +28,16 @@ COMMANDS = (
     CommandEntry(
         "runs reject", "flujo_cli.commands.runs_answer:runs_reject", "Reject what a run waits for, and go on."
     ),
+    CommandEntry(
+        "runs replay", "flujo_cli.commands.runs_replay:runs_replay", "Make a run again of its record, and compare."
+    ),
+    CommandEntry("runs diff", "flujo_cli.commands.runs_diff:runs_diff", "Compare two runs, step by step."),
     CommandEntry("runs rerun", "flujo_cli.commands.runs_rerun:runs_rerun", "Begin a new run at a step of another."),
     CommandEntry("runs cancel", "flujo_cli.commands.runs_cancel:runs_cancel", "Stop a run for good."),
     CommandEntry(
         "runs settle", "flujo_cli.commands.runs_settle:runs_settle", "Say what became of a step that is in doubt."
     ),
+    CommandEntry("why", "flujo_cli.commands.why:why", "Say why a step ran, or why it did not."),
     CommandEntry("budget show", "flujo_cli.commands.budget_show:budget_show", "Show limits, and what a run has used."),
     CommandEntry(
         "config show", "flujo_cli.commands.config_show:config_show", "Show every setting and where it is from."

@@ -121,7 +121,7 @@ class Success(NamedTuple, Generic[Out]):
     """The step has a result. A policy gives `value`, and as `usage` what it has used by itself.
 
     The executor adds what the step's children have used, and fills in `children` and `step_result`. `cached` says
-    that the value is that of an earlier execution.
+    that the value is that of an earlier execution; `missed` what differed from the newest of these where none served.
     """
 
     value: Out | None = None
@@ -129,6 +129,7 @@ class Success(NamedTuple, Generic[Out]):
     children: tuple[StepResult[Any], ...] = ()
     step_result: StepResult[Out] | None = None
     cached: bool = False
+    missed: tuple[str, ...] | None = None
 
 
 class Failure(NamedTuple, Generic[Out]):

@@ -7,7 +7,6 @@ from typing import Any
 from flujo.domain.canonical import canonical
 from flujo.domain.interfaces import JournalRecord, RunRow
 from flujo.domain.outcomes import (
-    Aborted,
     ErrorInfo,
     Failure,
     Paused,
@@ -137,23 +136,35 @@ class ReplayExecutor(ExecutorCore):
 async def replay(session: RunSession, run_id: str) -> Result:
     """What a run came to, made again of its record. Raises `RunNotFound` and `ReplayMismatchError`."""
     row = await session.find(run_id)
-    return await _Replay(session, row, await session.backend.load(run_id)).result()
+    records = await session.backend.load(run_id)
+    first = _Replay(session, row, records)
+    try:
+        return await first.result()
+    except ReplayMismatchError:
+        if first.record.last is None:
+            raise
+    # A step that ends the run has no record. Whether it was faster than what would have cancelled it shows in the end.
+    return await _Replay(session, row, records, hurries=True).result()
 
 
 class _Replay:
     """One replay of one run."""
 
-    def __init__(self, session: RunSession, row: RunRow, records: Sequence[JournalRecord]) -> None:
+    def __init__(
+        self, session: RunSession, row: RunRow, records: Sequence[JournalRecord], *, hurries: bool = False
+    ) -> None:
         self._row = row
-        self._record = ReplayRecord(session.backend, session.codec, row, records)
+        self.record = ReplayRecord(session.backend, session.codec, row, records)
         self._wrong = misfits(session.pipeline, records)
-        self._turns = Turns(order_of(session.pipeline, records), self._stand_still)
-        core = ReplayExecutor(session.core, self._record, self._turns)
+        self._turns = Turns(
+            order_of(session.pipeline, records), self._stand_still, self.record.last if hurries else None
+        )
+        core = ReplayExecutor(session.core, self.record, self._turns)
         self._session = session.but(core=core, events=EventStream(), resources=None)
 
     async def result(self) -> Result:
         """What the run came to."""
-        record, row, session = self._record, self._row, self._session
+        record, row, session = self.record, self._row, self._session
         if self._wrong:
             raise self._described(", ".join(self._wrong.values()), next(iter(self._wrong)))
         input = session.decoded(row.input, "input")
@@ -174,13 +185,12 @@ class _Replay:
 
     def _stand_still(self, stuck: Stuck) -> None:
         """Say what became of steps whose end is not recorded, when nothing else is left to do."""
-        row, path = self._row, next(iter(stuck))
-        if self._record.broken_off:
+        path = next(iter(stuck))
+        if self.record.broken_off:
             self._turns.break_off(CANCELLED.message)
-        elif row.error is not None and row.status in (RunStatus.STOPPED, RunStatus.CANCELLED):
-            error = RecordedError(row.error) if row.status is RunStatus.STOPPED else None
+        elif self.record.last is not None:
             for each in stuck.values():
-                each.set_result(Aborted(row.error.message, error=error))
+                each.set_result(self.record.last)
         elif not self._turns.time_out(path):
             stuck[path].set_exception(self._described(f"{path!r} has no result", path))
 
@@ -201,7 +211,7 @@ class _Replay:
         pipeline, row = self._session.pipeline, self._row
         if row.digest != pipeline.fingerprint:
             what += f"; the pipeline has changed: {describe_change(row.definition, canonical(pipeline.definition()))}"
-        return self._record.mismatch(what, path or "")
+        return self.record.mismatch(what, path or "")
 
 
 def _told(status: RunStatus, error: ErrorInfo | None) -> tuple[object, ...]:

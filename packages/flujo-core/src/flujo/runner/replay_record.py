@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from flujo.domain.interfaces import Codec, JournalRecord, RecordKind, RunRow, StateBackend
-from flujo.domain.outcomes import ErrorInfo, RunStatus
+from flujo.domain.outcomes import Aborted, ErrorInfo, RecordedError, RunStatus
 from flujo.domain.steps import Step
 from flujo.engine.journal import Journal
 from flujo.exceptions import ReplayMismatchError
@@ -37,6 +37,14 @@ class ReplayRecord(Journal):
         """Whether the run stopped where it was: its process died, is at work, or somebody has cancelled it."""
         row = self.row
         return row.status in _BROKEN_OFF or (row.status is RunStatus.CANCELLED and row.error in (None, CANCELLED))
+
+    @property
+    def last(self) -> Aborted[Any] | None:
+        """What a step came to that has ended the run: on purpose, or because the budget allowed no more."""
+        error = self.row.error
+        if error is None or self.broken_off or self.row.status not in (RunStatus.STOPPED, RunStatus.CANCELLED):
+            return None
+        return Aborted(error.message, error=RecordedError(error) if self.row.status is RunStatus.STOPPED else None)
 
     def knows(self, path: str) -> bool:
         """False: what a step has gone on from is come to again, too."""

@@ -29,10 +29,14 @@ class Turns:
     cancelled, as it was then; when everybody waits for that, `standstill` is told of all of them, by their paths.
 
     `order` has the paths of recorded ends in the order of writing. What never comes to its place is left out after a
-    while. `timers` holds the time limits that steps which are made of others stand under, by path.
+    while. `last` is what a step without an end came to that is cancelled now: it was faster then. None where it was
+    cancelled. `timers` holds the time limits that steps which are made of others stand under, by path.
     """
 
-    def __init__(self, order: Sequence[str], standstill: Callable[[Stuck], None]) -> None:
+    def __init__(
+        self, order: Sequence[str], standstill: Callable[[Stuck], None], last: StepOutcome[Any] | None = None
+    ) -> None:
+        self._last = last
         self._position = {path: number for number, path in enumerate(order)}
         self._standstill = standstill
         self._next = 0
@@ -77,6 +81,12 @@ class Turns:
         self._stuck[path] = asyncio.get_running_loop().create_future()
         try:
             return await self._stuck[path]
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._last is None or task is None:
+                raise
+            task.uncancel()
+            return self._last
         finally:
             del self._stuck[path]
 
