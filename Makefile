@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 NOX = .venv/bin/nox
 
-.PHONY: help all lint types tests wheels bench faults mutants clean
+.PHONY: help all lint types docs tests wheels reference bench faults mutants clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -9,13 +9,15 @@ help: ## show this list
 all: .venv/ready ## everything a change must pass
 	$(NOX)
 
-lint types tests wheels bench faults mutants: .venv/ready
+lint types docs tests wheels reference bench faults mutants: .venv/ready
 	$(NOX) -s $@
 
 lint: ## format, lint rules, spelling, floors, dependencies
 types: ## mypy, strict
+docs: ## build the site of the documentation
 tests: ## the suite with coverage
 wheels: ## build the wheels and try them in fresh environments
+reference: ## write the pages of the reference that are made from the code
 bench: ## measure beside hand-written code
 faults: ## kills, races and full disks, in full
 mutants: ## take out one safeguard at a time

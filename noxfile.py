@@ -16,7 +16,7 @@ import nox
 
 ROOT = Path(__file__).parent
 PACKAGES = ("flujo-core", "flujo-state-sqlite", "flujo-cli", "flujo-policies-builtin")
-CHECKED = ("packages", "tests", "examples", "benchmarks", "noxfile.py")
+CHECKED = ("packages", "tests", "examples", "benchmarks", "docs/generate.py", "noxfile.py")
 HELLO = """\
 version: "0.1"
 name: "test"
@@ -30,7 +30,7 @@ steps:
 
 _has_tools = all(importlib.util.find_spec(name) for name in ("pytest", "mypy", "flujo_cli"))
 nox.options.default_venv_backend = "none" if _has_tools else "venv"
-nox.options.sessions = ["lint", "types", "wheels", "tests", "plain"]
+nox.options.sessions = ["lint", "types", "docs", "wheels", "tests", "plain"]
 
 
 def _python(session: nox.Session) -> str:
@@ -57,9 +57,24 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Strict types over the four packages, the example and the benchmarks."""
+    """Strict types over the four packages, the examples, the benchmarks and what writes the reference."""
     sources = [f"packages/{package}/src" for package in PACKAGES]
-    session.run(_python(session), "-m", "mypy", *sources, "examples", "benchmarks", external=True)
+    session.run(_python(session), "-m", "mypy", *sources, "examples", "benchmarks", "docs/generate.py", external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site of the documentation: a broken link or a page that no menu has is an error."""
+    python = _python(session)
+    with tempfile.TemporaryDirectory(prefix="flujo-docs-") as folder:
+        to = session.posargs[0] if session.posargs else folder
+        session.run(python, "-m", "mkdocs", "build", "--strict", "-d", str(Path(to).absolute()), external=True)
+
+
+@nox.session(default=False)
+def reference(session: nox.Session) -> None:
+    """Write the pages of the reference that are made from the code: tests/docs compares them."""
+    session.run(_python(session), "-m", "docs.generate", external=True)
 
 
 @nox.session

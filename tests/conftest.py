@@ -1,6 +1,7 @@
 """`--crash-every-step`: every pipeline that a test runs by a fixture is also killed after its records, and resumed."""
 
 import asyncio
+import inspect
 import itertools
 import json
 import os
@@ -9,7 +10,8 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,6 +163,40 @@ async def _life(life: Life, state: Path, die_after: int | None) -> Told:
     started = {event.path for event in sink.events if isinstance(event, StepStarted)}
     await backend.close()
     return Told(came_to, sorted(started & known))
+
+
+def _open_files() -> dict[str, str]:
+    """What this process has open, by the descriptor's number."""
+    found = {}
+    for number in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        with suppress(OSError):  # that of the listing itself is closed again
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+    return found
+
+
+@pytest.fixture
+def no_file_left() -> Iterator[None]:
+    """Fails a test that leaves a thread or an open file behind."""
+    threads, files = set(threading.enumerate()), _open_files()
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread not in threads]
+    assert left == []
+    assert {number: at for number, at in _open_files().items() if files.get(number) != at} == {}
+
+
+@pytest.fixture
+async def no_task_of_a_loop_left() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    assert [task.get_name() for task in left] == []
+
+
+@pytest.fixture
+def nothing_left(request: pytest.FixtureRequest, no_file_left: None) -> None:
+    """Fails a test that leaves a task, a thread or an open file behind; warnings are errors anyway."""
+    if inspect.iscoroutinefunction(request.function):
+        request.getfixturevalue("no_task_of_a_loop_left")
 
 
 @pytest.fixture

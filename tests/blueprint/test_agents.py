@@ -93,6 +93,14 @@ def test_an_agent_is_made_once_and_only_if_a_step_uses_it(skilled):
     assert made == ["one:1"]
 
 
+@pytest.mark.parametrize("name", ["str", "int", "float", "bool", "list", "dict"])
+def test_an_agent_may_answer_with_a_plain_type(skilled, name):
+    agent = f"{{model: 'scripted:answers.json', output_schema: {name}}}"
+    text = f"agents: {{t: {agent}}}\nsteps: [{{name: a, uses: agents.t}}]\n"
+    assert skilled.check(text) == ()
+    assert only_step(skilled, text).output.__name__ == name
+
+
 def test_imported_files_have_agents_of_their_own_beside_them(skilled):
     child = "agents: {t: {model: 'scripted:own.json'}}\nsteps:\n  - {name: a, uses: agents.t}\n"
     skilled.write("parts/own.json", "[1]")

@@ -108,3 +108,15 @@ def test_a_field_that_a_step_sets_is_no_slip(project):
 def test_a_name_that_is_not_found_in_the_text_is_told_at_its_beginning(project):
     text = FIRST + "  - {name: a, input: '{{ steps[\"no\\x70e\"] }}'}\n"
     assert found(project, text) == [("V-T03", 3, 22)]
+
+
+def test_every_expression_of_a_template_that_can_not_be_read_is_told(project):
+    text = FIRST + (
+        "  - name: a\n    input: |\n      {{ 1 + }} and {{ input }}\n      {{ input | uper }}\n      {{ steps.nope }}\n"
+    )
+    assert found(project, text) == [("V-T02", 5, 14), ("V-T02", 6, 18), ("V-T03", 7, 16)]
+
+
+def test_after_a_mistake_outside_of_expressions_nothing_more_is_told(project):
+    text = FIRST + "  - {name: a, input: '{% if %}{{ 1 + }}{% endif %}'}\n"
+    assert [code for code, _, _ in found(project, text)] == ["V-T02"]

@@ -40,7 +40,7 @@ class Ran:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(tmp_path, monkeypatch) -> Iterator[None]:
+def surroundings(tmp_path, monkeypatch, nothing_left) -> Iterator[None]:
     """No setting from outside, a standard input at its end, and Python's own way to report exceptions afterwards."""
     for name in [name for name in os.environ if name.startswith("FLUJO_")] + ["NO_COLOR", "FORCE_COLOR"]:
         monkeypatch.delenv(name, raising=False)

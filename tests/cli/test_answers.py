@@ -281,6 +281,18 @@ def test_at_a_terminal_the_questions_are_asked_there(terminal):
     assert terminal.end() == (0, "sure\n")
 
 
+def test_an_empty_answer_is_asked_again_and_why_is_said(terminal):
+    terminal.see("answer: ")
+    terminal.type("\n")
+    terminal.see("nothing is no answer: type one, or Ctrl-C leaves the run waiting")
+    terminal.see("answer: ")
+    terminal.type("50\n")
+    terminal.see("? more: ok 50?")
+    terminal.see("answer: ")
+    terminal.interrupt()
+    assert terminal.end()[0] == 6
+
+
 @pytest.mark.parametrize("how", ["interrupt", "end of input"])
 def test_who_does_not_answer_leaves_the_run_waiting(terminal, flujo, how):
     terminal.see("answer: ")

@@ -78,5 +78,5 @@ def test_a_setting_that_nobody_knows_is_told_with_its_file(flujo, project):
     for command in (("run",), ("validate", "pipeline.yaml"), ("runs", "list")):
         ran = flujo(*command)
         assert ran.code == 2
-        assert "flujo.toml has no setting 'state_url'" in ran.err
+        assert "flujo.toml:1 has no setting 'state_url'" in ran.err
         assert "help: did you mean 'state_uri'?" in ran.err

@@ -91,12 +91,12 @@ def test_a_run_that_completes_with_an_overdrawn_budget_says_so(flujo, project, o
     (project / "pipeline.yaml").write_text(ONE)
     (project / "helpers.py").write_text(COSTLY)
     (project / "flujo.toml").write_text('blueprint_allowed_imports = ["helpers"]\n')
-    ran = flujo("run", "--input", "x", "--max-cost", "0.05", "--max-tokens", "1", *options)
+    ran = flujo("run", "--input", "x", "--run-id", "r1", "--max-cost", "0.05", "--max-tokens", "1", *options)
     assert (ran.code, ran.out) == (0, "done\n")
     told = [line for line in ran.err.splitlines() if line.startswith("warning")]
     assert told == [
-        "warning: the budget is overdrawn: spent 2 of 0.05 USD",
-        "warning: the budget is overdrawn: spent 3 of 1 tokens",
+        "warning: the budget is overdrawn (run_id=r1, limit=total_cost_usd_limit, spent=2, allowed=0.05)",
+        "warning: the budget is overdrawn (run_id=r1, limit=total_tokens_limit, spent=3, allowed=1)",
     ]
 
 
@@ -156,8 +156,8 @@ def test_the_command_that_goes_on_with_a_failed_run_repeats_its_limits(flujo, as
 
 def test_a_model_without_a_price_is_told_of_where_the_project_only_warns(flujo, asks):
     (asks / "flujo.toml").write_text('[budgets.default]\ntotal_cost_usd_limit = 1\nunpriced = "warn"\n')
-    ran = flujo("run", "--input", "x", "--quiet")
-    warning = "warning: a model has no price: its calls do not count as cost (model=scripted:answers.json)"
+    ran = flujo("run", "--input", "x", "--quiet", "--run-id", "r1")
+    warning = "warning: a model has no price: its calls do not count as cost (run_id=r1, model=scripted:answers.json)"
     assert (ran.code, ran.err.splitlines().count(warning)) == (0, 1)
 
 
@@ -196,3 +196,40 @@ def test_a_limit_below_what_is_spent_stops_a_resumed_run_before_anything_new(flu
     assert (ran.code, "\u2717 three" in ran.err) == (5, False)
     following = ran.err.splitlines()[-1].removeprefix("next: flujo ")
     assert flujo(*shlex.split(following)).out == "yes\n"
+
+
+def table(ran):
+    """The cells of what a command wrote, by the first of each line."""
+    rows = [re.split(r"\s{2,}", line) for line in ran.out.splitlines()]
+    return {first: rest for first, *rest in rows}
+
+
+def test_the_limits_of_a_pipeline_are_shown_with_their_lines(flujo, project):
+    with (project / "flujo.toml").open("a") as file:
+        file.write("[budgets.default]\nmax_calls = 9\n[budgets.pipeline.'as*']\ntotal_cost_usd_limit = 0.50\n")
+    at = project / "flujo.toml"
+    assert table(flujo("budget", "show", "asks")) == {
+        "LIMIT": ["ALLOWED", "ORIGIN"],
+        "total_cost_usd_limit": ["0.5", f"{at}:5"],
+        "total_tokens_limit": ["none", "-"],
+        "max_calls": ["9", f"{at}:3"],
+        "unpriced": ["deny", "default"],
+    }
+    assert table(flujo("budget", "show"))["total_cost_usd_limit"] == ["none", "-"]
+
+
+def test_what_a_run_has_used_and_what_is_left_is_shown(flujo, asks):
+    with (asks / "flujo.toml").open("a") as file:
+        file.write("[budgets.default]\nmax_calls = 2\ntotal_cost_usd_limit = 10\nunpriced = 'count'\n")
+    flujo("run", "--input", "x", "--run-id", "r1")
+    shown = table(flujo("budget", "show", "--run", "r1"))
+    assert shown["LIMIT"] == ["ALLOWED", "USED", "LEFT", "ORIGIN"]
+    assert (shown["max_calls"][:3], shown["total_cost_usd_limit"][:3]) == (["2", "2", "0"], ["10", "0.2", "9.8"])
+    assert (shown["total_tokens_limit"], shown["unpriced"][:3]) == (["none", "20", "-", "-"], ["count", "-", "-"])
+    told = flujo("budget", "show", "--run", "r1", "--json").json
+    assert (told["schema"], told["run_id"], told["pipeline"]) == ("flujo.budget/1", "r1", "asks")
+    assert told["limits"][2]["left"] == "0"
+
+
+def test_a_pipeline_and_a_run_are_not_asked_for_together(flujo, asks):
+    assert "give the name of a pipeline or --run, not both" in flujo("budget", "show", "asks", "--run", "r1").err

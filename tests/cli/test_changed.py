@@ -175,7 +175,7 @@ def test_the_context_and_the_input_of_the_new_run_can_be_given(flujo, waiting):
         ),
         (["--from", "ask", "--set", "context.a.b=1"], 2, "--set 'context.a.b' is no field of the context"),
         (["--from", "ask", "--set", "context.run_id=1"], 2, "context field 'run_id' is the engine's own"),
-        ([], 2, "Missing option '--from'"),
+        ([], 2, "missing option '--from'"),
     ],
 )
 def test_what_can_not_be_is_refused_and_nothing_begins(flujo, waiting, words, code, message):

@@ -1,6 +1,7 @@
 """The command itself: names, help, options, and what is said of errors."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,8 +131,8 @@ def test_a_plugins_target_must_be_a_click_command(flujo):
         (["rnu"], "there is no command 'rnu'; did you mean 'run'?"),
         (["od"], "there is no command 'od'; did you mean 'odd'?"),
         (["runs", "lst"], "there is no command 'runs lst'; did you mean 'list'?"),
-        (["--nope"], "No such option"),
-        (["run", "--nope"], "No such option"),
+        (["--nope"], "error[FLUJO-701] no such option"),
+        (["run", "--nope"], "write it as: flujo run [OPTIONS] [FILE]; `flujo run --help` says more"),
         (["-C", "no/such/folder", "plugins"], "does not exist"),
     ],
 )
@@ -184,10 +185,10 @@ def test_an_interrupt_of_the_first_imports_is_one_line_too(capsys, monkeypatch, 
         (["runs", "show", "nope", "--json"], "RunNotFound"),
         (["runs", "list", "--json", "--state", "foo"], "StateUnavailable"),
         (["validate", "--format", "json", "nope.yaml"], "ConfigurationError"),
-        (["runs", "list", "--json", "--limit", "x"], "BadParameter"),
-        (["run", "--json", "--nope"], "NoSuchOption"),
-        (["validate", "--format=json"], "MissingParameter"),
-        (["validate", "--nope", "--format", "json"], "NoSuchOption"),
+        (["runs", "list", "--json", "--limit", "x"], "CommandError"),
+        (["run", "--json", "--nope"], "CommandError"),
+        (["validate", "--format=json"], "CommandError"),
+        (["validate", "--nope", "--format", "json"], "CommandError"),
         (["jodd", "--how", "stop", "--json"], "Abort"),
         (["jodd", "--how", "error", "--json"], "FlujoError"),
     ],
@@ -198,6 +199,17 @@ def test_an_error_is_an_object_where_json_is_asked_for(flujo, args, kind):
     assert ran.json["error"]["message"]
     assert ran.code != 0
     assert ran.err
+
+
+def test_a_command_line_that_can_not_be_understood_has_a_code_and_says_how_it_is_written(flujo):
+    told = flujo("runs", "list", "--json", "--limit", "x").json["error"]
+    assert (told["code"], told["message"][:32]) == ("FLUJO-701", "invalid value for '--limit': 'x'")
+    assert told["suggestion"].startswith("write it as: flujo runs list [OPTIONS]; ")
+
+
+def test_the_help_of_validate_lists_the_codes_that_it_can_end_with(flujo):
+    codes = re.findall(r"^ +(\d+)  ", flujo("validate", "--help").out.partition("Exit codes:")[2], re.MULTILINE)
+    assert codes == ["0", "2", "3", "4"]
 
 
 def test_a_bug_is_an_object_too(capsys):

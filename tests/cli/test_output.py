@@ -79,9 +79,9 @@ def test_a_table_is_as_wide_as_it_needs_to_be():
 
 
 def test_notes_that_can_not_be_written_are_dropped():
-    with open("/dev/full", "w", encoding="utf-8") as full:
+    with open("/dev/full", "w", encoding="utf-8") as full, open(os.devnull, "w", encoding="utf-8") as nowhere:
         Console(stream(), full).note("nobody reads this")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+        os.dup2(nowhere.fileno(), full.fileno())
     Console(stream(), full).note("nor this")
 
 

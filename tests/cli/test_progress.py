@@ -5,7 +5,7 @@ import io
 import pytest
 
 from flujo.domain.events import CacheMissed, RunStarted, StepFinished, StepRetried, StepStarted
-from flujo.domain.outcomes import ErrorInfo, StepResult
+from flujo.domain.outcomes import ErrorInfo, StepResult, Success
 from flujo_cli.output import Console
 from flujo_cli.progress import Progress, brief, elapsed
 
@@ -21,7 +21,8 @@ def progress(err) -> Progress:
 
 
 def finished(path: str, **fields: object) -> StepFinished:
-    return StepFinished("r1", path, StepResult(path.rpartition("/")[2], path=path, **fields))
+    result = StepResult(path.rpartition("/")[2], path=path, **fields)
+    return StepFinished("r1", path, result, Success(step_result=result))
 
 
 def test_a_finished_step_is_one_line_with_its_time(progress, err):

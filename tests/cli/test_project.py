@@ -91,3 +91,37 @@ def test_a_recorded_source_is_found_under_the_root(project):
 def test_a_recorded_source_that_leads_nowhere_is_refused(project, source, message):
     with pytest.raises(ConfigurationError, match=message):
         Project.here(stands=project).file_of(source, "r1")
+
+
+FLOWS = """\
+from flujo import Step, human
+shout = Step("shout", str.upper)
+asks = human("ask", "well?") >> shout
+"""
+
+
+def test_a_pipeline_in_a_module_that_is_allowed_is_run_checked_and_resumed_by_its_name(flujo, project):
+    (project / "skills" / "flows.py").write_text(FLOWS)
+    assert flujo("run", "skills.flows:shout", "--input", "x").out == "X\n"
+    assert flujo("validate", "skills.flows:shout").out == "skills.flows:shout: ok\n"
+    assert "shout" in flujo("run", "skills.flows:shout", "--dry-run").out
+    assert flujo("run", "skills.flows:asks", "--run-id", "r1").code == 6
+    shown = flujo("runs", "show", "r1", "--json").json
+    assert (shown["source"], shown["pipeline"]) == ("skills.flows:asks", "pipeline")
+    assert flujo("resume", "r1", "--answer", "fine").out == "FINE\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "message"),
+    [
+        ("flows:shout", 2, "module 'flows' may not be imported by pipeline files"),
+        ("skills.flows:shoud", 3, "module 'skills.flows' has no 'shoud'"),
+        ("skills.flaws:shout", 3, "there is no module 'skills.flaws'"),
+        ("nothing", 2, "no pipeline file 'nothing'"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_told(flujo, project, target, code, message):
+    (project / "skills" / "flows.py").write_text(FLOWS)
+    ran = flujo("run", target)
+    assert (ran.code, message in ran.err) == (code, True)
+    assert target == "nothing" or message in flujo("validate", target).out

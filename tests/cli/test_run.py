@@ -325,7 +325,8 @@ def test_a_sink_that_fails_is_named_and_the_run_goes_on(flujo, monkeypatch):
     monkeypatch.setattr("flujo_cli.progress.elapsed", None)
     ran = flujo("run", "--input", "x", "--state", "memory:")
     assert (ran.code, ran.out) == (0, "x\n")
-    assert "warning: an event sink failed and was detached (sink=Progress, error=" in ran.err
+    assert "warning: an event sink failed and was detached (run_id=" in ran.err
+    assert "sink=flujo_cli.progress:Progress, error=TypeError: " in ran.err
 
 
 STOPPED = """\

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from flujo.domain.interfaces import JournalRecord, NewRun, RecordKind
-from flujo.domain.outcomes import ErrorInfo
+from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.plugins import create_plugin_manager
 
 
@@ -105,6 +105,29 @@ def record(project):
         await backend.close()
 
     return lambda *records: asyncio.run(write(*records))
+
+
+def test_the_time_that_a_run_waited_for_a_person_is_not_what_it_took(flujo, project):
+    async def write() -> None:
+        backend = create_plugin_manager().open_backend("sqlite:///.flujo/state.db", project)
+        claim = await backend.create_run(NewRun("r1", "p", "", "{}", b"d", b'"in"', b"{}", 1000.0))
+        question = (
+            b'{"path": "ask", "token": "t", "message": "well?", "schema": null, "since": 1002.0, "deadline": null}'
+        )
+        answer = b'{"value": "yes", "by": "ann"}'
+        for record in (
+            JournalRecord("a", out=b"1", started_at=1000.0, ended_at=1002.0),
+            JournalRecord("ask?", RecordKind.WAIT, out=question, started_at=1002.0, ended_at=1002.0),
+            JournalRecord("ask!t", RecordKind.ANSWER, out=answer, started_at=8202.0, ended_at=8202.0),
+            JournalRecord("ask", out=b'"yes"', started_at=8202.0, ended_at=8202.0),
+        ):
+            await backend.append(claim, record)
+        await backend.finish(claim, RunStatus.COMPLETED, output=b"1", at=8203.0)
+        await backend.close()
+
+    asyncio.run(write())
+    assert "\ntook      3.0 s, and waited 2 h 0 min for people\n" in flujo("runs", "show", "r1").out
+    assert "  3.0 s  " in flujo("runs", "list").out.splitlines()[1]
 
 
 def test_a_run_without_records_says_so(flujo, record):

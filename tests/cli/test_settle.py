@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from flujo.engine.frame import idempotency_key
+from flujo.engine.step_run import idempotency_key
 
 PIPELINE = """\
 version: "0.1"

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 import pytest
 
-import flujo
 from flujo_cli.commands import COMMANDS
 from flujo_cli.exit_codes import EXIT_CODES
 
@@ -45,9 +44,3 @@ def test_the_exit_codes_are_those_there_are(page):
     assert {int(code): cells[0].lower() for code, cells in page(PAGE).table("exit code").items()} == {
         int(code): f"{meaning}.".lower() for code, meaning in EXIT_CODES.items()
     }
-
-
-def test_the_codes_of_findings_are_those_there_are(page):
-    sources = Path(flujo.__file__).parent.rglob("*.py")
-    used = {code for file in sources for code in re.findall(r'"(V-\w+)"', file.read_text(encoding="utf-8"))}
-    assert page(PAGE).names("code") == used

@@ -15,7 +15,7 @@ from flujo import Flujo, FlujoError, OpenContext
 from flujo.domain.canonical import canonical
 from flujo.infra.config_manager import Settings
 from flujo.plugins import create_plugin_manager
-from flujo.runner.pipeline_resolver import resolve_pipeline
+from flujo.runner.pipeline_resolver import PipelineResolver
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs/kinds"
@@ -44,7 +44,7 @@ class Project(NamedTuple):
 
     def resolve(self):
         settings = Settings(self.folder, blueprint_allowed_imports=("skills",))
-        return resolve_pipeline(self.folder / "pipeline.yaml", manager=create_plugin_manager(), settings=settings)
+        return PipelineResolver(create_plugin_manager(), settings).resolve(self.folder / "pipeline.yaml")
 
     def run(self):
         flujo = Flujo(self.resolve(), context_model=OpenContext, root=self.folder)

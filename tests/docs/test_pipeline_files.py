@@ -7,7 +7,7 @@ from flujo.blueprint.schema import AgentPart, BackoffSpec, ConfigSpec, DocumentS
 from flujo.domain.steps import MAX_DEPTH
 from flujo.infra.config_manager import Settings
 from flujo.plugins import create_plugin_manager
-from flujo.runner.pipeline_resolver import check_file
+from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo_policies_builtin.agentic_loop import AgenticLoopPart, AgenticLoopSpec
 from flujo_policies_builtin.cache import CachePart, CacheSpec
 from flujo_policies_builtin.conditional import ConditionalSpec
@@ -107,4 +107,4 @@ def test_the_examples_are_valid(page, tmp_path):
     for number, text in enumerate(examples):
         file = tmp_path / f"example_{number}.yaml"
         file.write_text(text, encoding="utf-8")
-        assert check_file(file, manager=create_plugin_manager(), settings=Settings(tmp_path)) == ()
+        assert PipelineResolver(create_plugin_manager(), Settings(tmp_path)).check(file) == ()

@@ -18,6 +18,7 @@ EXAMPLES = [
     "Agents",
     "The context",
     "Fields that live elsewhere",
+    "Log lines",
     "Resume",
     "Human answers",
     "Budgets",

@@ -9,7 +9,7 @@ import pytest
 from flujo.domain.callables import INJECTED
 from flujo.infra.config_manager import Settings
 from flujo.plugins import create_plugin_manager
-from flujo.runner.pipeline_resolver import check_file
+from flujo.runner.pipeline_resolver import PipelineResolver
 
 PREFIX = "flujo.builtins."
 
@@ -35,4 +35,4 @@ def test_the_example_is_valid(page, manager, tmp_path):
     (example,) = page("skills").blocks("yaml")
     file = tmp_path / "example.yaml"
     file.write_text(example, encoding="utf-8")
-    assert check_file(file, manager=manager, settings=Settings(tmp_path)) == ()
+    assert PipelineResolver(manager, Settings(tmp_path)).check(file) == ()

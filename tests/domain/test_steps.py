@@ -93,6 +93,10 @@ def test_a_step_cannot_be_changed_and_is_equal_to_itself_alone():
         ({"effects": "some"}, "has effects 'some'"),
         ({"sink_to": ""}, "has sink_to ''"),
         ({"sink_to": "scratchpad..x"}, "has sink_to 'scratchpad..x'"),
+        ({"sink_to": "a b"}, "has sink_to 'a b'"),
+        ({"sink_to": "{{ x }}"}, "has sink_to '{{ x }}'"),
+        ({"sink_to": "items[0]"}, "has sink_to 'items[0]'"),
+        ({"sink_to": "a b", "effects": "some"}, "has effects 'some'; it has sink_to 'a b'"),
         ({"blocking": True}, "is blocking, but runs no plain function"),
         ({"run": double, "blocking": True}, "is blocking, but runs no plain function"),
         (

@@ -142,6 +142,14 @@ async def test_cancel_leaves_what_is_not_done_undone():
     assert result.background == ()
 
 
+@pytest.mark.parametrize(("how", "advises"), [("detach", True), ("later", False), (None, False)])
+def test_a_run_does_nothing_else_with_them_at_its_end(how, advises):
+    with pytest.raises(ConfigurationError) as caught:
+        Flujo(Step("n", len), on_background=how)
+    assert str(caught.value) == f"on_background can't be {how!r}, expected 'wait' or 'cancel'"
+    assert ("start a run of its own" in (caught.value.suggestion or "")) is advises
+
+
 async def test_whoever_cancels_the_run_cancels_its_background_steps():
     ended = []
 

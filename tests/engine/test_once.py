@@ -7,9 +7,9 @@ import pytest
 from flujo import Pipeline, Step, StepConfig, map_, parallel
 from flujo.domain.events import StepInDoubt
 from flujo.domain.interfaces import RecordKind, Sync
-from flujo.engine.frame import idempotency_key
 from flujo.engine.journal import Journal, Settlement
 from flujo.engine.once import OncePolicy
+from flujo.engine.step_run import idempotency_key
 from flujo.exceptions import DefinitionChanged, EffectInDoubt
 from flujo.infra.codec import JsonCodec
 

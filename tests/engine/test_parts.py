@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 
 from flujo import Pipeline, Step
+from flujo.domain.callables import reference
 from flujo.domain.context import OpenContext
-from flujo.domain.events import RunStarted
-from flujo.domain.outcomes import Success
+from flujo.domain.events import RunStarted, SinkDetached
+from flujo.domain.outcomes import ErrorInfo, Success
 from flujo.engine.event_stream import EventStream
-from flujo.engine.frame import ExecutionFrame, StepRun
+from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepPolicy
 from flujo.engine.policy_registry import PolicyRegistry
+from flujo.engine.step_run import StepRun
 from flujo.exceptions import MissingPolicyError
 from flujo.testing import RecordingSink
 
@@ -97,7 +99,8 @@ def test_a_sink_that_fails_is_detached_and_the_others_go_on():
     stream.emit(RunStarted("r", "p"))
     stream.emit(RunStarted("r", "p"))
 
-    assert len(sink.events) == 2
+    error = ErrorInfo.of(stream.broken[0][1])
+    assert sink.events == [SinkDetached("r", reference(broken), error), RunStarted("r", "p"), RunStarted("r", "p")]
     assert [(each, str(error)) for each, error in stream.broken] == [(broken, "broken")]
 
 

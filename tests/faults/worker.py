@@ -23,7 +23,7 @@ from flujo.exceptions import StateError
 from flujo.infra.clock import SystemClock
 from flujo.infra.config_manager import get_config_manager
 from flujo.plugins import create_plugin_manager
-from flujo.runner.pipeline_resolver import resolve_pipeline
+from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo_state_sqlite.backend import SqliteBackend
 
 PROJECT = Path(__file__).with_name("project")
@@ -141,7 +141,7 @@ class Server:
 
     def pipeline(self, name):
         if name not in self.pipelines:
-            self.pipelines[name] = resolve_pipeline(PROJECT / name, manager=self.manager, settings=self.settings)
+            self.pipelines[name] = PipelineResolver(self.manager, self.settings).resolve(PROJECT / name)
         return self.pipelines[name]
 
     def start(self, folder, **request):

@@ -8,8 +8,8 @@ from flujo import AgentResult, Usage, scripted
 from flujo.exceptions import ConfigurationError, ExecutionError
 
 
-def call(number: int) -> SimpleNamespace:
-    return SimpleNamespace(calls=number - 1)
+def call(number: int, feedback: str | None = None) -> SimpleNamespace:
+    return SimpleNamespace(calls=number - 1, feedback=feedback)
 
 
 async def test_a_list_is_answers_in_order():
@@ -112,6 +112,25 @@ def test_answers_that_can_t_be_are_refused(answers, message):
     assert str(caught.value) == message
 
 
-async def test_a_mapping_with_other_keys_is_an_answer_itself():
+async def test_an_object_with_a_key_answer_is_an_answer_when_it_is_wrapped():
     answer = {"answer": 1, "reason": "so"}
-    assert (await scripted([answer]).run("x", run=call(1))).output == answer
+    assert (await scripted([{"answer": answer}]).run("x", run=call(1))).output == answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"answer": 1, "reason": "so"}, "agent 'm' has 'reason' beside 'answer' in answer 1"),
+        ({"error": "down", "token_in": 1}, "agent 'm' has 'token_in' beside 'error' in answer 1"),
+    ],
+)
+def test_a_key_that_nobody_knows_beside_an_answer_is_refused(answer, message):
+    with pytest.raises(ConfigurationError) as caught:
+        scripted([answer], model="m")
+    assert str(caught.value) == message
+    assert '{"answer": {...}}' in caught.value.suggestion
+
+
+async def test_where_answers_run_out_the_error_says_what_was_wrong_with_the_last_one():
+    with pytest.raises(ConfigurationError, match=r"this is call 2; the last one would not do: \$: not a number"):
+        await scripted(["one"]).run("x", run=call(2, "$: not a number"))

@@ -22,6 +22,8 @@ PUBLIC = {
     "CommandRegistrar",
     "CommandSpec",
     "Contributions",
+    "EventSinkRegistrar",
+    "EventSinkSpec",
     "PluginManager",
     "PluginRecord",
     "PluginStatus",

@@ -1,7 +1,9 @@
 """What policy tests share: runs in memory, and pipelines from files in a project's folder."""
 
+import importlib.util
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,6 +14,11 @@ from flujo.engine.executor_core import ExecutorCore
 from flujo.infra.memory import InMemoryBackend
 from flujo.infra.templates import Templates
 from flujo.plugins import create_default_registry, create_plugin_manager
+
+
+@pytest.fixture(autouse=True)
+def clean(nothing_left: None) -> None:
+    """No test leaves anything behind."""
 
 
 @pytest.fixture
@@ -107,3 +114,12 @@ def resumed() -> Resumed:
 def prepare() -> Callable[[Step[Any, Any]], None]:
     """Plan a step as a run would, without running it."""
     return lambda step: ExecutorCore(policy_registry=create_default_registry(), templates=Templates()).prepare(step)
+
+
+@pytest.fixture(scope="session")
+def programs() -> ModuleType:
+    """Random programs and their pipelines: `programs.py` of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location("policies_programs", Path(__file__).with_name("programs.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

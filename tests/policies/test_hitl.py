@@ -362,6 +362,14 @@ def test_what_is_wrong_in_a_file_is_found_without_running_it(tmp_path, step, mes
     assert any(message in finding.message for finding in findings), findings
 
 
+async def test_a_plain_type_is_a_schema_in_a_file(load):
+    step = load("  - { kind: hitl, name: ask, message: how many?, input_schema: int }\n")
+    async with Flujo(step) as flujo:
+        paused = await flujo.run("x")
+        assert paused.pending[0].schema == {"type": "integer"}
+        assert (await flujo.resume(paused, 7)).output == 7
+
+
 def test_a_model_that_is_not_imported_is_nothing_wrong(tmp_path):
     assert check_pipeline(write(tmp_path, "message: ok?, input_schema: 'helpers:Verdict'"), sources(tmp_path)) == ()
 

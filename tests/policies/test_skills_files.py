@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flujo.engine.frame import StepRun
+from flujo.engine.step_run import StepRun
 from flujo.exceptions import ConfigurationError, ExecutionError, ValidationError
 from flujo_policies_builtin.skills.files import read_csv, read_jsonl, read_text, write_text
 

@@ -16,13 +16,14 @@ import click
 from flujo import __version__
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import FlujoError, PluginError
-from flujo.infra.logging import LogFormat
 from flujo_cli.commands import COMMANDS, GROUPS, CommandEntry
 from flujo_cli.exit_codes import ExitCode, code_for
 from flujo_cli.options import Options
 from flujo_cli.output import Console, show_error
+from flujo_cli.streams import CommandError
 
 if TYPE_CHECKING:
+    from flujo.infra.logging import LogFormat, LogLevel
     from flujo.plugins import CommandSpec
 
 __all__ = ["LazyGroup", "run_command_line"]
@@ -134,15 +135,21 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work in DIR.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option(
-    "--log-format", type=click.Choice(["human", "json"]), default="human", help="How warnings are written to stderr."
-)
+@click.option("--log-format", type=click.Choice(["human", "json"]), help="How log lines are written to stderr.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="The least that is logged.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Say which.")
 @click.pass_obj
-def _flujo(options: Options, folder: str | None, debug: bool, log_format: LogFormat) -> None:
+def _flujo(
+    options: Options,
+    folder: str | None,
+    debug: bool,
+    log_format: "LogFormat | None",
+    log_level: "LogLevel | None",
+) -> None:
     """Run durable pipelines of typed steps."""
     options.debug = debug
     options.log_format = log_format
+    options.log_level = log_level
     if folder is not None:
         os.chdir(folder)
 
@@ -154,9 +161,10 @@ def run_command_line(args: Sequence[str]) -> int:
     try:
         return int(_flujo.main(list(args), prog_name="flujo", standalone_mode=False, obj=options) or ExitCode.OK)
     except click.ClickException as error:
-        error.show()
         options.owes_json = options.owes_json or _asks_for_json(args)
-        _answer(options, error, error.format_message())
+        refusal = _refusal(error)
+        show_error(Console(), refusal)
+        _answer(options, refusal)
         return ExitCode.USAGE
     except click.Abort as error:
         Console().note("interrupted")
@@ -166,6 +174,15 @@ def run_command_line(args: Sequence[str]) -> int:
         show_error(Console(), error, trace=options.debug)
         _answer(options, error)
         return code_for(error)
+
+
+def _refusal(error: click.ClickException) -> CommandError:
+    """What click has against a command line, as an error of ours that says how the command is written."""
+    message = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    usage = " ".join([context.command_path, *context.command.collect_usage_pieces(context)]) if context else ""
+    advice = f"write it as: {usage}; `{context.command_path} --help` says more" if context else None
+    return CommandError(message[:1].lower() + message[1:], suggestion=advice, cause=error)
 
 
 def _working_directory() -> Path | None:

@@ -22,7 +22,7 @@ from flujo.exceptions import (
 )
 from flujo_cli.streams import OutputError
 
-__all__ = ["EXIT_CODES", "EXIT_CODE_HELP", "ExitCode", "code_for", "code_of"]
+__all__ = ["EXIT_CODES", "EXIT_CODE_HELP", "ExitCode", "code_for", "code_of", "exit_code_help"]
 
 
 class ExitCode(IntEnum):
@@ -54,8 +54,14 @@ EXIT_CODES = {
     ExitCode.TERMINATED: "terminated; the run can be resumed",
 }
 
-#: The table for the end of a command's help.
-EXIT_CODE_HELP = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+
+def exit_code_help(*codes: ExitCode) -> str:
+    """The table of these codes for the end of a command's help."""
+    return "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {EXIT_CODES[code]}" for code in codes)
+
+
+#: The table of all of them, which a run can end with.
+EXIT_CODE_HELP = exit_code_help(*ExitCode)
 
 #: The first class that fits decides; anything else is a run that failed.
 _BY_CLASS: tuple[tuple[type[FlujoError], ExitCode], ...] = (
@@ -90,4 +96,6 @@ def code_for(error: FlujoError) -> ExitCode:
     """The exit code of a command that ended with `error`."""
     if isinstance(error, BlueprintError) and error.findings:
         return code_of(error.findings)
+    if error.code in _IMPORT_FINDINGS:
+        return ExitCode.IMPORT
     return next((code for kind, code in _BY_CLASS if isinstance(error, kind)), ExitCode.FAILED)

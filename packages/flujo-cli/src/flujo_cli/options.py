@@ -3,14 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from flujo.exceptions import ConfigurationError
-from flujo.infra.logging import LogFormat
 
-__all__ = ["Options", "json_option", "no_input_option", "note_json", "state_option", "strict_background_option"]
+if TYPE_CHECKING:
+    from flujo.infra.logging import LogFormat, LogLevel
+
+__all__ = [
+    "Options",
+    "json_option",
+    "no_input_option",
+    "note_json",
+    "sink_option",
+    "state_option",
+    "strict_background_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,16 +32,19 @@ class Options:
     `started_in` is the folder the user stands in, before any `-C`; None when it is gone. `owes_json` says that an
     object was asked for and is still to be written to stdout: whoever writes it takes the mark away. `limits` are those
     that a run was given, by their names; `no_input` forbids to ask anything at the terminal; with `strict_background`
-    a background step that fails makes the exit code that of a failed run.
+    a background step that fails makes the exit code that of a failed run. `log_format` and `log_level` go before the
+    settings of the same names. `sinks` are the names of event sinks that hear the run.
     """
 
     started_in: Path | None
     debug: bool = False
-    log_format: LogFormat = "human"
+    log_format: "LogFormat | None" = None
+    log_level: "LogLevel | None" = None
     owes_json: bool = False
     limits: dict[str, Any] = field(default_factory=dict)
     no_input: bool = False
     strict_background: bool = False
+    sinks: tuple[str, ...] = ()
 
     @property
     def stands(self) -> Path:
@@ -79,6 +92,20 @@ def strict_background_option(function: F) -> F:
 
 def _note_strict(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.ensure_object(Options).strict_background = value
+
+
+def sink_option(function: F) -> F:
+    """Add `--sink NAME`, which becomes `Options.sinks`."""
+    text = (
+        "An event sink of a plugin that hears the run, as tree or otel, beside those of the settings. May be repeated."
+    )
+    return click.option("--sink", multiple=True, metavar="NAME", expose_value=False, callback=_note_sinks, help=text)(
+        function
+    )
+
+
+def _note_sinks(ctx: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:
+    ctx.ensure_object(Options).sinks = value
 
 
 def state_option(function: F) -> F:

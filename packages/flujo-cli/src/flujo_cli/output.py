@@ -11,6 +11,7 @@ from typing import TextIO
 
 import click
 
+from flujo.domain.masking import masked
 from flujo.exceptions import BlueprintError, FlujoError
 
 __all__ = ["Console", "one_line", "show_error", "show_trace"]
@@ -82,16 +83,16 @@ def show_error(console: Console, error: FlujoError, *, trace: bool = False) -> N
 
         console.note(render(findings, read_sources(findings)))
     else:
-        console.note(f"{console.paint(f'error[{error.code}]', 'red', bold=True)} {one_line(str(error))}")
+        console.note(f"{console.paint(f'error[{error.code}]', 'red', bold=True)} {one_line(masked(str(error)))}")
         if error.suggestion:
-            console.note(f"  help: {error.suggestion}")
+            console.note(f"  help: {masked(error.suggestion)}")
     if trace:
         show_trace(console, error)
 
 
 def show_trace(console: Console, error: BaseException) -> None:
-    """Write the traceback of `error` to stderr."""
-    console.note("".join(traceback.format_exception(error)).rstrip())
+    """Write the traceback of `error` to stderr, without secrets."""
+    console.note(masked("".join(traceback.format_exception(error)).rstrip()))
 
 
 def one_line(text: str, limit: int = 2000) -> str:

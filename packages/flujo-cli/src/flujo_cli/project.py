@@ -5,8 +5,10 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from flujo.domain.masking import masked
 from flujo.exceptions import ConfigurationError, RunNotFound
 from flujo.infra.config_manager import Settings, get_config_manager
+from flujo.runner.targets import names_object
 
 __all__ = ["Project"]
 
@@ -21,12 +23,16 @@ class Project(NamedTuple):
     def around(cls, pipeline: Path, *, stands: Path, state: str | None = None) -> "Project":
         """The project of a pipeline file: the nearest one upwards from its folder, else the working directory.
 
-        Raises `ConfigurationError` for a file that is in neither, or doesn't exist.
+        That of `module:name` is the working directory's. Raises `ConfigurationError` for a file that is in neither, or
+        doesn't exist.
         """
+        if names_object(pipeline):
+            return cls.here(stands=stands, state=state)
         if not pipeline.is_file():
             raise ConfigurationError(
                 f"no pipeline file {str(pipeline)!r}",
-                suggestion="give the path of a pipeline file, or run the command where there is a pipeline.yaml",
+                suggestion="give the path of a pipeline file, or module:name for a pipeline made in Python, or run the "
+                "command where there is a pipeline.yaml",
             )
         folder = pipeline.resolve().parent
         manager = get_config_manager(folder)
@@ -56,15 +62,17 @@ class Project(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Where this project's runs are recorded, for people."""
-        return f"{self.settings.state_uri!r} of {str(self.root)!r}"
+        """Where this project's runs are recorded, for people: without a password."""
+        return f"{masked(self.settings.state_uri)!r} of {str(self.root)!r}"
 
     def source(self, pipeline: Path) -> str:
-        """How a run's record names the pipeline file: relative to the root."""
-        return pipeline.resolve().relative_to(self.root).as_posix()
+        """How a run's record names the pipeline: a file relative to the root, or `module:name`."""
+        return str(pipeline) if names_object(pipeline) else pipeline.resolve().relative_to(self.root).as_posix()
 
     def file_of(self, source: str, run_id: str) -> Path:
-        """The pipeline file that a run's record names. Raises `ConfigurationError` when it isn't there any more."""
+        """What a run's record names: `module:name`, or a file. Raises `ConfigurationError` when that isn't there."""
+        if names_object(source):
+            return Path(source)
         file = (self.root / source).resolve()
         if not source or not file.is_relative_to(self.root):
             raise ConfigurationError(
@@ -85,9 +93,9 @@ class Project(NamedTuple):
         return RunNotFound(error.message, suggestion=f"{error.suggestion}; the state is {self.state}")
 
     def command(self, *words: str) -> str:
-        """A flujo command that does the same wherever this one was started."""
+        """A flujo command that does the same wherever this one was started; a password in its state is not shown."""
         elsewhere = get_config_manager(self.stands).root != self.root
         folder = ["-C", os.path.relpath(self.root, self.stands)] if elsewhere else []
         given = self.settings.origins["state_uri"] in ("--state", "FLUJO_STATE_URI")
-        state = ["--state", self.settings.state_uri] if given else []
+        state = ["--state", masked(self.settings.state_uri)] if given else []
         return shlex.join(["flujo", *folder, *words, *state])

@@ -65,8 +65,12 @@ def answering_words(pending: Sequence[PendingAnswer]) -> tuple[str, ...]:
 def ask(console: Console, asked: PendingAnswer) -> Reply | None:
     """Ask at the terminal; None when Ctrl-C or the end of input is the answer."""
     show_pending(console, [asked])
+    text = ""
     try:
-        text: str = click.prompt("  answer", err=True)
+        while not text:
+            text = click.prompt("  answer", default="", show_default=False, err=True)
+            if not text:
+                console.note("  nothing is no answer: type one, or Ctrl-C leaves the run waiting")
     except click.Abort:
         console.note()
         return None

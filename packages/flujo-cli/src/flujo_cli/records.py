@@ -12,13 +12,17 @@ from flujo.infra.codec import JsonCodec, jsonable, readable
 from flujo.plugins import create_plugin_manager
 from flujo.runner.answers import waiting
 from flujo.runner.state_backend_manager import open_state
+from flujo.runner.trace import trace_of
 from flujo_cli.options import Options
 from flujo_cli.project import Project
 from flujo_cli.report import describe_usage
 
-__all__ = ["describe_record", "describe_row", "doubts", "open_questions", "read_state", "value_of"]
+__all__ = ["describe_record", "describe_row", "doubts", "open_questions", "read_state", "took", "value_of"]
 
 T = TypeVar("T")
+
+#: Nobody waits for a person and is over in less.
+_QUICK_S = 5.0
 
 
 async def read_state(options: Options, state: str | None, read: Callable[[StateBackend], Awaitable[T]]) -> T:
@@ -31,6 +35,20 @@ async def read_state(options: Options, state: str | None, read: Callable[[StateB
         raise project.looked_in(error) from error
     finally:
         await backend.close()
+
+
+async def took(backend: StateBackend, row: RunRow) -> tuple[float, float] | None:
+    """Seconds that a run was at work, and that it only waited for people; None for one that has not ended.
+
+    Of a run that is over in a few seconds the record is not read.
+    """
+    if row.ended_at is None:
+        return None
+    whole = row.ended_at - row.created_at
+    if whole < _QUICK_S or (full := await backend.get(row.run_id)) is None:
+        return whole, 0.0
+    trace = trace_of(full, await backend.load(row.run_id), row.ended_at)
+    return trace.took_s - trace.waited_s, trace.waited_s
 
 
 def value_of(stored: Any) -> Any:

@@ -21,7 +21,7 @@ from flujo.exceptions import ConfigurationError, FlujoError
 from flujo.infra.codec import JsonCodec
 from flujo.plugins import create_plugin_manager
 from flujo.runner.flujo import Flujo
-from flujo.runner.pipeline_resolver import resolve_pipeline
+from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo.runner.state_backend_manager import open_state
 from flujo.testing import DyingBackend, RecordingSink
 from flujo_cli.project import Project
@@ -71,7 +71,7 @@ async def live(job: Job) -> Report:
     """Begin the run, or go on with it, until it ends, asks something without an answer, or this process dies."""
     manager = create_plugin_manager()
     project = Project.around(Path(job.file), stands=Path.cwd(), state=job.state)
-    pipeline = resolve_pipeline(Path(job.file), manager=manager, settings=project.settings)
+    pipeline = PipelineResolver(manager, project.settings).resolve(Path(job.file))
     state = open_state(job.state, manager, project.root)
     sink = RecordingSink()
     try:

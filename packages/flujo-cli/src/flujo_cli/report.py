@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flujo.domain.events import BudgetOverdrawn
+from flujo.domain.masking import masked
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus, StepResult
 from flujo.domain.usage import NO_USAGE, Usage, amount_text
 from flujo.exceptions import BlueprintError, FlujoError, UsageLimitExceededError
@@ -23,7 +23,7 @@ __all__ = [
     "describe_usage",
     "show_background",
     "show_failure",
-    "show_overdrawn",
+    "show_output",
     "show_summary",
     "usage_text",
 ]
@@ -33,9 +33,6 @@ RUN_SCHEMA = "flujo.run/1"
 
 #: The same of the object that any command writes when it was asked for JSON and there was an error instead of a result.
 ERROR_SCHEMA = "flujo.error/1"
-
-#: What each limit counts.
-_UNITS = {"total_cost_usd_limit": "USD", "total_tokens_limit": "tokens", "max_calls": "calls"}
 
 Result = PipelineResult[Any, Any]
 
@@ -137,11 +134,19 @@ def _error(error: BaseException, message: str | None = None) -> dict[str, Any]:
     findings = error.findings if isinstance(error, BlueprintError) else ()
     return {
         "type": type(error).__name__,
-        "message": str(error) if message is None else message,
+        "message": masked(str(error) if message is None else message),
         "code": ours.code if ours else None,
-        "suggestion": ours.suggestion if ours else None,
+        "suggestion": masked(ours.suggestion) if ours and ours.suggestion else None,
         "findings": jsonable(findings),
     }
+
+
+def show_output(console: Console, output: Any) -> None:
+    """Write a run's output to stdout: text as it is, anything else as JSON."""
+    if isinstance(output, str):
+        console.out(output)
+    elif output is not None:
+        console.json(jsonable(output))
 
 
 def show_failure(console: Console, error: ErrorInfo) -> None:
@@ -163,14 +168,6 @@ def show_background(console: Console, results: Iterable[StepResult[Any]]) -> Non
         if result.error is not None and not result.success:
             told = console.paint("warning", "yellow", bold=True)
             console.note(f"{told}: background step {result.path!r} failed: {brief(result.error)}")
-
-
-def show_overdrawn(console: Console, limits: Iterable[BudgetOverdrawn]) -> None:
-    """Say on stderr of which limits a run that completed has used more than they allow."""
-    for over in limits:
-        told = console.paint("warning", "yellow", bold=True)
-        amounts = f"{amount_text(over.spent)} of {amount_text(over.allowed)} {_UNITS[over.limit]}"
-        console.note(f"{told}: the budget is overdrawn: spent {amounts}")
 
 
 def show_summary(console: Console, result: Result, following: str | None) -> None:

@@ -8,13 +8,11 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from flujo.domain.callables import THREAD
-from flujo.domain.events import BudgetOverdrawn, BudgetWarning, Event
 from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.exceptions import FlujoError
-from flujo.infra.codec import jsonable
-from flujo.infra.logging import get_logger
+from flujo.infra.config_manager import Settings
+from flujo.infra.logging import Logger
 from flujo.plugins import PluginManager
-from flujo.runner.flujo import Flujo
 from flujo_cli.options import Options
 from flujo_cli.output import Console, show_error, show_trace
 from flujo_cli.progress import Progress
@@ -25,7 +23,7 @@ from flujo_cli.report import (
     describe_stop,
     show_background,
     show_failure,
-    show_overdrawn,
+    show_output,
     show_summary,
 )
 
@@ -47,7 +45,7 @@ class Reporter:
         self.run_id: str | None = None
         self.options = options
         self._quiet = quiet
-        self._overdrawn: list[BudgetOverdrawn] = []
+        self.log = Logger(options.log_format or "human", self.console.stderr, options.log_level or "warning")
 
     @contextmanager
     def telling(self) -> Iterator[None]:
@@ -70,17 +68,14 @@ class Reporter:
         """Tell of a run that came to an end, and of the command that may follow. Raises `OutputError`."""
         if self.options.owes_json:
             self._answer(describe_result(result))
-        elif isinstance(result.output, str):
-            self.console.out(result.output)
-        elif result.output is not None:
-            self.console.json(jsonable(result.output))
+        else:
+            show_output(self.console, result.output)
         if self.options.debug and result.exception is not None:
             show_trace(self.console, result.exception)
         show_pending(self.console, result.pending)
         if result.error is not None and not (result.pending and result.status is RunStatus.PAUSED):
             show_failure(self.console, result.error)
         show_background(self.console, result.background)
-        show_overdrawn(self.console, self._overdrawn)
         if self._quiet and result.status not in _WITH_A_WAY_ON:
             return
         if result.success and self.progress.run_id is None:
@@ -125,25 +120,12 @@ class Reporter:
             self.options.owes_json = False
             self.console.json(described)
 
-    def warn_of_plugins(self, manager: PluginManager) -> None:
-        """Log each installed plugin that is broken; the command goes on without it."""
+    def begin(self, manager: PluginManager, settings: Settings) -> None:
+        """Log as `settings` say, but for what the command line says; each installed plugin that is broken first."""
+        log_format, level = self.options.log_format, self.options.log_level
+        self.log = Logger(log_format or settings.log_format, self.console.stderr, level or settings.log_level)
         number = Counter(record.dist for record in manager.records)
         for record in manager.records:
             if record.error:
                 entry = {"entry_point": record.name.partition(":")[2]} if number[record.dist] > 1 else {}
-                self._logger().warning(record.problem, **entry, see="flujo plugins")
-
-    def warn_of_sinks(self, flujo: Flujo[Any, Any, Any]) -> None:
-        """Log each listener that failed and heard nothing of the rest of the run."""
-        for sink, error in flujo.broken_sinks:
-            self._logger().warning("an event sink failed and was detached", sink=type(sink).__name__, error=error)
-
-    def handle(self, event: Event, /) -> None:
-        """Log a model whose calls a limit of cost does not count, as an event sink; keep what the end is to tell."""
-        if isinstance(event, BudgetWarning):
-            self._logger().warning("a model has no price: its calls do not count as cost", model=event.model)
-        elif isinstance(event, BudgetOverdrawn):
-            self._overdrawn.append(event)
-
-    def _logger(self) -> Any:
-        return get_logger(self.options.log_format, self.console.stderr)
+                self.log.log("warning", record.problem, **entry, see="flujo plugins")

@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from flujo.blueprint.texts import Texts
@@ -11,6 +12,7 @@ from flujo.domain.context import OpenContext
 from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.domain.quota import UsageLimits
+from flujo.domain.scope import NOTHING
 from flujo.domain.steps import Pipeline
 from flujo.exceptions import (
     AnswerRejected,
@@ -21,9 +23,11 @@ from flujo.exceptions import (
     RunNotPaused,
     RunOwnedElsewhere,
 )
+from flujo.infra.log_sink import LogSink
 from flujo.plugins import PluginManager
+from flujo.runner.event_sinks import NamedSink
 from flujo.runner.flujo import Flujo
-from flujo.runner.pipeline_resolver import resolve_pipeline
+from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.changed import ways_on
 from flujo_cli.exit_codes import ExitCode, code_for
@@ -56,6 +60,7 @@ class Session:
     project: Project
     manager: PluginManager
     reporter: Reporter
+    made: list[Runner] = field(default_factory=list)
 
     def flujo(
         self,
@@ -67,36 +72,47 @@ class Session:
         texts: Texts | None = None,
     ) -> Runner:
         """The runner for a pipeline that was read from the file `source`, and `texts`. Raises `MissingPolicyError`."""
-        return Flujo(
+        flujo = Flujo(
             pipeline,
             context_model=OpenContext,
             initial_context_data=data,
             state_backend=backend,
             plugins=self.manager,
-            sinks=[self.reporter.progress, self.reporter],
+            sinks=[self.reporter.progress, LogSink(self.reporter.log), *self._sinks()],
             source=source,
             files=texts.kept() if texts else None,
             root=self.project.root,
             usage_limits=limits,
             prices=self.project.settings.prices,
         )
+        self.made.append(flujo)
+        return flujo
 
-    async def reopen(self, backend: StateBackend, reference: str, *, as_begun: bool = False) -> tuple[Runner, RunRow]:
+    def _sinks(self) -> Iterator[NamedSink]:
+        """Those of the settings, and those that were asked for."""
+        asked = dict.fromkeys(self.reporter.options.sinks, NOTHING)
+        return (NamedSink(name, settings) for name, settings in {**asked, **self.project.settings.sinks}.items())
+
+    async def reopen(
+        self, backend: StateBackend, reference: str, *, as_begun: bool = False, instead: Path | None = None
+    ) -> tuple[Runner, RunRow]:
         """The run that `reference` means, and the runner for it: its pipeline is read from the file it began with.
 
-        With `as_begun` the texts are those that the run has kept. Raises what `find_run` and `resolve_pipeline` raise,
-        and `ConfigurationError` when the file, or its text, isn't there.
+        With `as_begun` the texts are those that the run has kept; `instead` is another file, or `module:name`. Raises
+        what `find_run` and `PipelineResolver` raise, and `ConfigurationError` when the file, or its text, isn't there.
         """
         try:
             row = await find_run(backend, reference)
         except RunNotFound as error:
             raise self.project.looked_in(error) from error
         self.reporter.run_id = row.run_id
-        if as_begun:
+        if instead is not None:
+            file, texts = instead, Texts(self.project.root)
+        elif as_begun:
             file, texts = self.project.root / next(iter(_kept(row))), Texts(self.project.root, row.files)
         else:
             file, texts = self.project.file_of(row.source, row.run_id), Texts(self.project.root)
-        pipeline = resolve_pipeline(file, manager=self.manager, settings=self.project.settings, texts=texts)
+        pipeline = PipelineResolver(self.manager, self.project.settings).resolve(file, texts)
         limits = replaced(self.project.settings.limits_for(pipeline.name), self.reporter.options)
         return self.flujo(pipeline, backend, row.source, {}, limits, texts), row
 
@@ -159,10 +175,13 @@ class Session:
             flujo, result = await action(backend)
             if not self.reporter.options.no_input and at_terminal(self.reporter.console):
                 result = await self._dialogue(flujo, result, interrupts)
-            self.reporter.warn_of_sinks(flujo)
             return result
         finally:
-            await backend.close()
+            try:
+                for each in self.made:
+                    await each.aclose()
+            finally:
+                await backend.close()
 
     async def _dialogue(self, flujo: Runner, result: Result, interrupts: Interrupts) -> Result:
         """Ask what the run asks, one question after the other, and go on with each answer that will do."""

@@ -8,11 +8,15 @@ from typing import Any, TextIO
 
 from flujo.exceptions import FlujoError
 
-__all__ = ["OutputError", "guard_streams", "guarded_stream"]
+__all__ = ["CommandError", "OutputError", "guard_streams", "guarded_stream"]
 
 
 class OutputError(FlujoError, code="FLUJO-700"):
     """A result could not be written to stdout."""
+
+
+class CommandError(FlujoError, code="FLUJO-701"):
+    """A command line can't be understood."""
 
 
 class _Descriptor(io.FileIO):

@@ -30,20 +30,33 @@ if TYPE_CHECKING:
         route,
         state_machine,
     )
+    from flujo.domain.events import Chunk
     from flujo.domain.human import HumanInTheLoopStep
     from flujo.domain.imports import ImportOutput, ImportStep
     from flujo.domain.items import FileItems
     from flujo.domain.kinds import ConditionalStep, DynamicParallelRouterStep, LoopStep, MapStep, ParallelStep
-    from flujo.domain.outcomes import PendingAnswer, PipelineResult, RunStatus, StepResult
+    from flujo.domain.outcomes import (
+        Aborted,
+        Failure,
+        Paused,
+        PendingAnswer,
+        PipelineResult,
+        RunStatus,
+        StepResult,
+        Success,
+    )
     from flujo.domain.pricing import Price
     from flujo.domain.quota import UsageLimits
     from flujo.domain.state_machine import StateMachineStep, Transition
     from flujo.domain.state_provider import ContextReference, StateProviderAdapter
     from flujo.domain.steps import Pipeline, Step
     from flujo.domain.usage import Usage
+    from flujo.engine.step_run import StepRun
     from flujo.exceptions import FlujoError
+    from flujo.infra.log_sink import LogSink
     from flujo.infra.scripted import ScriptedAgent, scripted
     from flujo.runner.flujo import Flujo
+    from flujo.runner.tracing_manager import Tracer, TracingManager
 
 #: Where the public names live.
 _HOMES = {
@@ -67,41 +80,59 @@ _HOMES = {
         "route",
         "state_machine",
     ),
+    "flujo.domain.events": ("Chunk",),
     "flujo.domain.human": ("HumanInTheLoopStep",),
     "flujo.domain.imports": ("ImportOutput", "ImportStep"),
     "flujo.domain.items": ("FileItems",),
     "flujo.domain.kinds": ("ConditionalStep", "DynamicParallelRouterStep", "LoopStep", "MapStep", "ParallelStep"),
-    "flujo.domain.outcomes": ("PendingAnswer", "PipelineResult", "RunStatus", "StepResult"),
+    "flujo.domain.outcomes": (
+        "Aborted",
+        "Failure",
+        "Paused",
+        "PendingAnswer",
+        "PipelineResult",
+        "RunStatus",
+        "StepResult",
+        "Success",
+    ),
     "flujo.domain.pricing": ("Price",),
     "flujo.domain.quota": ("UsageLimits",),
     "flujo.domain.state_machine": ("StateMachineStep", "Transition"),
     "flujo.domain.state_provider": ("ContextReference", "StateProviderAdapter"),
     "flujo.domain.steps": ("Pipeline", "Step"),
     "flujo.domain.usage": ("Usage",),
+    "flujo.engine.step_run": ("StepRun",),
     "flujo.exceptions": ("FlujoError",),
+    "flujo.infra.log_sink": ("LogSink",),
     "flujo.infra.scripted": ("ScriptedAgent", "scripted"),
     "flujo.runner.flujo": ("Flujo",),
+    "flujo.runner.tracing_manager": ("Tracer", "TracingManager"),
 }
 
 __all__ = [
+    "Aborted",
     "AgentResult",
     "AgentStep",
     "AgenticLoopStep",
     "Backoff",
     "CacheStep",
+    "Chunk",
     "ConditionalStep",
     "ContextReference",
     "DynamicParallelRouterStep",
+    "Failure",
     "FileItems",
     "Flujo",
     "FlujoError",
     "HumanInTheLoopStep",
     "ImportOutput",
     "ImportStep",
+    "LogSink",
     "LoopStep",
     "MapStep",
     "OpenContext",
     "ParallelStep",
+    "Paused",
     "PendingAnswer",
     "Pipeline",
     "PipelineContext",
@@ -114,6 +145,10 @@ __all__ = [
     "Step",
     "StepConfig",
     "StepResult",
+    "StepRun",
+    "Success",
+    "Tracer",
+    "TracingManager",
     "Transition",
     "Usage",
     "UsageLimits",

@@ -215,7 +215,9 @@ class StepTimeoutError(ExecutionError, code="FLUJO-204"):
 
 
 class ReplayMismatchError(ExecutionError, code="FLUJO-205"):
-    """A recorded run does not fit the pipeline it is replayed with."""
+    """A recorded run does not fit the pipeline that it is replayed with; `path` is where, if it is one step."""
+
+    path: str = ""
 
 
 class BackgroundTaskError(ExecutionError, code="FLUJO-206"):

@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 from flujo.domain.agent_step import AgentStep
 from flujo.domain.agents import AgentResult
+from flujo.domain.events import AgentAsked
 from flujo.domain.outcomes import Failure, StepOutcome, Success
 from flujo.domain.usage import Usage
 from flujo.engine.frame import ExecutionFrame
@@ -45,6 +46,8 @@ class AgentPolicy(StepPolicy[AgentStep[Any, Any]]):
         asked = await run.quotas.reserve(frame.quota, _model(step), estimate, timer=frame.timer)
         calls = run.tally.total(step.agent_key)
         run.tally.note(step.agent_key, frame.path, made + 1)
+        if run.events.active:
+            run.events.emit(AgentAsked(run.run_id, frame.path, frame.attempt, step.agent_key, _model(step)))
         try:
             answer = await invoke(step.call, frame, data, calls=calls)
             result = answer if type(answer) is AgentResult else AgentResult(answer)

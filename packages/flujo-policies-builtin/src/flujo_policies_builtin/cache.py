@@ -54,7 +54,12 @@ class CachePolicy(StepPolicy[CacheStep[Any, Any]]):
             # Code may have changed since a recorded step ran: then this is not what the key says.
             if isinstance(outcome, Success) and not _any_recalled(outcome.step_result):
                 await caches.store(key, outcome.value, None if before is None else change(before, frame.context))
-            return outcome
+            return outcome._replace(missed=found.changed) if isinstance(outcome, Success) else outcome
+
+    async def retell(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any] | None:
+        """What the body comes to by the record."""
+        step: CacheStep[Any, Any] = frame.step  # type: ignore[assignment]  # the registry dispatches by type
+        return await core.execute(frame.child(step.body, frame.data, at="/body"))
 
 
 def _read(core: StepExecutor, frame: ExecutionFrame, step: CacheStep[Any, Any]) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +55,7 @@ def told(verb: str, shown: str) -> Iterator[None]:
         raise ValidationError(f"{shown!r} is not utf-8 text: byte {error.start} is wrong", cause=error) from error
 
 
-def jsonl_values(file: Path, shown: str) -> Iterator[Any]:
+def jsonl_values(file: Path, shown: str) -> Generator[Any, None, None]:
     """The values of a file with one JSON value a line, read as they are asked for; empty lines are skipped."""
     with told("read", shown), file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
@@ -63,7 +63,7 @@ def jsonl_values(file: Path, shown: str) -> Iterator[Any]:
                 yield _value(line, "utf-8-sig" if number == 1 else "utf-8", f"{shown!r} line {number}")
 
 
-def csv_rows(file: Path, shown: str, delimiter: str = ",", *, needs_header: bool = True) -> Iterator[Any]:
+def csv_rows(file: Path, shown: str, delimiter: str = ",", *, needs_header: bool = True) -> Generator[Any, None, None]:
     """The rows of a CSV file as mappings by the names in its first row, read as they are asked for.
 
     Raises `ValidationError` for a name given twice, and unless `needs_header` is false for an empty file.

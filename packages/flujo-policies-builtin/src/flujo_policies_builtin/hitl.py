@@ -11,7 +11,7 @@ from pydantic import Field
 
 from flujo.blueprint.durations import Duration
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import StepSpec
+from flujo.blueprint.schema import PLAIN_TYPES, StepSpec
 from flujo.domain.context import ConversationTurn, HumanInteraction, PipelineContext
 from flujo.domain.human import HumanInTheLoopStep
 from flujo.domain.outcomes import Paused, PendingAnswer, StepOutcome, Success
@@ -93,7 +93,8 @@ class HitlSpec(StepSpec):
 
     message: str = Field(min_length=1, description="Template of what the person is asked")
     input_schema: dict[str, Any] | str | None = Field(
-        default=None, description="What an answer must be: a JSON Schema, or module:attr of a pydantic model or type"
+        default=None,
+        description="What an answer must be: a JSON Schema, module:attr of a type, or a plain type such as int",
     )
     deadline: Duration | None = Field(
         default=None, description="How long to wait for the answer: seconds, or text like 15m, 2h, 7d"
@@ -105,7 +106,9 @@ class HitlSpec(StepSpec):
 
 def build_hitl(spec: HitlSpec, context: BuildContext) -> Step[Any, Any]:
     """Make the step of a validated `spec`."""
-    schema = context.resolve(spec.input_schema) if isinstance(spec.input_schema, str) else spec.input_schema
+    schema: Any = spec.input_schema
+    if isinstance(schema, str):
+        schema = PLAIN_TYPES.get(schema) or context.resolve(schema)
     step: HumanInTheLoopStep[Any, Any] = HumanInTheLoopStep(
         **options_of(spec, context),
         message=spec.message,

@@ -125,7 +125,7 @@ async def _left(
 async def _withdraw(frame: ExecutionFrame, at: str) -> None:
     """Close the questions of a state that the machine did not wait for: the run shall not ask for their answers."""
     journal, now = frame.run.journal, frame.run.clock.now()
-    for asked in journal.waits():
+    for asked in () if journal.closed else journal.waits():
         if asked.path.startswith(f"{frame.path}{at}/"):
             await journal.record_answer(asked.path, Answer(None, "a transition on pause", now))
 

@@ -15,7 +15,8 @@ from flujo.domain.outcomes import Failure, StepOutcome, Success
 from flujo.domain.steps import Pipeline, Step
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
-from flujo.exceptions import ConfigurationError
+from flujo.exceptions import ConfigurationError, PausedException
+from flujo_policies_builtin.asking import answered
 from flujo_policies_builtin.calls import invoke
 
 __all__ = ["AgentSpec", "CallSpec", "FunctionPolicy", "build_step"]
@@ -34,8 +35,11 @@ class FunctionPolicy(StepPolicy[Step[Any, Any]]):
         call = frame.step.call
         if call is None:
             return Success(frame.data)
-        if call.is_async and call.takes_data and not call.injected:
-            value = await call.target(frame.data)
+        if call.direct:
+            try:
+                value = await call.target(frame.data)
+            except PausedException as signal:
+                value = await answered(frame, signal)
         else:
             value = await invoke(call, frame, frame.data)
         return _counted(frame, call, value) if type(value) is AgentResult else Success(value)

@@ -64,6 +64,11 @@ class SqliteBackend:
         """Cached results, in the same file and closed with it."""
         return self._cache
 
+    @property
+    def places(self) -> dict[str, Path]:
+        """The file, in which cached results are too, and the folder that says which processes are at work."""
+        return {"state": self._path, "workers": workers.folder_of(self._path), "cached results": self._path}
+
     async def create_run(self, run: NewRun, /) -> Claim:
         """Write the run down and own it. Raises `RunKeyTaken`, and `StateError` when the id is taken."""
         size = check_size(run.input, "input", INPUT_LIMIT) + check_size(run.base, "context", INPUT_LIMIT)
@@ -181,6 +186,15 @@ class SqliteBackend:
         """The run's journal in the order it was written. Raises `RunNotFound`."""
         found = await self._look(
             lambda connection, _: records.read_all(connection, runs.number_of(connection, run_id)), None
+        )
+        if found is None:
+            raise runs.not_found(run_id)
+        return found
+
+    async def lives(self, run_id: str, /) -> dict[str, int]:
+        """The epoch of each record of the run, by its path in the order of writing. Raises `RunNotFound`."""
+        found = await self._look(
+            lambda connection, _: records.read_epochs(connection, runs.number_of(connection, run_id)), None
         )
         if found is None:
             raise runs.not_found(run_id)

@@ -14,7 +14,17 @@ from flujo_state_sqlite.schema import INLINE_LIMIT, VALUE_ENCODING
 from flujo_state_sqlite.statefile import StateFile
 from flujo_state_sqlite.values import check_encoding, error_from_text, error_to_text, pack, store_blobs, unpack
 
-__all__ = ["INSERT_PLAIN", "INSERT_ROWS", "ROWS", "add", "answer", "plain_row", "read_all", "read_waits"]
+__all__ = [
+    "INSERT_PLAIN",
+    "INSERT_ROWS",
+    "ROWS",
+    "add",
+    "answer",
+    "plain_row",
+    "read_all",
+    "read_epochs",
+    "read_waits",
+]
 
 _RESULT, _FULL, _NORMAL = RecordKind.RESULT, Sync.FULL, Sync.NORMAL
 
@@ -70,9 +80,10 @@ SELECT j.path, j.attempt, j.out, j.delta, j.fp, j.started_at, j.ended_at,
 """
 _SELECT_PLAIN = _PLAIN_COLUMNS + "FROM journal AS j " + _OF_RUN
 
-#: A question is open unless its step has a result, or an answer with which it has not failed since.
+#: A question is open unless its step, whose path ends at the first "?", has a result, or the question has an answer
+#: with which the step has not failed since.
 _OPEN = """
-AND NOT EXISTS (SELECT 1 FROM journal AS d WHERE d.run = j.run AND d.path = rtrim(j.path, '?'))
+AND NOT EXISTS (SELECT 1 FROM journal AS d WHERE d.run = j.run AND d.path = substr(j.path, 1, instr(j.path, '?') - 1))
 AND NOT EXISTS (
   SELECT 1 FROM journal AS a
   WHERE a.run = j.run AND a.kind = 4 AND a.path > rtrim(j.path, '?') || '!' AND a.path < rtrim(j.path, '?') || '"'
@@ -174,6 +185,11 @@ def read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]
             return [*found, *(_record(connection, row) for row in rest)]
         found.append(JournalRecord(path, _RESULT, attempt, out, delta, None, None, NO_USAGE, fp, start, end))
     return found
+
+
+def read_epochs(connection: sqlite3.Connection, number: int) -> dict[str, int]:
+    """The epoch of each record of run `number`, by its path, oldest first."""
+    return dict(connection.execute("SELECT path, epoch FROM journal WHERE run = ? ORDER BY id", (number,)).fetchall())
 
 
 def _record(connection: sqlite3.Connection, row: Sequence[Any]) -> JournalRecord:

@@ -21,17 +21,28 @@ COMMANDS = (
     CommandEntry("rehearse", "flujo_cli.commands.rehearse:rehearse", "Kill a pipeline everywhere, and compare."),
     CommandEntry("runs list", "flujo_cli.commands.runs_list:runs_list", "List recorded runs, newest first."),
     CommandEntry("runs show", "flujo_cli.commands.runs_show:runs_show", "Show what a run's steps did."),
+    CommandEntry("runs trace", "flujo_cli.commands.runs_trace:runs_trace", "Show where a run's time and money went."),
     CommandEntry(
         "runs approve", "flujo_cli.commands.runs_answer:runs_approve", "Approve what a run waits for, and go on."
     ),
     CommandEntry(
         "runs reject", "flujo_cli.commands.runs_answer:runs_reject", "Reject what a run waits for, and go on."
     ),
+    CommandEntry(
+        "runs replay", "flujo_cli.commands.runs_replay:runs_replay", "Make a run again of its record, and compare."
+    ),
+    CommandEntry("runs diff", "flujo_cli.commands.runs_diff:runs_diff", "Compare two runs, step by step."),
     CommandEntry("runs rerun", "flujo_cli.commands.runs_rerun:runs_rerun", "Begin a new run at a step of another."),
     CommandEntry("runs cancel", "flujo_cli.commands.runs_cancel:runs_cancel", "Stop a run for good."),
     CommandEntry(
         "runs settle", "flujo_cli.commands.runs_settle:runs_settle", "Say what became of a step that is in doubt."
     ),
+    CommandEntry("why", "flujo_cli.commands.why:why", "Say why a step ran, or why it did not."),
+    CommandEntry("budget show", "flujo_cli.commands.budget_show:budget_show", "Show limits, and what a run has used."),
+    CommandEntry(
+        "config show", "flujo_cli.commands.config_show:config_show", "Show every setting and where it is from."
+    ),
+    CommandEntry("where", "flujo_cli.commands.where:where", "Say where the project's files are."),
     CommandEntry("gc", "flujo_cli.commands.gc:gc", "Forget runs that ended long ago."),
     CommandEntry("db check", "flujo_cli.commands.db:db_check", "Say what is wrong with the state."),
     CommandEntry("db migrate", "flujo_cli.commands.db:db_migrate", "Bring the state to this version's schema."),
@@ -40,4 +51,9 @@ COMMANDS = (
 )
 
 #: What is said of the words that stand before others.
-GROUPS = {"runs": "Look at recorded runs, and decide about them.", "db": "Look after the state."}
+GROUPS = {
+    "runs": "Look at recorded runs, and decide about them.",
+    "budget": "See what runs may use.",
+    "config": "See what the project is configured with.",
+    "db": "Look after the state.",
+}

@@ -16,7 +16,7 @@ from flujo.exceptions import ConfigurationError, ExecutionError
 from flujo.infra.config_manager import get_config_manager
 from flujo.infra.scripted import ScriptedAgent
 from flujo.plugins import create_plugin_manager
-from flujo.runner.pipeline_resolver import resolve_pipeline
+from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_context, read_file, read_json, resolve_input
 from flujo_cli.options import Options, json_option
@@ -85,8 +85,8 @@ def rehearse(
     with reporter.telling():
         project = _project(file, options)
         manager = create_plugin_manager()
-        reporter.warn_of_plugins(manager)
-        pipeline = resolve_pipeline(file, manager=manager, settings=project.settings)
+        reporter.begin(manager, project.settings)
+        pipeline = PipelineResolver(manager, project.settings).resolve(file)
         job = Job(
             file=project.source(file),
             state="",

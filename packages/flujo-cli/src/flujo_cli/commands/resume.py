@@ -11,7 +11,7 @@ from flujo.plugins import create_plugin_manager
 from flujo.runner.answers import NO_ANSWER, Reply
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.limits import limit_options
-from flujo_cli.options import Options, json_option, no_input_option, state_option, strict_background_option
+from flujo_cli.options import Options, json_option, no_input_option, sink_option, state_option, strict_background_option
 from flujo_cli.project import Project
 from flujo_cli.questions import reply_of
 from flujo_cli.references import REFERENCE_HELP
@@ -51,6 +51,7 @@ class _How(NamedTuple):
 @limit_options
 @no_input_option
 @strict_background_option
+@sink_option
 @click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr.")
 @json_option
 @state_option
@@ -74,7 +75,7 @@ def resume(
     with reporter.telling():
         reply = reply_of(answer, answer_json, answer_file, token)
         session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
-        reporter.warn_of_plugins(session.manager)
+        reporter.begin(session.manager, session.project.settings)
         how = _How(force, allow_changed, as_begun)
         return session.drive(partial(_resume, session, reference, reply, how))
 

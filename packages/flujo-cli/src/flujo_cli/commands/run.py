@@ -15,11 +15,11 @@ from flujo.domain.interfaces import StateBackend
 from flujo.domain.steps import Pipeline
 from flujo.exceptions import ConfigurationError, RunOwnedElsewhere
 from flujo.plugins import create_plugin_manager
-from flujo.runner.pipeline_resolver import resolve_pipeline
+from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_context, read_stdin, resolve_input
 from flujo_cli.limits import limit_options, tightened
-from flujo_cli.options import Options, json_option, no_input_option, state_option, strict_background_option
+from flujo_cli.options import Options, json_option, no_input_option, sink_option, state_option, strict_background_option
 from flujo_cli.output import Console
 from flujo_cli.plan import describe_plan, show_plan
 from flujo_cli.project import Project
@@ -66,6 +66,7 @@ class _Job:
 @limit_options
 @no_input_option
 @strict_background_option
+@sink_option
 @click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr.")
 @json_option
 @state_option
@@ -85,7 +86,7 @@ def run(
     as_json: bool,
     state: str | None,
 ) -> ExitCode:
-    """Run the pipeline in FILE (default: pipeline.yaml).
+    """Run the pipeline in FILE (default: pipeline.yaml), or the one called module:name that is made in Python.
 
     The output goes to stdout, text as it is and anything else as JSON; everything else goes to stderr. A step's
     result is recorded before the next step begins.
@@ -97,9 +98,9 @@ def run(
         fields = read_context(context_file, context_data, context)
         text = "" if dry_run else _input(input_flag, no_stdin, reporter.console)
         session = Session(project, create_plugin_manager(), reporter)
-        reporter.warn_of_plugins(session.manager)
+        reporter.begin(session.manager, session.project.settings)
         texts = Texts(project.root)
-        pipeline = resolve_pipeline(file, manager=session.manager, settings=project.settings, texts=texts)
+        pipeline = PipelineResolver(session.manager, project.settings).resolve(file, texts)
         job = _Job(pipeline, project.source(file), text, fields, run_id, key, texts)
         return _plan(session, job, as_json) if dry_run else session.drive(partial(_run, session, job))
 

@@ -102,7 +102,7 @@ def _decide(
             what = f"--from {str(file)!r}"
             said = said._replace(decisions=read_object(read_file(file, what), what))
         session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
-        reporter.warn_of_plugins(session.manager)
+        reporter.begin(session.manager, session.project.settings)
         if not no_resume:
             return session.drive(partial(_go_on, session, reference, said, quiet))
         row, answered, waits = asyncio.run(read_state(options, state, partial(_write, session, reference, said)))

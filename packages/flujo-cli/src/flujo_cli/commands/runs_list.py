@@ -1,7 +1,6 @@
 """`flujo runs list`: the recorded runs, newest first."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +12,11 @@ from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
 from flujo_cli.progress import elapsed
 from flujo_cli.project import Project
-from flujo_cli.records import describe_row, read_state
+from flujo_cli.records import describe_row, read_state, took
 
 __all__ = ["runs_list"]
+
+Listed = tuple[RunRow, tuple[float, float] | None]
 
 #: As many runs are read at once.
 _PAGE = 200
@@ -32,26 +33,26 @@ def runs_list(options: Options, limit: int, status: str | None, as_json: bool, s
     page_size = limit if status is None else _PAGE
     wanted = RunStatus if status is None else (RunStatus[status.upper()],)
 
-    async def read(backend: StateBackend) -> Sequence[RunRow]:
+    async def read(backend: StateBackend) -> list[Listed]:
         found: list[RunRow] = []
         offset = 0
         while len(found) < limit and (page := await backend.list(limit=page_size, offset=offset)):
             found += (row for row in page if row.status in wanted)
             offset += len(page)
-        return found[:limit]
+        return [(row, await took(backend, row)) for row in found[:limit]]
 
     rows = asyncio.run(read_state(options, state, read))
     console = Console()
     if as_json:
-        console.json({"schema": "flujo.runs/1", "runs": [describe_row(row) for row in rows]})
+        console.json({"schema": "flujo.runs/1", "runs": [describe_row(row) for row, _ in rows]})
     elif rows:
-        console.table(("RUN", "STATUS", "STARTED", "TOOK", "STEPS", "PIPELINE"), [_cells(row) for row in rows])
+        console.table(("RUN", "STATUS", "STARTED", "TOOK", "STEPS", "PIPELINE"), [_cells(*each) for each in rows])
     else:
         which = "" if status is None else f" {status}"
         console.note(f"no{which} runs are recorded in {Project.here(stands=options.stands, state=state).state}")
 
 
-def _cells(row: RunRow) -> tuple[Any, ...]:
+def _cells(row: RunRow, times: tuple[float, float] | None) -> tuple[Any, ...]:
     started = datetime.fromtimestamp(row.created_at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    took = elapsed(row.ended_at - row.created_at) if row.ended_at is not None else "-"
-    return row.run_id, str(row.status), started, took, str(row.recorded), row.pipeline
+    worked = elapsed(times[0]) if times else "-"
+    return row.run_id, str(row.status), started, worked, str(row.recorded), row.pipeline

@@ -59,7 +59,7 @@ def runs_rerun(
         if input_flag is not None:
             given["input"] = resolve_input(input_flag, None, partial(read_stdin, sys.stdin, explicit=True))
         session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
-        reporter.warn_of_plugins(session.manager)
+        reporter.begin(session.manager, session.project.settings)
         return session.drive(partial(_rerun, session, reference, path, given))
 
 

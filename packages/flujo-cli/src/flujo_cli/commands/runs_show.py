@@ -9,6 +9,7 @@ import click
 
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
+from flujo.runner.trace import trace_of
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
@@ -65,7 +66,9 @@ def _show(console: Console, record: Record, project: Project) -> None:
     _show_origin(console, row)
     console.out(f"started   {shown['created_at']}")
     if row.ended_at is not None:
-        console.out(f"took      {elapsed(row.ended_at - row.created_at)}")
+        trace = trace_of(row, records, row.ended_at)
+        waited = f", and waited {elapsed(trace.waited_s)} for people" if trace.waited_s else ""
+        console.out(f"took      {elapsed(trace.took_s - trace.waited_s)}{waited}")
     if used := usage_text(row.usage):
         console.out(f"used      {used}")
     console.out(f"input     {_short(value_of(row.input))}")

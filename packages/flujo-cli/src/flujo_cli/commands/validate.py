@@ -8,9 +8,9 @@ import click
 from flujo.blueprint.diagnostics import read_sources, render
 from flujo.domain.validation import Finding
 from flujo.infra.codec import jsonable
-from flujo.plugins import PluginManager, create_plugin_manager
-from flujo.runner.pipeline_resolver import check_file
-from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode, code_of
+from flujo.plugins import create_plugin_manager
+from flujo.runner.pipeline_resolver import PipelineResolver
+from flujo_cli.exit_codes import ExitCode, code_of, exit_code_help
 from flujo_cli.options import Options, note_json
 from flujo_cli.project import Project
 from flujo_cli.reporter import Reporter
@@ -18,7 +18,7 @@ from flujo_cli.reporter import Reporter
 __all__ = ["validate"]
 
 
-@click.command(epilog=EXIT_CODE_HELP)
+@click.command(epilog=exit_code_help(ExitCode.OK, ExitCode.USAGE, ExitCode.IMPORT, ExitCode.VALIDATION))
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--format",
@@ -33,23 +33,20 @@ __all__ = ["validate"]
 def validate(options: Options, files: tuple[Path, ...], form: str) -> ExitCode:
     """Check pipeline files and write every finding to stdout.
 
-    None of the project's own code is imported; `flujo run --dry-run` also checks that.
+    None of the project's own code is imported; `flujo run --dry-run` also checks that. For FILE there may be
+    module:name, a pipeline made in Python: its module is imported.
     """
     manager = create_plugin_manager()
     reporter = Reporter(options)
-    reporter.warn_of_plugins(manager)
-    found = {file: _check(file, manager, options) for file in files}
+    projects = {file: Project.around(file, stands=options.stands) for file in files}
+    reporter.begin(manager, projects[files[0]].settings)
+    found = {file: PipelineResolver(manager, at.settings).check(file) for file, at in projects.items()}
     if form == "json":
         reporter.console.json({"schema": "flujo.validate/1", "files": [_describe(*item) for item in found.items()]})
     else:
         for file, findings in found.items():
             reporter.console.out(render(findings, read_sources(findings)) if findings else f"{file}: ok")
     return code_of(finding for findings in found.values() for finding in findings)
-
-
-def _check(file: Path, manager: PluginManager, options: Options) -> tuple[Finding, ...]:
-    project = Project.around(file, stands=options.stands)
-    return check_file(file, manager=manager, settings=project.settings)
 
 
 def _describe(file: Path, findings: tuple[Finding, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flujo.blueprint.diagnostics import brief
 from flujo.blueprint.document import Document
 from flujo.blueprint.kinds import AgentProviderSpec
-from flujo.blueprint.schema import AgentPart
+from flujo.blueprint.schema import PLAIN_TYPES, AgentPart
 from flujo.domain.agents import Agent
 from flujo.domain.scope import NOTHING
 from flujo.domain.suggest import did_you_mean
@@ -124,9 +124,9 @@ class Agents:
 
     def _output(self, spec: AgentPart) -> Any:
         """What answers must fit; text names a class. Raises `ConfigurationError` for what is no schema."""
-        declared = spec.output_schema
+        declared: Any = spec.output_schema
         if isinstance(declared, str):
-            declared = self._context.resolve(declared)
+            declared = PLAIN_TYPES.get(declared) or self._context.resolve(declared)
         if declared is None or declared is unasked:
             return None
         from flujo.infra.schemas import OutputSchema  # noqa: PLC0415 - as above

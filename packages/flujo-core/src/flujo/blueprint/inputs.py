@@ -17,6 +17,8 @@ _ROOTS = ("context", "input", "previous_step", "resume_input", "steps")
 #: How like a root a name must be to be taken for a slip: one letter more or less, or two letters in a long one.
 _SLIP = 0.88
 
+_EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+
 _FIRST = "it is the first step: its data is previous_step, and the run's input is input"
 
 
@@ -51,17 +53,32 @@ class Mistake(NamedTuple):
 
 def mistakes(text: str, templates: TemplateCompiler, steps: Visible, fields: Collection[str]) -> Iterator[Mistake]:
     """Everything wrong with the template `text` of a step that sees `steps`; `fields` of the context are known."""
-    try:
-        names = templates.compile(text).names
-    except TemplateResolutionError as error:
-        yield Mistake("V-T02", error.message, error.suggestion, error.line, error.column)
-        return
+    rest: str | None = text
+    names: frozenset[str] = frozenset()
+    while rest is not None:
+        try:
+            names = templates.compile(rest).names
+            break
+        except TemplateResolutionError as error:
+            yield Mistake("V-T02", error.message, error.suggestion, error.line, error.column)
+            rest = _without(rest, error)
     for name in sorted(names):
         root, _, rest = name.partition(".")
         if root == "steps" and rest:
             yield from _of_step(text, rest, steps)
         elif root not in _ROOTS and root not in fields:
             yield from _of_root(text, root)
+
+
+def _without(text: str, error: TemplateResolutionError) -> str | None:
+    """`text` with blanks in the place of the expression that `error` is about; None where that isn't known."""
+    if error.line is None or error.column is None:
+        return None
+    at = sum(len(line) + 1 for line in text.split("\n")[: error.line - 1]) + error.column - 1
+    around = next((each for each in _EXPRESSION.finditer(text) if each.start() <= at < each.end()), None)
+    if around is None:
+        return None
+    return text[: around.start()] + re.sub(r"[^\n]", " ", around[0]) + text[around.end() :]
 
 
 def _of_step(text: str, name: str, steps: Visible) -> Iterator[Mistake]:

@@ -1,5 +1,6 @@
 """The shape of a pipeline file: the document, and the fields that every kind of step has."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
@@ -7,7 +8,11 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from flujo.domain.steps import Effects
 from flujo.domain.validation import NAME
 
-__all__ = ["AgentPart", "BackoffSpec", "ConfigSpec", "DocumentSpec", "Spec", "StepSpec"]
+__all__ = ["PLAIN_TYPES", "AgentPart", "BackoffSpec", "ConfigSpec", "DocumentSpec", "Spec", "StepSpec"]
+
+
+#: What plain answers are, by the names that files call them.
+PLAIN_TYPES: Mapping[str, type] = {each.__name__: each for each in (str, int, float, bool, list, dict)}
 
 
 class Spec(BaseModel):
@@ -79,7 +84,8 @@ class AgentPart(Spec):
     model: str = Field(description="PROVIDER:NAME, who answers")
     system_prompt: str = Field(default="", description="What a model is told before it is asked")
     output_schema: dict[str, Any] | str | None = Field(
-        default=None, description="What answers must fit: a JSON Schema, or module:attr of a class"
+        default=None,
+        description="What answers must fit: a JSON Schema, module:attr of a class, or a plain type such as int",
     )
     params: dict[str, Any] = Field(default_factory=dict, description="The provider's own options")
 

@@ -1,11 +1,11 @@
 """Agents: what a step may ask for an answer, and what an answer may tell of its cost."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, get_args, get_origin, runtime_checkable
 
 from flujo.domain.usage import NO_USAGE, Usage
 
-__all__ = ["Agent", "AgentObject", "AgentResult", "Estimates", "Priced", "answer_type"]
+__all__ = ["Agent", "AgentObject", "AgentResult", "Estimates", "Priced", "StreamingAgent", "answer_type"]
 
 Out = TypeVar("Out")
 
@@ -36,8 +36,21 @@ class AgentObject(Protocol):
         ...
 
 
-#: What an agent step asks: an object with `run`, or an async or plain function of the step's data.
-Agent: TypeAlias = AgentObject | Callable[..., Any]
+class StreamingAgent(Protocol):
+    """An agent that gives its answer in parts: `stream` is an async generator, and gets what `run` would.
+
+    It is asked by `stream` alone. Each part is told as a `Chunk`; the answer is the joined text, or the list of the
+    parts where they are not all text, unless the last thing it gives is an `AgentResult`.
+    """
+
+    @property
+    def stream(self) -> Callable[..., AsyncIterator[Any]]:
+        """Give the parts of the answer to the step's data."""
+        ...
+
+
+#: What an agent step asks: an object with `run` or `stream`, or a function of the step's data, of any sort.
+Agent: TypeAlias = AgentObject | StreamingAgent | Callable[..., Any]
 
 
 @runtime_checkable

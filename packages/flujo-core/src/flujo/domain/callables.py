@@ -3,8 +3,8 @@
 import functools
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from types import SimpleNamespace
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from types import GenericAlias, SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
 
 from flujo.domain.agents import answer_type
@@ -18,6 +18,9 @@ INJECTED = frozenset({"context", "resources", "run"})
 
 #: What a thread's name begins with while it works on a step; the step's path follows.
 THREAD = "flujo step "
+
+#: What a function is declared to return that gives its output in parts.
+_STREAMS = (AsyncGenerator, AsyncIterable, AsyncIterator)
 
 #: The type of a parameter or result that nobody declared.
 UNKNOWN: Any = Any
@@ -38,7 +41,8 @@ _UNTOLD = inspect.Signature(
 class Call(NamedTuple):
     """A callable and what it wants: how to call it is decided here, not at every call.
 
-    `target` takes the data by position, if `takes_data`, and what is `injected` by name.
+    `target` takes the data by position, if `takes_data`, and what is `injected` by name. One that `streams` gives an
+    async iterator of the parts of its output. `direct` says that its result is to be had by awaiting `target(data)`.
     """
 
     target: Callable[..., Any]
@@ -48,6 +52,8 @@ class Call(NamedTuple):
     input_type: Any
     output_type: Any
     reference: str
+    streams: bool = False
+    direct: bool = False
 
 
 def reference(target: object) -> str:
@@ -65,6 +71,8 @@ def reference(target: object) -> str:
 def inspect_call(target: object, params: Mapping[str, Any] | None = None) -> Call:
     """Find out how to call `target`: a function, an object with `run`, or a class with `run` (made once).
 
+    An async generator is one that streams; an object with a method `stream` which is one is called by that.
+
     With `params` that fill its whole signature the callable is a factory and is called now; other params are
     bound as keyword arguments. Raises `ConfigurationError` for what can't be called with one value of data.
     """
@@ -78,21 +86,27 @@ def inspect_call(target: object, params: Mapping[str, Any] | None = None) -> Cal
         return inspect_call(_produced(function, bound, name))._replace(reference=name)
     data = _data_parameter(signature, bound, name)
     hints = _hints(function, signature)
-    output_type, awaited = _awaited(hints.get("return", UNKNOWN))
+    returned, is_async, streams = hints.get("return", UNKNOWN), _is_async(function), _is(function, "asyncgen")
+    output_type, awaited = _awaited(returned)
+    if streams or (not is_async and typing.get_origin(returned) in _STREAMS):
+        output_type, awaited, streams = _joined(returned), True, True
+    injected = _injected(signature, bound, name)
     return Call(
         target=_bind(function, signature, bound, data),
-        is_async=awaited or _is_async(function),
+        is_async=awaited or is_async,
         takes_data=data is not None,
-        injected=_injected(signature, bound, name),
+        injected=injected,
         input_type=hints.get(data, UNKNOWN) if data else UNKNOWN,
         output_type=output_type,
         reference=name,
+        streams=streams,
+        direct=(awaited or is_async) and data is not None and not injected and not streams,
     )
 
 
 def _made(cls: type, params: dict[str, Any], name: str) -> object:
     """An instance of a class with `run`."""
-    if not callable(getattr(cls, "run", None)):
+    if not callable(getattr(cls, "run", None)) and not _is(getattr(cls, "stream", None), "asyncgen"):
         raise ConfigurationError(
             f"class {name!r} has no method 'run'",
             suggestion="name a function, or a class with a method 'run'; "
@@ -135,6 +149,10 @@ def _produced(factory: Callable[..., Any], params: dict[str, Any], name: str) ->
 
 
 def _function(target: object, name: str) -> Callable[..., Any]:
+    stream: Any = getattr(target, "stream", None)
+    if _is(stream, "asyncgen"):
+        streaming: Callable[..., Any] = stream
+        return streaming
     run = getattr(target, "run", None)  # an agent is any object with `run`: a protocol, not a base class
     if callable(run):
         function: Callable[..., Any] = run
@@ -155,8 +173,22 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    called = getattr(type(function), "__call__", None)  # noqa: B004 - asks whether it is a coroutine function
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+    return _is(function, "coroutine")
+
+
+def _is(function: Any, what: typing.Literal["coroutine", "asyncgen"]) -> bool:
+    """Whether calling `function`, or an object whose class can be called, gives a coroutine or an async generator."""
+    asks = inspect.iscoroutinefunction if what == "coroutine" else inspect.isasyncgenfunction
+    called = getattr(type(function), "__call__", None)  # noqa: B004 - asks which sort of function it is
+    return asks(function) or asks(called)
+
+
+def _joined(returned: Any) -> Any:
+    """The type of what a stream declared so gives in the end: text for parts of text, else a list."""
+    part = typing.get_args(returned)[0] if typing.get_args(returned) else UNKNOWN
+    if part is UNKNOWN or any(answer_type(each) is not each for each in (part, *typing.get_args(part))):
+        return UNKNOWN
+    return str if part is str else GenericAlias(list, (part,))
 
 
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:

@@ -1,19 +1,25 @@
 """What happens in a run, as it happens. History, progress, logs and tracing are sinks on this one stream."""
 
 from decimal import Decimal
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
+from flujo.domain.outcomes import ErrorInfo, PendingAnswer, PipelineResult, StepOutcome, StepResult
 
 __all__ = [
+    "AgentAsked",
     "BackgroundFinished",
     "BackgroundLaunched",
     "BudgetOverdrawn",
     "BudgetWarning",
     "CacheMissed",
+    "Chunk",
     "Event",
     "RunFinished",
+    "RunInterrupted",
+    "RunPaused",
     "RunStarted",
+    "SinkDetached",
+    "StepAbandoned",
     "StepFinished",
     "StepInDoubt",
     "StepRetried",
@@ -37,6 +43,16 @@ class StepStarted(NamedTuple):
     path: str
     name: str
     kind: str
+
+
+class AgentAsked(NamedTuple):
+    """The step's agent is about to be called: its budget lets it. `model` is its name in the price table."""
+
+    run_id: str
+    path: str
+    attempt: int
+    agent: str
+    model: str
 
 
 class StepRetried(NamedTuple):
@@ -104,11 +120,50 @@ class BackgroundFinished(NamedTuple):
 
 
 class StepFinished(NamedTuple):
-    """A step has come to its end, and what it came to is recorded."""
+    """A step has come to its end, and what it came to is recorded: its line of the history, and its outcome."""
 
     run_id: str
     path: str
     result: StepResult[object]
+    outcome: StepOutcome[Any]
+
+
+class StepAbandoned(NamedTuple):
+    """A step that has started comes to no end, because its run is let go of: it runs again when the run goes on."""
+
+    run_id: str
+    path: str
+    error: ErrorInfo
+
+
+class Chunk(NamedTuple):
+    """A part of what a step is about to give, as soon as it is there.
+
+    Where attempt number `attempt` fails after it, `StepRetried` says so, and the next attempt begins anew. A step
+    whose result is recorded gives no parts again.
+    """
+
+    run_id: str
+    path: str
+    value: object
+    attempt: int = 1
+
+
+class RunPaused(NamedTuple):
+    """The run waits for people; `pending` are its open questions. `RunFinished` comes after it."""
+
+    run_id: str
+    pending: tuple[PendingAnswer, ...]
+
+
+class RunInterrupted(NamedTuple):
+    """The run was let go of before its end, and can be resumed: somebody stopped it, or its state can't be written.
+
+    There is no result then, and `RunFinished` does not come.
+    """
+
+    run_id: str
+    error: ErrorInfo
 
 
 class RunFinished(NamedTuple):
@@ -118,9 +173,18 @@ class RunFinished(NamedTuple):
     result: PipelineResult[object, object]
 
 
+class SinkDetached(NamedTuple):
+    """An event sink has failed, and hears nothing more; `run_id` is the run that it heard of, "" when it was closed."""
+
+    run_id: str
+    sink: str
+    error: ErrorInfo
+
+
 Event: TypeAlias = (
     RunStarted
     | StepStarted
+    | AgentAsked
     | StepRetried
     | StepInDoubt
     | CacheMissed
@@ -128,6 +192,11 @@ Event: TypeAlias = (
     | BudgetWarning
     | BackgroundLaunched
     | BackgroundFinished
+    | Chunk
     | StepFinished
+    | StepAbandoned
+    | RunPaused
+    | RunInterrupted
     | RunFinished
+    | SinkDetached
 )

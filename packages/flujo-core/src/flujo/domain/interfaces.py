@@ -4,7 +4,7 @@ The engine knows nothing else of files, databases, clocks and template languages
 implementations in. `flujo.testing` ships fakes of each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -14,9 +14,11 @@ from flujo.domain.scope import NOTHING, Scope
 from flujo.domain.usage import NO_USAGE, Usage
 
 __all__ = [
+    "CACHE_MISSED",
     "MAX_CLAIMS",
     "Claim",
     "Clock",
+    "ClosableSink",
     "Codec",
     "EventSink",
     "JournalRecord",
@@ -38,12 +40,30 @@ T = TypeVar("T")
 #: How often a run is claimed without recording anything, until nobody tries it again by himself.
 MAX_CLAIMS = 10
 
+#: The type of the `error` in the record of a cache step's result that no kept one served: its message says what
+#: differed from the newest of those, by the names that `CacheMissed` has.
+CACHE_MISSED = "CacheMissed"
 
+
+@runtime_checkable
 class EventSink(Protocol):
     """Receives every event of a run. One that raises is reported once and detached: it can't fail the run."""
 
     def handle(self, event: Event, /) -> None:
-        """Take note of `event`; called on the event loop, so it must not block."""
+        """Take note of `event`, at the moment it tells of: events carry no time of their own.
+
+        It is called on the event loop between steps, and must not block: what takes long belongs into a queue and a
+        thread or task of the sink's own.
+        """
+        ...
+
+
+@runtime_checkable
+class ClosableSink(Protocol):
+    """What an `EventSink` can be beside: one with something to write out or let go of in the end."""
+
+    def close(self) -> Awaitable[None] | None:
+        """Write out what is left and release everything: plain and quick, or async. A second call does nothing."""
         ...
 
 
@@ -132,7 +152,8 @@ class RecordKind(IntEnum):
 
 class JournalRecord(NamedTuple):
     """One line of a run's journal. A result stands at the step's bare path, failed attempt n at `path#an`, a question
-    at `path?` and answer n to it at `path!n`, beginning n at `path^n` and what settles it at `path^n!`.
+    at `path?` and answer n to it at `path!n`, beginning n at `path^n` and what settles it at `path^n!`. Of a step that
+    may ask more than once, "?" and a word that names the question stand at the end of `path`.
 
     `out` and `delta` are encoded bytes for a backend that `encodes`, the values themselves otherwise; `delta` is
     what the step changed in the context, None for nothing. `error` belongs to attempts, and to a result that a

@@ -4,8 +4,9 @@ from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from flujo.domain.foreign import attempt
+from flujo.domain.masking import masked
 from flujo.domain.usage import NO_USAGE, Usage
-from flujo.exceptions import FlujoError
+from flujo.exceptions import ExecutionError, FlujoError
 
 __all__ = [
     "Aborted",
@@ -14,6 +15,7 @@ __all__ = [
     "Paused",
     "PendingAnswer",
     "PipelineResult",
+    "RecordedError",
     "RunStatus",
     "StepOutcome",
     "StepResult",
@@ -48,16 +50,29 @@ class ErrorInfo(NamedTuple):
 
     @classmethod
     def of(cls, error: BaseException, path: str = "") -> "ErrorInfo":
-        """Describe `error`, raised by the step at `path`; the location is the innermost frame of its traceback."""
+        """Describe `error`, raised by the step at `path`, without secrets that its text may hold.
+
+        The location is the innermost frame of its traceback.
+        """
+        if isinstance(error, RecordedError):
+            return error.info._replace(path=path)
         flujo = error if isinstance(error, FlujoError) else None
         return cls(
             type=type(error).__name__,
-            message=_text_of(error) or type(error).__name__,
+            message=masked(_text_of(error)) or type(error).__name__,
             code=flujo.code if flujo else None,
-            suggestion=flujo.suggestion if flujo else None,
+            suggestion=masked(flujo.suggestion) if flujo and flujo.suggestion else None,
             path=path,
             location=None if flujo else _innermost(error),
         )
+
+
+class RecordedError(ExecutionError):
+    """What a step has failed with, as its record says: the exception itself is not kept. `info` describes that one."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        super().__init__(info.message, suggestion=info.suggestion, code=info.code)
+        self.info = info
 
 
 def _text_of(error: BaseException) -> str:
@@ -106,7 +121,7 @@ class Success(NamedTuple, Generic[Out]):
     """The step has a result. A policy gives `value`, and as `usage` what it has used by itself.
 
     The executor adds what the step's children have used, and fills in `children` and `step_result`. `cached` says
-    that the value is that of an earlier execution.
+    that the value is that of an earlier execution; `missed` what differed from the newest of these where none served.
     """
 
     value: Out | None = None
@@ -114,6 +129,7 @@ class Success(NamedTuple, Generic[Out]):
     children: tuple[StepResult[Any], ...] = ()
     step_result: StepResult[Out] | None = None
     cached: bool = False
+    missed: tuple[str, ...] | None = None
 
 
 class Failure(NamedTuple, Generic[Out]):

@@ -1,5 +1,6 @@
 """What can be wrong with the fields of any step: found when it is made, not when it runs."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -10,6 +11,8 @@ __all__ = ["Effects", "mistakes"]
 
 #: What a second execution of a step could disturb; with the last there never is one.
 Effects: TypeAlias = Literal["none", "local", "external", "at-most-once"]
+
+_PATH = re.compile(r"[^\s.{}\[\]()]+(?:\.[^\s.{}\[\]()]+)*")
 
 
 def mistakes(step: Any, base: type) -> Iterator[tuple[str, str]]:
@@ -25,10 +28,12 @@ def mistakes(step: Any, base: type) -> Iterator[tuple[str, str]]:
         yield f"has {reference(step.fallback)!r} as its fallback", "a fallback is a step: wrap it in one"
     if step.effects not in get_args(Effects):
         yield f"has effects {step.effects!r}", f"effects are {', '.join(get_args(Effects))}"
-    if step.sink_to is not None and not all(str(step.sink_to).split(".")):
-        yield f"has sink_to {step.sink_to!r}", "name a field of the context, or a dotted path in one"
+    if step.sink_to is not None and not _PATH.fullmatch(str(step.sink_to)):
+        advice = "name a field of the context, or a dotted path in one, without white space, brackets and braces"
+        yield f"has sink_to {step.sink_to!r}", advice
     yield from _unsound_checks(step)
-    yield from _unsound_effects(step)
+    if isinstance(step.config, StepConfig):
+        yield from _unsound_effects(step)
 
 
 def _unsound_checks(step: Any) -> Iterator[tuple[str, str]]:

@@ -99,8 +99,8 @@ class Step(Generic[In, Out]):
         name: object = self.name
         if not isinstance(name, str) or not re.fullmatch(NAME, name):
             raise ConfigurationError(f"{name!r} is not a step name", suggestion=NAME_HELP)
-        for what, advice in mistakes(self, Step):
-            self._refuse(what, advice)
+        if wrong := list(mistakes(self, Step)):
+            self._refuse("; it ".join(what for what, _ in wrong), "; ".join(advice for _, advice in wrong))
         self._check_fallbacks()
         if self.run is not None:
             object.__setattr__(self, "call", inspect_call(self.run, self.params))

@@ -2,16 +2,26 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from flujo.domain.outcomes import StepOutcome
+from flujo.exceptions import ConfigurationError
 
-__all__ = ["BackgroundTaskManager", "OnEnd"]
+__all__ = ["BackgroundTaskManager", "OnEnd", "check_on_end"]
 
 #: What the end of a run does with steps that are still at work: wait for them, or cancel them.
 OnEnd = Literal["wait", "cancel"]
 
+_DETACHED = "start a run of its own for what is to outlive this one: nothing can be recorded of a run that has ended"
+
 Work = Coroutine[Any, Any, StepOutcome[Any]]
+
+
+def check_on_end(value: object) -> None:
+    """Raise `ConfigurationError` for anything else than an `OnEnd`."""
+    if value not in get_args(OnEnd):
+        advice = _DETACHED if value == "detach" else None
+        raise ConfigurationError(f"on_background can't be {value!r}, expected 'wait' or 'cancel'", suggestion=advice)
 
 
 class BackgroundTaskManager:

@@ -4,26 +4,30 @@ recall -> background -> input -> fallback( retry( timeout( policy ))) -> record 
 """
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
-from flujo.domain.events import BackgroundFinished, BackgroundLaunched, StepFinished, StepRetried, StepStarted
+from flujo.domain.events import BackgroundFinished, BackgroundLaunched, StepRetried, StepStarted
 from flujo.domain.interfaces import TemplateCompiler
 from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE
+from flujo.engine.cancelling import cancelled, is_cancellation
 from flujo.engine.changes import restore, snapshot, unshared
 from flujo.engine.fallback_handler import FallbackHandler
-from flujo.engine.frame import ExecutionFrame
+from flujo.engine.frame import ExecutionFrame, RunScope
 from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
-from flujo.engine.recall import accounted, ended, filed, passed, recalled
+from flujo.engine.recall import accounted, ended, filed, finished, passed, recalled
+from flujo.engine.retelling import parts_of
 from flujo.engine.retry import SIGNALS, retry_delay
-from flujo.engine.shield import undisturbed
 from flujo.engine.step_history_tracker import StepHistoryTracker
+from flujo.engine.step_run import paused
 from flujo.engine.work import (
     Work,
     check_invariants,
+    note_owed,
     own_usage,
     record_of,
     render_again,
@@ -114,12 +118,12 @@ class ExecutorCore:
             )
         return self._templates
 
-    async def execute(self, frame: ExecutionFrame, /) -> StepOutcome[Any]:
+    def execute(self, frame: ExecutionFrame, /) -> Coroutine[Any, Any, StepOutcome[Any]]:
         """Run the frame's step and everything that belongs to it; see `StepExecutor.execute`."""
         plan = self._plans.get(frame.step) or self._plan(frame.step)
-        return self._launch(frame, plan) if plan.background else await self._run(frame, plan)
+        return self._launch(frame, plan) if plan.background else self._run(frame, plan)
 
-    def _launch(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
+    async def _launch(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         """Let the step work on a context of its own while the pipeline goes on with the step's data."""
         run, step = frame.run, frame.step
         own = run.contexts.isolate(frame.context, purpose=f"background step {frame.path!r}")
@@ -148,15 +152,16 @@ class ExecutorCore:
     async def _run(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         run = frame.run
         if plan.records and (frame.quota is not None or run.journal.knows(frame.path)):
-            early = recalled(frame, plan) or _stopped(frame)
+            early = recalled(frame, plan, await parts_of(self, frame, plan) if plan.parts else ()) or _stopped(frame)
             if early is not None:
-                return early
+                return await _in_step(run, early) if run.events.full else early
         if plan.tries and run.journal.closed and (early := ended(frame, plan)) is not None:
             return early
         now = run.clock.monotonic()
         if now >= run.pulse.due:
             await run.pulse.beat(now)
         if run.events.active:
+            await run.events.room()
             run.events.emit(StepStarted(run.run_id, frame.path, frame.step.name, frame.step.kind))
         if frame.history is None or plan.invariants:
             frame = _furnished(frame, plan)
@@ -165,8 +170,8 @@ class ExecutorCore:
         try:
             outcome = await (working if frame.level % _LEVELS else asyncio.ensure_future(working))
             return await self._finish(work, outcome)
-        except asyncio.CancelledError as error:
-            await _cancelled(work, error)
+        except BaseException as error:
+            await cancelled(work, error)
             raise
 
     async def _finish(self, work: Work, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
@@ -181,13 +186,11 @@ class ExecutorCore:
         result = result_of(work, outcome)
         if type(outcome) is Failure and plan.tries and not run.journal.closed:
             await self._note_failure(work, outcome, final=True)
-        if run.events.active:
-            run.events.emit(StepFinished(run.run_id, frame.path, result))
         if type(outcome) is Success:
             outcome = Success(outcome.value, result.usage, (), result)
         else:
             outcome = outcome._replace(usage=result.usage, children=result.children, step_result=result)
-        return filed(frame, outcome, result)
+        return finished(frame, outcome, result)
 
     async def _guarded(self, work: Work) -> StepOutcome[Any]:
         """Run the step's attempts, then its fallback when they have all failed."""
@@ -253,7 +256,8 @@ class ExecutorCore:
             error = ErrorInfo.of(failed.error, work.frame.path)
             run.events.emit(StepRetried(run.run_id, work.frame.path, work.attempt, error, delay))
         work.usage += own
-        if work.plan.tries and (own is not NO_USAGE or delay >= _LONG_WAIT_S):
+        is_whole = work.frame.step.holds_steps  # its parts have records: which attempt they were of would be forgotten
+        if work.plan.tries and (is_whole or own is not NO_USAGE or delay >= _LONG_WAIT_S):
             await self._note_failure(work, failed, final=False)
         if delay:
             await run.clock.sleep(delay)
@@ -268,13 +272,15 @@ class ExecutorCore:
             work.take_data()
             return await self._timed(work)
         except PausedException as signal:
-            return Paused(str(signal))
+            owed = frame.run.tally.owed(frame.path)
+            await note_owed(work, ErrorInfo("Paused", str(signal), path=frame.path), owed)
+            return paused(signal, owed)
         except PipelineAbortSignal as signal:
             return Aborted(str(signal))
         except (KeyboardInterrupt, GeneratorExit):
             raise  # these come from outside: the process or the loop is about to end
         except BaseException as error:  # the boundary: a step may raise anything
-            if error is frame.run.journal.failure or _is_cancellation(error):
+            if error is frame.run.journal.failure or is_cancellation(error):
                 raise
             return _raised(frame, error)
 
@@ -284,7 +290,7 @@ class ExecutorCore:
         if step.config.timeout_s is None:
             outcome = _checked(await plan.policy.execute(self, work.frame), plan)
             return await validated(work.frame, outcome) if step.validators else outcome
-        limit = asyncio.timeout(step.config.timeout_s)
+        limit = self._limit(work.frame)
         try:
             async with limit:
                 outcome = _checked(await plan.policy.execute(self, work.frame._replace(timer=limit)), plan)
@@ -298,6 +304,10 @@ class ExecutorCore:
                 suggestion="raise timeout_s, or let the step do less at once",
                 cause=error,
             ) from error
+
+    def _limit(self, frame: ExecutionFrame) -> asyncio.Timeout:
+        """What ends an attempt of a step that may only take so long."""
+        return asyncio.timeout(frame.step.config.timeout_s)
 
     async def _settle(self, work: Work, outcome: Success[Any]) -> StepOutcome[Any]:
         """Let the output into the context, and write both down; a value that can't be written fails the step."""
@@ -322,6 +332,7 @@ class ExecutorCore:
         await run.journal.record_attempt(
             work.frame.path,
             told(work, failed),
+            attempt=work.attempt,
             final=final,
             usage=own_usage(failed),
             started_at=now - (run.clock.monotonic() - work.started),
@@ -329,6 +340,12 @@ class ExecutorCore:
             fallback=fallback,
             feedback=failed.feedback,
         )
+
+
+async def _in_step(run: RunScope, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
+    """The outcome of a step, once a reader of the events has come nearer."""
+    await run.events.room()
+    return outcome
 
 
 def _stopped(frame: ExecutionFrame) -> Aborted[Any] | None:
@@ -345,41 +362,10 @@ def _raised(frame: ExecutionFrame, error: BaseException) -> StepOutcome[Any]:
     return Failure(error, usage=owed)
 
 
-def _is_cancellation(error: BaseException) -> bool:
-    """Whether somebody cancels the work, rather than the step having raised `CancelledError` by itself."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
-
-
 def _furnished(frame: ExecutionFrame, plan: StepPlan) -> ExecutionFrame:
     """The frame with a history for its children, and what must hold after each of them."""
     history = StepHistoryTracker() if frame.history is None else frame.history
     return frame._replace(history=history, invariants=(*frame.invariants, *plan.invariants))
-
-
-async def _cancelled(work: Work, error: asyncio.CancelledError) -> None:
-    """Say what a step came to that was cancelled while it was at work: by whom, if the canceller told.
-
-    What it owes is written down before the cancellation goes on. One that had come to its end has its own line.
-    """
-    frame, run = work.frame, work.frame.run
-    owed = run.tally.owed(frame.path)
-    outcome: StepOutcome[Any] = work.outcome or Failure(error, usage=owed)
-    work.duration_s = run.clock.monotonic() - work.started
-    result = result_of(work, outcome)
-    if work.outcome is None:
-        line = ErrorInfo("Cancelled", str(error) or "cancelled", path=frame.path)
-        result = result._replace(error=line)
-        if owed is not NO_USAGE:
-            now = run.clock.now()
-            await undisturbed(
-                run.journal.record_attempt(
-                    frame.path, line, cancelled=True, usage=owed, started_at=now - work.duration_s, ended_at=now
-                )
-            )
-    if run.events.active:
-        run.events.emit(StepFinished(run.run_id, frame.path, result))
-    filed(frame, outcome, result)
 
 
 def _checked(outcome: StepOutcome[Any], plan: StepPlan) -> StepOutcome[Any]:

@@ -1,7 +1,6 @@
 """One step about to be run: what it gets, where it stands, and the run it belongs to."""
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -21,7 +20,7 @@ from flujo.engine.journal import Item, Journal
 from flujo.engine.quota_manager import QuotaManager
 from flujo.engine.step_history_tracker import StepHistoryTracker
 
-__all__ = ["ExecutionFrame", "Invariant", "Pulse", "RunScope", "StepRun", "idempotency_key"]
+__all__ = ["ExecutionFrame", "Invariant", "Pulse", "RunScope"]
 
 #: An expression that must hold: its text, and what evaluates it.
 Invariant: TypeAlias = tuple[str, Template]
@@ -160,31 +159,3 @@ class ExecutionFrame(NamedTuple):
     def scope(self) -> Scope:
         """What a template of this step can see."""
         return Scope(self.data, self.outputs, self.context, self.run.input, self.extras)
-
-
-class StepRun(NamedTuple):
-    """What a function gets that has a parameter named `run`. `root` is the project's folder, where there is one.
-
-    `feedback` says what was wrong with the answer of the attempt before; `calls` how many times the run has called
-    the step's agent until now.
-    """
-
-    run_id: str
-    path: str
-    attempt: int
-    root: Path | None = None
-    feedback: str | None = None
-    calls: int = 0
-
-    @property
-    def idempotency_key(self) -> str:
-        """The same text at every attempt and after every crash, and in no other step or run.
-
-        Hand it to a service that must not do the same work twice.
-        """
-        return idempotency_key(self.run_id, self.path)
-
-
-def idempotency_key(run_id: str, path: str) -> str:
-    """The text that names one step of one run to services; see `StepRun.idempotency_key`."""
-    return hashlib.blake2b(f"{run_id}|{path}".encode(), digest_size=16).hexdigest()

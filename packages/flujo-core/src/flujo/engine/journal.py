@@ -10,7 +10,7 @@ from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, Sta
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import unshared
-from flujo.engine.recorded import Answer, Item, Recorded, Settlement, kept
+from flujo.engine.recorded import Answer, Item, Recorded, Settlement, asker_of, kept
 from flujo.engine.shield import undisturbed
 from flujo.engine.tracker import Tracker
 from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateError, ValueNotStorable
@@ -219,7 +219,7 @@ class Journal:
         return tuple(
             self.asked(record)
             for path, record in self._waits.items()
-            if path not in self._results and (path in self._reopened or path not in self._answers)
+            if asker_of(path) not in self._results and (path in self._reopened or path not in self._answers)
         )
 
     def wait(self, path: str, item: Item | None = None) -> PendingAnswer | None:
@@ -284,6 +284,7 @@ class Journal:
         path: str,
         error: ErrorInfo,
         *,
+        attempt: int | None = None,
         final: bool = False,
         cancelled: bool = False,
         usage: Usage,
@@ -301,7 +302,7 @@ class Journal:
         record = JournalRecord(
             f"{path}#a{number}",
             RecordKind.FAILED if final else RecordKind.ATTEMPT,
-            0 if cancelled else number,
+            0 if cancelled else attempt or number,
             None if feedback is None else self.encoded(kept(feedback), path),
             error=error,
             fallback=fallback,

@@ -7,9 +7,10 @@ from typing import Any
 from flujo.domain.events import StepInDoubt
 from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.steps import Step
-from flujo.engine.frame import ExecutionFrame, idempotency_key
+from flujo.engine.frame import ExecutionFrame
 from flujo.engine.journal import Settlement
 from flujo.engine.policy import StepExecutor, StepPolicy
+from flujo.engine.step_run import idempotency_key
 from flujo.exceptions import EffectInDoubt, UsageLimitExceededError
 
 __all__ = ["OncePolicy"]

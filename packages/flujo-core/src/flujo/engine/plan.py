@@ -9,7 +9,7 @@ from flujo.domain.steps import PREVIOUS, Step
 from flujo.engine.frame import Invariant
 from flujo.engine.once import OncePolicy
 from flujo.engine.policy import StepPolicy
-from flujo.exceptions import ConfigurationError
+from flujo.exceptions import ConfigurationError, TemplateResolutionError
 
 __all__ = ["StepPlan", "names_read", "plan_step"]
 
@@ -21,7 +21,8 @@ class StepPlan(NamedTuple):
     the context by itself, so that it is compared; `guards` that the context must be put back when an attempt fails;
     `writes` that its output goes into the context; `retried` that its data may be needed again; `tries` that its
     failures are written down. A `direct` step needs nothing but the call and the record. `invariants` must hold after
-    it and after the steps in it; `agent` is whose calls are counted.
+    it and after the steps in it; `agent` is whose calls are counted. `parts` says that other steps have records under
+    its own.
     """
 
     policy: StepPolicy[Any]
@@ -38,10 +39,24 @@ class StepPlan(NamedTuple):
     invariants: tuple[Invariant, ...]
     agent: str | None
     background: bool
+    parts: bool
 
 
 def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: TemplateCompiler | None) -> StepPlan:
-    """Plan `step`. Raises `TemplateResolutionError` for an input that is no template of ours."""
+    """Plan `step`. Raises `TemplateResolutionError`, which names the step, for a text that is no template of ours."""
+    try:
+        return _planned(step, policy, templates)
+    except TemplateResolutionError as error:
+        raise TemplateResolutionError(
+            f"step {step.name!r}: {error.message}",
+            suggestion=error.suggestion,
+            line=error.line,
+            column=error.column,
+            cause=error,
+        ) from error
+
+
+def _planned(step: Step[Any, Any], policy: StepPolicy[Any], templates: TemplateCompiler | None) -> StepPlan:
     config = step.config
     render = _render(step, templates)
     if templates is not None:
@@ -62,10 +77,11 @@ def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: Template
         direct=not (render or retried or guards or config.timeout_s or step.validators),
         sync=Sync.NORMAL if step.effects == "none" and step.agent_key is None else Sync.FULL,
         fingerprint=fingerprint,
-        tries=step.records or step.fallback is not None,
+        tries=step.records or retried,
         invariants=_invariants(step, templates),
         agent=step.agent_key,
         background=step.is_background,
+        parts=step.records and (step.holds_steps or step.fallback is not None),
     )
 
 

@@ -60,3 +60,11 @@ class StepPolicy(ABC, Generic[S]):
         `await core.execute(frame.child(step, data))`, hands on any outcome that isn't a `Success`, and puts their
         results in `children`.
         """
+
+    async def retell(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any] | None:
+        """Run the children of a step whose own result is recorded, so that the history has their lines.
+
+        For a kind that records a result of its own and holds steps: by `core.execute`, which takes their results from
+        the record, and by nothing else. None, as here, for a kind that has no children to tell of.
+        """
+        return None

@@ -1,14 +1,15 @@
 """What the calls of one run cost, and whether its limits let them be made."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from flujo.domain.pricing import PriceTable, no_price
 from flujo.domain.quota import Quota, Reservation, UsageLimits
 from flujo.domain.usage import NO_USAGE, Usage, check_usage
+from flujo.engine.shield import halted
 from flujo.exceptions import PricingNotConfiguredError
 
 __all__ = ["Call", "QuotaManager"]
@@ -71,7 +72,7 @@ class QuotaManager:
             raise refusal
         asked = self._prices.price(model, asked) or asked
         rest = estimate is None and quota.limits.bound_use
-        with _halted(timer):
+        with halted(timer):
             async with self._turn(quota, lambda: not quota.pending(asked, rest=rest)):
                 return Call(model, quota, quota.reserve(asked, rest=rest), known)
 
@@ -148,19 +149,3 @@ def _as_call(usage: Usage, model: str) -> Usage:
     """`usage` of one call at least. Raises `ConfigurationError` for one that can't be."""
     check_usage(usage, f"the usage that {model!r} tells")
     return usage if usage.calls else usage + Usage(calls=1)
-
-
-@contextmanager
-def _halted(timer: asyncio.Timeout | None) -> Iterator[None]:
-    """Let the timer stand still: who waits for others is not slow."""
-    when = None if timer is None else timer.when()
-    if timer is None or when is None:
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    left = when - loop.time()
-    timer.reschedule(None)
-    try:
-        yield
-    finally:
-        timer.reschedule(loop.time() + left)

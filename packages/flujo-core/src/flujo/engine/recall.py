@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from flujo.domain.events import StepFinished
-from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, StepResult, Success
+from flujo.domain.events import StepAbandoned, StepFinished
+from flujo.domain.outcomes import ErrorInfo, Failure, RecordedError, StepOutcome, StepResult, Success
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import apply, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
 from flujo.exceptions import ExecutionError
 
-__all__ = ["NeverEnded", "accounted", "ended", "filed", "passed", "recalled"]
+__all__ = ["NeverEnded", "abandoned", "accounted", "ended", "filed", "finished", "passed", "recalled"]
 
 _AS_IT_WAS = "put the pipeline back as it was"
 
@@ -26,8 +26,26 @@ def filed(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResult[A
     return outcome
 
 
-def recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
-    """Hand out what is recorded: the value is used, the context changed as it was then; nothing is executed."""
+def finished(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResult[Any]) -> StepOutcome[Any]:
+    """The outcome, `filed`, and told to whoever listens: with a copy of the output, which the next steps may change."""
+    events = frame.run.events
+    if events.active:
+        told = outcome._replace(value=result.output) if type(outcome) is Success else outcome
+        events.emit(StepFinished(frame.run.run_id, frame.path, result, told))
+    return filed(frame, outcome, result)
+
+
+def abandoned(frame: ExecutionFrame, error: BaseException) -> None:
+    """Tell whoever listens that the step comes to no end: its run is let go of because of `error`."""
+    if frame.run.events.active:
+        frame.run.events.emit(StepAbandoned(frame.run.run_id, frame.path, ErrorInfo.of(error, frame.path)))
+
+
+def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any], ...] = ()) -> StepOutcome[Any] | None:
+    """Hand out what is recorded: the value is used, the context changed as it was then; nothing is executed.
+
+    `parts` are the lines of the steps that had a part in it.
+    """
     run, step, path = frame.run, frame.step, frame.path
     journal = run.journal
     recorded = journal.recall(path, frame.item)
@@ -41,19 +59,17 @@ def recalled(frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any] | None:
         journal.tracker.reach(path)
     if delta is not None:
         apply(frame.context, delta)
+    if plan.agent is not None:
+        run.tally.note(plan.agent, path, (usage + journal.spent_on(path)).calls)
     spent = _spent(frame, fallback is not None)
     if spent is not NO_USAGE:
         usage += spent
-    took, cached = ended_at - started_at, attempt == 0
+    took, cached, told = ended_at - started_at, attempt == 0, error if fallback else None
     own, kind = unshared(value), step.kind
     result: StepResult[Any] = StepResult(
-        step.name, True, own, path, kind, attempt, took, usage, error, True, fallback, (), cached
+        step.name, True, own, path, kind, attempt, took, usage, told, True, fallback, parts, cached
     )
-    if plan.agent is not None:
-        run.tally.note(plan.agent, path, usage.calls)
-    if run.events.active:
-        run.events.emit(StepFinished(run.run_id, path, result))
-    return filed(frame, Success(value, usage, (), result), result)
+    return finished(frame, Success(value, usage, (), result), result)
 
 
 def accounted(frame: ExecutionFrame, outcome: StepOutcome[Any]) -> None:
@@ -79,13 +95,11 @@ def passed(frame: ExecutionFrame, at: str = "") -> None:
 
 def ended(frame: ExecutionFrame, plan: StepPlan) -> Failure[Any] | None:
     """What a step without a result came to in a run that has ended; None for one whose children keep the record."""
-    run = frame.run
-    if not plan.records and run.journal.failed(frame.path) is None:
+    if not plan.records and frame.run.journal.failed(frame.path) is None:
         return None
     error, result = _ended_result(frame)
-    if run.events.active:
-        run.events.emit(StepFinished(run.run_id, frame.path, result))
-    filed(frame, outcome := Failure(error, usage=result.usage, step_result=result), result)
+    outcome: Failure[Any] = Failure(error, usage=result.usage, step_result=result)
+    finished(frame, outcome, result)
     return outcome
 
 
@@ -97,7 +111,7 @@ def _ended_result(frame: ExecutionFrame) -> tuple[ExecutionError, StepResult[Any
     told = ErrorInfo.of(error, path)
     if failed is not None and failed.error is not None:
         told = failed.error
-        error = ExecutionError(told.message, suggestion=told.suggestion)
+        error = RecordedError(told)
     return error, StepResult(
         frame.step.name,
         False,

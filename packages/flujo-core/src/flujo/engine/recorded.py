@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import JournalRecord
 
-__all__ = ["Answer", "Item", "Recorded", "Settlement", "kept"]
+__all__ = ["Answer", "Item", "Recorded", "Settlement", "asker_of", "kept"]
 
 #: How much of what an attempt taught is kept for the next: characters.
 _MOST_FEEDBACK = 100_000
@@ -41,6 +41,11 @@ class Settlement(NamedTuple):
     again: bool
     by: str
     at: float
+
+
+def asker_of(path: str) -> str:
+    """The path of the step that has asked at `path`: its own, or one with "?" and the question's number after it."""
+    return path.partition("?")[0]
 
 
 def kept(feedback: str) -> str:

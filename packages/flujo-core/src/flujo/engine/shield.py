@@ -1,11 +1,11 @@
-"""What must come to its end, whoever is cancelled meanwhile."""
+"""What must come to its end, whoever is cancelled meanwhile, and time that does not count."""
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["undisturbed"]
+__all__ = ["halted", "undisturbed"]
 
 
 async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
@@ -15,3 +15,19 @@ async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
         with suppress(asyncio.CancelledError):
             await asyncio.wait([task])
     task.result()
+
+
+@contextmanager
+def halted(timer: asyncio.Timeout | None) -> Iterator[None]:
+    """Let the timer stand still: who waits for others is not slow."""
+    when = None if timer is None else timer.when()
+    if timer is None or when is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    left = when - loop.time()
+    timer.reschedule(None)
+    try:
+        yield
+    finally:
+        timer.reschedule(loop.time() + left)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from flujo.domain.callables import reference
 from flujo.domain.foreign import attempt
-from flujo.domain.interfaces import JournalRecord, RecordKind
+from flujo.domain.interfaces import CACHE_MISSED, JournalRecord, RecordKind
 from flujo.domain.outcomes import ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
@@ -23,6 +23,7 @@ from flujo.exceptions import ExecutionError, FlujoError
 __all__ = [
     "Work",
     "check_invariants",
+    "note_owed",
     "own_usage",
     "record_of",
     "render_again",
@@ -128,7 +129,7 @@ def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> Journa
         0 if outcome.cached else work.attempt,
         journal.encoded(outcome.value, f"the output of step {path!r}"),
         None if delta is None else journal.encoded(delta, f"what step {path!r} changed in the context"),
-        work.error,
+        work.error if outcome.missed is None else ErrorInfo(CACHE_MISSED, ", ".join(outcome.missed), path=path),
         work.fallback,
         own_usage(outcome),
         work.plan.fingerprint if item is None else work.plan.fingerprint + item.digest,
@@ -136,6 +137,17 @@ def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> Journa
         now,
         work.plan.sync,
     )
+
+
+async def note_owed(work: Work, line: ErrorInfo, owed: Usage) -> None:
+    """Write down what an attempt has used that came to no end of its own, if anything: it is no try."""
+    run = work.frame.run
+    if owed is not NO_USAGE:
+        now = run.clock.now()
+        began = now - (run.clock.monotonic() - work.started)
+        await run.journal.record_attempt(
+            work.frame.path, line, cancelled=True, usage=owed, started_at=began, ended_at=now
+        )
 
 
 def write_context(work: Work, value: Any) -> Change | None:

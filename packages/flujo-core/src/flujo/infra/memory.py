@@ -85,12 +85,12 @@ class _Run:
     def asks(self, question: JournalRecord) -> bool:
         """Whether a question is open: without an answer, or with one that its step has failed with since."""
         path = question.path.removesuffix("?")
-        is_open = path not in self.records
+        is_open = has_none = path.partition("?")[0] not in self.records
         for record in self.records.values():
             if record.kind is RecordKind.ANSWER and record.path.rpartition("!")[0] == path:
                 is_open = False
             elif record.kind is RecordKind.FAILED and record.path.rpartition("#")[0] == path:
-                is_open = path not in self.records
+                is_open = has_none
         return is_open and self.status not in _FOR_GOOD
 
 

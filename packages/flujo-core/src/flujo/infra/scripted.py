@@ -39,7 +39,8 @@ class ScriptedAgent:
     A mapping holds the answers by the data as text, "*" the answer to anything else. The n-th answer of a list is the
     answer to the run's n-th call of this agent, over every crash and resume. An answer stands for itself, or is
     {"answer": ..., "tokens_in": n, "tokens_out": n}, or {"error": text}, which fails the call; tokens that are not
-    told are a quarter of the bytes. `model` is the name in the price table. Raises `ConfigurationError`.
+    told are a quarter of the bytes. An answer that is an object with a key "answer" or "error" is wrapped in another
+    one: {"answer": {"answer": ...}}. `model` is the name in the price table. Raises `ConfigurationError`.
     """
 
     def __init__(self, answers: Answers, *, model: str = "") -> None:
@@ -55,22 +56,23 @@ class ScriptedAgent:
 
     async def run(self, data: Any, *, run: Any) -> AgentResult[Any]:
         """The answer to `data`. Raises `ExecutionError` for an answer that is an error."""
-        entry = self._find(data, run.calls)
+        entry = self._find(data, run.calls, run.feedback)
         if entry.error is not None:
             raise ExecutionError(entry.error)
         return AgentResult(copy.deepcopy(entry.answer), _usage(entry, data))
 
     def estimate(self, data: Any, *, run: Any) -> Usage:
         """What the answer to `data` is going to use."""
-        return _usage(self._find(data, run.calls), data)
+        return _usage(self._find(data, run.calls, run.feedback), data)
 
-    def _find(self, data: Any, calls: int) -> _Entry:
+    def _find(self, data: Any, calls: int, feedback: str | None = None) -> _Entry:
         """Raises `ConfigurationError` when there is no answer, which no second attempt would change."""
         if self._by_key is None:
             if calls < len(self._in_order):
                 return self._in_order[calls]
             many = f"{len(self._in_order)} answer{'s' if len(self._in_order) > 1 else ''}"
-            raise self._wrong(f"has {many}, and this is call {calls + 1}", "write an answer for every call")
+            why = f"; the last one would not do: {feedback}" if feedback else ""
+            raise self._wrong(f"has {many}, and this is call {calls + 1}{why}", "write an answer for every call")
         key = show(data)
         if key in self._by_key or _ANYTHING in self._by_key:
             return self._by_key.get(key) or self._by_key[_ANYTHING]
@@ -78,8 +80,14 @@ class ScriptedAgent:
         raise self._wrong(f"has no answer to {brief!r}", did_you_mean(key, self._by_key, what="it has answers to"))
 
     def _entry(self, value: Any, which: str) -> _Entry:
-        if not isinstance(value, Mapping) or not {"answer", "error"} & value.keys() or value.keys() - _KEYS:
+        if not isinstance(value, Mapping) or not {"answer", "error"} & value.keys():
             return _Entry(value)
+        if unknown := sorted(str(key) for key in value.keys() - _KEYS):
+            said = "answer" if "answer" in value else "error"
+            advice = (
+                f"beside {said!r} there may be {' and '.join(_COUNTS)}; if the whole object is the answer, wrap it: "
+            )
+            raise self._wrong(f"has {unknown[0]!r} beside {said!r} in answer {which}", advice + '{"answer": {...}}')
         entry = _Entry(**value)
         for name in _COUNTS:
             count = value.get(name)

@@ -1,14 +1,13 @@
 """Prices and budgets in settings files: `[pricing."MODEL"]`, `[budgets.default]`, `[budgets.pipeline."NAME"]`."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from flujo.domain.pricing import Price
 from flujo.domain.quota import UsageLimits
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError, SettingsError
+from flujo.infra.config_files import Table
 
 __all__ = ["BUDGET_KEYS", "PRICE_KEYS", "SPENDING_TABLES", "SpendingTable", "read_spending"]
 
@@ -18,56 +17,29 @@ SPENDING_TABLES = ("budgets", "pricing")
 PRICE_KEYS = ("input_usd_per_million", "output_usd_per_million", "usd_per_call")
 BUDGET_KEYS = ("total_cost_usd_limit", "total_tokens_limit", "max_calls", "unpriced")
 
-_HEADER = re.compile(r"[ \t]*\[([^\[\]#]+)\]")
-_KEY = re.compile(r"""[ \t]*(?:"([^"]*)"|'([^']*)'|([\w-]+))""")
-
 
 class SpendingTable(NamedTuple):
-    """One such table. `pattern` names models, or pipelines; `origins` tells where each of its keys is written."""
+    """One such table. `pattern` names models, or pipelines; `given` has what is written, and `origins` where."""
 
     pattern: str
     value: Price | UsageLimits
+    given: Mapping[str, Any]
     origins: Mapping[str, str]
 
 
-class _Source(NamedTuple):
-    """A settings file and its text, for the places of keys."""
-
-    file: Path
-    text: str
-
-    def place(self, path: Sequence[str]) -> str:
-        """`file:line` of the key or table at `path`, else of what it stands in, or the file."""
-        table: list[str] = []
-        for number, line in enumerate(self.text.splitlines(), 1):
-            if header := _HEADER.match(line):
-                names = _names(header[1])
-                here = table = names[2:] if names[:2] == ["tool", "flujo"] else names
-            else:
-                here = table + _names(line.partition("#")[0].partition("=")[0])
-            if here[: len(path)] == list(path):
-                return f"{self.file}:{number}"
-        return self.place(path[:-1]) if len(path) > 1 else str(self.file)
-
-
-def _names(text: str) -> list[str]:
-    return ["".join(found) for found in _KEY.findall(text)]
-
-
-def read_spending(document: Mapping[str, Any], file: Path, text: str) -> dict[str, SpendingTable]:
+def read_spending(source: Table) -> dict[str, SpendingTable]:
     """The prices and budgets of a settings file by the table's name, "pricing.openai:gpt-4o", "budgets.default".
 
     Raises `SettingsError` for an unknown key, and a value that can't be, with its place.
     """
-    source = _Source(file, text)
-    return {".".join(path): _table(source, path, pattern, table) for path, pattern, table in _tables(source, document)}
+    return {".".join(path): _table(source, path, pattern, table) for path, pattern, table in _tables(source)}
 
 
-def _tables(source: _Source, document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str, Any]]:
+def _tables(source: Table) -> Iterator[tuple[tuple[str, ...], str, Any]]:
     """Every table that holds a price or a budget: its path, the names it is for, and what it holds."""
-    for model, table in _mapping(source, document, "pricing").items():
+    for model, table in _mapping(source, source.values, "pricing").items():
         yield ("pricing", model), model, table
-    budgets = _mapping(source, document, "budgets")
+    budgets = _mapping(source, source.values, "budgets")
     for name in budgets:
         _check_known(source, ("budgets", name), ("default", "pipeline"))
     if "default" in budgets:
@@ -76,7 +48,7 @@ def _tables(source: _Source, document: Mapping[str, Any]) -> Iterator[tuple[tupl
         yield ("budgets", "pipeline", pattern), pattern, table
 
 
-def _mapping(source: _Source, holder: Mapping[str, Any], name: str, *above: str) -> Mapping[str, Any]:
+def _mapping(source: Table, holder: Mapping[str, Any], name: str, *above: str) -> Mapping[str, Any]:
     table = holder.get(name, {})
     if isinstance(table, dict):
         return table
@@ -84,27 +56,28 @@ def _mapping(source: _Source, holder: Mapping[str, Any], name: str, *above: str)
     raise _refusal(source, path, f"{'.'.join(path)} can't be {table!r}, expected tables")
 
 
-def _table(source: _Source, path: tuple[str, ...], pattern: str, table: Any) -> SpendingTable:
+def _table(source: Table, path: tuple[str, ...], pattern: str, table: Any) -> SpendingTable:
     make, keys = (Price, PRICE_KEYS) if path[0] == "pricing" else (UsageLimits, BUDGET_KEYS)
     if not isinstance(table, dict) or not table:
         expected = f"expected one at least of {', '.join(keys)}"
         raise _refusal(source, path, f"{'.'.join(path)} can't be {table!r}, {expected}")
-    origins = {}
+    given, origins = {}, {}
     for key, value in table.items():
         _check_known(source, (*path, key), keys)
         try:
             make(**{key: value})
         except ConfigurationError as error:
             raise _refusal(source, (*path, key), f"{'.'.join(path)}.{error}") from error
-        origins[".".join((*path, key))] = source.place((*path, key))
-    return SpendingTable(pattern, make(**table), origins)
+        name = ".".join((*path, key))
+        given[name], origins[name] = value, source.place((*path, key))
+    return SpendingTable(pattern, make(**table), given, origins)
 
 
-def _check_known(source: _Source, path: tuple[str, ...], known: Sequence[str]) -> None:
+def _check_known(source: Table, path: tuple[str, ...], known: Sequence[str]) -> None:
     if path[-1] not in known:
         advice = did_you_mean(path[-1], known, what="expected one of")
         raise SettingsError(f"{source.place(path)} has no setting {'.'.join(path)!r}", suggestion=advice)
 
 
-def _refusal(source: _Source, path: Sequence[str], what: str) -> SettingsError:
+def _refusal(source: Table, path: Sequence[str], what: str) -> SettingsError:
     return SettingsError(f"{what} ({source.place(path)})")

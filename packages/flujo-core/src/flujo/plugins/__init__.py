@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flujo.plugins.contributions import ANY_STEP, BackendSpec, CommandSpec, Contributions, PolicySpec
+    from flujo.plugins.contributions import ANY_STEP, BackendSpec, CommandSpec, Contributions, EventSinkSpec, PolicySpec
     from flujo.plugins.discovery import PluginRecord, PluginStatus
     from flujo.plugins.hookspecs import API_1, hookimpl
     from flujo.plugins.manager import PluginManager, create_plugin_manager
     from flujo.plugins.registrars import (
         AgentRegistrar,
         CommandRegistrar,
+        EventSinkRegistrar,
         PolicyRegistrar,
         SkillRegistrar,
         StateBackendRegistrar,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Where the public names live; those that are not here are registrars.
 _HOMES = {
-    "contributions": ("ANY_STEP", "BackendSpec", "CommandSpec", "Contributions", "PolicySpec"),
+    "contributions": ("ANY_STEP", "BackendSpec", "CommandSpec", "Contributions", "EventSinkSpec", "PolicySpec"),
     "discovery": ("PluginRecord", "PluginStatus"),
     "hookspecs": ("API_1", "hookimpl"),
     "manager": ("PluginManager", "create_plugin_manager"),
@@ -40,6 +41,8 @@ __all__ = [
     "CommandRegistrar",
     "CommandSpec",
     "Contributions",
+    "EventSinkRegistrar",
+    "EventSinkSpec",
     "PluginManager",
     "PluginRecord",
     "PluginStatus",

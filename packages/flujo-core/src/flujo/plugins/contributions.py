@@ -16,6 +16,7 @@ __all__ = [
     "BackendSpec",
     "CommandSpec",
     "Contributions",
+    "EventSinkSpec",
     "Offer",
     "PolicySpec",
     "Rank",
@@ -52,6 +53,19 @@ class StateProviderSpec(NamedTuple):
     id: str
     factory: Any
     provider: str
+
+
+class EventSinkSpec(NamedTuple):
+    """What makes the event sink `name`: a function of its settings and the project's root, or where it is.
+
+    `needs` says what helps where it can't be loaded.
+    """
+
+    name: str
+    factory: Any
+    summary: str
+    provider: str
+    needs: str = ""
 
 
 class CommandSpec(NamedTuple):
@@ -128,7 +142,8 @@ class Contributions(NamedTuple):
     """Everything that the active plugins contribute.
 
     `policies` by step type ("module:qualname", or `ANY_STEP`), `kinds` by their name in files, `skills` by id,
-    `agents` (their providers) by prefix, `backends` by URL scheme, `state_providers` by id, `commands` by path.
+    `agents` (their providers) by prefix, `backends` by URL scheme, `state_providers` by id, `sinks` by name,
+    `commands` by path.
     """
 
     policies: Table[PolicySpec]
@@ -137,6 +152,7 @@ class Contributions(NamedTuple):
     agents: Table[AgentProviderSpec]
     backends: Table[BackendSpec]
     state_providers: Table[StateProviderSpec]
+    sinks: Table[EventSinkSpec]
     commands: Table[CommandSpec]
 
 
@@ -153,6 +169,7 @@ def settle(offers: Iterable[Offer]) -> Contributions:
         agents=Table("agent provider", best.get("agents", {}), _load_provider),
         backends=Table("state backend", best.get("backends", {})),
         state_providers=Table("state provider", best.get("state_providers", {})),
+        sinks=Table("event sink", best.get("sinks", {})),
         commands=Table("command", best.get("commands", {})),
     )
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flujo.plugins.registrars import (
         AgentRegistrar,
         CommandRegistrar,
+        EventSinkRegistrar,
         PolicyRegistrar,
         SkillRegistrar,
         StateBackendRegistrar,
@@ -25,6 +26,7 @@ __all__ = [
     "PROJECT",
     "flujo_register_agents",
     "flujo_register_commands",
+    "flujo_register_event_sinks",
     "flujo_register_policies",
     "flujo_register_skills",
     "flujo_register_state_backends",
@@ -108,6 +110,17 @@ def flujo_register_state_providers(registrar: "StateProviderRegistrar") -> None:
         @hookimpl
         def flujo_register_state_providers(registrar):
             registrar.provider("profiles", "my_plugin.profiles:open_profiles")
+    """
+
+
+@hookspec
+def flujo_register_event_sinks(registrar: "EventSinkRegistrar") -> None:
+    """Name listeners to the events of runs. `factory(settings, root)` gives an object with `handle(event)`.
+
+    Example:
+        @hookimpl
+        def flujo_register_event_sinks(registrar):
+            registrar.sink("chat", "my_plugin.sinks:open_chat", summary="tell a chat room of runs that fail")
     """
 
 

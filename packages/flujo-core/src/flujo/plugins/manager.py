@@ -11,7 +11,7 @@ import pluggy
 from flujo.domain.suggest import nearest
 from flujo.exceptions import PluginError, StateUnavailable
 from flujo.plugins import hookspecs
-from flujo.plugins.contributions import BackendSpec, Offer, Rank, settle
+from flujo.plugins.contributions import BackendSpec, EventSinkSpec, Offer, Rank, settle
 from flujo.plugins.discovery import (
     Candidate,
     PluginRecord,
@@ -32,9 +32,27 @@ __all__ = ["PluginManager", "create_plugin_manager"]
 
 _CORE = f"flujo-core {__version__}"
 
+#: The event sinks of flujo itself.
+_SINKS = (
+    EventSinkSpec(
+        "tree",
+        "flujo.runner.local_tracer:open_tree",
+        "write a run as a tree of lines to stderr, as its steps begin and end",
+        _CORE,
+    ),
+    EventSinkSpec(
+        "otel",
+        "flujo.runner.otel:open_otel",
+        "send a run as OpenTelemetry spans to a collector",
+        _CORE,
+        "pip install 'flujo-core[otel]'",
+    ),
+)
+
 #: What works without any plugin.
 _OWN = (
     Offer("backends", "memory", BackendSpec("memory", "flujo.infra.memory:open_memory", _CORE), _CORE, Rank.INSTALLED),
+    *(Offer("sinks", spec.name, spec, _CORE, Rank.INSTALLED) for spec in _SINKS),
 )
 
 #: State backends of this project that are installed by themselves.

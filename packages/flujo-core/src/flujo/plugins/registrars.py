@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flujo.blueprint.kinds import AgentProviderSpec, BuildContext, KindSpec, SkillSpec
 from flujo.exceptions import PluginError
-from flujo.plugins.contributions import ANY_STEP, BackendSpec, CommandSpec, Offer, PolicySpec, Rank, StateProviderSpec
+from flujo.plugins.contributions import (
+    ANY_STEP,
+    BackendSpec,
+    CommandSpec,
+    EventSinkSpec,
+    Offer,
+    PolicySpec,
+    Rank,
+    StateProviderSpec,
+)
 from flujo.plugins.discovery import Candidate, is_target
 
 if TYPE_CHECKING:
     from flujo.blueprint.agents import AgentContext, AgentDeclaration
     from flujo.blueprint.schema import StepSpec
     from flujo.domain.agents import Agent
-    from flujo.domain.interfaces import StateBackend, StateProvider
+    from flujo.domain.interfaces import EventSink, StateBackend, StateProvider
     from flujo.domain.steps import Step
     from flujo.engine.policy import StepPolicy
 
@@ -23,6 +32,7 @@ __all__ = [
     "REGISTRARS",
     "AgentRegistrar",
     "CommandRegistrar",
+    "EventSinkRegistrar",
     "PolicyRegistrar",
     "Registrar",
     "SkillRegistrar",
@@ -34,6 +44,7 @@ __all__ = [
 PolicyFactory: TypeAlias = "StepPolicy[Any] | Callable[[], StepPolicy[Any]] | str"
 BackendFactory: TypeAlias = "Callable[[str, Path], StateBackend] | str"
 StateProviderFactory: TypeAlias = "Callable[[Path], StateProvider[Any]] | str"
+EventSinkFactory: TypeAlias = "Callable[[Mapping[str, Any], Path], EventSink] | str"
 AgentFactory: TypeAlias = "Callable[[AgentDeclaration, AgentContext], Agent] | str"
 KindModel: TypeAlias = "type[StepSpec] | str"
 KindBuilder: TypeAlias = "Callable[[Any, BuildContext], Step[Any, Any]] | str"
@@ -149,6 +160,20 @@ class StateProviderRegistrar(Registrar):
         self._offer("state_providers", id, value, override)
 
 
+class EventSinkRegistrar(Registrar):
+    """Takes event sinks. One that is registered hears nothing until somebody asks for it by its name."""
+
+    def sink(self, name: str, factory: EventSinkFactory, *, summary: str, override: bool = False) -> None:
+        """Let `Flujo(sinks=[<name>])` and `flujo run --sink <name>` add the sink that `factory(settings, root)` makes.
+
+        `settings` is a mapping, empty unless the project's configuration has a table `[sinks.<name>]`; `root` is the
+        project's folder. A sink made here is closed with its `Flujo`, if it is a `ClosableSink`.
+        """
+        _matching(_KIND, name, "the name of an event sink", "letters, digits, '_' and '-'")
+        value = EventSinkSpec(name, _target(factory), summary, self._owner.provider)
+        self._offer("sinks", name, value, override)
+
+
 class CommandRegistrar(Registrar):
     """Takes commands for the command line. A command that is there already can't be replaced."""
 
@@ -167,6 +192,7 @@ REGISTRARS: Mapping[str, type[Registrar]] = MappingProxyType(
         "flujo_register_agents": AgentRegistrar,
         "flujo_register_state_backends": StateBackendRegistrar,
         "flujo_register_state_providers": StateProviderRegistrar,
+        "flujo_register_event_sinks": EventSinkRegistrar,
         "flujo_register_commands": CommandRegistrar,
     }
 )

@@ -9,9 +9,9 @@ from flujo.domain.interfaces import RunRow
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.domain.steps import Step
 from flujo.engine.journal import Answer, Journal
-from flujo.exceptions import AnswerRejected, RunNotPaused, SchemaMismatchError
+from flujo.exceptions import AnswerRejected, ConfigurationError, RunNotPaused, SchemaMismatchError
 
-__all__ = ["NO_ANSWER", "Questions", "Reply", "open_question", "too_late", "waiting"]
+__all__ = ["NO_ANSWER", "Questions", "Reply", "open_question", "reply_of", "too_late", "waiting"]
 
 #: As many open questions are listed in advice.
 _SHOWN = 12
@@ -32,6 +32,15 @@ class Reply(NamedTuple):
     value: Any
     token: str | None = None
     by: str = ""
+
+
+def reply_of(answer: Any, token: str | None, by: str) -> Reply | None:
+    """The reply that `Flujo.resume` is given, if any. Raises `ConfigurationError` for a token without an answer."""
+    if answer is not NO_ANSWER:
+        return Reply(answer, token, by)
+    if token is not None:
+        raise ConfigurationError(f"token {token!r} comes without an answer", suggestion="give both, or none of both")
+    return None
 
 
 class Questions:

@@ -1,17 +1,17 @@
 """`Flujo`: run a pipeline, resume it, close it."""
 
-import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, cast
+from typing import Any, Generic, Literal, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
-from flujo.domain.callables import reference
 from flujo.domain.context import PipelineContext
-from flujo.domain.interfaces import Clock, EventSink, RunRow, StateBackend, StateProvider
+from flujo.domain.events import Event
+from flujo.domain.interfaces import Clock, EventSink, StateBackend, StateProvider
 from flujo.domain.outcomes import PendingAnswer, PipelineResult, RunStatus
 from flujo.domain.pricing import Price, PriceTable
 from flujo.domain.quota import UsageLimits
@@ -20,26 +20,37 @@ from flujo.engine.background_task_manager import OnEnd
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.hydration_manager import HydrationManager
-from flujo.engine.journal import Settlement
 from flujo.engine.policy_registry import PolicyRegistry
-from flujo.exceptions import ConfigurationError, RunKeyTaken, RunOwnedElsewhere, StateError
 from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec
 from flujo.infra.templates import Templates
 from flujo.plugins import PluginManager, create_default_registry, create_plugin_manager
-from flujo.runner.answers import NO_ANSWER, Questions, Reply
-from flujo.runner.ids import check_key, check_run_id, new_run_id
+from flujo.runner.answers import NO_ANSWER, Questions, Reply, reply_of
+from flujo.runner.arguments import declared_types, limits_of, mapping_of, model_of, pipeline_of, root_of
+from flujo.runner.at_work import AtWork
+from flujo.runner.event_sinks import EventSinks, Sink
 from flujo.runner.inbox import OpenQuestion, read_inbox
-from flujo.runner.rerun import SAME_INPUT, rerun
+from flujo.runner.local_tracer import traced
+from flujo.runner.own_loop import in_loop_of_its_own
+from flujo.runner.rerun import SAME_INPUT, Again, rerun
+from flujo.runner.resume_orchestrator import ResumeOrchestrator
 from flujo.runner.run_session import RunSession
+from flujo.runner.starting import Wanted, start
 from flujo.runner.state_backend_manager import StateBackendManager
 from flujo.runner.state_providers import StateProviders
+from flujo.runner.streaming import Outcome, RunHandle, every, outcome_of, streamed
+from flujo.runner.trace import Trace, read_trace
+from flujo.runner.tracing_manager import Tracer
 
 __all__ = ["Flujo"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 Ctx = TypeVar("Ctx", bound=PipelineContext, default=PipelineContext)
+Item = TypeVar("Item")
+
+#: What is to be done with a run, given what runs need.
+_Start: TypeAlias = Callable[[RunSession], Coroutine[Any, Any, PipelineResult[Any, Any]]]
 
 
 class Flujo(Generic[In, Out, Ctx]):
@@ -49,16 +60,19 @@ class Flujo(Generic[In, Out, Ctx]):
     `resources` is handed to steps that have a parameter of that name. `state_uri` (or a `state_backend` of your own,
     which stays yours to close) keeps the runs' records; without either they live in memory for as long as this
     object. `plugins` is the plugin manager to take policies and backends from, by default one that finds everything
-    installed; `registry` replaces its policies. `sinks` receive every event. `state_providers` keep fields of the
-    context that live elsewhere, by the names in their `ContextReference`s, and stay yours to close. `source` is noted
-    with each run, so that another process can find the pipeline, and so are `files`, the texts that it was loaded from,
-    by their paths; `root` is the folder that relative paths start from.
+    installed; `registry` replaces its policies. `sinks` receive every event: objects with `handle`, which stay yours to
+    close, or names of those that plugins have; `local_tracer` is told of spans: "default" writes them to stderr, as a
+    tree. `state_providers` keep fields of the context that live elsewhere, by the
+    names in their `ContextReference`s, and stay yours to close. `source` is noted with each run, so that another
+    process can find the pipeline, and so are `files`, the texts that it was loaded from, by their paths; `root` is the
+    folder that relative paths start from.
     `on_background` says what the end of a run does with background steps that are still at work: "wait" for them, or
     "cancel" them. `usage_limits` is what a run may use, before and after it is resumed; `prices` are those of calls by
-    the model's name or a pattern of names.
+    the model's name or a pattern of names. With `delete_on_completion` the state forgets a run that has completed.
 
-    Raises `MissingPolicyError` when no installed policy runs one of the pipeline's steps. Use it as an async context
-    manager, or call `aclose`.
+    Raises `ConfigurationError` for an argument that can't be so, `MissingPolicyError` when no installed policy runs one
+    of the pipeline's steps. Use it as an async context manager, or call `aclose`. It belongs to one event loop at a
+    time.
     """
 
     def __init__(
@@ -72,34 +86,34 @@ class Flujo(Generic[In, Out, Ctx]):
         state_uri: str | None = None,
         registry: PolicyRegistry | None = None,
         plugins: PluginManager | None = None,
-        sinks: Iterable[EventSink] = (),
+        sinks: Iterable[Sink] = (),
+        local_tracer: Literal["default"] | Tracer | None = None,
         state_providers: Mapping[str, StateProvider[Any]] | None = None,
         source: str = "",
         files: Mapping[str, str] | None = None,
-        root: Path | None = None,
+        root: str | Path | None = None,
         clock: Clock | None = None,
         on_background: OnEnd = "wait",
-        usage_limits: UsageLimits | None = None,
+        usage_limits: UsageLimits | Mapping[str, Any] | None = None,
         prices: Mapping[str, Price] | None = None,
+        delete_on_completion: bool = False,
     ) -> None:
-        whole = _as_pipeline(pipeline)
-        manager = plugins
-        if manager is None and registry is None:
-            manager = create_plugin_manager()
+        whole, model, root = pipeline_of(pipeline), model_of(context_model), root_of(root)
+        manager = create_plugin_manager() if plugins is None and registry is None else plugins
         core = _prepared_core(whole, registry if registry is not None else create_default_registry(manager))
         self._state = StateBackendManager(backend=state_backend, uri=state_uri, manager=manager, root=root)
         self._clock = clock or SystemClock()
-        self._data = dict(initial_context_data or {})
-        self._events = EventStream(sinks)
-        model = context_model or PipelineContext
+        self._data = mapping_of(initial_context_data, "initial_context_data")
+        self._forgets, self._at_work = delete_on_completion, AtWork()
+        self._sinks = EventSinks([*sinks, *traced(local_tracer)], manager, root)
         self._providers = StateProviders(state_providers or {}, manager, root)
-        self._session = RunSession(
+        self._own = RunSession(
             pipeline=whole,
             core=core,
             backend=self._state.backend,
-            codec=JsonCodec(_declared_types(whole, model)),
+            codec=JsonCodec(declared_types(whole, model)),
             clock=self._clock,
-            events=self._events,
+            events=self._sinks.stream,
             context_model=model,
             hydration=HydrationManager(self._providers),
             questions=Questions(whole),
@@ -108,7 +122,7 @@ class Flujo(Generic[In, Out, Ctx]):
             files=files or {},
             root=root,
             on_background=on_background,
-            usage_limits=usage_limits,
+            usage_limits=limits_of(usage_limits),
             prices=PriceTable(prices),
         )
 
@@ -127,41 +141,7 @@ class Flujo(Generic[In, Out, Ctx]):
         however often. Raises `StateError` when the record can't be written, or when `run_id` or `idempotency_key`
         stands for a run of another input, and `RunOwnedElsewhere` while another process works on it.
         """
-        data = {**self._data, **(initial_context_data or {})}
-        if idempotency_key is not None:
-            check_key(idempotency_key)
-        if run_id is not None:
-            check_run_id(run_id)
-            row = await self._session.backend.get(run_id)
-            if row is not None:
-                return await self._go_on(row, input, idempotency_key)
-        try:
-            result = await self._session.start(run_id or new_run_id(self._clock.now()), input, data, idempotency_key)
-        except RunKeyTaken as taken:
-            if run_id is not None and run_id != taken.run_id:
-                raise
-            try:
-                return await self._go_on(await self._session.find(taken.run_id), input, idempotency_key)
-            except RunOwnedElsewhere as error:
-                error.run_id = taken.run_id
-                raise
-        return cast("PipelineResult[Out, Ctx]", result)
-
-    async def _go_on(self, row: RunRow, input: In, key: str | None) -> PipelineResult[Out, Ctx]:
-        """Resume the run that a caller means by its id or its key."""
-        if key is not None and row.key != key:
-            raise StateError(
-                f"run {row.run_id!r} has the key {row.key!r}, not {key!r}"
-                if row.key
-                else f"run {row.run_id!r} has no key",
-                suggestion="name the run by its id or by its key, or start another run",
-            )
-        if not self._session.same_input(row, input):
-            raise StateError(
-                f"run {row.run_id!r} was started with another input",
-                suggestion="give the same input to go on with it, or another run id or key to start anew",
-            )
-        return await self.resume(row.run_id)
+        return await self._result(self._start(input, run_id, initial_context_data, idempotency_key))
 
     def run_sync(
         self,
@@ -172,20 +152,48 @@ class Flujo(Generic[In, Out, Ctx]):
         idempotency_key: str | None = None,
     ) -> PipelineResult[Out, Ctx]:
         """`run` for code that is not async. Raises `ConfigurationError` inside a running event loop."""
-        if _in_loop():
-            raise ConfigurationError(
-                "run_sync was called inside a running event loop", suggestion="await run(...) there"
-            )
-        results: list[PipelineResult[Out, Ctx]] = []
+        return in_loop_of_its_own(self._result, self._start(input, run_id, initial_context_data, idempotency_key))
 
-        async def main() -> None:  # without a result: CPython writes out that of the main task, however large it is
-            running = self.run(
-                input, run_id=run_id, initial_context_data=initial_context_data, idempotency_key=idempotency_key
-            )
-            results.append(await running)
+    def run_outcomes(
+        self,
+        input: In,
+        *,
+        run_id: str | None = None,
+        initial_context_data: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> AsyncGenerator[Outcome | PipelineResult[Out, Ctx], None]:
+        """`run`, read while it is at work: what each step comes to, and parts of outputs (`Chunk`), as they happen.
 
-        asyncio.run(main())
-        return results[0]
+        A step's outcome is `Success`, `Failure`, `Paused` or `Aborted`, and has its line of the history as its
+        `step_result`; `BackgroundLaunched` says that one goes on in the background. The last item is the
+        `PipelineResult`. The run begins with the first item and waits for its reader, when that is far behind. It is
+        stopped where it can be resumed when the generator is closed, or forgotten, before its end.
+        """
+        return self._stream(self._start(input, run_id, initial_context_data, idempotency_key), outcome_of)
+
+    run_stream = run_outcomes
+
+    def run_with_events(
+        self,
+        input: In,
+        *,
+        run_id: str | None = None,
+        initial_context_data: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> AsyncGenerator[Event | PipelineResult[Out, Ctx], None]:
+        """As `run_outcomes`, with every event of this run instead, and of no other; the last item is the result."""
+        return self._stream(self._start(input, run_id, initial_context_data, idempotency_key), every)
+
+    def run_async(
+        self,
+        input: In,
+        *,
+        run_id: str | None = None,
+        initial_context_data: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> RunHandle[Out, Ctx]:
+        """One run to await, as `run`, or to iterate, as `run_outcomes`: it begins when either is done."""
+        return RunHandle(self._stream(self._start(input, run_id, initial_context_data, idempotency_key), outcome_of))
 
     async def resume(
         self,
@@ -196,7 +204,7 @@ class Flujo(Generic[In, Out, Ctx]):
         by: str = "",
         force: bool = False,
         allow_changed: bool = False,
-        usage_limits: UsageLimits | None = None,
+        usage_limits: UsageLimits | Mapping[str, Any] | None = None,
     ) -> PipelineResult[Out, Ctx]:
         """Go on with a run, given by its id or its result: recorded steps do not run again.
 
@@ -211,15 +219,15 @@ class Flujo(Generic[In, Out, Ctx]):
         `force` takes a run over from a living owner; `usage_limits` hold in place of this object's, and count what the
         run has used before. Raises `RunNotFound`, `RunOwnedElsewhere` and `DefinitionChanged`.
         """
-        run_id = _id_of(run)
-        if token is not None and answer is NO_ANSWER:
-            raise ConfigurationError(
-                f"token {token!r} comes without an answer", suggestion="give both, or none of both"
+        reply = reply_of(answer, token, by)
+        limits = limits_of(usage_limits) or self._session.usage_limits
+        return await self._result(
+            lambda session: ResumeOrchestrator(session.but(usage_limits=limits)).resume(
+                _id_of(run), force=force, reply=reply, allow_changed=allow_changed
             )
-        reply = None if answer is NO_ANSWER else Reply(answer, token, by)
-        session = self._session if usage_limits is None else replace(self._session, usage_limits=usage_limits)
-        result = await session.resume(run_id, force=force, reply=reply, allow_changed=allow_changed)
-        return cast("PipelineResult[Out, Ctx]", result)
+        )
+
+    resume_async = resume
 
     async def rerun_from(
         self,
@@ -237,17 +245,21 @@ class Flujo(Generic[In, Out, Ctx]):
         comes after the step in the pipeline. Raises `RunNotFound`, `ConfigurationError` for a path that isn't there,
         and `DefinitionChanged` when a result to be copied is not that of the pipeline's step.
         """
-        if run_id is not None:
-            check_run_id(run_id)
-        result = await rerun(
-            self._session,
-            run if isinstance(run, str) else run.run_id,
-            path,
-            as_run=run_id or new_run_id(self._clock.now()),
-            input=input,
-            data=initial_context_data or {},
-        )
-        return cast("PipelineResult[Out, Ctx]", result)
+        again = Again(_id_of(run), path, run_id, input, mapping_of(initial_context_data, "initial_context_data"))
+        return await self._result(partial(rerun, again=again))
+
+    fork = rerun_from
+
+    async def replay(self, run: str | PipelineResult[Any, Any]) -> PipelineResult[Out, Ctx]:
+        """What a run came to, made again of its record alone: no step is executed, nothing written, no sink told.
+
+        Conditions, mappers and templates are evaluated again. Raises `RunNotFound`, and `ReplayMismatchError` where
+        this pipeline does not come to what is recorded.
+        """
+        from flujo.runner.replay_executor import replay  # noqa: PLC0415 - few runs are replayed
+
+        with self._at_work.run():
+            return cast("PipelineResult[Out, Ctx]", await replay(self._session, _id_of(run)))
 
     async def settle(
         self,
@@ -264,14 +276,10 @@ class Flujo(Generic[In, Out, Ctx]):
         then. Raises `AnswerRejected` for a step that is not in doubt and an output that does not fit, `RunNotFound`,
         and `RunOwnedElsewhere` while a living process is at work on the run.
         """
+
         from flujo.runner.settling import settle  # noqa: PLC0415 - it loads the schemas, and few runs need it
 
-        if (output is NO_ANSWER) is not again:
-            raise ConfigurationError(
-                f"step {path!r} is settled by its output or by again=True", suggestion="give one of both"
-            )
-        said = Settlement(None if again else output, again, by, self._clock.now())
-        await settle(self._session, run if isinstance(run, str) else run.run_id, path, said)
+        await settle(self._session, _id_of(run), path, output, again=again, by=by)
 
     async def answer(
         self, run: str | PipelineResult[Any, Any], value: Any, *, token: str | None = None, by: str = ""
@@ -297,6 +305,10 @@ class Flujo(Generic[In, Out, Ctx]):
         """The open questions of one run or of all runs in this state, the oldest first."""
         return await read_inbox(self._session.backend, self._session.codec, None if run is None else _id_of(run))
 
+    async def trace(self, run: str | PipelineResult[Any, Any]) -> Trace:
+        """Where the run's time and money went, told from its record, wherever it is at work. Raises `RunNotFound`."""
+        return await read_trace(self._session.backend, await self._session.find(_id_of(run)), self._clock.now())
+
     async def cancel(self, run: str | PipelineResult[Any, Any]) -> RunStatus:
         """Stop a run for good, wherever it is at work; the status that it has now.
 
@@ -308,14 +320,20 @@ class Flujo(Generic[In, Out, Ctx]):
     @property
     def broken_sinks(self) -> tuple[tuple[EventSink, Exception], ...]:
         """Sinks that raised and have been detached, each with what it raised."""
-        return tuple(self._events.broken)
+        return tuple(self._sinks.stream.broken)
 
     async def aclose(self) -> None:
-        """Release what this object has opened. A second call does nothing."""
-        try:
+        """Stop what is at work where it can be resumed, then release what this object has opened.
+
+        Whoever waits for such a run gets a `ConfigurationError`, and so does whoever uses this object afterwards. A
+        second call does nothing, or waits for the first. Raises `ConfigurationError`, and does nothing, while runs are
+        at work in another event loop.
+        """
+        await self._at_work.close()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._state.shutdown)
+            stack.push_async_callback(self._sinks.aclose)
             await self._providers.aclose()
-        finally:
-            await self._state.shutdown()
 
     async def __aenter__(self) -> "Flujo[In, Out, Ctx]":
         return self
@@ -325,37 +343,37 @@ class Flujo(Generic[In, Out, Ctx]):
     ) -> None:
         await self.aclose()
 
+    @property
+    def _session(self) -> RunSession:
+        """What runs need, as long as this is open."""
+        self._at_work.check_open()
+        return self._own
+
+    def _start(self, input: In, run_id: str | None, data: Mapping[str, Any] | None, key: str | None) -> _Start:
+        fields = {**self._data, **mapping_of(data, "initial_context_data")}
+        return partial(start, wanted=Wanted(input, run_id, fields, key))
+
+    async def _result(self, work: _Start, events: EventStream | None = None) -> PipelineResult[Out, Ctx]:
+        """What `work` on a run comes to: the one way that every method which runs something goes."""
+        session = self._session if events is None else self._session.but(events=events)
+        with self._at_work.run():
+            result = await work(session)
+            if self._forgets and result.success:
+                await session.backend.delete(result.run_id)
+        return cast("PipelineResult[Out, Ctx]", result)
+
+    def _stream(
+        self, work: _Start, pick: Callable[[Event], Item | None]
+    ) -> AsyncGenerator[Item | PipelineResult[Out, Ctx], None]:
+        """The same, read while it is at work."""
+        return streamed(self._session.events, partial(self._result, work), pick)
+
 
 def _id_of(run: str | PipelineResult[Any, Any]) -> str:
     return run if isinstance(run, str) else run.run_id
-
-
-def _in_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _as_pipeline(pipeline: Step[Any, Any]) -> Pipeline[Any, Any]:
-    if not isinstance(pipeline, Step):
-        raise ConfigurationError(
-            f"{reference(pipeline)!r} is not a step or a pipeline",
-            suggestion="decorate a function with @step, or wrap it: Step('name', function)",
-        )
-    return pipeline if isinstance(pipeline, Pipeline) else Pipeline([pipeline], name=pipeline.name)
 
 
 def _prepared_core(pipeline: Pipeline[Any, Any], registry: PolicyRegistry) -> ExecutorCore:
     core = ExecutorCore(policy_registry=registry, templates=Templates())
     core.prepare(pipeline)
     return core
-
-
-def _declared_types(pipeline: Pipeline[Any, Any], model: type[PipelineContext]) -> list[Any]:
-    """Every annotation whose classes may have to be written down."""
-    types: list[Any] = [model]
-    for step in pipeline.walk():
-        types += [step.input_type, step.output_type]
-    return types

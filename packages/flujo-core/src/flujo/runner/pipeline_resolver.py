@@ -1,36 +1,82 @@
 """From where a pipeline is written to the pipeline itself."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flujo.blueprint.builder import Sources, check_pipeline, load_pipeline
+from flujo.blueprint.diagnostics import finding_of
+from flujo.blueprint.skills import SkillResolver
 from flujo.blueprint.texts import Texts
-from flujo.domain.steps import Pipeline
+from flujo.domain.callables import reference
+from flujo.domain.steps import Pipeline, Step
 from flujo.domain.validation import Finding
+from flujo.exceptions import BlueprintError, ConfigurationError, FlujoError
 from flujo.infra.config_manager import Settings
 from flujo.infra.templates import Templates
 from flujo.plugins import PluginManager
+from flujo.runner.targets import names_object
 
-__all__ = ["check_file", "resolve_pipeline"]
-
-
-def resolve_pipeline(
-    path: Path, *, manager: PluginManager, settings: Settings, texts: Texts | None = None
-) -> Pipeline[Any, Any]:
-    """The pipeline in the file at `path`, with the kinds and skills of `manager` and the project's own code.
-
-    `texts` give what is in the files, and know afterwards which ones they were. Raises `BlueprintError` with every
-    finding at once.
-    """
-    return load_pipeline(path, _sources(manager, settings), texts)
+__all__ = ["PipelineResolver"]
 
 
-def check_file(path: Path, *, manager: PluginManager, settings: Settings) -> tuple[Finding, ...]:
-    """Everything that is wrong with the file at `path`, found without importing any of the project's code."""
-    return check_pipeline(path, _sources(manager, settings))
+class PipelineResolver(NamedTuple):
+    """Finds pipelines: with the kinds and skills of `manager`, and the project's own code as `settings` allow it."""
+
+    manager: PluginManager
+    settings: Settings
+
+    def resolve(self, target: str | Path | Step[Any, Any], texts: Texts | None = None) -> Pipeline[Any, Any]:
+        """The pipeline that `target` is, or that is written there: in a file, or as `module:name` in a module.
+
+        A step becomes a pipeline of that step. The module must be one that `blueprint_allowed_imports` allows. `texts`
+        give what is in the files, and know afterwards which ones they were. Raises `BlueprintError` with every finding
+        in a file at once, and `ConfigurationError` for what is no pipeline and for a file that isn't there.
+        """
+        if isinstance(target, Step):
+            return target if isinstance(target, Pipeline) else Pipeline([target], name=target.name)
+        if names_object(target):
+            return self.resolve(self._object(str(target)))
+        return load_pipeline(_file(target, texts), self._sources(), texts)
+
+    def check(self, target: str | Path) -> tuple[Finding, ...]:
+        """Everything that is wrong with the file `target`, found without importing any of the project's code.
+
+        Of `module:name` that is what its module, which is imported, raises.
+        """
+        if not names_object(target):
+            return check_pipeline(_file(target), self._sources())
+        try:
+            self.resolve(target)
+        except BlueprintError as error:
+            return error.findings
+        except FlujoError as error:
+            return (finding_of(error, "V-K02", str(target), None),)
+        return ()
+
+    def _object(self, target: str) -> Step[Any, Any]:
+        settings = self.settings
+        resolver = SkillResolver({}, settings.blueprint_allowed_imports, root=settings.root, base=settings.root)
+        found = resolver.resolve(target)
+        if isinstance(found, Step):
+            return found
+        raise ConfigurationError(
+            f"{target!r} is {reference(found)!r}, expected a pipeline or a step",
+            suggestion="name what Pipeline([...]), a >> b or @step has made",
+            code="V-K02",
+        )
+
+    def _sources(self) -> Sources:
+        there, settings = self.manager.contributions, self.settings
+        allowed = settings.blueprint_allowed_imports
+        return Sources(there.kinds, there.skills, Templates(), allowed, settings.root, there.agents)
 
 
-def _sources(manager: PluginManager, settings: Settings) -> Sources:
-    there = manager.contributions
-    allowed = settings.blueprint_allowed_imports
-    return Sources(there.kinds, there.skills, Templates(), allowed, settings.root, there.agents)
+def _file(target: str | Path, texts: Texts | None = None) -> Path:
+    path = Path(target)
+    if not (texts.has(path.resolve()) if texts else path.is_file()):
+        what = f"{str(path)!r} is a folder, expected" if path.is_dir() else f"there is no {str(path)!r}, expected"
+        raise ConfigurationError(
+            f"{what} a pipeline file",
+            suggestion="give the path of a pipeline file, or module:name for a pipeline made in Python",
+        )
+    return path

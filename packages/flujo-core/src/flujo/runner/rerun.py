@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import JournalRecord, RecordKind
 from flujo.domain.outcomes import PipelineResult
@@ -11,9 +11,10 @@ from flujo.domain.suggest import did_you_mean
 from flujo.domain.usage import NO_USAGE
 from flujo.exceptions import ConfigurationError, DefinitionChanged
 from flujo.runner.definitions import bare_path, misfits, place_of, places_of
+from flujo.runner.ids import check_run_id, new_run_id
 from flujo.runner.run_session import RunSession
 
-__all__ = ["SAME_INPUT", "records_before", "rerun"]
+__all__ = ["SAME_INPUT", "Again", "records_before", "rerun"]
 
 
 class _SameInput:
@@ -28,14 +29,28 @@ SAME_INPUT: Any = _SameInput()
 _END = re.compile(r"[/\[]|$")
 
 
-async def rerun(
-    session: RunSession, run_id: str, path: str, *, as_run: str, input: Any, data: Mapping[str, Any]
-) -> PipelineResult[Any, Any]:
-    """Begin the run `as_run` at the step `path` of another, with the other's input and context but for `data`.
+class Again(NamedTuple):
+    """The run `as_run` (None: a new id) is to begin at the step `path` of another: with its input and context, but for
+    an `input` of its own and `data`.
+    """
+
+    run_id: str
+    path: str
+    as_run: str | None
+    input: Any
+    data: Mapping[str, Any]
+
+
+async def rerun(session: RunSession, again: Again) -> PipelineResult[Any, Any]:
+    """Begin the run that is wanted.
 
     Raises `ConfigurationError` for a path that the other run does not have, and `DefinitionChanged` when what is to be
     taken from its record is not the pipeline's.
     """
+    run_id, path, own, input, data = again
+    if own is not None:
+        check_run_id(own)
+    as_run = own or new_run_id(session.clock.now())
     row = await session.find(run_id)
     records = records_before(session.pipeline, await session.backend.load(run_id), path, run_id)
     if wrong := misfits(session.pipeline, records):

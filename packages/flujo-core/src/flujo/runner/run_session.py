@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,19 +13,13 @@ from pydantic import ValidationError as PydanticError
 from flujo.domain.caching import CachingBackend
 from flujo.domain.canonical import canonical
 from flujo.domain.context import PipelineContext
-from flujo.domain.events import BudgetOverdrawn, BudgetWarning, RunFinished, RunStarted
+from flujo.domain.events import BudgetOverdrawn, BudgetWarning, RunFinished, RunInterrupted, RunPaused, RunStarted
 from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
-from flujo.domain.outcomes import (
-    ErrorInfo,
-    Paused,
-    PipelineResult,
-    RunStatus,
-    Success,
-)
+from flujo.domain.outcomes import ErrorInfo, Paused, PipelineResult, RunStatus, Success
 from flujo.domain.pricing import PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
-from flujo.engine.background_task_manager import BackgroundTaskManager, OnEnd
+from flujo.engine.background_task_manager import BackgroundTaskManager, OnEnd, check_on_end
 from flujo.engine.cache_manager import CacheManager
 from flujo.engine.call_tally import CallTally
 from flujo.engine.changes import fields_of, unshared
@@ -46,8 +41,7 @@ from flujo.exceptions import (
     ValueNotStorable,
 )
 from flujo.infra.memory import InMemoryCache
-from flujo.runner.answers import Questions, Reply
-from flujo.runner.definitions import misfits, refusal
+from flujo.runner.answers import Questions
 from flujo.runner.ending import Ending, ended, unsaved, with_questions
 from flujo.runner.inbox import Inbox, find
 from flujo.runner.watching import Watch
@@ -62,7 +56,8 @@ Save: TypeAlias = Callable[[], Awaitable[None]]
 class RunSession:
     """What is needed to run one pipeline, once or again. Holds nothing of a run between calls.
 
-    Raises `ConfigurationError` for a context model whose state providers are not there.
+    Raises `ConfigurationError` for a context model whose state providers are not there, and for an `on_background` that
+    there is not.
     """
 
     pipeline: Pipeline[Any, Any]
@@ -84,9 +79,10 @@ class RunSession:
 
     def __post_init__(self) -> None:
         self.hydration.check(self.context_model)
+        check_on_end(self.on_background)
 
     @cached_property
-    def _definition(self) -> tuple[str, bytes]:
+    def definition(self) -> tuple[str, bytes]:
         """The pipeline's canonical text, and the hash of what a resumed run must find unchanged."""
         return canonical(self.pipeline.definition()), self.pipeline.fingerprint
 
@@ -101,6 +97,13 @@ class RunSession:
         """What the runs wait for."""
         return Inbox(self.backend, self.codec, self.clock, self.questions)
 
+    def but(self, **changes: Any) -> "RunSession":
+        """This session with other `events` or `usage_limits`; what it has worked out for all runs is shared."""
+        shared = {"definition": self.definition, "_caches": self._caches}
+        other = copy(self)
+        vars(other).update(shared, **changes)
+        return other
+
     async def start(self, run_id: str, input: Any, data: Mapping[str, Any], key: str | None = None) -> Result:
         """Write a new run down, then run it. Raises `ContextFieldError` for context data that does not fit.
 
@@ -113,7 +116,7 @@ class RunSession:
 
     async def begin(self, run_id: str, input: Any, context: PipelineContext, **more: Any) -> Result:
         """Write a new run down with this context, and what `more` says of it as a `NewRun`; then run it."""
-        definition, hashed = self._definition
+        definition, hashed = self.definition
         new = NewRun(
             run_id=run_id,
             pipeline=self.pipeline.name,
@@ -129,43 +132,11 @@ class RunSession:
         )
         claim = await self.backend.create_run(new)
         journal = Journal(self.backend, claim, self.codec, new.records)
-        return await self._run(claim, journal, context, input, resumed=bool(new.records))
+        return await self.work_on(claim, journal, context, input, resumed=bool(new.records))
 
-    async def resume(
-        self, run_id: str, *, force: bool = False, reply: Reply | None = None, allow_changed: bool = False
-    ) -> Result:
-        """Go on with a run where its record ends; of a completed run, hand out what is recorded.
-
-        Raises `RunNotFound`, `DefinitionChanged`, and `RunOwnedElsewhere` while a living process owns it; for a `reply`
-        that won't do `RunNotPaused` or `AnswerRejected`, and then nothing has changed. A reply that will do is written
-        down first, and stays whatever comes after.
-        """
-        row = await self.find(run_id)
-        changed = await self._is_changed(row, allowed=allow_changed)
-        if reply is not None:
-            await self.inbox.answer(row, reply)
-            row = await self.find(run_id)
-        claim = await self._claim(row, force=force, replied=reply is not None)
-        journal, context, input = await self._opened(row, claim, tracks=changed)
-        if claim is None:
-            ending = await self._execute(journal, context, input, StepHistoryTracker())
-            return ending.result(run_id, context, 0.0)
-        if changed:
-            await self.backend.redefine(claim, *self._definition, self.files)
-        return await self._run(claim, journal, context, input, resumed=True, was=row if changed else None)
-
-    async def _claim(self, row: RunRow, *, force: bool, replied: bool) -> Claim | None:
-        if row.status is RunStatus.COMPLETED:
-            return None
-        try:
-            return await self.backend.claim(row.run_id, force=force)
-        except RunOwnedElsewhere as error:
-            if not replied:
-                raise
-            advice = "the answer is recorded, and that process goes on with it before it lets go of the run"
-            raise RunOwnedElsewhere(error.message, suggestion=advice) from error
-
-    async def _opened(self, row: RunRow, claim: Claim | None, *, tracks: bool) -> tuple[Journal, PipelineContext, Any]:
+    async def opened(
+        self, row: RunRow, claim: Claim | None, *, tracks: bool = False
+    ) -> tuple[Journal, PipelineContext, Any]:
         """The run's journal, its context as it began, and its input."""
         journal = Journal(self.backend, claim, self.codec, await self.backend.load(row.run_id), tracks=tracks)
         input = self.decoded(row.input, "input")
@@ -179,7 +150,7 @@ class RunSession:
         """Whether the run was started with this input."""
         return bool(self._encoded(input, "input") == row.input)
 
-    async def _run(
+    async def work_on(
         self,
         claim: Claim,
         journal: Journal,
@@ -196,9 +167,9 @@ class RunSession:
         while (result := await self._pass(claim, journal, context, input, resumed=resumed, was=was)) is None:
             try:
                 row = await self.find(claim.run_id)
-                journal, context, input = await self._opened(row, claim, tracks=was is not None)
+                journal, context, input = await self.opened(row, claim, tracks=was is not None)
             except BaseException as error:
-                await asyncio.shield(self._let_go(claim, error))
+                await asyncio.shield(self.let_go(claim, error))
                 raise
             resumed = True
         return result
@@ -227,7 +198,7 @@ class RunSession:
             if isinstance(ending.outcome, Paused) and await journal.catch_up():
                 return None
         except BaseException as error:
-            await asyncio.shield(self._let_go(claim, error, save, was if error is journal.failure else None))
+            await asyncio.shield(self.let_go(claim, error, save, was if error is journal.failure else None))
             raise
         result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
         if result.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
@@ -235,7 +206,7 @@ class RunSession:
         try:
             return await self._end(claim, result, save)
         except StateError as error:
-            await asyncio.shield(self._let_go(claim, error))
+            await asyncio.shield(self.let_go(claim, error))
             raise
 
     async def _watched(self, claim: Claim, journal: Journal, context: PipelineContext, input: Any) -> Ending:
@@ -243,7 +214,7 @@ class RunSession:
         history = StepHistoryTracker()
         ending: Ending | None = None
         async with Watch(self.backend, claim) as watch:
-            ending = await self._execute(journal, context, input, history)
+            ending = await self.execute(journal, context, input, history)
         if watch.stopped:
             row = await self.find(claim.run_id)
             if row.epoch != claim.epoch:
@@ -255,9 +226,13 @@ class RunSession:
             return Ending.cancelled(history.results, journal.spent())
         return ending
 
-    async def _execute(
+    async def execute(
         self, journal: Journal, context: PipelineContext, input: Any, history: StepHistoryTracker
     ) -> Ending:
+        """Walk the pipeline from its start: what `journal` has recorded is handed out, the rest is executed.
+
+        `history` takes what each step comes to.
+        """
         background = BackgroundTaskManager()
         limits = None if journal.closed else self.usage_limits
         quotas = QuotaManager(self.prices, limits, journal.spent(), notice=partial(self._warn, context.run_id))
@@ -317,6 +292,8 @@ class RunSession:
         if result.status in (RunStatus.PAUSED, RunStatus.STOPPED):
             result = await self._unless_cancelled(result)
         if self.events.active:
+            if result.status is RunStatus.PAUSED:
+                self.events.emit(RunPaused(claim.run_id, result.pending))
             self.events.emit(RunFinished(claim.run_id, result))
         return result
 
@@ -328,7 +305,7 @@ class RunSession:
         ending = Ending.cancelled(result.step_history, result.usage)
         return ending.result(result.run_id, result.final_pipeline_context, result.duration_s)
 
-    async def _let_go(
+    async def let_go(
         self, claim: Claim, error: BaseException, save: Save | None = None, was: RunRow | None = None
     ) -> None:
         """Leave the run where it can be resumed: it was cancelled, or its state can't be written.
@@ -347,16 +324,8 @@ class RunSession:
             await self.backend.finish(claim, RunStatus.INTERRUPTED, at=self.clock.now())
         except StateError as other:
             error.add_note(f"the run could not be let go of: {other}")
-
-    async def _is_changed(self, row: RunRow, *, allowed: bool) -> bool:
-        """Whether the run is to go on with another pipeline. Raises `DefinitionChanged` unless it may, and can."""
-        definition, hashed = self._definition
-        if row.digest == hashed:
-            return False
-        wrong = misfits(self.pipeline, await self.backend.load(row.run_id))
-        if wrong or not allowed or row.status is RunStatus.COMPLETED:
-            raise refusal(row, self.pipeline.name, definition, wrong, allowed=allowed)
-        return True
+        if self.events.active:
+            self.events.emit(RunInterrupted(claim.run_id, ErrorInfo.of(error)))
 
     def context(self, run_id: str, input: Any, data: Mapping[str, Any]) -> PipelineContext:
         """A run's first context. Raises `ContextFieldError` for data that does not fit."""

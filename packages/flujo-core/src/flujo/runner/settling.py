@@ -9,19 +9,26 @@ from flujo.domain.outcomes import RunStatus
 from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean
 from flujo.engine.journal import Journal, Settlement
-from flujo.exceptions import AnswerRejected, SchemaMismatchError
+from flujo.exceptions import AnswerRejected, ConfigurationError, SchemaMismatchError
 from flujo.infra.schemas import OutputSchema
+from flujo.runner.answers import NO_ANSWER
 from flujo.runner.run_session import RunSession
 
 __all__ = ["settle"]
 
 
-async def settle(session: RunSession, run_id: str, path: str, said: Settlement) -> None:
+async def settle(session: RunSession, run_id: str, path: str, output: Any, *, again: bool, by: str) -> None:
     """Write down what the step at `path` came to. The run is nobody's afterwards, with the status that it had.
 
-    Raises `RunNotFound`, `AnswerRejected` for a step that is not in doubt and for an output of another type than it
-    declares, `RunOwnedElsewhere` while a living process is at work on the run.
+    Raises `ConfigurationError` for both or neither of an output and `again`, `RunNotFound`, `AnswerRejected` for a step
+    that is not in doubt and for an output of another type than it declares, `RunOwnedElsewhere` while a living process
+    is at work on the run.
     """
+    if (output is NO_ANSWER) is not again:
+        raise ConfigurationError(
+            f"step {path!r} is settled by its output or by again=True", suggestion="give one of both"
+        )
+    said = Settlement(None if again else output, again, by, session.clock.now())
     row = await session.find(run_id)
     seen = Journal(session.backend, None, session.codec, await session.backend.load(run_id))
     _check(row, seen, path)

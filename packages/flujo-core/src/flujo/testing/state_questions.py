@@ -111,6 +111,17 @@ class QuestionTests(StateTests):
         expected = [] if status in (RunStatus.COMPLETED, RunStatus.CANCELLED) else ["ask"]
         assert await _waiting(backend) == expected
 
+    async def test_step_can_ask_more_than_once(self, backend: StateBackend) -> None:
+        """Each question has an answer of its own; once the step has a result, none is open."""
+        claim = await backend.create_run(new_run(backend))
+        for path in ("a?1", "a?2", "b?1"):
+            await backend.append(claim, _question(backend, path))
+        assert await _waiting(backend) == ["a?1", "a?2", "b?1"]
+        await backend.answer("run-1", _answer(backend, "a?1"))
+        assert await _waiting(backend) == ["a?2", "b?1"]
+        await backend.append(claim, JournalRecord("a"))
+        assert await _waiting(backend) == ["b?1"]
+
     async def test_questions_and_answers_outlive_the_backend(self, backend: StateBackend, reopen: Reopen) -> None:
         """What was asked and answered before is so for the next process."""
         claim = await backend.create_run(new_run(backend))

@@ -3,11 +3,12 @@
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flujo.engine.frame import StepRun
+from flujo.engine.step_run import StepRun
 from flujo.exceptions import ConfigurationError, ValidationError
 from flujo_policies_builtin.files import Malformed, csv_rows, inside, jsonl_values, told
 from flujo_policies_builtin.skills.arguments import MISSING, gather, required
@@ -75,13 +76,14 @@ def _text(file: Path, _: str) -> str:
     return file.read_bytes().decode("utf-8-sig")
 
 
-def _sound(items: Iterator[Any]) -> list[Any]:
+def _sound(items: Generator[Any, None, None]) -> list[Any]:
     """All of `items`. Raises `ValidationError` for the first that can't be read."""
     found = []
-    for item in items:
-        if isinstance(item, Malformed):
-            raise item.error
-        found.append(item)
+    with closing(items):  # whoever keeps the error would keep the file open
+        for item in items:
+            if isinstance(item, Malformed):
+                raise item.error
+            found.append(item)
     return found
 
 

@@ -1,0 +1,74 @@
+"""`flujo why`: why a step ran, or why it did not."""
+
+import asyncio
+from typing import Any, NamedTuple
+
+import click
+
+from flujo.domain.interfaces import RunRow, StateBackend
+from flujo.domain.lives import LivesBackend
+from flujo.domain.suggest import did_you_mean
+from flujo.exceptions import ConfigurationError
+from flujo.runner.definitions import bare_path
+from flujo_cli.options import Options, json_option, state_option
+from flujo_cli.output import Console
+from flujo_cli.reasons import Reason, matching, names_in, reasons_of, unrecorded
+from flujo_cli.records import read_state
+from flujo_cli.references import REFERENCE_HELP, find_run
+
+__all__ = ["why"]
+
+#: As many steps of one name are told of.
+_MOST = 20
+
+
+class _Found(NamedTuple):
+    """A run, and why its steps of one name or path ran, by their paths."""
+
+    row: RunRow
+    steps: dict[str, list[Reason]]
+
+
+@click.command(
+    help="Say why STEP ran in a run, or why it did not: it ran once, ran again, took the place of another, was copied, "
+    "or a kept result served; and of a cache, which part of its key had changed. STEP is a path as `flujo runs show` "
+    f"tells it, or the name of a step, which then stands for all of that name.\n\n{REFERENCE_HELP}"
+)
+@click.argument("step", metavar="STEP")
+@click.option("--run", "reference", metavar="RUN", default="@last", show_default=True, help="Which run.")
+@json_option
+@state_option
+@click.pass_obj
+def why(options: Options, step: str, reference: str, as_json: bool, state: str | None) -> None:
+    """Read the run's record, and write what it tells of the step."""
+
+    async def read(backend: StateBackend) -> _Found:
+        row = await find_run(backend, reference)
+        records = await backend.load(row.run_id)
+        lives = await backend.lives(row.run_id) if isinstance(backend, LivesBackend) else {}
+        found = {path: reasons_of(row, of, lives) for path, of in matching(records, step).items()}
+        if not found and (reason := unrecorded(row, records, step)) is not None:
+            found = {step: [reason]}
+        if not found:
+            near = did_you_mean(step, {*names_in(row), *map(bare_path, records)}, what="its steps are")
+            raise ConfigurationError(f"run {row.run_id!r} has no step {step!r}", suggestion=near)
+        return _Found(row, found)
+
+    found, console = asyncio.run(read_state(options, state, read)), Console()
+    if as_json:
+        console.json(_described(found))
+        return
+    console.out(f"run {found.row.run_id}, {found.row.status}")
+    for path, reasons in list(found.steps.items())[:_MOST]:
+        console.out(path)
+        for reason in reasons:
+            console.out(f"  {reason.words}")
+    if len(found.steps) > _MOST:
+        console.note(f"and {len(found.steps) - _MOST} more of that name: give a path, or --json for all of them")
+
+
+def _described(found: _Found) -> dict[str, Any]:
+    steps = [
+        {"path": path, "reasons": [reason._asdict() for reason in reasons]} for path, reasons in found.steps.items()
+    ]
+    return {"schema": "flujo.why/1", "run_id": found.row.run_id, "status": str(found.row.status), "steps": steps}

@@ -1,0 +1,175 @@
+"""Why a step ran, or why it did not: told from the record of its run."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from flujo.domain.interfaces import CACHE_MISSED, JournalRecord, RecordKind, RunRow
+from flujo.runner.definitions import bare_path
+from flujo_cli.output import one_line
+from flujo_cli.progress import brief
+from flujo_cli.records import value_of
+
+__all__ = ["Reason", "matching", "names_in", "reasons_of", "unrecorded"]
+
+#: What each part of a cache step's key is called; any other is a name that its body reads.
+_PARTS = {
+    "input": "its input",
+    "code": "the code of its body",
+    "definition": "the definition of its body",
+    "context": "the class of the context, or what it held",
+    "ttl": "a kept result was too old",
+    "value": "a kept result could not be read any more",
+}
+
+#: What is no difference between two keys, but wrong with the result itself.
+_OF_THE_RESULT = ("ttl", "value")
+
+
+class Reason(NamedTuple):
+    """One thing to know of why a step ran or did not: `code` is for programs, `words` are for people."""
+
+    code: str
+    words: str
+
+
+def matching(records: Sequence[JournalRecord], step: str) -> dict[str, list[JournalRecord]]:
+    """The records of the steps that `step` means, by path: the step at that path, or all of that name."""
+    found: dict[str, list[JournalRecord]] = {}
+    for record in records:
+        found.setdefault(bare_path(record), []).append(record)
+    if step in found:
+        return {step: found[step]}
+    return {path: of for path, of in found.items() if step == _name(path)}
+
+
+def _name(path: str) -> str:
+    """The name of the step at a path, without what stands before it for its kind."""
+    return path.rpartition("/")[2].partition("[")[0].rpartition(":")[2]
+
+
+def reasons_of(row: RunRow, records: Sequence[JournalRecord], lives: Mapping[str, int]) -> list[Reason]:
+    """Why the step ran that has these records; `lives` says which life of the run wrote each, where the state knows."""
+    last = records[-1]
+    found = [*_origin(row, records), *_attempts(records)]
+    if last.kind is RecordKind.RESULT:
+        found += _result(last)
+    elif last.kind is RecordKind.FAILED:
+        found.append(Reason("failed", "it gave up: when the run is gone on with, it is tried again"))
+    elif last.kind in (RecordKind.WAIT, RecordKind.ANSWER):
+        found += _question(records)
+    elif last.kind is RecordKind.INTENT:
+        found.append(Reason("in-doubt", "it began, may run only once, and has no result: it is not repeated"))
+    elif last.kind is RecordKind.SETTLED:
+        found.append(Reason("settled", "a person has said what became of it: the run is to be gone on with"))
+    return [*found, *_lives(row, last, lives)]
+
+
+def _origin(row: RunRow, records: Sequence[JournalRecord]) -> Iterator[Reason]:
+    first = records[0]
+    if "rerun_of" in row.tags and first.ended_at < row.created_at:
+        of, at = row.tags["rerun_of"], row.tags["rerun_from"]
+        yield Reason("copied", f"it did not run here: its result was copied from run {of}, as this one began at {at}")
+    for record in records:
+        if record.kind is RecordKind.WAIT:
+            yield Reason(
+                "asked", f"it asked at {_time(record.ended_at)}: {one_line(value_of(record.out)['message'], 200)}"
+            )
+        elif record.kind is RecordKind.ANSWER:
+            said = value_of(record.out)["by"] or "somebody"
+            yield Reason("answered", f"{said} answered at {_time(record.ended_at)}")
+
+
+def _attempts(records: Sequence[JournalRecord]) -> Iterator[Reason]:
+    for record in records:
+        if record.kind not in (RecordKind.ATTEMPT, RecordKind.FAILED) or record.error is None:
+            continue
+        if not record.attempt:
+            yield Reason("cancelled", f"an attempt was broken off, and what it used counts: {brief(record.error, 200)}")
+        elif record.fallback:
+            words = f"attempt {record.attempt} failed, and its fallback {record.fallback} took over: "
+            yield Reason("fallback", words + brief(record.error, 200))
+        elif record.kind is RecordKind.FAILED:
+            yield Reason("attempt", f"attempt {record.attempt} was the last and failed: {brief(record.error, 200)}")
+        else:
+            words = f"attempt {record.attempt} failed, and it ran again: {brief(record.error, 200)}"
+            yield Reason("retried", words)
+
+
+def _result(record: JournalRecord) -> Iterator[Reason]:
+    when = _time(record.ended_at)
+    if not record.attempt:
+        yield Reason(
+            "hit", f"it did not run: a kept result served at {when}, as input, code and definition were the same"
+        )
+        return
+    if record.error is not None and record.error.type == CACHE_MISSED:
+        yield Reason("miss", f"no kept result served: {_missed(record.error.message)}")
+    number = f", at attempt {record.attempt}" if record.attempt > 1 else ""
+    who = f"its fallback {record.fallback}" if record.fallback else "it"
+    yield Reason("ran", f"{who} ran, and the result was recorded at {when}{'' if record.fallback else number}")
+
+
+def _missed(changed: str) -> str:
+    """Why no kept result served, from the names of what differed."""
+    names = changed.split(", ") if changed else []
+    if not names:
+        return "there was none of this step"
+    told = [_PARTS.get(name, f"{name}, which its body reads") for name in names]
+    if names[0] in _OF_THE_RESULT:
+        return told[0]
+    return f"{' and '.join(told)} {'is' if len(told) == 1 else 'are'} not what the newest one was kept for"
+
+
+def _question(records: Sequence[JournalRecord]) -> Iterator[Reason]:
+    if records[-1].kind is RecordKind.WAIT:
+        yield Reason("waits", "nobody has answered: the run waits here")
+    else:
+        yield Reason("to-do", "it has its answer: the run is to be gone on with")
+
+
+def _lives(row: RunRow, last: JournalRecord, lives: Mapping[str, int]) -> Iterator[Reason]:
+    """Which of the processes that worked on the run brought the step to its end, and what the later ones made of it."""
+    life = lives.get(last.path, 1)
+    if life > 1 and last.kind is RecordKind.RESULT:
+        first = next(path for path, other in lives.items() if other == life)
+        at_work = ": it was at work then, or about to begin" if first == last.path else ""
+        yield Reason(
+            "no-result", f"the run was gone on with before ({_times(life - 1)}), and it had no result{at_work}"
+        )
+    if row.epoch > life and last.kind is RecordKind.RESULT:
+        again = _times(row.epoch - life)
+        yield Reason(
+            "recalled", f"the run was gone on with after that ({again}): the result was used, it did not run again"
+        )
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def unrecorded(row: RunRow, records: Sequence[JournalRecord], step: str) -> Reason | None:
+    """Why nothing is recorded of `step`, a path or a name; None when there is no such step as far as anybody knows."""
+    path = next((path for path in _served(records) if step.startswith((f"{path}/", f"{path}["))), None)
+    if path is not None:
+        return Reason("hit-around", f"it did not run: a kept result of {path!r}, which it stands in, served")
+    if _name(step) not in names_in(row):
+        return None
+    served = ", ".join(map(repr, _served(records)))
+    around = f"; what stands in {served} did not run, as kept results served" if served else ""
+    where = f" at {row.error.path!r}" if row.error is not None and row.error.path else ""
+    return Reason("never", f"the run took another way, or ended before it: it is {row.status}{where}{around}")
+
+
+def _served(records: Sequence[JournalRecord]) -> list[str]:
+    return [each.path for each in records if each.kind is RecordKind.RESULT and not each.attempt]
+
+
+def names_in(row: RunRow) -> set[str]:
+    """The names of the steps in the definition of the run's pipeline."""
+    return set(re.findall(r'"name":"([^"]+)"', row.definition))

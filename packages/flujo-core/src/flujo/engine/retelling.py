@@ -1,0 +1,63 @@
+"""The parts of a step whose own result is recorded: told from the record for the history; nothing is executed."""
+
+import copy
+from typing import Any
+
+from flujo.domain.foreign import attempt
+from flujo.domain.outcomes import StepResult, Success
+from flujo.engine.background_task_manager import BackgroundTaskManager
+from flujo.engine.changes import same, unshared
+from flujo.engine.event_stream import EventStream
+from flujo.engine.fallback_handler import FallbackHandler
+from flujo.engine.frame import ExecutionFrame, RunScope
+from flujo.engine.plan import StepPlan
+from flujo.engine.policy import StepExecutor
+from flujo.engine.step_history_tracker import StepHistoryTracker
+from flujo.exceptions import DefinitionChanged, ExecutionError, FlujoError
+
+__all__ = ["as_ended", "parts_of"]
+
+_FALLBACKS = FallbackHandler()
+
+
+def as_ended(run: RunScope) -> RunScope:
+    """The run as one that has ended here: what is not recorded does not happen any more, and nobody hears of it."""
+    journal = copy.copy(run.journal)
+    journal.closed, journal.tracker = True, None
+    return run._replace(journal=journal, events=EventStream(), background=BackgroundTaskManager())
+
+
+async def parts_of(
+    core: StepExecutor, frame: ExecutionFrame, plan: StepPlan, run: RunScope | None = None
+) -> tuple[StepResult[Any], ...]:
+    """The lines of what was done for a recorded result: by the steps in it, and by its fallback.
+
+    They work on a copy of the context, in a run that has ended, or in `run`. Nothing is told of parts that do not come
+    to the result: the pipeline was changed since then.
+    """
+    recorded = frame.run.journal.recall(frame.path, frame.item)
+    if recorded is None or not recorded.record.attempt:
+        return ()
+    step, record, render = frame.step, recorded.record, plan.render
+    run = as_ended(frame.run) if run is None else run
+    try:
+        own = run.contexts.isolate(frame.context, purpose=f"what is told of {frame.path!r}")
+        data = attempt(lambda: render(frame.scope()), lambda text, _: ExecutionError(text)) if render else frame.data
+    except FlujoError:
+        return ()
+    invariants = (*frame.invariants, *plan.invariants)
+    told = frame._replace(run=run, context=own.context, data=unshared(data), invariants=invariants, quota=None)
+    told = told._replace(siblings=None, history=StepHistoryTracker())
+    outcome = None
+    try:
+        if step.holds_steps:
+            outcome = await plan.policy.retell(core, told)
+        if record.fallback and step.fallback is not None:
+            outcome = await core.execute(_FALLBACKS.frame(told, step.fallback))
+    except DefinitionChanged:
+        return ()
+    finally:
+        if run.background is not frame.run.background:
+            await run.background.cancel()
+    came_to = isinstance(outcome, Success) and same(outcome.value, recorded.value)
+    return told.history.results if came_to and told.history is not None else ()

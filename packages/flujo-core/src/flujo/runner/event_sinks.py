@@ -1,0 +1,101 @@
+"""The event sinks of one `Flujo`: those given in code, and those of plugins, made by their names."""
+
+import asyncio
+import inspect
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from flujo.domain.callables import reference
+from flujo.domain.foreign import attempt
+from flujo.domain.interfaces import ClosableSink, EventSink
+from flujo.domain.scope import NOTHING
+from flujo.domain.suggest import did_you_mean
+from flujo.engine.event_stream import EventStream
+from flujo.exceptions import ConfigurationError, PluginError
+from flujo.infra.log_sink import LogSink
+from flujo.plugins import EventSinkSpec, PluginManager
+from flujo.plugins.discovery import load_target
+
+__all__ = ["EventSinks", "NamedSink", "Sink"]
+
+
+class NamedSink(NamedTuple):
+    """An event sink of a plugin, with the settings that it is made with."""
+
+    name: str
+    settings: Mapping[str, Any] = NOTHING
+
+
+#: What `Flujo` takes as a sink: an object that listens, or the name of one that a plugin makes.
+Sink: TypeAlias = EventSink | NamedSink | str
+
+
+class EventSinks:
+    """The `stream` to the sinks that are `wanted`. What was made here is closed by `aclose`; what was given is not.
+
+    A sink that fails is logged as a `LogSink` does, by that one where it is among them.
+
+    Raises `ConfigurationError` for a name that no plugin has and for what is no sink, `PluginError` for a sink that
+    can't be made, and `PolicyConflictError` for a name that two plugins claim.
+    """
+
+    def __init__(self, wanted: Iterable[Sink], manager: PluginManager | None, root: Path | None) -> None:
+        self._offered: Mapping[str, EventSinkSpec] = manager.contributions.sinks if manager else {}
+        self._root = root or Path.cwd()
+        self._made: list[EventSink] = []
+        sinks = [self._sink(each) for each in wanted]
+        is_logged = any(isinstance(each, LogSink) for each in sinks)
+        self.stream = EventStream(sinks, None if is_logged else LogSink().handle)
+
+    def _sink(self, wanted: Sink) -> EventSink:
+        if isinstance(wanted, str):
+            wanted = NamedSink(wanted)
+        if not isinstance(wanted, NamedSink):
+            return _checked(wanted)
+        if wanted.name not in self._offered:
+            advice = did_you_mean(wanted.name, self._offered, what="installed plugins have")
+            raise ConfigurationError(f"there is no event sink {wanted.name!r}", suggestion=advice)
+        spec = self._offered[wanted.name]
+        make = partial(_factory(spec), dict(wanted.settings), self._root)
+        sink = _checked(attempt(make, partial(_refused, spec), but=ConfigurationError))
+        self._made.append(sink)
+        return sink
+
+    async def aclose(self) -> None:
+        """Close the sinks that were made here; one that fails is reported as broken. A second call does nothing."""
+        while self._made:
+            sink = self._made.pop()
+            if isinstance(sink, ClosableSink):
+                [error] = await asyncio.gather(_close(sink), return_exceptions=True)
+                if isinstance(error, Exception):
+                    self.stream.detach(sink, error)
+
+
+def _factory(spec: EventSinkSpec) -> Any:
+    try:
+        return load_target(spec.factory, spec.provider)
+    except PluginError as error:
+        error.suggestion = spec.needs or error.suggestion
+        raise
+
+
+async def _close(sink: ClosableSink) -> None:
+    closing = sink.close()
+    if inspect.isawaitable(closing):
+        await closing
+
+
+def _checked(sink: Any) -> EventSink:
+    """`sink`, if it can listen. Raises `ConfigurationError`."""
+    if isinstance(sink, type) or not isinstance(sink, EventSink):
+        raise ConfigurationError(
+            f"{reference(sink)!r} is not an event sink",
+            suggestion="give an object with a method handle(event), or the name of a sink that a plugin has",
+        )
+    return sink
+
+
+def _refused(spec: EventSinkSpec, text: str, error: BaseException) -> PluginError:
+    return PluginError(f"plugin {spec.provider} can't make the event sink {spec.name!r}: {text}", cause=error)

@@ -1,0 +1,237 @@
+"""A run once more, from its record alone: nothing is executed, nothing is written, and what differs is an error."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from flujo.domain.canonical import canonical
+from flujo.domain.interfaces import JournalRecord, RunRow
+from flujo.domain.outcomes import (
+    ErrorInfo,
+    Failure,
+    Paused,
+    PipelineResult,
+    RecordedError,
+    RunStatus,
+    StepOutcome,
+    Success,
+)
+from flujo.engine.cancelling import cancelled
+from flujo.engine.changes import restore, same
+from flujo.engine.event_stream import EventStream
+from flujo.engine.executor_core import ExecutorCore
+from flujo.engine.frame import ExecutionFrame
+from flujo.engine.plan import StepPlan
+from flujo.engine.recall import recalled
+from flujo.engine.retelling import parts_of
+from flujo.engine.step_history_tracker import StepHistoryTracker
+from flujo.engine.work import Work, render_again
+from flujo.exceptions import ReplayMismatchError
+from flujo.runner.definitions import describe_change, misfits
+from flujo.runner.ending import Ending, with_questions
+from flujo.runner.replay_record import CANCELLED, ReplayRecord, order_of
+from flujo.runner.run_session import RunSession
+from flujo.runner.turns import Stuck, Turns
+
+__all__ = ["ReplayExecutor", "replay"]
+
+#: What waits for no answer any more.
+_FOR_GOOD = (RunStatus.COMPLETED, RunStatus.CANCELLED)
+
+#: What a run can fail with after all of its steps: its output can't be written, or a field that lives elsewhere saved.
+_AT_THE_END = ("ValueNotStorable", "PayloadTooLarge", "StateProviderError")
+
+#: So much of an error's text is compared, as a state may cut longer ones, and shown.
+_COMPARED, _SHOWN = 10_000, 200
+
+Result = PipelineResult[Any, Any]
+
+
+class ReplayExecutor(ExecutorCore):
+    """Runs the steps of a pipeline again on what a run has recorded: of each, its end is taken from the record.
+
+    No function, agent or validator of a step is called, no cache looked into, and nobody asked. What steps that are
+    made of others do with the results is done again: conditions, mappers, merges, templates, invariants.
+    """
+
+    def __init__(self, core: ExecutorCore, record: ReplayRecord, turns: Turns) -> None:
+        super().__init__(policy_registry=core._registry, templates=core._templates, fallback_handler=core._fallbacks)
+        self._plans = core._plans
+        self._record = record
+        self._turns = turns
+
+    async def _run(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
+        if not plan.records:
+            return await super()._run(frame, plan)
+        self._turns.reached.add(frame.path)
+        if self._record.recall(frame.path, frame.item) is not None:
+            return await self._handed_out(frame, plan)
+        work = Work(frame, plan, frame.run.clock.monotonic(), usage=self._record.spent_on(frame.path))
+        try:
+            return await self._finish(work, await self._guarded(work))
+        except asyncio.CancelledError as error:
+            await cancelled(work, error)
+            raise
+
+    async def _handed_out(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
+        """The step's result. One that is cancelled now was cancelled then, when it had come to its end."""
+        try:
+            parts = await parts_of(self, frame, plan, frame.run) if plan.parts else ()
+            await self._turns.take(frame.path)
+        except asyncio.CancelledError:
+            recalled(frame, plan)
+            raise
+        outcome = recalled(frame, plan, parts)
+        assert outcome is not None
+        return outcome
+
+    async def _guarded(self, work: Work) -> StepOutcome[Any]:
+        outcome = await super()._guarded(work)
+        path, fallback = work.frame.path, work.frame.step.fallback
+        if not isinstance(outcome, Failure) or fallback is None:
+            return outcome
+        end = self._record.end(path)
+        if end is None:
+            return await self._turns.never(path)
+        return await self._fall_back(work, fallback) if end.fallback else outcome
+
+    async def _attempts(self, work: Work) -> StepOutcome[Any]:
+        """What the attempts came to that the record has; of a step made of others, what they come to now."""
+        path = work.frame.path
+        outcome = await (self._ended(work) if work.plan.records else self._attempt(work))
+        if isinstance(outcome, Failure) and work.before is not None:
+            restore(work.frame.context, work.before)
+        end = self._record.end(path)
+        has_ended = end is not None and isinstance(outcome, Failure)
+        work.attempt = end.attempt if end and has_ended else 1 + self._record.retries_used(path)
+        return outcome
+
+    async def _ended(self, work: Work) -> StepOutcome[Any]:
+        """How a step ended that has no result."""
+        render_again(work)
+        frame, record = work.frame, self._record
+        parts = await work.plan.policy.retell(self, frame)
+        if parts is not None and not isinstance(parts, Success):
+            return parts
+        end, asked = record.end(frame.path), record.wait(frame.path, frame.item)
+        if end is not None and end.error is not None:
+            await self._turns.take(frame.path)
+            return Failure(RecordedError(end.error), record.feedback(frame.path))
+        if asked is not None and record.question_left(frame.path):
+            await self._turns.take(frame.path)
+            return Paused(asked.message, asked.token, schema=asked.schema)
+        return await self._turns.never(frame.path)
+
+    def _limit(self, frame: ExecutionFrame) -> asyncio.Timeout:
+        """Time does not count: the limit is over when nothing else can have ended the attempt."""
+        limit = self._turns.timers[frame.path] = asyncio.timeout(None)
+        return limit
+
+    async def _timed(self, work: Work) -> StepOutcome[Any]:
+        try:
+            return await super()._timed(work)
+        finally:
+            self._turns.timers.pop(work.frame.path, None)
+
+
+async def replay(session: RunSession, run_id: str) -> Result:
+    """What a run came to, made again of its record. Raises `RunNotFound` and `ReplayMismatchError`."""
+    row = await session.find(run_id)
+    records = await session.backend.load(run_id)
+    first = _Replay(session, row, records)
+    try:
+        return await first.result()
+    except ReplayMismatchError:
+        if first.record.last is None:
+            raise
+    # A step that ends the run has no record. Whether it was faster than what would have cancelled it shows in the end.
+    return await _Replay(session, row, records, hurries=True).result()
+
+
+class _Replay:
+    """One replay of one run."""
+
+    def __init__(
+        self, session: RunSession, row: RunRow, records: Sequence[JournalRecord], *, hurries: bool = False
+    ) -> None:
+        self._row = row
+        self.record = ReplayRecord(session.backend, session.codec, row, records)
+        self._wrong = misfits(session.pipeline, records)
+        self._turns = Turns(
+            order_of(session.pipeline, records), self._stand_still, self.record.last if hurries else None
+        )
+        core = ReplayExecutor(session.core, self.record, self._turns)
+        self._session = session.but(core=core, events=EventStream(), resources=None)
+
+    async def result(self) -> Result:
+        """What the run came to."""
+        record, row, session = self.record, self._row, self._session
+        if self._wrong:
+            raise self._described(", ".join(self._wrong.values()), next(iter(self._wrong)))
+        input = session.decoded(row.input, "input")
+        context = session.context(row.run_id, input, session.decoded(row.base, "context"))
+        history = StepHistoryTracker()
+        try:
+            ending = await self._turns.lead(session.execute(record, context, input, history))
+        except asyncio.CancelledError:
+            if not self._turns.broken_off:
+                raise
+            ending = Ending.cancelled(history.results, record.spent())
+        for path in record.results:
+            if path not in self._turns.reached and not record.is_left_out(path):
+                raise self._described(f"the result of {path!r} is not used", path)
+        result = ending.result(row.run_id, context, 0.0)._replace(exception=None)
+        waits = () if result.status in _FOR_GOOD else record.waits()
+        return self._checked(_as_it_ended(with_questions(result, waits), record))
+
+    def _stand_still(self, stuck: Stuck) -> None:
+        """Say what became of steps whose end is not recorded, when nothing else is left to do."""
+        path = next(iter(stuck))
+        if self.record.broken_off:
+            self._turns.break_off(CANCELLED.message)
+        elif self.record.last is not None:
+            for each in stuck.values():
+                each.set_result(self.record.last)
+        elif not self._turns.time_out(path):
+            stuck[path].set_exception(self._described(f"{path!r} has no result", path))
+
+    def _checked(self, result: Result) -> Result:
+        """The result, if it is what the run came to."""
+        row, session = self._row, self._session
+        if _told(result.status, result.error) != _told(row.status, row.error):
+            came_to, was = (_words(each.status, each.error) for each in (result, row))
+            raise self._described(
+                f"it comes to {came_to}, and the run came to {was}", result.error and result.error.path
+            )
+        if result.success and not same(result.output, session.decoded(row.output, "output")):
+            raise self._described("its output is another than the run's", "")
+        return result
+
+    def _described(self, what: str, path: str | None) -> ReplayMismatchError:
+        """The error that ends the replay, with what differs between the pipelines, if they do."""
+        pipeline, row = self._session.pipeline, self._row
+        if row.digest != pipeline.fingerprint:
+            what += f"; the pipeline has changed: {describe_change(row.definition, canonical(pipeline.definition()))}"
+        return self.record.mismatch(what, path or "")
+
+
+def _told(status: RunStatus, error: ErrorInfo | None) -> tuple[object, ...]:
+    return (status, error.type, error.path, error.message[:_COMPARED]) if error else (status,)
+
+
+def _words(status: RunStatus, error: ErrorInfo | None) -> str:
+    where = f" at {error.path!r}" if error and error.path else ""
+    return f"{str(status)!r}" + (f" ({error.type}{where}: {error.message[:_SHOWN]})" if error else "")
+
+
+def _as_it_ended(result: Result, record: ReplayRecord) -> Result:
+    """The result, with what only the run's row tells of its end."""
+    row, error = record.row, record.row.error
+    if record.broken_off:
+        stopped = CANCELLED if row.status is RunStatus.CANCELLED else error
+        return result._replace(status=row.status, output=None, error=stopped, pending=())
+    if row.status is RunStatus.FAILED and error is not None:
+        own = result.error.message if result.error else ""
+        if error.type in _AT_THE_END or (own and error.message.startswith(f"{own}; then ")):
+            return result._replace(status=row.status, output=None, error=error, pending=())
+    return result

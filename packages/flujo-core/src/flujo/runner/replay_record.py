@@ -1,0 +1,110 @@
+"""A run's record as a replay uses it: each step's end, and the order in which they came."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from flujo.domain.interfaces import Codec, JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.outcomes import Aborted, ErrorInfo, RecordedError, RunStatus
+from flujo.domain.steps import Step
+from flujo.engine.journal import Journal
+from flujo.exceptions import ReplayMismatchError
+from flujo.runner.definitions import bare_path, place_of, places_of
+
+__all__ = ["CANCELLED", "ReplayRecord", "order_of"]
+
+#: Where a run stands whose process was not done with it: what was at work then has no end.
+_BROKEN_OFF = (RunStatus.RUNNING, RunStatus.INTERRUPTED)
+
+#: What a step can have come to for good.
+_ENDS = (RecordKind.RESULT, RecordKind.FAILED, RecordKind.WAIT)
+
+_FALLBACK = "/fallback:"
+
+#: The error of a run that somebody has stopped from outside.
+CANCELLED = ErrorInfo("Aborted", "the run was cancelled")
+
+
+class ReplayRecord(Journal):
+    """A closed journal in which nothing is looked up ahead: a step is come to again before its end is known."""
+
+    def __init__(self, backend: StateBackend, codec: Codec, row: RunRow, records: Sequence[JournalRecord]) -> None:
+        super().__init__(backend, None, codec, records)
+        self.row = row
+        self.results = tuple(each.path for each in records if each.kind is RecordKind.RESULT)
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether the run stopped where it was: its process died, is at work, or somebody has cancelled it."""
+        row = self.row
+        return row.status in _BROKEN_OFF or (row.status is RunStatus.CANCELLED and row.error in (None, CANCELLED))
+
+    @property
+    def last(self) -> Aborted[Any] | None:
+        """What a step came to that has ended the run: on purpose, or because the budget allowed no more."""
+        error = self.row.error
+        if error is None or self.broken_off or self.row.status not in (RunStatus.STOPPED, RunStatus.CANCELLED):
+            return None
+        return Aborted(error.message, error=RecordedError(error) if self.row.status is RunStatus.STOPPED else None)
+
+    def knows(self, path: str) -> bool:
+        """False: what a step has gone on from is come to again, too."""
+        return False
+
+    def failed(self, path: str) -> JournalRecord | None:
+        """None: what has failed fails again."""
+        return None
+
+    def fell_back(self, path: str) -> bool:
+        """False: what the fallback took the place of is come to first."""
+        return False
+
+    def attempts(self, path: str) -> tuple[JournalRecord, ...]:
+        """The attempts since the step gave up before its last time, up to the one that its fallback came after."""
+        records = super().attempts(path)
+        given_up = [number for number, each in enumerate(records[:-1]) if each.kind is RecordKind.FAILED]
+        last = records[given_up[-1] + 1 :] if given_up else records
+        return last[: next((number + 1 for number, each in enumerate(last) if each.fallback), len(last))]
+
+    def end(self, path: str) -> JournalRecord | None:
+        """The attempt after which the step gave up, or handed over to its fallback."""
+        last = self.attempts(path)[-1:]
+        return last[0] if last and (last[0].fallback or last[0].kind is RecordKind.FAILED) else None
+
+    def question_left(self, path: str) -> bool:
+        """Whether the step at `path` has asked, and the run came to its end without what was answered."""
+        return self.wait(path) is not None and not (self.row.status in _BROKEN_OFF and self.answer(path))
+
+    def is_left_out(self, path: str) -> bool:
+        """Whether a result is rightly not come to: it is of a fallback, and the step has been through since then."""
+        parts = path.split(_FALLBACK)
+        owners = (_FALLBACK.join(parts[:number]) for number in range(1, len(parts)))
+        return any(not any(each.fallback for each in self.attempts(owner)) for owner in owners)
+
+    def refuse(self, what: str, advice: str = "") -> NoReturn:
+        """Raise `ReplayMismatchError`, which ends the replay."""
+        raise self.mismatch(what, "")
+
+    def mismatch(self, what: str, path: str) -> ReplayMismatchError:
+        """The error for a step at `path` that is not as the record has it, after which the replay ends."""
+        self.failure = error = ReplayMismatchError(
+            f"run {self.row.run_id!r} can't be replayed: {what}",
+            suggestion="put the pipeline back as it was; let conditions and mappers decide by their arguments alone",
+        )
+        error.path = path
+        return error
+
+
+def order_of(pipeline: Step[Any, Any], records: Sequence[JournalRecord]) -> list[str]:
+    """The paths of the steps that keep a record of their own, in the order of their recorded ends."""
+    keeping = {place for place, steps in places_of(pipeline).items() if any(step.records for step in steps)}
+    order: dict[str, int] = {}
+    handed_over: set[str] = set()
+    for number, each in enumerate(records):
+        path = bare_path(each)
+        if each.kind is RecordKind.FAILED and path in handed_over:
+            handed_over.remove(path)  # its own end was when its fallback began
+        elif each.kind in _ENDS or each.fallback:
+            order[path] = number
+        if each.kind is RecordKind.ATTEMPT and each.fallback:
+            handed_over.add(path)
+    return sorted((path for path in order if place_of(path) in keeping), key=order.__getitem__)

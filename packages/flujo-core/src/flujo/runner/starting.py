@@ -1,0 +1,60 @@
+"""A run that somebody asks for by its input: a new one, or the one that the id or the key stands for."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from flujo.domain.interfaces import RunRow
+from flujo.domain.outcomes import PipelineResult
+from flujo.exceptions import RunKeyTaken, RunOwnedElsewhere, StateError
+from flujo.runner.ids import check_key, check_run_id, new_run_id
+from flujo.runner.resume_orchestrator import ResumeOrchestrator
+from flujo.runner.run_session import RunSession
+
+__all__ = ["Wanted", "start"]
+
+
+class Wanted(NamedTuple):
+    """What is to be run: `data` are the first fields of the context, `key` is the caller's own name for the work."""
+
+    input: Any
+    run_id: str | None
+    data: Mapping[str, Any]
+    key: str | None
+
+
+async def start(session: RunSession, wanted: Wanted) -> PipelineResult[Any, Any]:
+    """Begin the run, or go on with it: see `Flujo.run`."""
+    input, run_id, data, key = wanted
+    if key is not None:
+        check_key(key)
+    if run_id is not None:
+        check_run_id(run_id)
+        row = await session.backend.get(run_id)
+        if row is not None:
+            return await _go_on(session, row, wanted)
+    try:
+        return await session.start(run_id or new_run_id(session.clock.now()), input, data, key)
+    except RunKeyTaken as taken:
+        if run_id is not None and run_id != taken.run_id:
+            raise
+        try:
+            return await _go_on(session, await session.find(taken.run_id), wanted)
+        except RunOwnedElsewhere as error:
+            error.run_id = taken.run_id
+            raise
+
+
+async def _go_on(session: RunSession, row: RunRow, wanted: Wanted) -> PipelineResult[Any, Any]:
+    """Resume the run that a caller means by its id or its key."""
+    key = wanted.key
+    if key is not None and row.key != key:
+        raise StateError(
+            f"run {row.run_id!r} has the key {row.key!r}, not {key!r}" if row.key else f"run {row.run_id!r} has no key",
+            suggestion="name the run by its id or by its key, or start another run",
+        )
+    if not session.same_input(row, wanted.input):
+        raise StateError(
+            f"run {row.run_id!r} was started with another input",
+            suggestion="give the same input to go on with it, or another run id or key to start anew",
+        )
+    return await ResumeOrchestrator(session).resume(row.run_id)

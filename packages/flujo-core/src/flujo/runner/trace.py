@@ -1,0 +1,285 @@
+"""A run as a tree of spans, told from its record alone: what each step took and used, and what it came to."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.outcomes import ErrorInfo, RunStatus
+from flujo.domain.usage import NO_USAGE, Usage
+
+__all__ = ["Span", "Trace", "read_trace", "trace_of"]
+
+Interval: TypeAlias = tuple[float, float]
+
+#: What stands after the path of a step in the paths of records that are not its result.
+_MARKS = re.compile(r"[#?!^].*")
+_PIECES = re.compile(r"\[\d+\]|/?[^/\[]+")
+_TRIES = (RecordKind.ATTEMPT, RecordKind.FAILED)
+#: What kinds are called by the prefix of their paths, where that is not the kind's name.
+_KINDS = {"sub": "pipeline", "router": "dynamic_router"}
+_SIDE_BY_SIDE = ("map", "parallel", "dynamic_router")
+
+
+class Span(NamedTuple):
+    """One step of a run, and under it its parts; times are in seconds since the epoch.
+
+    `total_s` is how long the step or something in it was at work, `own_s` the part of that in which nothing in it was.
+    `usage` counts what is under it too, `own_usage` does not. `status` is what the step came to: a part that had no end
+    has that of the run. `marks` are "background", "cached", "copied" (from another run, which counts no time), "in
+    doubt" and "went on" (after a failure or pause of its parts).
+    """
+
+    path: str
+    name: str
+    kind: str
+    status: RunStatus
+    started_at: float
+    ended_at: float
+    total_s: float = 0.0
+    own_s: float = 0.0
+    attempts: int = 1
+    usage: Usage = NO_USAGE
+    own_usage: Usage = NO_USAGE
+    model: str = ""
+    error: ErrorInfo | None = None
+    fallback: str | None = None
+    marks: tuple[str, ...] = ()
+    children: tuple["Span", ...] = ()
+
+    def walk(self) -> Iterator["Span"]:
+        """This span and those under it, in the order of the tree."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+class Trace(NamedTuple):
+    """One run: `root` holds the pipeline's steps. It took `took_s` from its start to its end or to what is newest of
+    it; `waited_s` of that it only waited for people."""
+
+    run_id: str
+    status: RunStatus
+    root: Span
+    took_s: float
+    waited_s: float
+
+
+@dataclass(slots=True)
+class _Node:
+    """A place in the tree of paths, and what is recorded there."""
+
+    path: str
+    piece: str
+    kind: str
+    defined: Mapping[str, Any]
+    records: list[JournalRecord] = field(default_factory=list)
+    children: dict[str, "_Node"] = field(default_factory=dict)
+    marks: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        return self.piece.lstrip("/").rpartition(":")[2]
+
+    def child(self, piece: str) -> "_Node":
+        """The node of a part. Its kind is that of the pipeline's definition, else what the path's prefix says."""
+        if piece not in self.children:
+            defined = self.defined
+            kind = "item" if self.kind == "map" else "iteration"
+            if not piece.startswith("["):
+                prefix = piece.lstrip("/").rpartition(":")[0]
+                defined = _defined(self.defined, piece.lstrip("/"))
+                kind = str(defined.get("kind") or _KINDS.get(prefix, prefix) or "step")
+            self.children[piece] = _Node(self.path + piece, piece, kind, defined)
+        return self.children[piece]
+
+    def results(self) -> list[JournalRecord]:
+        return [record for record in self.records if record.kind is RecordKind.RESULT]
+
+
+async def read_trace(backend: StateBackend, row: RunRow, now: float) -> Trace:
+    """`trace_of` a run in `backend`."""
+    return trace_of(row, await backend.load(row.run_id), now)
+
+
+def trace_of(row: RunRow, records: Sequence[JournalRecord], now: float) -> Trace:
+    """The trace of the run `row`, whose journal has `records`; a question that is open waits until `now`."""
+    root = _Node("", row.pipeline, "pipeline", json.loads(row.definition))
+    for record in records:
+        _place(root, record)
+    open_paths = _open_paths(row, records)
+    span, busy = _Reader(row, open_paths).read(root, None if row.status is RunStatus.COMPLETED else row.status)
+    ended = row.updated_at if row.ended_at is None else row.ended_at
+    root_span = span._replace(started_at=row.created_at, ended_at=ended, error=row.error)
+    waits = _waits(records, now)
+    waited = _length(_merged([*waits, *busy])) - _length(busy)
+    return Trace(row.run_id, row.status, root_span, ended - row.created_at, waited)
+
+
+def _place(root: _Node, record: JournalRecord) -> None:
+    node = root
+    for piece in _PIECES.findall(_MARKS.sub("", record.path)):
+        if piece.startswith("/on:"):
+            node.marks.add("went on")
+            return
+        node = node.child(piece)
+    node.records.append(record)
+
+
+def _defined(within: Mapping[str, Any], segment: str) -> Mapping[str, Any]:
+    """The definition of the step at `segment` of the step that `within` defines; empty for one that is not there."""
+    prefix, _, name = segment.rpartition(":")
+    if prefix == "fallback":
+        found: Mapping[str, Any] = within.get("fallback", {})
+        return found
+    level: list[tuple[str, Any]] = list(within.items())
+    while level:
+        steps = [(key, value) for key, value in level if isinstance(value, dict) and "kind" in value]
+        for key, value in steps:
+            if name in (value.get("name"), key):
+                return value
+        inner = [value for _, value in level if not isinstance(value, dict) or value.get("kind") in (None, "pipeline")]
+        level = [pair for value in inner for pair in _parts(value)]
+    return {}
+
+
+def _parts(value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    return (("", part) for part in value) if isinstance(value, list) else ()
+
+
+def _open_paths(row: RunRow, records: Sequence[JournalRecord]) -> list[str] | None:
+    """Where a run that failed or waits stands; None for one that could have been at work anywhere."""
+    if row.status is RunStatus.FAILED:
+        return [row.error.path] if row.error is not None and row.error.path else []
+    if row.status is RunStatus.PAUSED:
+        return [_MARKS.sub("", record.path) for record in records if record.kind is RecordKind.WAIT]
+    return None
+
+
+class _Reader(NamedTuple):
+    """Reads spans of one run off the tree of its paths."""
+
+    row: RunRow
+    open_paths: list[str] | None
+
+    def read(self, node: _Node, unended: RunStatus | None) -> tuple[Span, list[Interval]]:
+        """The node's span, and when it was at work; `unended` is the run's status where the step may have no end."""
+        copied = [record for record in node.records if self._is_copied(record)]
+        own = [record for record in node.records if record not in copied]
+        open_ones = [id(child) for child in self._open(node)]
+        pairs = [self.read(child, unended if id(child) in open_ones else None) for child in _in_order(node)]
+        spans = tuple(span for span, _ in pairs)
+        under = _merged([interval for _, intervals in pairs for interval in intervals])
+        timed = [record for record in own if record.kind is RecordKind.RESULT or record.kind in _TRIES]
+        busy = _merged([*((each.started_at, each.ended_at) for each in timed), *under])
+        own_usage = sum((record.usage for record in own), NO_USAGE)
+        times = [*busy, *((record.started_at, record.ended_at) for record in node.records)] or [(0.0, 0.0)]
+        times += [(span.started_at, span.ended_at) for span in spans]
+        last = next(reversed([*(each for each in node.records if each.kind in _TRIES), *node.results()]), None)
+        total = _length(busy)
+        span = Span(
+            node.path,
+            node.name,
+            node.kind,
+            _status(node, spans, unended),
+            min(start for start, _ in times),
+            max(end for _, end in times),
+            total,
+            total - _length(under),
+            1 if last is None else last.attempt,
+            sum((span.usage for span in spans), own_usage),
+            own_usage,
+            str(node.defined.get("model", "")) if node.kind == "agent" else "",
+            None if last is None or (last.kind is RecordKind.RESULT and not last.fallback) else last.error,
+            None if last is None else last.fallback,
+            tuple(sorted(self._marks(node, bool(copied)))),
+            spans,
+        )
+        return span, busy
+
+    def _is_copied(self, record: JournalRecord) -> bool:
+        """Whether the record stood in another run's journal, where it counts."""
+        return "rerun_of" in self.row.tags and record.ended_at < self.row.created_at
+
+    def _open(self, node: _Node) -> list[_Node]:
+        """The node's children that may have had no end when the run stopped."""
+        children = list(node.children.values())
+        if self.open_paths is not None:
+            return [each for each in children if any(_is_under(path, each.path) for path in self.open_paths)]
+        return children if node.kind in _SIDE_BY_SIDE else children[-1:]
+
+    def _marks(self, node: _Node, copied: bool) -> Iterator[str]:
+        yield from node.marks
+        if copied:
+            yield "copied"
+        if any(record.attempt == 0 for record in node.results()):
+            yield "cached"
+        if node.defined.get("execution_mode") == "background" and not node.piece.startswith("["):
+            yield "background"
+        begun = any(record.kind is RecordKind.INTENT for record in node.records)
+        ended = node.results() or any(record.kind in (RecordKind.FAILED, RecordKind.SETTLED) for record in node.records)
+        if begun and not ended and self.row.status is not RunStatus.RUNNING:
+            yield "in doubt"
+
+
+def _status(node: _Node, spans: Sequence[Span], unended: RunStatus | None) -> RunStatus:
+    """What the step came to: as its own records say, else as those of its parts do."""
+    if node.results():
+        return RunStatus.COMPLETED
+    last = next((record for record in reversed(node.records) if record.kind in _TRIES), None)
+    if last is not None and last.kind is RecordKind.FAILED:
+        return RunStatus.FAILED
+    if last is not None and last.attempt == 0:
+        return RunStatus.CANCELLED
+    if unended is not None:
+        return unended
+    if node.kind in _SIDE_BY_SIDE or "went on" in node.marks or not spans:
+        return RunStatus.COMPLETED if spans else RunStatus.CANCELLED
+    ended_badly = spans[-1].status in (RunStatus.FAILED, RunStatus.CANCELLED)
+    return spans[-1].status if ended_badly else RunStatus.COMPLETED
+
+
+def _in_order(node: _Node) -> list[_Node]:
+    """The children as they began, so far as that is recorded; items and iterations by their numbers."""
+    children = list(node.children.values())
+    if all(child.piece.startswith("[") for child in children):
+        return sorted(children, key=lambda child: int(child.piece[1:-1]))
+    return sorted(children, key=_began)
+
+
+def _began(node: _Node) -> float:
+    times = [record.started_at for record in node.records]
+    return min(times) if times else min(map(_began, node.children.values()), default=0.0)
+
+
+def _is_under(path: str, other: str) -> bool:
+    return path == other or path.startswith((f"{other}/", f"{other}["))
+
+
+def _waits(records: Sequence[JournalRecord], now: float) -> list[Interval]:
+    """From each question to its first answer."""
+    answered: dict[str, float] = {}
+    for record in records:
+        if record.kind is RecordKind.ANSWER:
+            answered.setdefault(_MARKS.sub("", record.path), record.ended_at)
+    asked = [record for record in records if record.kind is RecordKind.WAIT]
+    return [(each.ended_at, answered.get(_MARKS.sub("", each.path), now)) for each in asked]
+
+
+def _merged(intervals: Iterable[Interval]) -> list[Interval]:
+    """The times that any of `intervals` covers, without overlaps, in order; of one set back nothing is left."""
+    merged: list[Interval] = []
+    for start, end in sorted(each for each in intervals if each[0] <= each[1]):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _length(intervals: Iterable[Interval]) -> float:
+    return sum(end - start for start, end in intervals)

@@ -1,0 +1,132 @@
+"""The order in which a run's record was written, kept again while the run is replayed."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from flujo.domain.outcomes import StepOutcome
+
+__all__ = ["Turns"]
+
+T = TypeVar("T")
+
+#: The event loop has so many turns without a step coming to its place, before nobody is expected any more: one that
+#: fails goes up through every level it stands in before its siblings are cancelled, a few turns each.
+_QUIET = 300
+
+#: Before a step is given up, functions of the pipeline's own that wait for something have so long, in seconds.
+_GRACE_S = 0.05
+
+Stuck = dict[str, "asyncio.Future[StepOutcome[Any]]"]
+
+
+class Turns:
+    """Lets steps come to their ends one after the other, as they did when the run was at work.
+
+    What a step came to can cancel others, as the failure of a branch does: so the order in time decides what became of
+    them. A step that comes to its place before its turn waits. One of which no end is recorded waits until it is
+    cancelled, as it was then; when everybody waits for that, `standstill` is told of all of them, by their paths.
+
+    `order` has the paths of recorded ends in the order of writing. What never comes to its place is left out after a
+    while. `last` is what a step without an end came to that is cancelled now: it was faster then. None where it was
+    cancelled. `timers` holds the time limits that steps which are made of others stand under, by path.
+    """
+
+    def __init__(
+        self, order: Sequence[str], standstill: Callable[[Stuck], None], last: StepOutcome[Any] | None = None
+    ) -> None:
+        self._last = last
+        self._position = {path: number for number, path in enumerate(order)}
+        self._standstill = standstill
+        self._next = 0
+        self._over: set[int] = set()
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._stuck: Stuck = {}
+        self._moves = 0
+        self._task: asyncio.Task[Any] | None = None
+        self.broken_off = False
+        #: The paths that the run has come by.
+        self.reached: set[str] = set()
+        self.timers: dict[str, asyncio.Timeout] = {}
+
+    async def take(self, path: str) -> None:
+        """Return when it is the turn of what is recorded at `path`."""
+        self._moves += 1
+        position = self._position[path]
+        try:
+            if position > self._next:
+                self._waiting[position] = asyncio.get_running_loop().create_future()
+                await self._waiting[position]
+        finally:
+            self._waiting.pop(position, None)
+            self._pass(position)
+
+    def _pass(self, position: int) -> None:
+        self._over.add(position)
+        while self._next in self._over:
+            self._over.remove(self._next)
+            self._next += 1
+        self._release(self._next)
+
+    def _release(self, position: int) -> None:
+        turn = self._waiting.get(position)
+        if turn is not None and not turn.done():
+            self._moves += 1
+            turn.set_result(None)
+
+    async def never(self, path: str) -> StepOutcome[Any]:
+        """Wait to be cancelled, or for what the standstill makes of it."""
+        self._moves += 1
+        self._stuck[path] = asyncio.get_running_loop().create_future()
+        try:
+            return await self._stuck[path]
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._last is None or task is None:
+                raise
+            task.uncancel()
+            return self._last
+        finally:
+            del self._stuck[path]
+
+    async def lead(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` comes to, whose steps take their turns here."""
+        task: asyncio.Task[T] = asyncio.ensure_future(work)
+        self._task = task
+        try:
+            while not task.done():
+                await self._lead(task)
+            return task.result()
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+
+    def break_off(self, why: str) -> None:
+        """Stop what is led where it is."""
+        self.broken_off = True
+        if self._task is not None:
+            self._task.cancel(why)
+
+    def time_out(self, path: str) -> bool:
+        """Let the time be over of the innermost step around `path` that is limited; whether there is any."""
+        around = [at for at in self.timers if path == at or not at or path.startswith((f"{at}/", f"{at}["))]
+        if around:
+            self.timers[max(around, key=len)].reschedule(asyncio.get_running_loop().time())
+        return bool(around)
+
+    async def _lead(self, task: "asyncio.Task[Any]") -> None:
+        """Wait until nothing moves, then help on whoever waits."""
+        moves = self._moves
+        for _ in range(_QUIET):
+            await asyncio.sleep(0)
+            if task.done() or self._moves != moves:
+                return
+        if self._waiting:
+            self._release(min(self._waiting))
+            return
+        await asyncio.wait([task], timeout=_GRACE_S)
+        if self._stuck and not task.done() and self._moves == moves:
+            self._moves += 1
+            self._standstill(self._stuck)

@@ -1,0 +1,116 @@
+"""`config show` and `where`: what a project is configured with, and where it is; how commands log."""
+
+import json
+
+import pytest
+
+URI = "db://ann:hunter2@host/x?token=abc"
+
+
+def test_every_setting_is_shown_with_its_value_and_on_demand_its_origin(flujo, project):
+    (project / "flujo.toml").write_text('blueprint_allowed_imports = ["skills"]\n[pricing."m"]\nusd_per_call = 0.5\n')
+    shown = [line.split() for line in flujo("config", "show").out.splitlines()]
+    assert shown[0] == ["SETTING", "VALUE"]
+    assert ["blueprint_allowed_imports", '["skills"]'] in shown
+    assert ["pricing.m.usd_per_call", "0.5"] in shown
+    told = flujo("--log-level", "debug", "config", "show", "--origin").out
+    assert f"pricing.m.usd_per_call        0.5                        {project}/flujo.toml:3\n" in told
+    assert "log.level                     debug                      --log-level\n" in told
+    assert f"{project}/pyproject.toml" in told.partition("FILE")[2]
+
+
+def test_the_settings_are_an_object_for_programs(flujo, project, monkeypatch):
+    monkeypatch.setenv("FLUJO_LOG_FORMAT", "json")
+    told = flujo("config", "show", "--json").json
+    assert (told["schema"], told["root"]) == ("flujo.config/1", str(project))
+    assert told["settings"]["log.format"] == {"value": "json", "origin": "FLUJO_LOG_FORMAT"}
+    assert told["settings"]["blueprint_allowed_imports"]["value"] == ["skills"]
+    assert told["files"][0] == {"file": f"{project}/flujo.toml", "state": "read"}
+
+
+def test_the_places_of_a_project_are_told_and_nothing_is_made(flujo, project):
+    told = flujo("where").out
+    assert f"project         {project}\n" in told
+    assert f"state           {project}/.flujo/state.db          not there yet\n" in told
+    assert not (project / ".flujo").exists()
+    flujo("run", "--input", "x")
+    places = {each["what"]: each for each in flujo("where", "--json").json["places"]}
+    assert places["state"] == {
+        "what": "state",
+        "place": f"{project}/.flujo/state.db",
+        "exists": True,
+        "note": "there",
+    }
+    assert places["workers"]["place"] == f"{project}/.flujo/state.db.workers"
+
+
+def test_where_there_is_no_project_is_said(flujo, project):
+    (project / "flujo.toml").unlink()
+    assert "no settings: the working directory" in flujo("where").out
+
+
+def test_a_state_that_lies_in_no_file_is_told(flujo):
+    assert flujo("where", "--state", "memory:").out.splitlines()[-1].split() == ["state", "memory:", "in", "no", "file"]
+
+
+def test_a_state_that_can_not_be_opened_is_told_and_no_error(flujo):
+    ran = flujo("where", "--state", "sqlite:nowhere")
+    assert ran.code == 0
+    assert "'sqlite:nowhere' is not the address of an sqlite state" in ran.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("where",), ("config", "show"), ("config", "show", "--json"), ("where", "--json"), ("runs", "list", "--json")],
+)
+def test_a_password_in_a_state_s_address_is_never_shown(flujo, monkeypatch, words):
+    monkeypatch.setenv("FLUJO_STATE_URI", URI)
+    ran = flujo(*words)
+    assert "hunter2" not in ran.out + ran.err
+    assert "abc" not in ran.out + ran.err
+
+
+def test_the_next_command_does_not_show_the_password_of_a_state(flujo):
+    flujo("run", "--input", "x", "--run-id", "r1")
+    ran = flujo("runs", "show", "r2", "--state", "sqlite:///.flujo/state.db?token=abcdef")
+    assert "abcdef" not in ran.out + ran.err
+
+
+def lines(ran):
+    """The log lines among what was written to stderr."""
+    return [json.loads(line) for line in ran.err.splitlines() if line.startswith("{")]
+
+
+def test_at_level_info_the_begin_and_the_end_of_a_run_are_logged_with_its_id(flujo):
+    ran = flujo("--log-level", "info", "--log-format", "json", "run", "--input", "x", "--run-id", "r1")
+    begun, ended = lines(ran)
+    assert (begun["event"], begun["run_id"], begun["pipeline"]) == ("the run begins", "r1", "test")
+    assert (ended["event"], ended["level"], ended["status"]) == ("the run has ended", "info", "completed")
+
+
+def test_at_level_debug_each_step_is_logged_with_its_path(flujo, monkeypatch):
+    monkeypatch.setenv("FLUJO_LOG_LEVEL", "debug")
+    told = flujo("run", "--input", "x", "--run-id", "r1").err
+    assert "debug: the step begins (run_id=r1, path=echo, kind=step)\n" in told
+    assert "debug: the step has ended (run_id=r1, path=echo, success=True" in told
+
+
+def test_by_default_nothing_is_logged_of_a_run_that_goes_well(flujo):
+    assert "run_id=" not in flujo("run", "--input", "x").err
+
+
+def test_the_settings_of_the_project_say_how_is_logged_and_the_command_line_goes_before_them(flujo, project):
+    with (project / "flujo.toml").open("a") as file:
+        file.write('[log]\nlevel = "info"\nformat = "json"\n')
+    assert len(lines(flujo("run", "--input", "x"))) == 2
+    assert lines(flujo("--log-level", "error", "run", "--input", "x")) == []
+
+
+def test_an_error_is_shown_without_secrets(flujo, project, monkeypatch):
+    monkeypatch.setenv("MY_API_KEY", "sk-12345")
+    (project / "skills" / "ask.py").write_text("def ask(data):\n    raise ValueError('no access with sk-12345')\n")
+    (project / "pipeline.yaml").write_text('steps: [{name: ask, uses: "skills.ask:ask"}]\n')
+    for options in ((), ("--json",)):
+        ran = flujo("--debug", "--log-level", "debug", "run", "--input", "x", *options)
+        assert "sk-12345" not in ran.out + ran.err
+        assert "no access with ***" in ran.out + ran.err

@@ -1,0 +1,50 @@
+"""Sinks that are switched on by `--sink` and by `[sinks.NAME]`."""
+
+import re
+
+import pytest
+
+TREE = re.compile(r"\+ test \(run \S+\)\n  \+ echo\n  ok echo: [\d.]+ s\ncompleted test \(run \S+\): [\d.]+ s\n")
+
+
+def test_a_run_is_heard_by_the_sink_that_is_asked_for(flujo):
+    ran = flujo("run", "--input", "x", "--sink", "tree", "--quiet")
+    assert (ran.code, ran.out) == (0, "x\n")
+    assert TREE.fullmatch(ran.err)
+
+
+def test_a_run_is_heard_by_the_sinks_of_the_settings_once(flujo, project):
+    with (project / "flujo.toml").open("a") as file:
+        file.write("[sinks.tree]\n")
+    assert TREE.fullmatch(flujo("run", "--input", "x", "--sink", "tree", "--quiet").err)
+    assert TREE.fullmatch(flujo("run", "--input", "x", "--quiet").err)
+
+
+def test_a_run_that_is_gone_on_with_is_heard_too(flujo, project):
+    (project / "pipeline.yaml").write_text("steps: [{ kind: hitl, name: ask, message: 'Ready?' }]\n")
+    flujo("run", "--input", "x", "--run-id", "r")
+    ran = flujo("resume", "r", "--answer", "yes", "--sink", "tree", "--quiet")
+    assert "  + ask\n  ok ask: " in ran.err
+
+
+def test_a_sinks_settings_are_shown_with_their_places(flujo, project):
+    (project / "flujo.toml").write_text('[sinks.otel]\nendpoint = "http://u:p@127.0.0.1:1/v1/traces"\n')
+    shown = flujo("config", "show", "--origin", "--json").json["settings"]["sinks.otel.endpoint"]
+    assert shown == {"value": "http://u:***@127.0.0.1:1/v1/traces", "origin": f"{project / 'flujo.toml'}:2"}
+
+
+@pytest.mark.parametrize(
+    ("toml", "options", "says"),
+    [
+        ("", ["--sink", "tre"], "there is no event sink 'tre'\n  help: did you mean 'tree'?"),
+        ("[sinks.tree]\ndepth = 1\n", [], "the event sink 'tree' has no setting 'depth'"),
+        ("[sinks.otel]\nendpont = 'x'\n", [], "has no setting 'endpont'\n  help: did you mean 'endpoint'?"),
+        ("sinks = 'tree'\n", [], "sinks can't be 'tree', expected tables (FILE:1)"),
+        ("[sinks]\ntree = true\n", [], "sinks.tree can't be True, expected a table (FILE:2)"),
+    ],
+)
+def test_what_is_no_sink_or_no_setting_ends_the_command_before_it_runs(flujo, project, toml, options, says):
+    (project / "flujo.toml").write_text(toml)
+    ran = flujo("run", "--input", "x", *options)
+    assert ran.code == 2
+    assert says.replace("FILE", str(project / "flujo.toml")) in ran.err

@@ -1,0 +1,116 @@
+"""`flujo runs trace`: where a run's time and money went."""
+
+import re
+
+import pytest
+
+SKILLS = """\
+def shout(data: int) -> int:
+    if data == 11:
+        raise ValueError("eleven")
+    return data
+
+def many(data: str) -> list[int]:
+    return list(range(int(data)))
+"""
+PIPELINE = """\
+name: "test"
+steps:
+  - { name: many, uses: "skills.s:many" }
+  - kind: map
+    name: each
+    map:
+      body: [{ name: shout, uses: "skills.s:shout" }]
+      on_error: collect
+"""
+
+
+@pytest.fixture
+def traced(flujo, project):
+    """Runs with as many items as asked for, and the words of each line of the trace."""
+    (project / "skills" / "s.py").write_text(SKILLS)
+    (project / "pipeline.yaml").write_text(PIPELINE)
+
+    def trace(number, *options):
+        flujo("run", "--input", str(number), "--run-id", "r")
+        ran = flujo("runs", "trace", "r", *options)
+        assert (ran.code, ran.err) == (0, "")
+        return ran
+
+    return trace
+
+
+def times_hidden(text):
+    return [re.sub(r"[\d.]+ (?:ms|s)\b", "T", re.sub(r" {2,}", "  ", line)).strip() for line in text.splitlines()]
+
+
+def test_the_tree_has_a_line_for_each_step(traced):
+    assert times_hidden(traced(2).out) == [
+        "run  r",
+        "status  completed",
+        "took  T: at work T",
+        "",
+        "STEP  STATUS  TOTAL  OWN  TOKENS  USD  NOTES",
+        "many  completed  T  T  -  -",
+        "map:each  completed  T  T  -  -  2/2 completed",
+        "[0]  completed  T  T  -  -",
+        "shout  completed  T  T  -  -",
+        "[1]  completed  T  T  -  -",
+        "shout  completed  T  T  -  -",
+    ]
+
+
+def test_of_many_items_those_are_shown_that_did_not_complete_and_the_first_ones(traced):
+    lines = times_hidden(traced(20).out)
+
+    assert "map:each  completed  T  T  -  -  19/20 completed" in lines
+    assert [line.split()[0] for line in lines if line.startswith("[")] == [*(f"[{n}]" for n in range(9)), "[11]"]
+    assert "[11]  failed  T  T  -  -" in lines
+    assert "shout  failed  T  T  -  -  2 attempts, ValueError: eleven" in lines
+    assert lines[-1] == "... 10 more  T  T  -  -  19/20 completed"
+
+
+def test_all_items_are_shown_where_all_are_asked_for(traced):
+    lines = times_hidden(traced(20, "--all").out)
+
+    assert len([line for line in lines if line.startswith("[")]) == 20
+    assert not [line for line in lines if "more" in line]
+
+
+def test_as_json_the_tree_is_whole(traced):
+    trace = traced(20, "--json").json
+
+    assert (trace["schema"], trace["run_id"], trace["status"]) == ("flujo.trace/1", "r", "completed")
+    many, each = trace["root"]["children"]
+    assert (many["path"], many["kind"], many["attempts"], many["marks"]) == ("many", "step", 1, [])
+    assert [item["path"] for item in each["children"]] == [f"map:each[{number}]" for number in range(20)]
+    assert each["children"][11]["children"][0]["error"]["message"] == "eleven"
+    assert each["total_s"] >= each["children"][0]["total_s"]
+
+
+def test_tokens_cost_and_the_model_are_shown(flujo, project):
+    prices = '[pricing."scripted:*"]\ninput_usd_per_million = 1000000\noutput_usd_per_million = 1000000\n'
+    (project / "flujo.toml").write_text(prices)
+    (project / "answers.json").write_text('[{"answer": "hi", "tokens_in": 3, "tokens_out": 4}]')
+    text = 'agents: { a: { model: "scripted:answers.json" } }\nsteps: [{ name: ask, uses: agents.a }]\n'
+    (project / "pipeline.yaml").write_text(text)
+    flujo("run", "--input", "x", "--run-id", "r")
+    lines = times_hidden(flujo("runs", "trace", "@last").out)
+
+    assert "used  1 call, 7 tokens, 7 USD" in lines
+    assert lines[-1] == "ask  completed  T  T  7  7  scripted:answers.json"
+
+
+def test_a_paused_run_says_for_how_long_it_waits(flujo, project):
+    (project / "pipeline.yaml").write_text('steps: [{ kind: hitl, name: ask, message: "Ready?" }]\n')
+    flujo("run", "--input", "x", "--run-id", "r")
+    lines = times_hidden(flujo("runs", "trace", "r").out)
+
+    assert lines[2] == "took  T: at work T, waited T for people"
+    assert lines[-1] == "ask  paused  T  T  -  -"
+
+
+def test_a_run_that_is_not_there_is_told_with_where_was_looked(flujo):
+    ran = flujo("runs", "trace", "none")
+    assert ran.code == 2
+    assert "no run 'none'" in ran.err

@@ -1,0 +1,118 @@
+"""Random pipelines of all kinds, with all that can happen to them, replayed from their records."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from flujo import Flujo, OpenContext, PipelineResult, StepResult
+from flujo.exceptions import StateUnavailable
+from flujo.infra.memory import InMemoryBackend
+from flujo.testing import DyingBackend
+
+ANSWER = 4
+SETTINGS: Any = {"context_model": OpenContext, "initial_context_data": {"p": 0, "q": 0}}
+
+
+def told(result: PipelineResult[Any, Any]) -> PipelineResult[Any, Any]:
+    """The result without how long it took, and what was recalled."""
+    lines = {name: tuple(map(line, getattr(result, name))) for name in ("step_history", "background")}
+    return result._replace(duration_s=0.0, exception=None, **lines)
+
+
+def line(result: StepResult[Any]) -> StepResult[Any]:
+    children = tuple(map(line, result.children))
+    return result._replace(duration_s=0.0, recalled=False, children=children)
+
+
+def lines(result: PipelineResult[Any, Any]) -> list[StepResult[Any]]:
+    """Every line by itself, which shows where two results differ."""
+    todo, found = [*result.step_history, *result.background], []
+    while todo:
+        each = todo.pop(0)
+        found.append(each._replace(children=()))
+        todo = [*each.children, *todo]
+    return found
+
+
+def is_told(mine: StepResult[Any], others: tuple[StepResult[Any], ...]) -> bool:
+    """Whether a line of a resumed run is one of the replay's, which also tells of what was before.
+
+    A branch that was cancelled when the run went on can have been through before.
+    """
+    if mine.error is not None and mine.error.message.startswith("cancelled because"):
+        return True
+    other = next((each for each in others if each.path == mine.path), None)
+    if other is None or mine._replace(children=()) != other._replace(children=()):
+        return False
+    return all(is_told(each, other.children) for each in mine.children)
+
+
+async def steps(backend: Any) -> list[Any]:
+    return [await backend.get("r"), await backend.load("r")]
+
+
+async def replayed(flujo: Flujo[Any, Any, Any], backend: Any) -> PipelineResult[Any, Any]:
+    """The replay of the run, which writes nothing."""
+    before = await steps(backend)
+    result = await flujo.replay("r")
+    assert await steps(backend) == before
+    return told(result)
+
+
+async def lives(pipeline: Any, data: int, *, encodes: bool) -> None:
+    """Run the pipeline, answer what it asks, and replay it every time it has come to a stop."""
+    backend = InMemoryBackend(encodes=encodes)
+    async with Flujo(pipeline, state_backend=backend, **SETTINGS) as flujo:
+        result = await flujo.run(data, run_id="r")
+        again = await replayed(flujo, backend)
+        assert lines(again) == lines(told(result))
+        assert again == told(result)
+        while result.pending:
+            result = await flujo.resume(result, ANSWER, token=result.pending[0].token)
+            again, mine = await replayed(flujo, backend), told(result)
+            kept = {"step_history": (), "background": ()}
+            assert again._replace(**kept) == mine._replace(**kept)
+            assert all(is_told(each, again.step_history) for each in mine.step_history), (mine, again)
+            assert all(is_told(each, again.background) for each in mine.background), (mine, again)
+
+
+@pytest.mark.parametrize(("strict", "encodes"), [("0", False), ("1", True)])
+@given(draw=st.data(), data=st.integers(-1, 4))
+def test_a_replay_comes_to_what_the_run_came_to(programs, strict, encodes, draw, data):
+    program = draw.draw(programs.rough_programs())
+    assume(not programs.reaches_out(program))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLUJO_STRICT_CONTEXT", strict)
+        asyncio.run(lives(programs.pipeline(program), data, encodes=encodes))
+
+
+async def broken_off(pipeline: Any, data: int, records: int) -> tuple[Any, Any, Any]:
+    """What the undisturbed run comes to, the replay of one that died after so many records, and of it resumed."""
+    async with Flujo(pipeline, **SETTINGS) as flujo:
+        undisturbed = await flujo.run(data, run_id="r")
+    backend = InMemoryBackend()
+    dying = DyingBackend(backend, die_after=records, die=lambda: None)
+    try:
+        async with Flujo(pipeline, state_backend=dying, **SETTINGS) as flujo:
+            await flujo.run(data, run_id="r")
+    except StateUnavailable:
+        pass
+    async with Flujo(pipeline, state_backend=backend, **SETTINGS) as flujo:
+        half = await flujo.replay("r")
+        await flujo.resume("r", force=True)
+        return told(undisturbed), half, await replayed(flujo, backend)
+
+
+@given(draw=st.data(), data=st.integers(-1, 4), records=st.integers(1, 6))
+def test_a_run_that_died_and_was_resumed_replays_as_one_that_nothing_happened_to(programs, draw, data, records):
+    program = draw.draw(programs.programs())
+    assume(not programs.reaches_out(program) and "ask" not in repr(program))
+
+    undisturbed, half, again = asyncio.run(broken_off(programs.pipeline(program), data, records))
+
+    assert str(half.status) in ("running", "completed")
+    assert again == undisturbed

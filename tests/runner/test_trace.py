@@ -1,0 +1,289 @@
+"""A run told from its record: what each step took and used, and what it came to, whatever became of the run."""
+
+from decimal import Decimal
+
+import pytest
+
+from flujo import (
+    Flujo,
+    HumanInTheLoopStep,
+    Pipeline,
+    Price,
+    RunStatus,
+    Step,
+    StepConfig,
+    Transition,
+    agent,
+    branch,
+    cached,
+    loop,
+    map_,
+    parallel,
+    scripted,
+    state_machine,
+)
+from flujo.domain.outcomes import ErrorInfo
+from flujo.exceptions import RunNotFound, StateStorageFull
+from flujo.infra.memory import InMemoryBackend
+from flujo.runner.trace import trace_of
+from flujo.testing import FakeClock
+
+
+class Watched:
+    """Runs of one pipeline under a clock that its steps move on."""
+
+    def __init__(self, pipeline, **options):
+        self.clock, self.backend = FakeClock(), InMemoryBackend()
+        self.flujo = Flujo(pipeline, state_backend=self.backend, clock=self.clock, **options)
+
+    async def trace(self, run_id="r"):
+        return await self.flujo.trace(run_id)
+
+
+@pytest.fixture
+def takes():
+    """Makes a step that works for so many seconds."""
+    bench = {}
+
+    def make(name, seconds, then=None, **options):
+        async def work(data):
+            await bench["clock"].sleep(seconds)
+            if isinstance(then, Exception):
+                raise then
+            return data
+
+        return Step(name, work, **options)
+
+    make.by = bench
+    return make
+
+
+@pytest.fixture
+def watched(takes):
+    def watch(pipeline, **options):
+        made = Watched(pipeline, **options)
+        takes.by["clock"] = made.clock
+        return made
+
+    return watch
+
+
+def told(trace, *names):
+    return {span.path: tuple(getattr(span, name) for name in names) for span in trace.root.walk()}
+
+
+async def test_a_tree_by_path_tells_the_kind_of_every_step_and_how_long_it_was_at_work(takes, watched):
+    work = watched(takes("a", 1) >> Pipeline([takes("b", 2), takes("c", 3)], name="two") >> takes("d", 4))
+    await work.flujo.run("x", run_id="r")
+    trace = await work.trace()
+
+    assert told(trace, "kind", "total_s", "own_s") == {
+        "": ("pipeline", 10, 0),
+        "a": ("step", 1, 1),
+        "sub:two": ("pipeline", 5, 0),
+        "sub:two/b": ("step", 2, 2),
+        "sub:two/c": ("step", 3, 3),
+        "d": ("step", 4, 4),
+    }
+    assert (trace.run_id, trace.status, trace.took_s, trace.waited_s) == ("r", RunStatus.COMPLETED, 10, 0)
+
+
+async def test_kinds_are_those_of_the_pipeline_however_deep(watched):
+    asked = agent("w", scripted(["hi"]), model="openai:gpt-4o")
+    both = parallel("both", {"legal": [asked], "other": Step("y")})
+    chosen = branch("chosen", on="'yes'", branches={"yes": loop("again", both, max_loops=1)})
+    work = watched(map_("each", chosen) >> cached("kept", Step("k")))
+    result = await work.flujo.run([1], run_id="r")
+    trace = await work.trace()
+
+    assert result.success
+    assert {path: kind for path, (kind,) in told(trace, "kind").items()} == {
+        "": "pipeline",
+        "map:each": "map",
+        "map:each[0]": "item",
+        "map:each[0]/conditional:chosen": "conditional",
+        "map:each[0]/conditional:chosen/yes": "pipeline",
+        "map:each[0]/conditional:chosen/yes/loop:again": "loop",
+        "map:each[0]/conditional:chosen/yes/loop:again[0]": "iteration",
+        "map:each[0]/conditional:chosen/yes/loop:again[0]/parallel:both": "parallel",
+        "map:each[0]/conditional:chosen/yes/loop:again[0]/parallel:both/legal": "pipeline",
+        "map:each[0]/conditional:chosen/yes/loop:again[0]/parallel:both/legal/w": "agent",
+        "map:each[0]/conditional:chosen/yes/loop:again[0]/parallel:both/other": "pipeline",
+        "map:each[0]/conditional:chosen/yes/loop:again[0]/parallel:both/other/y": "step",
+        "cache:kept": "cache",
+        "cache:kept/body": "pipeline",
+        "cache:kept/body/k": "step",
+    }
+    assert [span.model for span in trace.root.walk() if span.model] == ["openai:gpt-4o"]
+
+
+async def test_usage_counts_what_is_under_a_step_once(watched):
+    answers = [{"answer": "a", "tokens_in": 10, "tokens_out": 5}] * 3
+    asked = agent("ask", scripted(answers), model="m:x")
+    work = watched(map_("each", asked), prices={"m:x": Price("1000000", "1000000")})
+    await work.flujo.run(["a", "b", "c"], run_id="r")
+    trace = await work.trace()
+
+    root, each = trace.root, trace.root.children[0]
+    assert (root.usage.tokens, root.usage.cost_usd, root.own_usage.tokens) == (45, Decimal(45), 0)
+    assert [(item.usage.tokens, item.children[0].own_usage.tokens) for item in each.children] == [(15, 15)] * 3
+
+
+async def test_items_side_by_side_are_at_work_once(takes, watched):
+    work = watched(parallel("p", {"a": takes("x", 2), "b": takes("y", 2)}))
+    await work.flujo.run("x", run_id="r")
+    rows = told(await work.trace(), "total_s")
+
+    assert rows["parallel:p"][0] <= rows["parallel:p/a"][0] + rows["parallel:p/b"][0]
+
+
+async def test_items_stand_by_their_numbers(watched):
+    work = watched(map_("each", Step("up", str.upper), concurrency=4))
+    await work.flujo.run(list("abcdefghijkl"), run_id="r")
+    [each] = (await work.trace()).root.children
+
+    assert [item.name for item in each.children] == [f"[{number}]" for number in range(12)]
+
+
+async def test_attempts_fallbacks_and_their_errors_are_told(takes, watched):
+    spare = takes("spare", 2)
+    tried = takes("try", 1, ValueError("no"), config=StepConfig(max_retries=1), fallback=spare)
+    work = watched(tried)
+    await work.flujo.run("x", run_id="r")
+    rows = told(await work.trace(), "status", "attempts", "fallback", "total_s", "own_s")
+
+    assert rows["try"] == (RunStatus.COMPLETED, 2, "spare", 4, 2)
+    assert rows["try/fallback:spare"] == (RunStatus.COMPLETED, 1, None, 2, 2)
+
+
+async def test_a_failed_run_shows_where_it_failed(takes, watched):
+    both = [takes("fine", 1), takes("bad", 1, ValueError("no"))]
+    work = watched(takes("a", 1) >> map_("each", both))
+    await work.flujo.run(["x"], run_id="r")
+    trace = await work.trace()
+
+    assert {path: str(status) for path, (status,) in told(trace, "status").items()} == {
+        "": "failed",
+        "a": "completed",
+        "map:each": "failed",
+        "map:each[0]": "failed",
+        "map:each[0]/fine": "completed",
+        "map:each[0]/bad": "failed",
+    }
+    assert trace.root.error.message == "no"
+    assert [span.error.message for span in trace.root.walk() if span.error] == ["no", "no"]
+
+
+async def test_failures_that_were_gone_on_from_fail_no_more_than_they_did(takes, watched):
+    states = {"draft": takes("bad", 1, ValueError("no")), "sent": []}
+    on = [Transition("draft", "failure", "sent")]
+    post = state_machine("post", states, start="draft", end=["sent"], transitions=on)
+    kept = parallel("kept", {"a": takes("worse", 1, ValueError("no")), "b": takes("y", 1)}, on_branch_failure="ignore")
+    work = watched(post >> kept)
+    await work.flujo.run("x", run_id="r")
+    rows = told(await work.trace(), "status", "marks")
+
+    assert rows["state_machine:post"] == (RunStatus.COMPLETED, ())
+    assert rows["state_machine:post[0]"] == (RunStatus.COMPLETED, ("went on",))
+    assert rows["state_machine:post[0]/bad"] == (RunStatus.FAILED, ())
+    assert rows["parallel:kept"] == (RunStatus.COMPLETED, ())
+    assert rows["parallel:kept/a"] == (RunStatus.FAILED, ())
+
+
+async def test_a_paused_run_waits_where_it_asks_and_the_wait_is_no_work(takes, watched):
+    ask = Pipeline([takes("b", 1), HumanInTheLoopStep("ask", message="Ready?")], name="asking")
+    work = watched(takes("a", 1) >> ask >> takes("c", 1))
+    result = await work.flujo.run("x", run_id="r")
+    await work.clock.sleep(100)
+    paused = await work.trace()
+    await work.flujo.resume(result, "yes")
+    ended = await work.trace()
+
+    assert told(paused, "status")["sub:asking/ask"] == told(paused, "status")["sub:asking"] == (RunStatus.PAUSED,)
+    assert told(paused, "status")["a"] == (RunStatus.COMPLETED,)
+    assert (paused.waited_s, paused.root.total_s) == (100, 2)
+    assert (ended.status, ended.took_s, ended.waited_s, ended.root.total_s) == (RunStatus.COMPLETED, 103, 100, 3)
+    assert ended.root.children[1].total_s == 1
+
+
+async def test_a_run_that_was_let_go_of_shows_where_it_stood(takes, watched):
+    class Filling(InMemoryBackend):
+        async def append(self, claim, record, /):
+            if record.path.endswith("y"):
+                raise StateStorageFull("the disk is full")
+            await super().append(claim, record)
+
+    work = watched(takes("a", 1) >> loop("again", [takes("x", 1), takes("y", 1)], max_loops=2))
+    work.backend = Filling()
+    work.flujo = Flujo(work.flujo._session.pipeline, state_backend=work.backend, clock=work.clock)
+    with pytest.raises(StateStorageFull):
+        await work.flujo.run("x", run_id="r")
+    rows = told(await work.trace(), "status")
+
+    assert rows == {
+        "": (RunStatus.INTERRUPTED,),
+        "a": (RunStatus.COMPLETED,),
+        "loop:again": (RunStatus.INTERRUPTED,),
+        "loop:again[0]": (RunStatus.INTERRUPTED,),
+        "loop:again[0]/x": (RunStatus.COMPLETED,),
+    }
+
+
+async def test_background_and_cached_steps_are_marked(takes, watched):
+    behind = takes("behind", 1, config=StepConfig(execution_mode="background"))
+    work = watched(behind >> cached("kept", takes("k", 1)))
+    await work.flujo.run("x", run_id="first")
+    await work.flujo.run("x", run_id="r")
+    rows = told(await work.trace(), "marks")
+
+    assert rows["behind"] == (("background",),)
+    assert rows["cache:kept"] == (("cached",),)
+
+
+async def test_what_is_copied_from_another_run_counts_no_time_and_no_cost(takes, watched):
+    asked = agent("ask", scripted(["hello", "bye"]))
+    work = watched(asked >> takes("a", 5) >> takes("b", 1))
+    first = await work.flujo.run("x", run_id="first")
+    await work.clock.sleep(1000)
+    await work.flujo.rerun_from(first, "b", run_id="r")
+    trace = await work.trace()
+
+    assert [span.marks for span in trace.root.walk()] == [(), ("copied",), ("copied",), ()]
+    assert (trace.took_s, trace.root.total_s, trace.root.usage.calls) == (1, 1, 0)
+
+
+async def test_a_step_that_began_and_did_not_end_is_in_doubt(takes, watched):
+    async def pay(data):
+        raise KeyboardInterrupt
+
+    work = watched(Step("pay", pay, effects="at-most-once"))
+    with pytest.raises(KeyboardInterrupt):
+        await work.flujo.run("x", run_id="r")
+    [span] = (await work.trace()).root.children
+
+    assert (span.status, span.marks) == (RunStatus.INTERRUPTED, ("in doubt",))
+
+
+async def test_a_run_of_which_nothing_is_recorded_is_a_root_alone(watched):
+    work = watched(Step("a"))
+    await work.flujo.run("x", run_id="r")
+    row = (await work.backend.get("r"))._replace(status=RunStatus.RUNNING, ended_at=None)
+    trace = trace_of(row, [], 0.0)
+
+    assert trace.status is RunStatus.RUNNING
+    assert (trace.root.children, trace.root.total_s, trace.root.usage.calls) == ((), 0, 0)
+
+
+async def test_there_is_no_trace_of_a_run_that_is_not_there(watched):
+    with pytest.raises(RunNotFound):
+        await watched(Step("a")).flujo.trace("none")
+
+
+async def test_an_error_of_the_run_itself_is_told_with_it(watched):
+    work = watched(Step("a", lambda data: data))
+    row_error = ErrorInfo("ValueNotStorable", "can't be stored")
+    await work.flujo.run("x", run_id="r")
+    row = (await work.backend.get("r"))._replace(status=RunStatus.FAILED, error=row_error)
+    trace = trace_of(row, await work.backend.load("r"), 0.0)
+
+    assert (trace.root.error, trace.root.children[0].status) == (row_error, RunStatus.COMPLETED)
