@@ -70,7 +70,7 @@ def test_a_page_gives_what_it_shows(page, tmp_path):
     shell = {"cwd": folder, "env": environment(tmp_path), "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
 
     def run(*command):
-        return subprocess.run(command, stderr=subprocess.STDOUT, text=True, check=False, timeout=60, **shell)
+        return subprocess.run(command, stderr=subprocess.STDOUT, text=True, check=False, timeout=120, **shell)
 
     everything = list(blocks(page))
     for block, after in zip(everything, [*everything[1:], Block("", "", "")], strict=True):
