@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flujo import Flujo, RunStatus, Step, step
-from flujo.exceptions import ConfigurationError, DefinitionChanged
+from flujo.exceptions import ConfigurationError, DefinitionChanged, StateStorageFull
 from flujo.infra.memory import InMemoryBackend
 from flujo.testing import RecordingSink
 
@@ -269,6 +269,22 @@ async def test_cancelling_while_a_run_begins_leaves_no_run_that_nobody_owns(back
         await task
     assert (await slow.get("mine")).status is RunStatus.INTERRUPTED
     assert (await flujo.resume("mine")).output == 2
+
+
+async def test_cancelling_while_the_state_refuses_a_run_is_cancelling():
+    class Full(InMemoryBackend):
+        async def create_run(self, run: Any, /) -> Any:
+            began.set()
+            await asyncio.sleep(0.01)
+            raise StateStorageFull("the disk is full")
+
+    began = asyncio.Event()
+    task = asyncio.ensure_future(Flujo(double, state_backend=Full()).run(1))
+    await began.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_a_run_that_completed_is_forgotten_where_that_is_wanted(backend):
