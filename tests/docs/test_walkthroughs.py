@@ -42,7 +42,7 @@ def environment(folder):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     user = {"HOME": str(folder), "USER": "ann", "LOGNAME": "ann", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
     plain = "-p no:randomly -p no:cacheprovider -p no:asyncio"  # pytest as it is without plugins
-    return {**kept, **user, "PATH": path, "PYTEST_ADDOPTS": plain}
+    return {**kept, **user, "PATH": path, "PYTEST_ADDOPTS": plain, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 def typed(console):
