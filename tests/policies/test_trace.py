@@ -60,7 +60,8 @@ async def traced(pipeline: Any, data: int) -> None:
     for line in lines:
         span = spans.get(line.path)
         if line.path in recorded:
-            assert (span.kind, span.status) == (line.kind, RunStatus.COMPLETED)
+            assert span.status is RunStatus.COMPLETED
+            assert span.kind in (line.kind, "step")  # states may have steps of one name and other kinds
             assert (span.attempts, span.fallback) == (line.attempts, line.fallback)
             assert span.usage == line.usage
     assert len(spans) == len(list(trace.root.walk()))
