@@ -95,8 +95,8 @@ def test_an_agent_is_made_once_and_only_if_a_step_uses_it(skilled):
 
 @pytest.mark.parametrize("name", ["str", "int", "float", "bool", "list", "dict"])
 def test_an_agent_may_answer_with_a_plain_type(skilled, name):
-    agent = f"{{model: 'scripted:answers.json', output_schema: {name}}}"
-    text = f"agents: {{t: {agent}}}\nsteps: [{{name: a, uses: agents.t}}]\n"
+    text = f"agents: {{t: {{model: 'scripted:answers.json', output_schema: {name}}}}}\n"
+    text += "steps: [{name: a, uses: agents.t}]\n"
     assert skilled.check(text) == ()
     assert only_step(skilled, text).output.__name__ == name
 

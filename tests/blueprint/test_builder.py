@@ -304,3 +304,12 @@ class ThreadedSpec(StepSpec):
 
 def build_threaded(spec, context):
     return Step(run=context.resolve(spec.uses), blocking=spec.blocking, **context.common(spec))
+
+
+def test_a_path_that_is_none_is_told_where_it_stands_beside_what_else_is_wrong(project):
+    found = project.check("steps:\n  - {name: a, sink_to: 'a b', effects: odd}\n")
+    assert [(each.code, each.location.line, each.location.column) for each in found] == [
+        ("V-S03", 2, 24),
+        ("V-S03", 2, 40),
+    ]
+    assert found[0].message.startswith("'a b' is no path in the context: name a field of the context")

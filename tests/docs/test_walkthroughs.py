@@ -42,7 +42,7 @@ def environment(folder):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     user = {"HOME": str(folder), "USER": "ann", "LOGNAME": "ann", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
     plain = "-p no:randomly -p no:cacheprovider -p no:asyncio"  # pytest as it is without plugins
-    return {**kept, **user, "PATH": path, "PYTEST_ADDOPTS": plain}
+    return {**kept, **user, "PATH": path, "PYTEST_ADDOPTS": plain, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 def typed(console):
@@ -70,7 +70,7 @@ def test_a_page_gives_what_it_shows(page, tmp_path):
     shell = {"cwd": folder, "env": environment(tmp_path), "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
 
     def run(*command):
-        return subprocess.run(command, stderr=subprocess.STDOUT, text=True, check=False, timeout=60, **shell)
+        return subprocess.run(command, stderr=subprocess.STDOUT, text=True, check=False, timeout=120, **shell)
 
     everything = list(blocks(page))
     for block, after in zip(everything, [*everything[1:], Block("", "", "")], strict=True):

@@ -29,6 +29,12 @@ class Work:
             raise
 
 
+async def a_while() -> None:
+    """Long enough for a run to begin that waits for nothing."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def backend() -> InMemoryBackend:
     return InMemoryBackend()
@@ -77,7 +83,7 @@ async def test_a_step_that_turns_the_cancellation_into_a_failure_does_not_hide_i
 
     step = Step("long", stubborn)
     running = asyncio.create_task(flujo(step, backend).run("x", run_id="r"))
-    await asyncio.sleep(0)
+    await a_while()
     await flujo(step, backend).cancel("r")
 
     assert (await running).status == "cancelled"
@@ -92,7 +98,7 @@ async def test_a_step_that_ends_in_spite_of_it_has_ended(backend):
 
     step = Step("long", finishing)
     running = asyncio.create_task(flujo(step, backend).run("x", run_id="r"))
-    await asyncio.sleep(0)
+    await a_while()
     await flujo(step, backend).cancel("r")
 
     result = await running
@@ -141,7 +147,7 @@ async def test_who_cancels_the_task_meanwhile_is_heard(backend):
 
     step = Step("long", slow_to_stop)
     running = asyncio.create_task(flujo(step, backend).run("x", run_id="r"))
-    await asyncio.sleep(0)
+    await a_while()
     await backend.cancel("r", at=0)
     await stopping.wait()
     running.cancel()

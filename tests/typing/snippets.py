@@ -1,6 +1,6 @@
 """What a type checker makes of steps: read by mypy, never run. A comment beside a line is what mypy must say of it."""
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import reveal_type
 
 from flujo import AgentResult, Pipeline, PipelineContext, Step, StepConfig, agent, scripted, step
@@ -34,6 +34,16 @@ async def with_options(x: int) -> str:
 @step
 def later(x: int) -> Awaitable[str]:
     return with_options.run(x)  # type: ignore[no-any-return]
+
+
+@step
+async def spoken(x: str) -> AsyncIterator[str]:
+    yield x
+
+
+@step(max_retries=1)
+async def counted(x: int) -> AsyncIterator[int]:
+    yield x
 
 
 @step
@@ -73,6 +83,8 @@ reveal_type(with_context)  # N: Step[str, int]
 reveal_type(configured)  # N: Step[int, str]
 reveal_type(with_options)  # N: Step[int, str]
 reveal_type(later)  # N: Step[int, str]
+reveal_type(spoken)  # N: Step[str, str]
+reveal_type(counted)  # N: Step[int, list[int]]
 reveal_type(silent)  # N: Step[str, None]
 reveal_type(source)  # N: Step[Any, int]
 reveal_type(source_of_run)  # N: Step[Any, int]

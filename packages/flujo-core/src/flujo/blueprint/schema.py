@@ -1,10 +1,11 @@
 """The shape of a pipeline file: the document, and the fields that every kind of step has."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
+from flujo.domain.step_mistakes import checked_path
 from flujo.domain.steps import Effects
 from flujo.domain.validation import NAME
 
@@ -64,7 +65,9 @@ class StepSpec(Spec):
         default=None, description="Template, or mapping or list with templates; else the previous output"
     )
     config: ConfigSpec = Field(default_factory=ConfigSpec, description="Retries, time and place")
-    sink_to: str | None = Field(default=None, description="Dotted path in the context that gets the output")
+    sink_to: Annotated[str, AfterValidator(checked_path)] | None = Field(
+        default=None, description="Dotted path in the context that gets the output"
+    )
     updates_context: bool = Field(default=False, description="Merge a mapping output into the context")
     static_invariants: list[str] = Field(
         default_factory=list, description="Expressions that must hold after this step and each step in it"

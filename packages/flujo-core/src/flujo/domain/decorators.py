@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Concatenate, Literal, TypedDict, TypeVar, Unpack, overload
 
 from pydantic import ValidationError as PydanticError
@@ -48,14 +48,20 @@ _SETTINGS = _STEP_FIELDS | frozenset(StepConfig.model_fields)
 class _Decorator:
     """What `@step(...)` returns.
 
-    The overloads say that an async function's result is what it resolves to, and that a function without data of
-    its own takes any.
+    The overloads say that an async function's result is what it resolves to, that text given in parts is joined and
+    other parts are listed, and that a function without data of its own takes any.
     """
 
     def __init__(self, config: StepConfig, options: Mapping[str, Any]) -> None:
         self._config = config
         self._options = options
 
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # the first that fits is meant: text is joined
+        self, function: Callable[Concatenate[In, ...], AsyncIterator[str]], /
+    ) -> Step[In, str]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[In, ...], AsyncIterator[Out]], /) -> Step[In, list[Out]]: ...
     @overload
     def __call__(self, function: Callable[Concatenate[In, ...], Awaitable[Out]], /) -> Step[In, Out]: ...
     @overload
@@ -79,6 +85,12 @@ def _name_of(function: object) -> str:
     )
 
 
+@overload
+def step(  # type: ignore[overload-overlap]  # the first that fits is meant: text is joined
+    function: Callable[Concatenate[In, ...], AsyncIterator[str]], /
+) -> Step[In, str]: ...
+@overload
+def step(function: Callable[Concatenate[In, ...], AsyncIterator[Out]], /) -> Step[In, list[Out]]: ...
 @overload
 def step(function: Callable[Concatenate[In, ...], Awaitable[Out]], /) -> Step[In, Out]: ...
 @overload

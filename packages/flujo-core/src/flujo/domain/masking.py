@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 __all__ = ["MASK", "is_secret_name", "masked"]
 
@@ -28,6 +29,7 @@ _IN_HEADER = re.compile(
 )
 
 
+@lru_cache(4096)
 def is_secret_name(name: str) -> bool:
     """Whether what is called `name` is a secret, as far as its name says: OPENAI_API_KEY, db.password."""
     return name not in _NO_SECRETS and _SECRET_NAME.search(name) is not None
@@ -45,14 +47,11 @@ def masked(text: str, environ: Mapping[str, str] | None = None) -> str:
         text = _IN_ADDRESS.sub(rf"\1{MASK}", text)
     if "=" in text:
         text = _IN_QUERY.sub(lambda found: found[1] + (MASK if is_secret_name(found[2]) else found[3]), text)
-    return _IN_HEADER.sub(rf"\1{MASK}", text)
+    return _IN_HEADER.sub(rf"\1{MASK}", text) if "authorization" in text.lower() else text
 
 
 def _secrets(environ: Mapping[str, str]) -> list[str]:
     """The longest first, so that one that begins with another is hidden whole; a path is not a secret."""
-    values = {
-        value.strip()
-        for name, value in environ.items()
-        if is_secret_name(name) and len(value.strip()) >= _SHORTEST and not value.startswith(("/", "~"))
-    }
-    return sorted(values, key=lambda value: (-len(value), value))
+    values = {environ.get(name, "").strip() for name in environ if is_secret_name(name)}
+    secrets = (value for value in values if len(value) >= _SHORTEST and not value.startswith(("/", "~")))
+    return sorted(secrets, key=lambda value: (-len(value), value))

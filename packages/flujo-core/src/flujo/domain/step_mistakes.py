@@ -7,12 +7,20 @@ from typing import Any, Literal, TypeAlias, get_args
 from flujo.domain.callables import reference
 from flujo.domain.config import StepConfig
 
-__all__ = ["Effects", "mistakes"]
+__all__ = ["Effects", "checked_path", "mistakes"]
 
 #: What a second execution of a step could disturb; with the last there never is one.
 Effects: TypeAlias = Literal["none", "local", "external", "at-most-once"]
 
+_PATH_HELP = "name a field of the context, or a dotted path in one, without white space, brackets and braces"
 _PATH = re.compile(r"[^\s.{}\[\]()]+(?:\.[^\s.{}\[\]()]+)*")
+
+
+def checked_path(text: str) -> str:
+    """`text`, if it can be a path in the context. Raises `ValueError`."""
+    if _PATH.fullmatch(text):
+        return text
+    raise ValueError(f"{text!r} is no path in the context: {_PATH_HELP}")
 
 
 def mistakes(step: Any, base: type) -> Iterator[tuple[str, str]]:
@@ -29,8 +37,7 @@ def mistakes(step: Any, base: type) -> Iterator[tuple[str, str]]:
     if step.effects not in get_args(Effects):
         yield f"has effects {step.effects!r}", f"effects are {', '.join(get_args(Effects))}"
     if step.sink_to is not None and not _PATH.fullmatch(str(step.sink_to)):
-        advice = "name a field of the context, or a dotted path in one, without white space, brackets and braces"
-        yield f"has sink_to {step.sink_to!r}", advice
+        yield f"has sink_to {step.sink_to!r}", _PATH_HELP
     yield from _unsound_checks(step)
     if isinstance(step.config, StepConfig):
         yield from _unsound_effects(step)

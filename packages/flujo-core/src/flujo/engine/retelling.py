@@ -1,6 +1,7 @@
 """The parts of a step whose own result is recorded: told from the record for the history; nothing is executed."""
 
 import copy
+from contextlib import suppress
 from typing import Any
 
 from flujo.domain.foreign import attempt
@@ -13,7 +14,7 @@ from flujo.engine.frame import ExecutionFrame, RunScope
 from flujo.engine.plan import StepPlan
 from flujo.engine.policy import StepExecutor
 from flujo.engine.step_history_tracker import StepHistoryTracker
-from flujo.exceptions import DefinitionChanged, ExecutionError, FlujoError
+from flujo.exceptions import ContextIsolationError, DefinitionChanged, ExecutionError, FlujoError
 
 __all__ = ["as_ended", "parts_of"]
 
@@ -42,9 +43,12 @@ async def parts_of(
     run = as_ended(frame.run) if run is None else run
     try:
         own = run.contexts.isolate(frame.context, purpose=f"what is told of {frame.path!r}")
-        data = attempt(lambda: render(frame.scope()), lambda text, _: ExecutionError(text)) if render else frame.data
-    except FlujoError:
+    except ContextIsolationError:
         return ()
+    data = frame.data
+    if render is not None:
+        with suppress(FlujoError):  # the step has failed by it, and its fallback had the data as it came
+            data = attempt(lambda: render(frame.scope()), lambda text, _: ExecutionError(text))
     invariants = (*frame.invariants, *plan.invariants)
     told = frame._replace(run=run, context=own.context, data=unshared(data), invariants=invariants, quota=None)
     told = told._replace(siblings=None, history=StepHistoryTracker())

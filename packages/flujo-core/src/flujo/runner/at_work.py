@@ -48,7 +48,7 @@ class AtWork:
     def __init__(self) -> None:
         self.closed = False
         self._works: set[_Work] = set()
-        self._idle: asyncio.Event | None = None
+        self._waiters: list[asyncio.Event] = []
 
     def check_open(self) -> None:
         """Raise `ConfigurationError` once it is closed."""
@@ -69,8 +69,9 @@ class AtWork:
     def discard(self, work: _Work) -> None:
         """Note that a run is at work no longer."""
         self._works.discard(work)
-        if self._idle is not None and not self._works:
-            self._idle.set()
+        if not self._works:
+            for idle in self._waiters:
+                idle.set()
 
     async def close(self) -> None:
         """Stop every run, and return when all have been let go of. A second call waits for the same.
@@ -86,6 +87,6 @@ class AtWork:
         self.closed = True
         for work in [*self._works]:
             work.stop()
-        while self._works:
-            self._idle = asyncio.Event()
-            await self._idle.wait()
+        if self._works:
+            self._waiters.append(idle := asyncio.Event())
+            await idle.wait()

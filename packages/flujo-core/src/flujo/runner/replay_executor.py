@@ -198,7 +198,7 @@ class _Replay:
     def _checked(self, result: Result) -> Result:
         """The result, if it is what the run came to."""
         row, session = self._row, self._session
-        if _told(result.status, result.error) != _told(row.status, row.error):
+        if not self.record.broken_off and _told(result.status, result.error) != _told(row.status, row.error):
             came_to, was = (_words(each.status, each.error) for each in (result, row))
             raise self._described(
                 f"it comes to {came_to}, and the run came to {was}", result.error and result.error.path
@@ -230,6 +230,8 @@ def _as_it_ended(result: Result, record: ReplayRecord) -> Result:
     if record.broken_off:
         stopped = CANCELLED if row.status is RunStatus.CANCELLED else error
         return result._replace(status=row.status, output=None, error=stopped, pending=())
+    if row.status is RunStatus.PAUSED and result.status is RunStatus.PAUSED:
+        return result._replace(error=error)  # also when its questions were answered since
     if row.status is RunStatus.FAILED and error is not None:
         own = result.error.message if result.error else ""
         if error.type in _AT_THE_END or (own and error.message.startswith(f"{own}; then ")):

@@ -78,7 +78,14 @@ class ReplayRecord(Journal):
         """Whether a result is rightly not come to: it is of a fallback, and the step has been through since then."""
         parts = path.split(_FALLBACK)
         owners = (_FALLBACK.join(parts[:number]) for number in range(1, len(parts)))
-        return any(not any(each.fallback for each in self.attempts(owner)) for owner in owners)
+        return any(map(self._went_without, owners))
+
+    def _went_without(self, path: str) -> bool:
+        """Whether the step at `path` can have been through without its fallback in the end."""
+        if (recorded := self.recall(path)) is not None:
+            return recorded.record.fallback is None
+        last = super().attempts(path)[-1:]
+        return not last or last[0].kind is RecordKind.FAILED or not last[0].fallback
 
     def refuse(self, what: str, advice: str = "") -> NoReturn:
         """Raise `ReplayMismatchError`, which ends the replay."""

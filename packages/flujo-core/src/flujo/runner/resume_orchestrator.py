@@ -50,7 +50,7 @@ class ResumeOrchestrator(NamedTuple):
 
     async def _claim(self, row: RunRow, *, force: bool, replied: bool) -> Claim:
         try:
-            return await self.session.backend.claim(row.run_id, force=force)
+            return await self.session.owning(self.session.backend.claim(row.run_id, force=force))
         except RunOwnedElsewhere as error:
             if not replied:
                 raise

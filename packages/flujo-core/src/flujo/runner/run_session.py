@@ -1,7 +1,7 @@
 """One run from its start or its claim to its end: the record, the context, and what came of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -30,6 +30,7 @@ from flujo.engine.frame import ExecutionFrame, Pulse, RunScope
 from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.journal import Journal
 from flujo.engine.quota_manager import QuotaManager
+from flujo.engine.shield import undisturbed
 from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.exceptions import (
     ContextFieldError,
@@ -130,9 +131,23 @@ class RunSession:
             files=self.files,
             **more,
         )
-        claim = await self.backend.create_run(new)
+        claim = await self.owning(self.backend.create_run(new))
         journal = Journal(self.backend, claim, self.codec, new.records)
         return await self.work_on(claim, journal, context, input, resumed=bool(new.records))
+
+    async def owning(self, claiming: Coroutine[Any, Any, Claim]) -> Claim:
+        """What `claiming` gives; who is cancelled meanwhile owns nothing afterwards."""
+        task = asyncio.ensure_future(claiming)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            await undisturbed(self._disowned(task, error))
+            raise
+
+    async def _disowned(self, task: asyncio.Future[Claim], error: BaseException) -> None:
+        [claim] = await asyncio.gather(task, return_exceptions=True)
+        if not isinstance(claim, BaseException):
+            await self.let_go(claim, error)
 
     async def opened(
         self, row: RunRow, claim: Claim | None, *, tracks: bool = False

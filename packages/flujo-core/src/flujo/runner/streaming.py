@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import aclosing, suppress
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -138,7 +138,7 @@ class RunHandle(Generic[Out, Ctx]):
                     self._result = item
                 yield item
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Generator[Any, None, PipelineResult[Out, Ctx]]:
         return self._awaited().__await__()
 
     async def _awaited(self) -> PipelineResult[Out, Ctx]:

@@ -129,7 +129,10 @@ def _place(root: _Node, record: JournalRecord) -> None:
 
 
 def _defined(within: Mapping[str, Any], segment: str) -> Mapping[str, Any]:
-    """The definition of the step at `segment` of the step that `within` defines; empty for one that is not there."""
+    """The definition of the step at `segment` of the step that `within` defines.
+
+    It is empty for one that is not there, and where states of one machine have steps of that name and other kinds.
+    """
     prefix, _, name = segment.rpartition(":")
     if prefix == "fallback":
         found: Mapping[str, Any] = within.get("fallback", {})
@@ -137,9 +140,8 @@ def _defined(within: Mapping[str, Any], segment: str) -> Mapping[str, Any]:
     level: list[tuple[str, Any]] = list(within.items())
     while level:
         steps = [(key, value) for key, value in level if isinstance(value, dict) and "kind" in value]
-        for key, value in steps:
-            if name in (value.get("name"), key):
-                return value
+        if fitting := [value for key, value in steps if name in (value.get("name"), key)]:
+            return fitting[0] if len({value["kind"] for value in fitting}) == 1 else {}
         inner = [value for _, value in level if not isinstance(value, dict) or value.get("kind") in (None, "pipeline")]
         level = [pair for value in inner for pair in _parts(value)]
     return {}

@@ -29,8 +29,9 @@ class Turns:
     cancelled, as it was then; when everybody waits for that, `standstill` is told of all of them, by their paths.
 
     `order` has the paths of recorded ends in the order of writing. What never comes to its place is left out after a
-    while. `last` is what a step without an end came to that is cancelled now: it was faster then. None where it was
-    cancelled. `timers` holds the time limits that steps which are made of others stand under, by path.
+    while. `last` is what a step without an end came to that is cancelled now: it was faster then, and all that can come
+    to their places do so before the next one's turn. None where it was cancelled. `timers` holds the time limits that
+    steps which are made of others stand under, by path.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Turns:
         self._moves += 1
         position = self._position[path]
         try:
-            if position > self._next:
+            if position > self._next or self._last is not None:
                 self._waiting[position] = asyncio.get_running_loop().create_future()
                 await self._waiting[position]
         finally:
@@ -67,7 +68,8 @@ class Turns:
         while self._next in self._over:
             self._over.remove(self._next)
             self._next += 1
-        self._release(self._next)
+        if self._last is None:
+            self._release(self._next)
 
     def _release(self, position: int) -> None:
         turn = self._waiting.get(position)

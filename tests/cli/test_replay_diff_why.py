@@ -1,0 +1,258 @@
+"""`flujo runs replay`, `flujo runs diff` and `flujo why`."""
+
+import json
+
+import pytest
+
+SKILLS = """\
+import pathlib
+
+
+def shout(text):
+    with pathlib.Path("calls.txt").open("a") as calls:
+        calls.write(f"{text}\\n")
+    return text.upper()
+
+
+def broken(text):
+    raise ValueError("no")
+
+
+def until(text):
+    if not pathlib.Path("ready").exists():
+        raise OSError("not ready")
+    return text
+"""
+
+POST = """\
+name: post
+steps:
+  - {name: clean, uses: "skills.s:shout"}
+  - name: kept
+    kind: cache
+    cache: {body: [{name: whisper, uses: "flujo.builtins.stringify"}], ttl: 1h}
+  - name: risky
+    uses: "skills.s:broken"
+    fallback: {name: safe, uses: "flujo.builtins.stringify"}
+    config: {max_retries: 0}
+  - name: sized
+    kind: conditional
+    condition_expression: "previous_step | length > 3"
+    branches:
+      true: [{name: long, uses: "flujo.builtins.stringify", sink_to: "seen"}]
+      false: [{name: short, uses: "flujo.builtins.stringify"}]
+"""
+
+
+@pytest.fixture
+def post(project):
+    (project / "skills" / "s.py").write_text(SKILLS)
+    (project / "post.yaml").write_text(POST)
+    return project
+
+
+@pytest.fixture
+def runs(flujo, post):
+    """Three runs: the second one as the first, the third on something short."""
+    for run_id, data in (("one", "hello"), ("two", "hello"), ("three", "hi")):
+        assert flujo("run", "post.yaml", "--input", data, "--run-id", run_id, "-q").code == 0
+    return post
+
+
+def test_a_replay_writes_the_output_and_calls_nothing(flujo, runs):
+    calls = (runs / "calls.txt").read_text()
+
+    ran = flujo("runs", "replay", "one")
+
+    assert (ran.code, ran.out) == (0, "HELLO\n")
+    assert ran.err == "the same: run one completed, 6 steps taken from its record, none executed\n"
+    assert (runs / "calls.txt").read_text() == calls
+
+
+def test_a_replay_as_json_is_the_runs_result(flujo, runs):
+    told = flujo("runs", "replay", "@last", "--json").json
+
+    assert (told["schema"], told["run_id"], told["same"], told["difference"]) == ("flujo.replay/1", "three", True, None)
+    assert (told["output"], told["steps"][0]["recalled"]) == ("HI", True)
+
+
+def test_a_replay_reads_the_files_that_the_run_has_kept_or_another_one(flujo, runs):
+    (runs / "post.yaml").write_text(POST.replace("name: long", "name: longer"))
+    assert flujo("runs", "replay", "one").code == 0
+
+    ran = flujo("runs", "replay", "one", "post.yaml")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "'conditional:sized/true/long' is no step any more" in ran.err
+    told = flujo("runs", "replay", "one", "post.yaml", "--json").json
+    assert (told["same"], told["difference"]["path"]) == (False, "conditional:sized/true/long")
+    assert told["difference"]["code"] == "FLUJO-205"
+
+
+def test_a_replay_of_a_run_that_waits_says_so(flujo, project):
+    (project / "ask.yaml").write_text("name: ask\nsteps:\n  - {name: a}\n  - {name: ok, kind: hitl, message: Well?}\n")
+    flujo("run", "ask.yaml", "--input", "x", "--run-id", "w", "--no-input", "-q")
+    ran = flujo("runs", "replay", "w")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err == "the same: run w paused, 1 step taken from its record, none executed\n"
+
+
+def test_two_runs_are_set_beside_each_other(flujo, runs):
+    ran = flujo("runs", "diff", "two", "three")
+
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert ran.code == 1
+    assert lines[:5] == [
+        "a two completed post",
+        "b three completed post",
+        "differs input",
+        "differs output",
+        "decision conditional:sized: true | false",
+    ]
+    assert lines[5] == "STEP A B TIME DIFFERS"
+    rows = {line.split()[0]: line for line in lines[6:]}
+    assert rows["clean"].startswith("clean HELLO HI ")
+    assert rows["clean"].endswith(" output")
+    assert rows["cache:kept"].startswith("cache:kept HELLO (cached) HI ")
+    assert rows["conditional:sized/true/long"].endswith("only in a")
+    assert rows["conditional:sized/false/short"].endswith("only in b")
+    assert ran.err == "7 of 7 steps differ\n"
+
+
+def test_what_is_the_same_is_shown_when_asked_for(flujo, runs):
+    ran = flujo("runs", "diff", "one", "one")
+    assert (ran.code, len(ran.out.splitlines()), ran.err) == (0, 2, "nothing differs but times\n")
+    assert len(flujo("runs", "diff", "one", "one", "--all").out.splitlines()) == 9
+
+
+def test_a_cached_result_differs_by_its_status(flujo, runs):
+    (runs / "post.yaml").write_text(POST.replace("clean", "clear"))
+    flujo("run", "post.yaml", "--input", "hello", "--run-id", "four", "-q")
+    steps = {each["path"]: each for each in flujo("runs", "diff", "one", "four", "--json").json["steps"]}
+    assert steps["cache:kept"]["differs"] == ["status"]
+    assert steps["cache:kept"]["b"]["status"] == "cached"
+    assert steps["clear"]["a"] is None
+
+
+def test_one_value_is_compared_line_by_line(flujo, runs):
+    ran = flujo("runs", "diff", "one", "three", "--path", "output")
+    assert (ran.code, ran.err) == (1, "they differ\n")
+    assert ran.out == "--- one output\n+++ three output\n@@ -1 +1 @@\n-HELLO\n+HI\n"
+
+    gone = flujo("runs", "diff", "one", "three", "--path", "conditional:sized/true/long").out
+    assert '-    "changes": [' not in gone
+    assert '-  "output": "HELLO"' in gone
+    same = flujo("runs", "diff", "one", "two", "--path", "clean")
+    assert (same.code, same.out, same.err) == (0, "", "they are the same\n")
+    unknown = flujo("runs", "diff", "one", "two", "--path", "claen")
+    assert (unknown.code, "did you mean 'clean'?" in unknown.err) == (2, True)
+
+
+def test_failures_usage_and_iterations_are_compared(flujo, project):
+    (project / "skills" / "s.py").write_text(SKILLS)
+    (project / "answers.json").write_text(json.dumps({"x": "one two", "y": "one"}))
+    (project / "loop.yaml").write_text(
+        'name: loops\nagents:\n  a: {model: "scripted:answers.json"}\nsteps:\n'
+        "  - {name: ask, uses: agents.a}\n"
+        "  - name: l\n    kind: loop\n    loop:\n      max_loops: 3\n"
+        '      exit_expression: "loop.index >= (previous_step | length) / 3"\n      body: [{name: b}]\n'
+        '  - {name: last, uses: "skills.s:until", config: {max_retries: 0}}\n'
+    )
+    flujo("run", "loop.yaml", "--input", "x", "--run-id", "a", "-q")
+    (project / "ready").touch()
+    ran = flujo("run", "loop.yaml", "--input", "y", "--run-id", "b", "-q")
+    assert ran.code == 0, ran.err
+
+    ran = flujo("runs", "diff", "a", "b")
+
+    assert "decision  loop:l: 3 times | 1 time" in ran.out
+    assert "failed: not ready" in ran.out
+    assert "usage: 1 call" in ran.out
+
+
+def test_why_a_step_ran(flujo, runs):
+    assert flujo("why", "clean", "--run", "one").out.splitlines()[:2] == ["run one, completed", "clean"]
+    risky = flujo("why", "risky").out
+    assert "  attempt 1 failed, and its fallback safe took over: ValueError: no\n" in risky
+    assert "  its fallback safe ran, and the result was recorded at " in risky
+
+
+def test_why_a_cache_ran_or_served(flujo, runs):
+    def codes(*words):
+        return [reason["code"] for reason in flujo("why", *words, "--json").json["steps"][0]["reasons"]]
+
+    assert "no kept result served: there was none of this step" in flujo("why", "kept", "--run", "one").out
+    assert "a kept result served" in flujo("why", "cache:kept", "--run", "two").out
+    assert "no kept result served: its input is not what the newest one was kept for" in flujo("why", "kept").out
+    assert codes("kept", "--run", "one") == ["miss", "ran"]
+    assert codes("kept", "--run", "two") == ["hit"]
+    assert codes("cache:kept/body/whisper", "--run", "two") == ["hit-around"]
+    assert codes("whisper", "--run", "two") == ["never"]
+    assert codes("long") == ["never"]
+
+
+def test_why_of_a_step_that_nobody_knows(flujo, runs):
+    ran = flujo("why", "lonh")
+    assert (ran.code, "run 'three' has no step 'lonh'" in ran.err, "did you mean 'long'?" in ran.err) == (2, True, True)
+
+
+def test_why_a_step_ran_again_was_used_again_and_was_copied(flujo, project):
+    (project / "skills" / "s.py").write_text(SKILLS)
+    steps = '  - {name: a}\n  - {name: b, uses: "skills.s:until", config: {max_retries: 0}}\n'
+    (project / "p.yaml").write_text(f"name: p\nsteps:\n{steps}")
+    flujo("run", "p.yaml", "--input", "x", "--run-id", "r", "-q")
+    assert "  it gave up: when the run is gone on with, it is tried again\n" in flujo("why", "b").out
+    (project / "ready").touch()
+    flujo("resume", "r", "-q")
+
+    assert "after that (once): the result was used, it did not run again" in flujo("why", "a").out
+    again = flujo("why", "b").out
+    assert "  attempt 1 was the last and failed: OSError: not ready\n" in again
+    assert "gone on with before (once), and it had no result: it was at work then, or about to begin\n" in again
+
+    flujo("runs", "rerun", "r", "--from", "b", "-q")
+    assert "  it did not run here: its result was copied from run r, as this one began at b\n" in flujo("why", "a").out
+
+
+def test_why_of_questions(flujo, project):
+    (project / "ask.yaml").write_text("name: ask\nsteps:\n  - {name: ok, kind: hitl, message: Well?}\n  - {name: z}\n")
+    flujo("run", "ask.yaml", "--input", "x", "--run-id", "w", "--no-input", "-q")
+    assert "  it asked at " in flujo("why", "ok").out
+    assert "  nobody has answered: the run waits here\n" in flujo("why", "ok").out
+    assert "the run took another way, or ended before it: it is paused" in flujo("why", "z").out
+    flujo("runs", "approve", "w", "--no-resume", "--by", "ann")
+    waiting = flujo("why", "ok").out
+    assert "  ann answered at " in waiting
+    assert "  it has its answer: the run is to be gone on with\n" in waiting
+
+
+def test_many_steps_of_one_name_are_told_in_part(flujo, project):
+    body = 'kind: map\n    map: {iterable_input: "{{ range_of }}", body: [{name: item}]}'
+    (project / "m.yaml").write_text(f"name: m\nsteps:\n  - name: m\n    {body}\n")
+    items = json.dumps(list(range(25)))
+    ran = flujo("run", "m.yaml", "--input", "x", "--context", f"range_of={items}", "-q")
+    assert ran.code == 0, ran.err
+    ran = flujo("why", "item")
+    assert (ran.out.count("map:m["), ran.err) == (
+        20,
+        "and 5 more of that name: give a path, or --json for all of them\n",
+    )
+
+
+def test_why_a_step_that_may_run_only_once_does_not_run_again(flujo, project):
+    (project / "skills" / "s.py").write_text(SKILLS + "\n\ndef die(text):\n    raise KeyboardInterrupt\n")
+    (project / "o.yaml").write_text('name: o\nsteps:\n  - {name: pay, uses: "skills.s:die", effects: at-most-once}\n')
+    flujo("run", "o.yaml", "--input", "x", "--run-id", "o", "-q")
+    assert "  it began, may run only once, and has no result: it is not repeated\n" in flujo("why", "pay").out
+    flujo("runs", "settle", "o", "pay", "--again")
+    assert "  a person has said what became of it: the run is to be gone on with\n" in flujo("why", "pay").out
+
+
+def test_why_an_old_result_and_one_of_other_context_did_not_serve(flujo, project, monkeypatch):
+    body = 'cache: {body: [{name: b, input: "{{ context.who }}"}], ttl: 0.001}'
+    (project / "c.yaml").write_text(f"name: c\nsteps:\n  - name: k\n    kind: cache\n    {body}\n")
+    for who in ("ann", "ann", "bob"):
+        flujo("run", "c.yaml", "--input", "x", "--context", f"who={who}", "-q")
+    assert "no kept result served: a kept result was too old\n" in flujo("why", "k", "--run", "@{2}").out
+    told = "no kept result served: context.who, which its body reads is not what the newest one was kept for\n"
+    assert told in flujo("why", "k").out
