@@ -28,6 +28,9 @@ __all__ = [
 
 _RESULT, _FULL, _NORMAL = RecordKind.RESULT, Sync.FULL, Sync.NORMAL
 
+#: Makes a named tuple of all its values in half the time: for records by the ten thousand.
+_new = tuple.__new__
+
 _ROW = """
 INSERT INTO journal(run, path, kind, attempt, epoch, wid, fp, durable, enc, out, out_blob, delta, delta_blob,
                     error, fallback, calls, tok_in, tok_out, cost, started_at, ended_at)
@@ -183,7 +186,8 @@ def read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]
         if other is not None:  # the first statement is still at work, so that both see the same rows
             rest = connection.execute(_SELECT, (number, other))
             return [*found, *(_record(connection, row) for row in rest)]
-        found.append(JournalRecord(path, _RESULT, attempt, out, delta, None, None, NO_USAGE, fp, start, end))
+        plain = (path, _RESULT, attempt, out, delta, None, None, NO_USAGE, fp, start, end, _NORMAL)
+        found.append(_new(JournalRecord, plain))
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Backoff", "StepConfig"]
+__all__ = ["AS_USUAL", "Backoff", "StepConfig"]
 
 ExceptionTypes: TypeAlias = tuple[type[BaseException], ...]
 
@@ -58,3 +58,7 @@ class StepConfig(BaseModel):
     retry_on: ExceptionTypes = ()
     no_retry_on: ExceptionTypes = ()
     execution_mode: Literal["foreground", "background"] = "foreground"
+
+
+#: How a step is run that says nothing of it: one object for all of them, since a pipeline may have many thousands.
+AS_USUAL = StepConfig()

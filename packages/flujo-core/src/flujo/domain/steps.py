@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeAlias, T
 
 from flujo.domain.callables import UNKNOWN, Call, inspect_call, reference
 from flujo.domain.canonical import digest
-from flujo.domain.config import StepConfig
+from flujo.domain.config import AS_USUAL, StepConfig
 from flujo.domain.hints import union
 from flujo.domain.scope import Scope
 from flujo.domain.step_mistakes import Effects, mistakes
@@ -72,7 +72,7 @@ class Step(Generic[In, Out]):
     run: Any = None
     _: KW_ONLY
     params: Mapping[str, Any] = field(default_factory=dict)
-    config: StepConfig = field(default_factory=StepConfig)
+    config: StepConfig = AS_USUAL
     input: Any = PREVIOUS
     sink_to: str | None = None
     updates_context: bool = False

@@ -61,7 +61,7 @@ def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any]
         apply(frame.context, delta)
     if plan.agent is not None:
         run.tally.note(plan.agent, path, (usage + journal.spent_on(path)).calls)
-    spent = _spent(frame, fallback is not None)
+    spent = _spent(frame, fallback is not None) if plan.parts else journal.spent_on(path)
     if spent is not NO_USAGE:
         usage += spent
     took, cached, told = ended_at - started_at, attempt == 0, error if fallback else None
@@ -69,7 +69,8 @@ def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any]
     result: StepResult[Any] = StepResult(
         step.name, True, own, path, kind, attempt, took, usage, told, True, fallback, parts, cached
     )
-    return finished(frame, Success(value, usage, (), result), result)
+    outcome = Success(value, usage, (), result)
+    return finished(frame, outcome, result) if run.events.active else filed(frame, outcome, result)
 
 
 def accounted(frame: ExecutionFrame, outcome: StepOutcome[Any]) -> None:

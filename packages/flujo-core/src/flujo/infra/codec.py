@@ -25,7 +25,7 @@ def _no_constant(name: str) -> Any:
 # The order of a dict is part of it, so keys are not sorted.
 _dumps = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")).encode
 _quote = json.encoder.encode_basestring  # what `_dumps` does with text, without the way there
-_scan = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+_scan = json.JSONDecoder(parse_constant=_no_constant).scan_once  # type: ignore[attr-defined]  # what `decode` reads with
 
 
 class JsonCodec:
@@ -77,7 +77,7 @@ def _read(data: bytes, shapes: Shapes | None, where: str) -> Any:
     except Unreadable as unreadable:
         advice = unreadable.suggestion or _ADVICE
         raise StateCorrupt(f"{where} can't be read: {unreadable.reason}", suggestion=advice) from None
-    except (ValueError, RecursionError):
+    except (ValueError, StopIteration, RecursionError):
         raise StateCorrupt(f"{where} can't be read: it is not the JSON that was stored", suggestion=_ADVICE) from None
 
 
