@@ -259,7 +259,8 @@ def _status_of_parts(node: _Node, spans: Sequence[Span]) -> RunStatus:
         may_fail = {node.defined.get("on_error"), node.defined.get("on_branch_failure")} & _LENIENT
         failed = not may_fail and any(span.status is RunStatus.FAILED for span in spans)
         return RunStatus.FAILED if failed else RunStatus.COMPLETED
-    return RunStatus.COMPLETED if "went on" in spans[-1].marks else spans[-1].status
+    last = next((span for span in reversed(spans) if "background" not in span.marks), None)
+    return RunStatus.COMPLETED if last is None or "went on" in last.marks else last.status
 
 
 def _in_order(node: _Node) -> list[_Node]:
