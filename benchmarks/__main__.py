@@ -19,6 +19,7 @@ from benchmarks.looping import looping
 from benchmarks.measure import Comparison
 from benchmarks.resuming import resuming
 from benchmarks.start import start
+from benchmarks.waiting import waiting
 
 SCENARIOS: dict[str, tuple[Callable[[int], Iterator[Comparison]], int]] = {
     "S1": (linear, 51),
@@ -28,6 +29,7 @@ SCENARIOS: dict[str, tuple[Callable[[int], Iterator[Comparison]], int]] = {
     "S5": (crowd, 15),
     "S6": (growth, 15),
     "S7": (start, 21),
+    "S8": (waiting, 2),
     "S9": (resuming, 15),
 }
 

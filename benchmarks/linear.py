@@ -1,10 +1,11 @@
-"""S1: a thousand trivial async steps in memory."""
+"""S1: a thousand trivial async steps in memory; with a sink that listens, and with somebody who reads them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 from benchmarks.measure import Comparison, Target, compare, cpu
-from flujo import Flujo, Pipeline, Step
+from flujo import Flujo, Pipeline, PipelineResult, Step
+from flujo.domain.events import Event
 
 __all__ = ["linear"]
 
@@ -14,6 +15,13 @@ STEPS = 1_000
 async def add_one(data: int) -> int:
     """Do next to nothing."""
     return data + 1
+
+
+class _Quiet:
+    """A sink that listens and does nothing."""
+
+    def handle(self, event: Event, /) -> None:
+        """Hear of it."""
 
 
 async def _by_hand(functions: list[Callable[[int], Awaitable[int]]]) -> int:
@@ -42,4 +50,23 @@ def linear(rounds: int) -> Iterator[Comparison]:
             bare=lambda: cpu(runner, lambda: _by_hand(functions), STEPS, STEPS),
             rounds=rounds,
         )
+        heard = Flujo(pipeline, sinks=[_Quiet()])
+
+        async def with_a_sink() -> int | None:
+            return (await heard.run(0)).output
+
+        async def read() -> int | None:
+            items = [item async for item in flujo.run_outcomes(0)]
+            return items[-1].output if isinstance(items[-1], PipelineResult) else None
+
+        for name, ours in (("S1 a sink (bare: none)", with_a_sink), ("S1 read (bare: not)", read)):
+            yield compare(
+                name,
+                unit="us a step",
+                limit=Target("ratio", 3),
+                ours=lambda ours=ours: cpu(runner, ours, STEPS, STEPS),  # type: ignore[misc]
+                bare=lambda: cpu(runner, by_flujo, STEPS, STEPS),
+                rounds=rounds,
+            )
+        runner.run(heard.aclose())
         runner.run(flujo.aclose())

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from flujo import ConditionalStep, LoopStep, MapStep, ParallelStep, Pipeline, Step
+from flujo import ConditionalStep, HumanInTheLoopStep, LoopStep, MapStep, ParallelStep, Pipeline, Step
 from flujo.domain.canonical import digest
 from flujo.domain.composite import as_body, branch_key
 from flujo.domain.kinds import operations
@@ -135,3 +135,31 @@ def test_a_step_that_may_change_the_context_is_found_however_deep():
     assert LoopStep("l", body=quiet, exit_condition=max).touches_context
     assert MapStep("m", body=quiet, merge_strategy=max).touches_context
     assert ParallelStep("p", branches={"a": quiet}, merge_strategy=max).touches_context
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: LoopStep("l", body=Step("b"), max_loops=0, on_max="stop"),
+            "loop 'l' has max_loops 0; it has on_max 'stop'",
+        ),
+        (
+            lambda: MapStep("m", body=Step("b"), concurrency=0, finalize={"x": 1}),
+            "map 'm' has concurrency 0; it has finalize x",
+        ),
+        (
+            lambda: ParallelStep("p", branches={"a": Step("a")}, budget="own", field_mapping={"b": {}, "c": {}}),
+            "parallel 'p' has budget 'own'; it maps fields of 'b'; it maps fields of 'c'",
+        ),
+        (
+            lambda: HumanInTheLoopStep("h", message=" ", deadline_s=0),
+            "step 'h' has no message; it has deadline_s 0",
+        ),
+    ],
+)
+def test_everything_that_is_wrong_with_a_step_is_told_at_once(make, message):
+    with pytest.raises(ConfigurationError) as caught:
+        make()
+    assert str(caught.value) == message
+    assert "; " in caught.value.suggestion

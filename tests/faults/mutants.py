@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SQLITE = "flujo-state-sqlite/src/flujo_state_sqlite"
 BUILTIN = "flujo-policies-builtin/src/flujo_policies_builtin"
 ENGINE = "flujo-core/src/flujo/engine"
+RUNNER = "flujo-core/src/flujo/runner"
 CONFORMANCE = "tests/state/test_sqlite_conformance.py::TestSqlite"
 TIMEOUT_S = 90
 
@@ -147,8 +148,36 @@ MUTANTS = (
         "tests/faults/test_kills.py::test_forty_kills_at_random_moments_lose_and_repeat_nothing",
     ),
     Mutant(
+        "a reader that goes away and leaves the run at work",
+        f"{RUNNER}/streaming.py",
+        '    run.cancel("nobody reads the run any more")\n    while not run.done():\n',
+        "    while False:\n",
+        "tests/runner/test_streams.py::test_a_reader_that_goes_away_stops_the_run_where_it_can_be_resumed",
+    ),
+    Mutant(
+        "a run that does not wait for its reader",
+        f"{RUNNER}/streaming.py",
+        "self.full = len(self._items) >= _AHEAD",
+        "self.full = False",
+        "tests/runner/test_streams.py::test_a_run_waits_for_its_reader",
+    ),
+    Mutant(
+        "a run that is owned by nobody who works on it, after a cancellation",
+        f"{RUNNER}/run_session.py",
+        "            await undisturbed(self._disowned(task, error))\n",
+        "",
+        "tests/runner/test_lifecycle.py::test_cancelling_while_a_run_begins_leaves_no_run_that_nobody_owns",
+    ),
+    Mutant(
+        "an answer that is taken for another question",
+        f"{BUILTIN}/asking.py",
+        "if asked.message != message:",
+        "if not message:",
+        "tests/policies/test_asking.py::test_another_question_than_was_answered_is_no_question_to_that_answer",
+    ),
+    Mutant(
         "a key that is another in each process",
-        f"{ENGINE}/frame.py",
+        f"{ENGINE}/step_run.py",
         "def idempotency_key(self) -> str:",
         "def idempotency_key(self) -> str:\n        return str(id(self))\n\n    @property\n    def _key(self) -> str:",
         "tests/faults/test_places.py::"

@@ -172,6 +172,15 @@ def test_an_unknown_setting_names_its_file_and_the_nearest_known_one(home, text,
     assert caught.value.suggestion == suggestion
 
 
+def test_all_unknown_settings_of_a_file_are_told_at_once(home):
+    (home / "flujo.toml").write_text('state_url = "x"\nstate_uri = "memory:"\nbudget = 1\n')
+    with pytest.raises(SettingsError) as caught:
+        get_config_manager(home)
+    at = home / "flujo.toml"
+    assert str(caught.value) == f"{at}:1 has no setting 'state_url'; {at}:3 has no setting 'budget'"
+    assert caught.value.suggestion == "did you mean 'state_uri'?; did you mean 'budgets'?"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

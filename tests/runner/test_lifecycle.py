@@ -225,6 +225,21 @@ def test_control_c_during_run_sync_lets_go_of_the_run(backend, form):
     assert asyncio.run(backend.get("mine")).status is RunStatus.INTERRUPTED
 
 
+def test_a_loop_that_ends_stops_a_run_whose_reader_has_not_gone(backend):
+    gate, streams = Gate(), []
+
+    async def main() -> None:
+        stream = Flujo(double >> Step("gate", gate), state_backend=backend).run_with_events(1, run_id="mine")
+        streams.append(stream)
+        await anext(stream)
+        await gate.begun.wait()
+
+    asyncio.run(main())
+
+    assert asyncio.run(backend.get("mine")).status is RunStatus.INTERRUPTED
+    assert gate.cancelled
+
+
 def test_a_process_that_is_interrupted_leaves_a_run_that_can_go_on(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(

@@ -1,6 +1,7 @@
 """Replays: what they call and write, runs in every state, and what is told when something does not fit."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -370,3 +371,78 @@ async def test_a_cache_notes_why_no_kept_result_served():
         ("CacheMissed", "input"),
         None,
     ]
+
+
+async def test_a_function_that_asks_twice_waits_with_its_last_question():
+    def two(data: Any, *, run: Any) -> list[Any]:
+        return [run.ask("first?"), run.ask("second?")]
+
+    async with flujo(step("t", two), InMemoryBackend()) as runner:
+        result = await runner.run("x", run_id="r")
+        while result.pending:
+            again = await runner.replay("r")
+            assert (told(again), again.pending) == (told(result), result.pending)
+            result = await runner.resume(result, "yes", token=result.pending[0].token)
+        assert (await runner.replay("r")).output == ["yes", "yes"]
+
+
+async def test_a_branch_that_had_just_ended_when_it_was_cancelled_has_its_line():
+    backend = InMemoryBackend()
+    race = Pipeline([parallel("p", {"a": step("s", fail), "b": step("t")})])
+    result = await flujo(race, backend).run("x", run_id="r")
+    late = (await flujo(Pipeline([parallel("p", {"b": step("t")})]), backend).run("x", run_id="s")).run_id
+    claim = await backend.claim("r")
+    await backend.append(claim, (await backend.load(late))[0])
+    await backend.finish(claim, result.status, error=result.error, at=0.0)
+
+    again = await flujo(race, backend).replay("r")
+
+    assert [(each.path, each.success) for each in again.step_history[0].children[1].children] == [
+        ("parallel:p/b/t", True)
+    ]
+    assert again.step_history[0].children[1].error.message == "cancelled because branch 'a' failed"
+
+
+async def test_a_replay_can_be_cancelled_as_anything_else():
+    async with flujo(step("a") >> step("b"), InMemoryBackend()) as runner:
+        await runner.run("x", run_id="r")
+        replaying = asyncio.ensure_future(runner.replay("r"))
+        await asyncio.sleep(0)
+        replaying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await replaying
+
+
+async def test_a_fallback_that_was_about_to_begin_has_no_end_yet():
+    backend = InMemoryBackend()
+    pipeline = Pipeline([Pipeline([step("b", fail)], name="p", fallback=step("f"))])
+    dying = DyingBackend(backend, die_after=1, die=lambda: None)
+    with pytest.raises(StateUnavailable):
+        await flujo(pipeline, dying).run("x", run_id="r")
+    half = await flujo(pipeline, backend).replay("r")
+    assert (half.status, half.step_history[0].error.message) == ("running", "the run was cancelled")
+
+
+async def test_mappers_may_take_their_time():
+    async def slowly(output: Any, context: Any) -> Any:
+        await asyncio.sleep(0.1)
+        return output
+
+    race = parallel("p", {"a": loop("l", A, max_loops=1, loop_output_mapper=slowly), "b": [B, C]})
+    result, again = await both(Pipeline([race]))
+    assert again == result
+
+
+async def test_no_parts_are_told_where_the_context_can_not_be_copied_or_items_are_others():
+    lists = iter([[1], [2]])
+    over = map_("m", A, over=lambda data, context: next(lists))
+    pipeline = Pipeline([step("b", fail, fallback=Pipeline([over], name="f")), human("h", "what?")])
+    async with flujo(pipeline, InMemoryBackend()) as runner:
+        second = await runner.resume(await runner.run("x"))
+    assert (second.status, second.step_history[0].children) == ("paused", ())
+
+    pipeline = Pipeline([step("b", fail, fallback=step("f")), step("c", fail)])
+    locked = {"lock": threading.Lock()}
+    async with flujo(pipeline, InMemoryBackend(encodes=False), initial_context_data=locked) as runner:
+        second = await runner.resume(await runner.run("x"))
+    assert (second.error.path, second.step_history[0].children) == ("c", ())

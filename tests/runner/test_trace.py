@@ -184,7 +184,7 @@ async def test_failures_that_were_gone_on_from_fail_no_more_than_they_did(takes,
     rows = told(await work.trace(), "status", "marks")
 
     assert rows["state_machine:post"] == (RunStatus.COMPLETED, ())
-    assert rows["state_machine:post[0]"] == (RunStatus.COMPLETED, ("went on",))
+    assert rows["state_machine:post[0]"] == (RunStatus.FAILED, ("went on",))
     assert rows["state_machine:post[0]/bad"] == (RunStatus.FAILED, ())
     assert rows["parallel:kept"] == (RunStatus.COMPLETED, ())
     assert rows["parallel:kept/a"] == (RunStatus.FAILED, ())

@@ -18,7 +18,8 @@ from flujo import (
     parallel,
     scripted,
 )
-from flujo.domain.events import RunFinished, StepFinished, StepRetried
+from flujo.domain.events import RunFinished, RunInterrupted, RunStarted, StepFinished, StepRetried, StepStarted
+from flujo.domain.outcomes import ErrorInfo
 from flujo.exceptions import ConfigurationError, StateStorageFull
 from flujo.infra.memory import InMemoryBackend
 from flujo.runner.event_sinks import NamedSink
@@ -150,6 +151,20 @@ async def test_spans_end_when_the_state_fails(notes):
 
     ended = [path for what, path, *_ in notes.lines if what == "ended"]
     assert (notes.open, ended[-1]) == ([], "")
+
+
+def test_spans_that_nobody_ended_end_with_their_run_the_innermost_first(notes):
+    manager = TracingManager(notes)
+    steps = [StepStarted("r", path, "s", "step") for path in ("loop:a", "loop:a[0]/sub:b/c")]
+    for event in (RunStarted("r", "p"), *steps, RunInterrupted("r", ErrorInfo("KeyboardInterrupt", "stopped"))):
+        manager.handle(event)
+
+    assert [(what, path) for what, path, *_ in notes.lines if what == "ended"] == [
+        ("ended", "loop:a[0]/sub:b/c"),
+        ("ended", "loop:a"),
+        ("ended", ""),
+    ]
+    assert notes.lines[2] == ("began", "loop:a[0]/sub:b/c", "step", "loop:a")
 
 
 async def test_what_was_not_heard_to_begin_is_passed_over(notes):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flujo import __version__
+from flujo.domain.masking import masked
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import FlujoError, PluginError
 from flujo_cli.commands import COMMANDS, GROUPS, CommandEntry
@@ -215,5 +216,6 @@ def _report_bug(options: Options, kind: type[BaseException], error: BaseExceptio
     places = traceback.extract_tb(trace)
     where = f" ({places[-1].filename}:{places[-1].lineno})" if places else ""
     console = Console()
-    console.note(f"{console.paint('error', 'red', bold=True)} this is a bug in flujo: {kind.__name__}: {error}{where}")
+    said = f"{kind.__name__}: {masked(str(error))}"
+    console.note(f"{console.paint('error', 'red', bold=True)} this is a bug in flujo: {said}{where}")
     console.note("  help: run the command again as `flujo --debug ...` for the traceback, and report it")

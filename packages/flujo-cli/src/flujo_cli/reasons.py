@@ -52,13 +52,18 @@ def _name(path: str) -> str:
 def reasons_of(row: RunRow, records: Sequence[JournalRecord], lives: Mapping[str, int]) -> list[Reason]:
     """Why the step ran that has these records; `lives` says which life of the run wrote each, where the state knows."""
     last = records[-1]
-    found = [*_origin(row, records), *_attempts(records)]
+    if "rerun_of" in row.tags and records[0].ended_at < row.created_at:
+        of, at = row.tags["rerun_of"], row.tags["rerun_from"]
+        return [
+            Reason("copied", f"it did not run here: its result was copied from run {of}, as this one began at {at}")
+        ]
+    found = [*_questions(records), *_attempts(records)]
     if last.kind is RecordKind.RESULT:
         found += _result(last)
     elif last.kind is RecordKind.FAILED:
         found.append(Reason("failed", "it gave up: when the run is gone on with, it is tried again"))
     elif last.kind in (RecordKind.WAIT, RecordKind.ANSWER):
-        found += _question(records)
+        found += _waiting(records)
     elif last.kind is RecordKind.INTENT:
         found.append(Reason("in-doubt", "it began, may run only once, and has no result: it is not repeated"))
     elif last.kind is RecordKind.SETTLED:
@@ -66,11 +71,7 @@ def reasons_of(row: RunRow, records: Sequence[JournalRecord], lives: Mapping[str
     return [*found, *_lives(row, last, lives)]
 
 
-def _origin(row: RunRow, records: Sequence[JournalRecord]) -> Iterator[Reason]:
-    first = records[0]
-    if "rerun_of" in row.tags and first.ended_at < row.created_at:
-        of, at = row.tags["rerun_of"], row.tags["rerun_from"]
-        yield Reason("copied", f"it did not run here: its result was copied from run {of}, as this one began at {at}")
+def _questions(records: Sequence[JournalRecord]) -> Iterator[Reason]:
     for record in records:
         if record.kind is RecordKind.WAIT:
             yield Reason(
@@ -122,7 +123,7 @@ def _missed(changed: str) -> str:
     return f"{' and '.join(told)} {'is' if len(told) == 1 else 'are'} not what the newest one was kept for"
 
 
-def _question(records: Sequence[JournalRecord]) -> Iterator[Reason]:
+def _waiting(records: Sequence[JournalRecord]) -> Iterator[Reason]:
     if records[-1].kind is RecordKind.WAIT:
         yield Reason("waits", "nobody has answered: the run waits here")
     else:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.interfaces import CACHE_MISSED, JournalRecord, RecordKind, RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.engine.journal import Journal
 from flujo.exceptions import RunNotFound
@@ -78,6 +78,7 @@ def describe_record(record: JournalRecord) -> dict[str, Any]:
     """A line of a run's journal as plain data."""
     is_result = record.kind is RecordKind.RESULT
     has_value = record.out is not None and record.kind not in (RecordKind.ATTEMPT, RecordKind.FAILED)
+    is_missed = record.error is not None and record.error.type == CACHE_MISSED
     return {
         "path": record.path,
         "kind": record.kind.name.lower(),
@@ -85,7 +86,8 @@ def describe_record(record: JournalRecord) -> dict[str, Any]:
         "cached": is_result and record.attempt == 0,
         "output": value_of(record.out) if has_value else None,
         "fallback": record.fallback,
-        "error": jsonable(record.error),
+        "error": jsonable(None if is_missed else record.error),
+        "missed": is_missed,
         "started_at": _time(record.started_at),
         "duration_s": round(record.ended_at - record.started_at, 6),
         "usage": describe_usage(record.usage),

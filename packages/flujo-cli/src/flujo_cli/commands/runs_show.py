@@ -27,7 +27,11 @@ Pending = tuple[PendingAnswer, ...]
 Record = tuple[RunRow, Sequence[JournalRecord], Pending, Sequence[str]]
 
 
-@click.command(help=f"Show a run: where it stands, its input and output, and what each step did.\n\n{REFERENCE_HELP}")
+@click.command(
+    help="Show a run: where it stands, its input and output, and what each step did. Beside it: `flujo why STEP` says "
+    "why a step ran, `flujo runs trace` where its time and money went, `flujo runs diff` how it differs from another."
+    f"\n\n{REFERENCE_HELP}"
+)
 @click.argument("reference", metavar="RUN")
 @json_option
 @state_option

@@ -4,7 +4,7 @@ A body or branch is a pipeline of its own; it may be given as a step, a sequence
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, NoReturn, TypeAlias
@@ -120,11 +120,12 @@ class CompositeStep(Step[In, Out]):
             made[name] = self._body(body, own_name, what=shown, may_be_empty=may_be_empty)
         return made
 
-    def _one_of(self, name: str, known: tuple[str, ...]) -> None:
-        value = getattr(self, name)
-        if value not in known:
-            self._wrong(f"has {name} {value!r}", did_you_mean(str(value), known, what=f"{name} is one of"))
+    def _refuse_all(self, found: Iterable[tuple[str, str]]) -> None:
+        """Refuse the step for everything that is wrong with it, each with advice; nothing is done where nothing is."""
+        if wrong := list(found):
+            self._wrong("; it ".join(what for what, _ in wrong), "; ".join(advice for _, advice in wrong))
 
-    def _one_of_or_callable(self, name: str, known: tuple[str, ...]) -> None:
-        if not callable(getattr(self, name)):
-            self._one_of(name, known)
+    def _unknown(self, name: str, known: tuple[str, ...], *, or_callable: bool = False) -> Iterator[tuple[str, str]]:
+        value = getattr(self, name)
+        if value not in known and not (or_callable and callable(value)):
+            yield f"has {name} {value!r}", did_you_mean(str(value), known, what=f"{name} is one of")

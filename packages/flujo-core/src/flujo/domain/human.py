@@ -1,7 +1,7 @@
 """A question to a person: the kind `hitl`. Data only."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -33,29 +33,30 @@ class HumanInTheLoopStep(Step[In, Out]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.run is not None:
-            self._refuse("asks a person, and runs nothing", "let a step before it make what the message shows")
-        message: object = self.message
-        if not isinstance(message, str) or not message.strip():
-            self._refuse("has no message", "say what the person is asked")
-        if self.config.timeout_s is not None:
-            self._refuse("has timeout_s, but waits outside of any process", "say deadline_s, and on_deadline")
-        self._check_deadline()
+        if wrong := list(self._mistakes()):
+            self._refuse("; it ".join(what for what, _ in wrong), "; ".join(advice for _, advice in wrong))
+        if self.deadline_s is not None:  # as files give it: one definition for both
+            object.__setattr__(self, "deadline_s", float(self.deadline_s))
 
-    def _check_deadline(self) -> None:
+    def _mistakes(self) -> Iterator[tuple[str, str]]:
+        message: object = self.message
+        if self.run is not None:
+            yield "asks a person, and runs nothing", "let a step before it make what the message shows"
+        if not isinstance(message, str) or not message.strip():
+            yield "has no message", "say what the person is asked"
+        if self.config.timeout_s is not None:
+            yield "has timeout_s, but waits outside of any process", "say deadline_s, and on_deadline"
         limit: object = self.deadline_s
         if limit is not None and (
             isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf
         ):
-            self._refuse(f"has deadline_s {limit!r}", "a deadline is a number of seconds above 0")
-        if limit is not None:  # as files give it: one definition for both
-            object.__setattr__(self, "deadline_s", float(limit))
+            yield f"has deadline_s {limit!r}", "a deadline is a number of seconds above 0"
         if self.on_deadline == "fail":
             return
         if not isinstance(self.on_deadline, Mapping) or set(self.on_deadline) != {"answer"}:
-            self._refuse(f"has on_deadline {self.on_deadline!r}", 'on_deadline is "fail", or {"answer": value}')
+            yield f"has on_deadline {self.on_deadline!r}", 'on_deadline is "fail", or {"answer": value}'
         if limit is None:
-            self._refuse("has on_deadline, but no deadline_s", "say after how many seconds it holds")
+            yield "has on_deadline, but no deadline_s", "say after how many seconds it holds"
 
     @property
     def reads_context(self) -> bool:

@@ -77,7 +77,7 @@ class ImportStep(CompositeStep[In, Out]):
         return tuple(self.pipeline.steps)
 
     def __post_init__(self) -> None:
-        self._one_of("on_failure", ("abort", *_INSTEAD))
+        self._refuse_all(self._unknown("on_failure", ("abort", *_INSTEAD)))
         if self.fallback is None or self.fallback in _INSTEAD.values():
             self._set("fallback", _INSTEAD.get(self.on_failure))
         elif self.on_failure != "abort":

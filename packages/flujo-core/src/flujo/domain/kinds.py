@@ -118,14 +118,16 @@ class LoopStep(CompositeStep[In, Out]):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("body", self._body(self.body))
+        self._refuse_all(self._mistakes())
+
+    def _mistakes(self) -> Iterator[tuple[str, str]]:
         if self.max_loops < 1:
-            self._wrong(f"has max_loops {self.max_loops}", "a loop runs at least once")
+            yield f"has max_loops {self.max_loops}", "a loop runs at least once"
         if self.exit_expression is not None and self.exit_condition is not None:
-            self._wrong("has both exit_expression and exit_condition", "say once when it ends")
-        self._one_of("on_max", ("fail", "take_last"))
-        for what in (*operations(self.init), *operations(self.state)):
-            if what.target is None:
-                self._wrong("has an operation that is not one", "write {path: template}, or {target: path, value: ...}")
+            yield "has both exit_expression and exit_condition", "say once when it ends"
+        yield from self._unknown("on_max", ("fail", "take_last"))
+        if any(each.target is None for each in (*operations(self.init), *operations(self.state))):
+            yield "has an operation that is not one", "write {path: template}, or {target: path, value: ...}"
 
     @property
     def counted(self) -> bool:
@@ -198,17 +200,18 @@ class MapStep(CompositeStep[In, Out]):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("body", self._body(self.body))
+        self._refuse_all(self._mistakes())
+
+    def _mistakes(self) -> Iterator[tuple[str, str]]:
         if self.concurrency < 1:
-            self._wrong(f"has concurrency {self.concurrency}", "at least one item is worked on at a time")
-        self._one_of("on_error", ("fail", "skip", "collect"))
-        self._one_of_or_callable("merge_strategy", get_args(MergeStrategy))
+            yield f"has concurrency {self.concurrency}", "at least one item is worked on at a time"
+        yield from self._unknown("on_error", ("fail", "skip", "collect"))
+        yield from self._unknown("merge_strategy", get_args(MergeStrategy), or_callable=True)
         if self.max_failures is not None and (self.on_error == "fail" or self.max_failures < 0):
-            self._wrong(
-                f"has max_failures {self.max_failures} and on_error {self.on_error!r}",
-                "with on_error 'skip' or 'collect', max_failures is how many items may fail",
-            )
+            what = f"has max_failures {self.max_failures} and on_error {self.on_error!r}"
+            yield what, "with on_error 'skip' or 'collect', max_failures is how many items may fail"
         if self.finalize and set(self.finalize) not in ({"output_template"}, {"output"}):
-            self._wrong(f"has finalize {', '.join(self.finalize)}", "finalize takes output_template, or output")
+            yield f"has finalize {', '.join(self.finalize)}", "finalize takes output_template, or output"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -257,15 +260,18 @@ class ParallelStep(CompositeStep[In, Out]):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("branches", self._branches(self.branches))
+        self._refuse_all(self._mistakes())
+
+    def _mistakes(self) -> Iterator[tuple[str, str]]:
         if self.reduce is not None:
-            self._one_of_or_callable("reduce", get_args(Reduce))
-        self._one_of_or_callable("merge_strategy", get_args(MergeStrategy))
-        self._one_of("on_branch_failure", get_args(OnBranchFailure))
-        self._one_of("budget", ("shared", "split"))
+            yield from self._unknown("reduce", get_args(Reduce), or_callable=True)
+        yield from self._unknown("merge_strategy", get_args(MergeStrategy), or_callable=True)
+        yield from self._unknown("on_branch_failure", get_args(OnBranchFailure))
+        yield from self._unknown("budget", ("shared", "split"))
         if self.max_concurrency is not None and self.max_concurrency < 1:
-            self._wrong(f"has max_concurrency {self.max_concurrency}", "at least one branch runs at a time")
-        if unknown := sorted(set(self.field_mapping) - set(self.branches)):
-            self._wrong(f"maps fields of {unknown[0]!r}", f"its branches are {', '.join(self.branches)}")
+            yield f"has max_concurrency {self.max_concurrency}", "at least one branch runs at a time"
+        for name in sorted(set(self.field_mapping) - set(self.branches)):
+            yield f"maps fields of {name!r}", f"its branches are {', '.join(self.branches)}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

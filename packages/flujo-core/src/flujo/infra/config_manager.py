@@ -245,11 +245,14 @@ def invalidate_config_cache() -> None:
 
 
 def _check_names(table: Table) -> None:
-    """Raise `SettingsError` for a setting that nobody knows."""
-    for name, _ in _flat(table.values):
-        if name not in _KEYS and name not in _OTHER_TABLES:
-            advice = did_you_mean(name, [*_KEYS, *_OTHER_TABLES], what="settings are")
-            raise SettingsError(f"{table.place(name.split('.'))} has no setting {name!r}", suggestion=advice)
+    """Raise `SettingsError` for settings that nobody knows, all at once."""
+    unknown = [name for name, _ in _flat(table.values) if name not in _KEYS and name not in _OTHER_TABLES]
+    if unknown:
+        advice = [did_you_mean(name, [*_KEYS, *_OTHER_TABLES], what="settings are") for name in unknown]
+        raise SettingsError(
+            "; ".join(f"{table.place(name.split('.'))} has no setting {name!r}" for name in unknown),
+            suggestion="; ".join(dict.fromkeys(advice)),
+        )
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -113,11 +113,13 @@ class ReplayExecutor(ExecutorCore):
         parts = await work.plan.policy.retell(self, frame)
         if parts is not None and not isinstance(parts, Success):
             return parts
-        end, asked = record.end(frame.path), record.wait(frame.path, frame.item)
+        end, asked = record.end(frame.path), record.question(frame.path, frame.item)
         if end is not None and end.error is not None:
-            await self._turns.take(frame.path)
-            return Failure(RecordedError(end.error), record.feedback(frame.path))
-        if asked is not None and record.question_left(frame.path):
+            failure: Failure[Any] = Failure(RecordedError(end.error), record.feedback(frame.path))
+            work.outcome = failure  # should it be cancelled now, it was so when it had come to its end
+            await self._turns.take(frame.path, cancels=True)
+            return failure
+        if asked is not None:
             await self._turns.take(frame.path)
             return Paused(asked.message, asked.token, schema=asked.schema)
         return await self._turns.never(frame.path)

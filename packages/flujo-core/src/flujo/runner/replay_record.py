@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from flujo.domain.interfaces import Codec, JournalRecord, RecordKind, RunRow, StateBackend
-from flujo.domain.outcomes import Aborted, ErrorInfo, RecordedError, RunStatus
+from flujo.domain.outcomes import Aborted, ErrorInfo, PendingAnswer, RecordedError, RunStatus
 from flujo.domain.steps import Step
-from flujo.engine.journal import Journal
+from flujo.engine.journal import Item, Journal
 from flujo.exceptions import ReplayMismatchError
 from flujo.runner.definitions import bare_path, place_of, places_of
 
@@ -30,6 +30,8 @@ class ReplayRecord(Journal):
     def __init__(self, backend: StateBackend, codec: Codec, row: RunRow, records: Sequence[JournalRecord]) -> None:
         super().__init__(backend, None, codec, records)
         self.row = row
+        #: Where each step has asked last: a function asks several questions, each at a path of its own.
+        self._asking = {bare_path(each): each.path[:-1] for each in records if each.kind is RecordKind.WAIT}
         self.results = tuple(each.path for each in records if each.kind is RecordKind.RESULT)
 
     @property
@@ -70,9 +72,12 @@ class ReplayRecord(Journal):
         last = self.attempts(path)[-1:]
         return last[0] if last and (last[0].fallback or last[0].kind is RecordKind.FAILED) else None
 
-    def question_left(self, path: str) -> bool:
-        """Whether the step at `path` has asked, and the run came to its end without what was answered."""
-        return self.wait(path) is not None and not (self.row.status in _BROKEN_OFF and self.answer(path))
+    def question(self, path: str, item: Item | None) -> PendingAnswer | None:
+        """What the step at `path` waited for when the run stopped; None if it had its answer, and was to go on."""
+        at = self._asking.get(path)
+        if at is None or (self.row.status in _BROKEN_OFF and self.answer(at) is not None):
+            return None
+        return self.wait(at, item)
 
     def is_left_out(self, path: str) -> bool:
         """Whether a result is rightly not come to: it is of a fallback, and the step has been through since then."""

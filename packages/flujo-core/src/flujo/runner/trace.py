@@ -20,6 +20,8 @@ _PIECES = re.compile(r"\[\d+\]|/?[^/\[]+")
 _TRIES = (RecordKind.ATTEMPT, RecordKind.FAILED)
 #: What kinds are called by the prefix of their paths, where that is not the kind's name.
 _KINDS = {"sub": "pipeline", "router": "dynamic_router"}
+#: What a step says of its items or branches where one may fail without the whole.
+_LENIENT = {"skip", "collect", "ignore"}
 _SIDE_BY_SIDE = ("map", "parallel", "dynamic_router")
 
 
@@ -131,7 +133,7 @@ def _place(root: _Node, record: JournalRecord) -> None:
 def _defined(within: Mapping[str, Any], segment: str) -> Mapping[str, Any]:
     """The definition of the step at `segment` of the step that `within` defines.
 
-    It is empty for one that is not there, and where states of one machine have steps of that name and other kinds.
+    Where states of one machine have steps of that name, it is what they have in common; nothing for other kinds.
     """
     prefix, _, name = segment.rpartition(":")
     if prefix == "fallback":
@@ -140,11 +142,18 @@ def _defined(within: Mapping[str, Any], segment: str) -> Mapping[str, Any]:
     level: list[tuple[str, Any]] = list(within.items())
     while level:
         steps = [(key, value) for key, value in level if isinstance(value, dict) and "kind" in value]
-        if fitting := [value for key, value in steps if name in (value.get("name"), key)]:
-            return fitting[0] if len({value["kind"] for value in fitting}) == 1 else {}
+        if fitting := [value for key, value in steps if key == name or _is_named(value, name, prefix)]:
+            same = {key: value for key, value in fitting[0].items() if all(each.get(key) == value for each in fitting)}
+            return same if "kind" in same else {}
         inner = [value for _, value in level if not isinstance(value, dict) or value.get("kind") in (None, "pipeline")]
         level = [pair for value in inner for pair in _parts(value)]
     return {}
+
+
+def _is_named(step: Mapping[str, Any], name: str, prefix: str) -> bool:
+    """Whether a step's definition is that of a path's segment; a pipeline without a prefix is a branch, by its key."""
+    fits = step["kind"] == _KINDS.get(prefix, prefix) if prefix else step["kind"] != "pipeline"
+    return fits and step.get("name") == name
 
 
 def _parts(value: Any) -> Iterable[tuple[str, Any]]:
@@ -239,18 +248,27 @@ def _status(node: _Node, spans: Sequence[Span], unended: RunStatus | None) -> Ru
         return RunStatus.CANCELLED
     if unended is not None:
         return unended
-    if node.kind in _SIDE_BY_SIDE or "went on" in node.marks or not spans:
-        return RunStatus.COMPLETED if spans else RunStatus.CANCELLED
-    ended_badly = spans[-1].status in (RunStatus.FAILED, RunStatus.CANCELLED)
-    return spans[-1].status if ended_badly else RunStatus.COMPLETED
+    return _status_of_parts(node, spans)
+
+
+def _status_of_parts(node: _Node, spans: Sequence[Span]) -> RunStatus:
+    if not spans:
+        asks = any(record.kind is RecordKind.WAIT for record in node.records)
+        return RunStatus.PAUSED if asks else RunStatus.CANCELLED
+    if node.kind in _SIDE_BY_SIDE:
+        may_fail = {node.defined.get("on_error"), node.defined.get("on_branch_failure")} & _LENIENT
+        failed = not may_fail and any(span.status is RunStatus.FAILED for span in spans)
+        return RunStatus.FAILED if failed else RunStatus.COMPLETED
+    last = next((span for span in reversed(spans) if "background" not in span.marks), None)
+    return RunStatus.COMPLETED if last is None or "went on" in last.marks else last.status
 
 
 def _in_order(node: _Node) -> list[_Node]:
-    """The children as they began, so far as that is recorded; items and iterations by their numbers."""
+    """The children as they were recorded; those side by side as they began, items and iterations by their numbers."""
     children = list(node.children.values())
     if all(child.piece.startswith("[") for child in children):
         return sorted(children, key=lambda child: int(child.piece[1:-1]))
-    return sorted(children, key=_began)
+    return sorted(children, key=_began) if node.kind in _SIDE_BY_SIDE else children
 
 
 def _began(node: _Node) -> float:

@@ -1,6 +1,7 @@
 """The order in which a run's record was written, kept again while the run is replayed."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -17,6 +18,9 @@ _QUIET = 300
 
 #: Before a step is given up, functions of the pipeline's own that wait for something have so long, in seconds.
 _GRACE_S = 0.05
+
+#: What ends the pipeline's own step in the path of one that stands in it.
+_TOP = re.compile(r"[/\[]")
 
 Stuck = dict[str, "asyncio.Future[StepOutcome[Any]]"]
 
@@ -38,10 +42,12 @@ class Turns:
         self, order: Sequence[str], standstill: Callable[[Stuck], None], last: StepOutcome[Any] | None = None
     ) -> None:
         self._last = last
+        self._order = tuple(order)
         self._position = {path: number for number, path in enumerate(order)}
         self._standstill = standstill
         self._next = 0
         self._over: set[int] = set()
+        self._patient: set[int] = set()
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._stuck: Stuck = {}
         self._moves = 0
@@ -51,12 +57,19 @@ class Turns:
         self.reached: set[str] = set()
         self.timers: dict[str, asyncio.Timeout] = {}
 
-    async def take(self, path: str) -> None:
-        """Return when it is the turn of what is recorded at `path`."""
+    async def take(self, path: str, *, cancels: bool = False) -> None:
+        """Return when it is the turn of what is recorded at `path`.
+
+        What `cancels` others lets those that ended right after it come to their places before: they had begun then.
+        """
         self._moves += 1
         position = self._position[path]
+        following = self._order[position + 1 : position + 2]
+        beside = following and _TOP.split(path)[0] == _TOP.split(following[0])[0]
+        if (cancels and beside) or self._last is not None:
+            self._patient.add(position)
         try:
-            if position > self._next or self._last is not None:
+            if position > self._next or position in self._patient:
                 self._waiting[position] = asyncio.get_running_loop().create_future()
                 await self._waiting[position]
         finally:
@@ -68,7 +81,7 @@ class Turns:
         while self._next in self._over:
             self._over.remove(self._next)
             self._next += 1
-        if self._last is None:
+        if self._next not in self._patient:
             self._release(self._next)
 
     def _release(self, position: int) -> None:
@@ -126,6 +139,7 @@ class Turns:
             if task.done() or self._moves != moves:
                 return
         if self._waiting:
+            self._patient.clear()
             self._release(min(self._waiting))
             return
         await asyncio.wait([task], timeout=_GRACE_S)

@@ -1,0 +1,74 @@
+"""S8: thousands of runs that wait in a step at the same time, and what each of them keeps in memory."""
+
+import asyncio
+import gc
+import tracemalloc
+from collections.abc import Awaitable, Callable, Iterator
+
+from benchmarks.measure import Comparison, Target, compare
+from flujo import Flujo, Step
+
+__all__ = ["waiting"]
+
+RUNS = 2_000
+
+#: A run with a number, which waits in the gate that it is given.
+_Run = Callable[[int], Awaitable[int | None]]
+
+
+class _Gate:
+    """Lets nobody through until all have come."""
+
+    def __init__(self) -> None:
+        self.come, self.all, self.open = 0, asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, data: int) -> int:
+        self.come += 1
+        if self.come == RUNS:
+            self.all.set()
+        await self.open.wait()
+        return data
+
+
+async def _kept(runs: Callable[[_Gate], _Run]) -> float:
+    """KiB that Python has given out for each run, while all of them wait."""
+    gate = _Gate()
+    run = runs(gate)
+    gc.collect()
+    before, _ = tracemalloc.get_traced_memory()
+    tasks = [asyncio.ensure_future(run(number)) for number in range(RUNS)]
+    await gate.all.wait()
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    gate.open.set()
+    assert await asyncio.gather(*tasks) == [*range(RUNS)]
+    return (held - before) / RUNS / 1024
+
+
+def _by_hand(gate: _Gate) -> _Run:
+    return gate
+
+
+def _by_flujo(gate: _Gate) -> _Run:
+    flujo = Flujo(Step("gate", gate))
+
+    async def run(number: int) -> int | None:
+        return (await flujo.run(number)).output
+
+    return run
+
+
+def waiting(rounds: int) -> Iterator[Comparison]:
+    """Memory a run, its record in memory; bare is a task that waits."""
+    tracemalloc.start()
+    with asyncio.Runner() as runner:
+        yield compare(
+            f"S8 {RUNS:,} waiting",
+            unit="KiB a run",
+            limit=Target("ours", 20),
+            goal=Target("ours", 8),
+            ours=lambda: runner.run(_kept(_by_flujo)),
+            bare=lambda: runner.run(_kept(_by_hand)),
+            rounds=rounds,
+        )
+    tracemalloc.stop()
