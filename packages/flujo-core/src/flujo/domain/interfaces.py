@@ -40,8 +40,8 @@ T = TypeVar("T")
 #: How often a run is claimed without recording anything, until nobody tries it again by himself.
 MAX_CLAIMS = 10
 
-#: The type of the `error` in the record of a cache step's result that no kept one served: its message says what differed
-#: from the newest of those, by the names that `CacheMissed` has.
+#: The type of the `error` in the record of a cache step's result that no kept one served: its message says what
+#: differed from the newest of those, by the names that `CacheMissed` has.
 CACHE_MISSED = "CacheMissed"
 
 
