@@ -33,7 +33,7 @@ COMMANDS = (
     ),
     CommandEntry("runs diff", "flujo_cli.commands.runs_diff:runs_diff", "Compare two runs, step by step."),
     CommandEntry("runs rerun", "flujo_cli.commands.runs_rerun:runs_rerun", "Begin a new run at a step of another."),
-    CommandEntry("runs cancel", "flujo_cli.commands.runs_cancel:runs_cancel", "Stop a run for good."),
+    CommandEntry("runs cancel", "flujo_cli.commands.runs_cancel:runs_cancel", "Stop a run."),
     CommandEntry(
         "runs settle", "flujo_cli.commands.runs_settle:runs_settle", "Say what became of a step that is in doubt."
     ),

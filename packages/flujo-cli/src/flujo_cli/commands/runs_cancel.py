@@ -1,4 +1,4 @@
-"""`flujo runs cancel`: stop a run for good, wherever it is at work."""
+"""`flujo runs cancel`: stop a run, wherever it is at work."""
 
 import asyncio
 
@@ -16,8 +16,9 @@ __all__ = ["runs_cancel"]
 
 
 @click.command(
-    help="Stop a run for good. A process that is at work on it stops within a second, and what its step needs to stop; "
-    f"what is finished stays recorded.\n\n{REFERENCE_HELP}"
+    help="Stop a run. A process that is at work on it stops within a second, and what its step needs to stop; "
+    "what is finished stays recorded. Nothing goes on with it by itself; to resume it takes the cancellation back."
+    f"\n\n{REFERENCE_HELP}"
 )
 @click.argument("reference", metavar="RUN")
 @json_option

@@ -310,7 +310,7 @@ class Flujo(Generic[In, Out, Ctx]):
         return await read_trace(self._session.backend, await self._session.find(_id_of(run)), self._clock.now())
 
     async def cancel(self, run: str | PipelineResult[Any, Any]) -> RunStatus:
-        """Stop a run for good, wherever it is at work; the status that it has now.
+        """Stop a run, wherever it is at work; the status that it has now. To resume it takes that back.
 
         `RUNNING` says that its owner has been asked and stops within a second and what its steps need to stop; a run
         that has ended stays as it is. What is finished stays recorded. Raises `RunNotFound`.
