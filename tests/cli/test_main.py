@@ -80,6 +80,13 @@ def test_help_lists_the_commands_of_the_table(flujo):
     assert "odd" not in ran.out
 
 
+@pytest.mark.parametrize("words", [(), ("runs",), ("config",)])
+def test_a_group_without_a_command_says_its_help_alone(flujo, words):
+    ran = flujo(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == flujo(*words, "--help").out
+
+
 def test_a_group_lists_its_own_commands(flujo):
     ran = flujo("runs", "--help")
     assert "  list     List recorded runs, newest first.\n" in ran.out
@@ -131,6 +138,13 @@ def test_a_plugins_target_must_be_a_click_command(flujo):
         (["rnu"], "there is no command 'rnu'; did you mean 'run'?"),
         (["od"], "there is no command 'od'; did you mean 'odd'?"),
         (["runs", "lst"], "there is no command 'runs lst'; did you mean 'list'?"),
+        (["runs", "resume", "abc"], "there is no command 'runs resume'; did you mean `flujo resume`?"),
+        (["list"], "there is no command 'list'; did you mean `flujo runs list`?"),
+        (["db", "nosuch"], "there is no command 'db nosuch'; commands are backup, check, migrate\n"),
+        (["xyzzy"], ", ...\n  help: "),
+        (["run", "--log-level", "debug"], "help: it stands before the command: flujo --log-level ... run\n"),
+        (["runs", "list", "--debug"], "help: it stands before the command: flujo --debug runs list\n"),
+        (["run", "--quick"], "write it as: flujo run"),
         (["--nope"], "error[FLUJO-701] no such option"),
         (["run", "--nope"], "write it as: flujo run [OPTIONS] [FILE]; `flujo run --help` says more"),
         (["-C", "no/such/folder", "plugins"], "does not exist"),

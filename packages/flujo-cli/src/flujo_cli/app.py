@@ -42,6 +42,13 @@ class LazyGroup(click.Group):
         super().__init__(*args, **options)
         self._prefix = f"{words} " if words else ""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the options before a command; without a word the help is all there is to say."""
+        if not args and not ctx.resilient_parsing:
+            Console().note(ctx.get_help())
+            ctx.exit(ExitCode.USAGE)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Find and run the command. An interrupt is an `Abort`: click would write an empty line for it."""
         try:
@@ -65,10 +72,17 @@ class LazyGroup(click.Group):
         name = args[0]
         command = None if name.startswith("-") else self.get_command(ctx, name)
         if command is None:
-            known = [path.removeprefix(self._prefix).partition(" ")[0] for path in (*_TABLE, *_plugin_commands())]
-            advice = did_you_mean(name, set(known), what="commands are")
-            ctx.fail(f"there is no command {self._prefix + name!r}; {advice}")
+            ctx.fail(f"there is no command {self._prefix + name!r}; {self._advice(name)}")
         return name, command, args[1:]
+
+    def _advice(self, name: str) -> str:
+        """What may be meant by an unknown `name`: commands that end so elsewhere, or what there is at this place."""
+        paths = dict.fromkeys((*_TABLE, *_plugin_commands()))
+        elsewhere = [f"`flujo {path}`" for path in paths if path.rpartition(" ")[2] == name]
+        if elsewhere:
+            return f"did you mean {' or '.join(elsewhere)}?"
+        here = {*_below(self._prefix, _TABLE), *_below(self._prefix, _plugin_commands())}
+        return did_you_mean(name, here, what="commands are")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by their table: help imports none of them."""
@@ -179,11 +193,24 @@ def run_command_line(args: Sequence[str]) -> int:
 
 def _refusal(error: click.ClickException) -> CommandError:
     """What click has against a command line, as an error of ours that says how the command is written."""
-    message = error.format_message().rstrip(".")
+    message = error.format_message()
+    message = message if message.endswith("...") else message.rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     usage = " ".join([context.command_path, *context.command.collect_usage_pieces(context)]) if context else ""
     advice = f"write it as: {usage}; `{context.command_path} --help` says more" if context else None
-    return CommandError(message[:1].lower() + message[1:], suggestion=advice, cause=error)
+    return CommandError(message[:1].lower() + message[1:], suggestion=_misplaced(error) or advice, cause=error)
+
+
+def _misplaced(error: click.ClickException) -> str | None:
+    """Advice about an option of `flujo` itself that stands behind the command; None for anything else."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return None
+    option = next((each for each in _flujo.params if error.option_name in each.opts), None)
+    if option is None:
+        return None
+    value = "" if isinstance(option, click.Option) and option.is_flag else " ..."
+    words = error.ctx.command_path.removeprefix("flujo ")
+    return f"it stands before the command: flujo {error.option_name}{value} {words}"
 
 
 def _working_directory() -> Path | None:
