@@ -423,13 +423,42 @@ async def test_a_fallback_that_was_about_to_begin_has_no_end_yet():
     assert (half.status, half.step_history[0].error.message) == ("running", "the run was cancelled")
 
 
-async def test_mappers_may_take_their_time():
-    async def slowly(output: Any, context: Any) -> Any:
-        await asyncio.sleep(0.1)
+async def test_conditions_mappers_items_and_validators_may_take_their_time(tmp_path: Path):
+    async def slowly(output: Any, context: Any = None) -> Any:
+        await asyncio.sleep(0.2)
         return output
 
-    race = parallel("p", {"a": loop("l", A, max_loops=1, loop_output_mapper=slowly), "b": [B, C]})
-    result, again = await both(Pipeline([race]))
+    async def ends(output: Any, context: Any) -> bool:
+        await asyncio.sleep(0.2)
+        return True
+
+    async def items(data: Any, context: Any) -> list[str]:
+        await asyncio.sleep(0.2)
+        return ["x", "y"]
+
+    async def valid(output: Any) -> bool:
+        await asyncio.sleep(0.2)
+        return True
+
+    ways: list[Step[Any, Any]] = [
+        loop("l", A, until=ends),
+        loop("l", A, max_loops=1, loop_output_mapper=slowly),
+        map_("m", A, over=items),
+        Pipeline([A], name="p", validators=[valid]),
+    ]
+    for way in ways:
+        fails = parallel("both", {"a": [way, step("bad", fail)], "b": step("slow", wait)})
+        goes_on = parallel("both", {"a": way, "b": [B, C]})
+        for pipeline in (Pipeline([fails]), Pipeline([goes_on])):
+            result, again = await both(pipeline)
+            assert again == result
+
+
+async def test_a_failure_deep_in_others_still_cancels_what_is_beside_it():
+    deep: Step[Any, Any] = step("bad", fail)
+    for number in range(60):
+        deep = parallel(f"p{number}", {"a": deep, "b": step(f"slow{number}", wait)})
+    result, again = await both(Pipeline([deep]))
     assert again == result
 
 

@@ -61,8 +61,10 @@ class ReplayExecutor(ExecutorCore):
         self._turns = turns
 
     async def _run(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
-        if not plan.records:
-            return await super()._run(frame, plan)
+        with self._turns.under_way(alone=plan.background):
+            return await (self._made_again(frame, plan) if plan.records else super()._run(frame, plan))
+
+    async def _made_again(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         self._turns.reached.add(frame.path)
         if self._record.recall(frame.path, frame.item) is not None:
             return await self._handed_out(frame, plan)

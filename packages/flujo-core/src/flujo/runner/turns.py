@@ -2,8 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from flujo.domain.outcomes import StepOutcome
@@ -12,12 +14,9 @@ __all__ = ["Turns"]
 
 T = TypeVar("T")
 
-#: The event loop has so many turns without a step coming to its place, before nobody is expected any more: one that
-#: fails goes up through every level it stands in before its siblings are cancelled, a few turns each.
-_QUIET = 300
-
-#: Before a step is given up, functions of the pipeline's own that wait for something have so long, in seconds.
-_GRACE_S = 0.05
+#: The event loop has so many turns in which no step begins, ends or comes to its place, before nobody is expected any
+#: more: a step with several at once hears of an end, and its cancelling is heard of, a few turns later.
+_QUIET = 30
 
 #: What ends the pipeline's own step in the path of one that stands in it.
 _TOP = re.compile(r"[/\[]")
@@ -25,12 +24,24 @@ _TOP = re.compile(r"[/\[]")
 Stuck = dict[str, "asyncio.Future[StepOutcome[Any]]"]
 
 
+@dataclass(slots=True, eq=False)
+class _Level:
+    """A step under way, by whether it is at work itself: not while `under` steps in it are, or it waits its turn."""
+
+    above: "_Level | None"
+    under: int = 0
+
+
+_LEVEL: ContextVar[_Level | None] = ContextVar("level", default=None)
+
+
 class Turns:
     """Lets steps come to their ends one after the other, as they did when the run was at work.
 
     What a step came to can cancel others, as the failure of a branch does: so the order in time decides what became of
     them. A step that comes to its place before its turn waits. One of which no end is recorded waits until it is
-    cancelled, as it was then; when everybody waits for that, `standstill` is told of all of them, by their paths.
+    cancelled, as it was then; when everybody waits for that, `standstill` is told of all of them, by their paths. While
+    a step is at work itself, as one is whose condition is asked, nobody is helped on: it may take its time.
 
     `order` has the paths of recorded ends in the order of writing. What never comes to its place is left out after a
     while. `last` is what a step without an end came to that is cancelled now: it was faster then, and all that can come
@@ -51,18 +62,58 @@ class Turns:
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._stuck: Stuck = {}
         self._moves = 0
+        self._at_work: set[_Level] = set()
+        self._rest: asyncio.Future[None] | None = None
         self._task: asyncio.Task[Any] | None = None
         self.broken_off = False
         #: The paths that the run has come by.
         self.reached: set[str] = set()
         self.timers: dict[str, asyncio.Timeout] = {}
 
+    @contextmanager
+    def under_way(self, *, alone: bool = False) -> Iterator[None]:
+        """A step is under way in this block, in the one whose block is around it; one in the background `alone`."""
+        level = _Level(None if alone else _LEVEL.get())
+        token = _LEVEL.set(level)
+        if level.above is not None:
+            level.above.under += 1
+            self._at_work.discard(level.above)
+        self._at_work.add(level)
+        self._moves += 1
+        try:
+            yield
+        finally:
+            _LEVEL.reset(token)
+            level.under += 1  # for good: what may end in it later wakes nobody
+            if level.above is not None:
+                level.above.under -= 1
+                if not level.above.under:
+                    self._at_work.add(level.above)
+            self._leave(level)
+
+    def _leave(self, level: _Level | None) -> None:
+        """The step is not at work any more."""
+        self._moves += 1
+        if level is not None:
+            self._at_work.discard(level)
+        if not self._at_work and self._rest is not None and not self._rest.done():
+            self._rest.set_result(None)
+
+    async def _its_turn(self, turn: "asyncio.Future[T]") -> T:
+        """What `turn` gives; who waits for it is not at work."""
+        level = _LEVEL.get()
+        self._leave(level)
+        try:
+            return await turn
+        finally:
+            if level is not None:
+                self._at_work.add(level)
+
     async def take(self, path: str, *, cancels: bool = False) -> None:
         """Return when it is the turn of what is recorded at `path`.
 
         What `cancels` others lets those that ended right after it come to their places before: they had begun then.
         """
-        self._moves += 1
         position = self._position[path]
         following = self._order[position + 1 : position + 2]
         beside = following and _TOP.split(path)[0] == _TOP.split(following[0])[0]
@@ -71,7 +122,7 @@ class Turns:
         try:
             if position > self._next or position in self._patient:
                 self._waiting[position] = asyncio.get_running_loop().create_future()
-                await self._waiting[position]
+                await self._its_turn(self._waiting[position])
         finally:
             self._waiting.pop(position, None)
             self._pass(position)
@@ -92,10 +143,9 @@ class Turns:
 
     async def never(self, path: str) -> StepOutcome[Any]:
         """Wait to be cancelled, or for what the standstill makes of it."""
-        self._moves += 1
         self._stuck[path] = asyncio.get_running_loop().create_future()
         try:
-            return await self._stuck[path]
+            return await self._its_turn(self._stuck[path])
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._last is None or task is None:
@@ -132,7 +182,10 @@ class Turns:
         return bool(around)
 
     async def _lead(self, task: "asyncio.Task[Any]") -> None:
-        """Wait until nothing moves, then help on whoever waits."""
+        """Wait until nobody is at work and nothing moves, then help on whoever waits."""
+        if self._at_work:
+            self._rest = asyncio.get_running_loop().create_future()
+            await asyncio.wait([task, self._rest], return_when=asyncio.FIRST_COMPLETED)
         moves = self._moves
         for _ in range(_QUIET):
             await asyncio.sleep(0)
@@ -141,8 +194,6 @@ class Turns:
         if self._waiting:
             self._patient.clear()
             self._release(min(self._waiting))
-            return
-        await asyncio.wait([task], timeout=_GRACE_S)
-        if self._stuck and not task.done() and self._moves == moves:
+        elif self._stuck:
             self._moves += 1
             self._standstill(self._stuck)
