@@ -11,17 +11,23 @@ from flujo_cli.project import Project
 __all__ = ["ways_on"]
 
 
-def ways_on(project: Project, row: RunRow, records: Sequence[JournalRecord], error: DefinitionChanged) -> str:
-    """The commands that go on with the run, or with what it has recorded, in spite of `error`."""
+def ways_on(
+    project: Project, row: RunRow, records: Sequence[JournalRecord], error: DefinitionChanged, again: Sequence[str] = ()
+) -> str:
+    """The commands that go on with the run, or with what it has recorded, in spite of `error`.
+
+    `again` are the options that name today's pipeline.
+    """
     is_over = row.status is RunStatus.COMPLETED
     ways = []
     if error.path is None and not is_over:
-        ways.append(f"go on with the pipeline as it is: {project.command('resume', row.run_id, '--allow-changed')}")
+        changed = project.command("resume", row.run_id, "--allow-changed", *again)
+        ways.append(f"go on with the pipeline as it is: {changed}")
     if row.files:
         told = "hand it out" if is_over else "go on"
         ways.append(f"{told} with the pipeline as it was: {project.command('resume', row.run_id, '--as-begun')}")
     path = error.path or (bare_path(records[-1]) if records else None)
     if path is not None:
-        again = project.command("runs", "rerun", row.run_id, "--from", path)
-        ways.append(f"begin a new run at one of its steps: {again}")
+        rerun = project.command("runs", "rerun", row.run_id, "--from", path, *again)
+        ways.append(f"begin a new run at one of its steps: {rerun}")
     return "\n  or ".join(ways)

@@ -17,6 +17,7 @@ __all__ = [
     "json_option",
     "no_input_option",
     "note_json",
+    "pipeline_option",
     "sink_option",
     "state_option",
     "strict_background_option",
@@ -33,7 +34,8 @@ class Options:
     object was asked for and is still to be written to stdout: whoever writes it takes the mark away. `limits` are those
     that a run was given, by their names; `no_input` forbids to ask anything at the terminal; with `strict_background`
     a background step that fails makes the exit code that of a failed run. `log_format` and `log_level` go before the
-    settings of the same names. `sinks` are the names of event sinks that hear the run.
+    settings of the same names. `sinks` are the names of event sinks that hear the run. `pipeline` takes the place of
+    what a run was begun with, a file or `module:name`.
     """
 
     started_in: Path | None
@@ -45,6 +47,7 @@ class Options:
     no_input: bool = False
     strict_background: bool = False
     sinks: tuple[str, ...] = ()
+    pipeline: Path | None = None
 
     @property
     def stands(self) -> Path:
@@ -106,6 +109,23 @@ def sink_option(function: F) -> F:
 
 def _note_sinks(ctx: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:
     ctx.ensure_object(Options).sinks = value
+
+
+def pipeline_option(function: F) -> F:
+    """Add `--pipeline`, which becomes `Options.pipeline`."""
+    text = "The run's pipeline, a file or module:name, where its record names none or another one is meant."
+    return click.option(
+        "--pipeline",
+        metavar="TARGET",
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        callback=_note_pipeline,
+        help=text,
+    )(function)
+
+
+def _note_pipeline(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+    ctx.ensure_object(Options).pipeline = value
 
 
 def state_option(function: F) -> F:

@@ -77,7 +77,8 @@ class Project(NamedTuple):
         if not source or not file.is_relative_to(self.root):
             raise ConfigurationError(
                 f"run {run_id!r} was not started from a pipeline file of this project",
-                suggestion="resume it from the program that started it",
+                suggestion="say by --pipeline which one is its: module:name of one made in Python, or a file; or go on "
+                "with it in the program that started it",
             )
         if not file.is_file():
             raise ConfigurationError(
@@ -85,6 +86,13 @@ class Project(NamedTuple):
                 suggestion="put the file back as it was to go on with the run",
             )
         return file
+
+    @staticmethod
+    def naming(source: str, given: Path | None) -> tuple[str, ...]:
+        """The options that name the pipeline of a run again: as it was given, or left open where no record says it."""
+        if given is not None:
+            return ("--pipeline", str(given))
+        return () if source else ("--pipeline", "MODULE:NAME")
 
     def looked_in(self, error: RunNotFound) -> RunNotFound:
         """The error with the state in which the run was looked for, said once."""

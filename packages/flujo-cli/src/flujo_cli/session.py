@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from flujo.blueprint.texts import Texts
@@ -29,6 +28,7 @@ from flujo.runner.event_sinks import NamedSink
 from flujo.runner.flujo import Flujo
 from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo.runner.state_backend_manager import open_state
+from flujo.runner.targets import names_object
 from flujo_cli.changed import ways_on
 from flujo_cli.exit_codes import ExitCode, code_for
 from flujo_cli.interrupts import Interrupts
@@ -94,27 +94,32 @@ class Session:
         return (NamedSink(name, settings) for name, settings in {**asked, **self.project.settings.sinks}.items())
 
     async def reopen(
-        self, backend: StateBackend, reference: str, *, as_begun: bool = False, instead: Path | None = None
+        self, backend: StateBackend, reference: str, *, as_begun: bool = False, records: bool = False
     ) -> tuple[Runner, RunRow]:
         """The run that `reference` means, and the runner for it: its pipeline is read from the file it began with.
 
-        With `as_begun` the texts are those that the run has kept; `instead` is another file, or `module:name`. Raises
-        what `find_run` and `PipelineResolver` raise, and `ConfigurationError` when the file, or its text, isn't there.
+        `Options.pipeline` goes before that file. With `as_begun` the texts are those that the run has kept; with
+        `records`, for what only writes into them, a run that nobody has named the pipeline of does with an empty one.
+        Raises what `find_run` and `PipelineResolver` raise, and `ConfigurationError` when the file, or its text, isn't
+        there.
         """
         try:
             row = await find_run(backend, reference)
         except RunNotFound as error:
             raise self.project.looked_in(error) from error
         self.reporter.run_id = row.run_id
-        if instead is not None:
+        if (instead := self.reporter.options.pipeline) is not None:
             file, texts = instead, Texts(self.project.root)
+        elif records and not row.source:
+            return self.flujo(Pipeline([], name=row.pipeline), backend, "", {}), row
         elif as_begun:
             file, texts = self.project.root / next(iter(_kept(row))), Texts(self.project.root, row.files)
         else:
             file, texts = self.project.file_of(row.source, row.run_id), Texts(self.project.root)
         pipeline = PipelineResolver(self.manager, self.project.settings).resolve(file, texts)
         limits = replaced(self.project.settings.limits_for(pipeline.name), self.reporter.options)
-        return self.flujo(pipeline, backend, row.source, {}, limits, texts), row
+        source = row.source if instead is None or not names_object(instead) else str(instead)
+        return self.flujo(pipeline, backend, source, {}, limits, texts), row
 
     async def going_on(self, backend: StateBackend, work: Awaitable[Result]) -> Result:
         """What `work` on a recorded run comes to. Of a changed pipeline it says by which commands the run goes on."""
@@ -123,7 +128,8 @@ class Session:
         except DefinitionChanged as error:
             row = await backend.get(self.reporter.run_id or "")
             if row is not None:
-                error.suggestion = ways_on(self.project, row, await backend.load(row.run_id), error)
+                again = self.project.naming(row.source, self.reporter.options.pipeline)
+                error.suggestion = ways_on(self.project, row, await backend.load(row.run_id), error, again)
             raise
 
     def drive(self, action: Action) -> ExitCode:
@@ -208,7 +214,9 @@ class Session:
         return self._resume(result.run_id, *words, error=result.exception)
 
     def _resume(self, run_id: str, *words: str, error: BaseException | None = None) -> str:
-        return self.project.command("resume", run_id, *words, *limit_words(self.reporter.options, error))
+        pipeline = self.reporter.options.pipeline
+        again = () if pipeline is None else self.project.naming("", pipeline)
+        return self.project.command("resume", run_id, *words, *again, *limit_words(self.reporter.options, error))
 
     def _last_words(self) -> str:
         run_id = self.reporter.progress.run_id

@@ -46,6 +46,7 @@ class HumanPolicy(StepPolicy[HumanInTheLoopStep[Any, Any]]):
         answer = journal.answer(frame.path) or await _late(frame, step, asked)
         if answer is None:
             return Paused(asked.message, asked.token, schema=asked.schema)
+        answer = answer._replace(value=_typed(step, answer.value, frame.path))
         _remember(frame.context, asked, answer)
         return Success(answer.value)
 
@@ -55,6 +56,12 @@ def _question(core: StepExecutor, frame: ExecutionFrame, step: HumanInTheLoopSte
     message = as_text(core.render(step.message, frame.scope()))
     deadline = None if step.deadline_s is None else now + step.deadline_s
     return PendingAnswer(frame.path, secrets.token_hex(6), message, json_schema(step.input_schema), now, deadline)
+
+
+def _typed(step: HumanInTheLoopStep[Any, Any], value: Any, path: str) -> Any:
+    """The answer as the step's type has it: who wrote it down may have had no more than the JSON Schema."""
+    schema = step.input_schema
+    return value if schema is None or isinstance(schema, Mapping) else fitting(schema, value, path)
 
 
 async def _late(frame: ExecutionFrame, step: HumanInTheLoopStep[Any, Any], asked: PendingAnswer) -> Answer | None:

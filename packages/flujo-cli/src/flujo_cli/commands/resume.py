@@ -11,7 +11,15 @@ from flujo.plugins import create_plugin_manager
 from flujo.runner.answers import NO_ANSWER, Reply
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.limits import limit_options
-from flujo_cli.options import Options, json_option, no_input_option, sink_option, state_option, strict_background_option
+from flujo_cli.options import (
+    Options,
+    json_option,
+    no_input_option,
+    pipeline_option,
+    sink_option,
+    state_option,
+    strict_background_option,
+)
 from flujo_cli.project import Project
 from flujo_cli.questions import reply_of
 from flujo_cli.references import REFERENCE_HELP
@@ -48,6 +56,7 @@ class _How(NamedTuple):
 @click.option("--answer-json", metavar="JSON", help="The same as a JSON value.")
 @click.option("--answer-file", metavar="FILE", type=click.Path(path_type=Path), help="The same as a file's text.")
 @click.option("--token", metavar="TOKEN", help="Which question is answered, where several are open.")
+@pipeline_option
 @limit_options
 @no_input_option
 @strict_background_option
@@ -73,6 +82,8 @@ def resume(
     """Find the run, load the pipeline it began with, and go on."""
     reporter = Reporter(options, quiet=quiet)
     with reporter.telling():
+        if as_begun and options.pipeline is not None:
+            raise click.UsageError("--as-begun takes the pipeline that the run has kept: leave --pipeline out")
         reply = reply_of(answer, answer_json, answer_file, token)
         session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
         reporter.begin(session.manager, session.project.settings)

@@ -14,7 +14,7 @@ from flujo.plugins import create_plugin_manager
 from flujo.runner.inbox import OpenQuestion
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_file, read_json, read_object, read_pairs, read_text
-from flujo_cli.options import Options, json_option, no_input_option, state_option
+from flujo_cli.options import Options, json_option, no_input_option, pipeline_option, state_option
 from flujo_cli.project import Project
 from flujo_cli.questions import describe_pending, user_name
 from flujo_cli.records import read_state
@@ -56,7 +56,12 @@ def _command(approved: bool) -> click.Command:
             help="A JSON object with many answers, each by its question's token, path, or a word of its message.",
         ),
         click.option("--by", metavar="NAME", help="Who answers. [default: the login name]"),
-        click.option("--no-resume", is_flag=True, help="Record the answer, and leave it to others to go on."),
+        click.option(
+            "--no-resume",
+            is_flag=True,
+            help="Record the answer, and leave it to others to go on, as the program that began the run.",
+        ),
+        pipeline_option,
         no_input_option,
         click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr."),
         json_option,
@@ -123,7 +128,7 @@ async def _go_on(
 async def _write(
     session: Session, reference: str, said: _Said, backend: StateBackend
 ) -> tuple[RunRow, tuple[PendingAnswer, ...], tuple[OpenQuestion, ...]]:
-    flujo, row = await session.reopen(backend, reference)
+    flujo, row = await session.reopen(backend, reference, records=True)
     return row, await _answer(flujo, row, said), await flujo.inbox(row.run_id)
 
 

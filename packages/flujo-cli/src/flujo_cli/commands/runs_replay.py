@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flujo.domain.outcomes import StepResult
-from flujo.exceptions import ReplayMismatchError
+from flujo.exceptions import ConfigurationError, ReplayMismatchError
 from flujo.plugins import create_plugin_manager
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.exit_codes import ExitCode
@@ -50,8 +50,14 @@ async def _replay(session: Session, reference: str, file: Path | None) -> Result
     project = session.project
     backend = open_state(project.settings.state_uri, session.manager, project.root)
     try:
-        kept = file is None and bool((await find_run(backend, reference)).files)
-        flujo, row = await session.reopen(backend, reference, as_begun=kept, instead=file)
+        row = await find_run(backend, reference)
+        if file is None and not row.files and not row.source:
+            way = project.command("runs", "replay", row.run_id, "MODULE:NAME")
+            raise ConfigurationError(
+                f"run {row.run_id!r} has kept no pipeline: a program began it", suggestion=f"name the pipeline: {way}"
+            )
+        session.reporter.options.pipeline = file
+        flujo, row = await session.reopen(backend, reference, as_begun=file is None and bool(row.files))
         return await flujo.replay(row.run_id)
     finally:
         await backend.close()

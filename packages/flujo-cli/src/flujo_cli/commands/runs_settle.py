@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
+from flujo.domain.interfaces import RunRow
 from flujo.plugins import create_plugin_manager
 from flujo.runner.answers import NO_ANSWER
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.input import read_json
-from flujo_cli.options import Options, json_option, state_option
+from flujo_cli.options import Options, json_option, pipeline_option, state_option
 from flujo_cli.project import Project
 from flujo_cli.questions import user_name
 from flujo_cli.references import REFERENCE_HELP
@@ -21,13 +22,15 @@ __all__ = ["runs_settle"]
 
 @click.command(
     help="Say what became of the step at PATH, which may run only once, began, and has no result: with what it gave as "
-    f"--output it is done, or it may run --again. `resume` then goes on.\n\n{REFERENCE_HELP}",
+    "--output it is done, or it may run --again. `resume` then goes on. Of a run that a program began the output is "
+    f"checked against what the step declares only where --pipeline names its pipeline.\n\n{REFERENCE_HELP}",
 )
 @click.argument("reference", metavar="RUN")
 @click.argument("path", metavar="PATH")
 @click.option("--output", metavar="JSON", help="It took effect: what the step gave, as a JSON value.")
 @click.option("--again", is_flag=True, help="It took no effect: let the step run once more.")
 @click.option("--by", metavar="NAME", help="Who says so. [default: the login name]")
+@pipeline_option
 @json_option
 @state_option
 @click.pass_obj
@@ -49,19 +52,20 @@ def runs_settle(
     reporter = Reporter(options)
     with reporter.telling():
         session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
-        run_id = asyncio.run(_settle(session, reference, path, said, who))
+        row = asyncio.run(_settle(session, reference, path, said, who))
     if as_json:
-        told = {"run_id": run_id, "path": path, "again": again, "by": who}
+        told = {"run_id": row.run_id, "path": path, "again": again, "by": who}
         reporter.console.json({"schema": "flujo.settled/1", **told})
-    reporter.console.note(f"{path} of run {run_id}: {'it may run again' if again else 'it is done'}")
-    reporter.console.note(f"next: {session.project.command('resume', run_id)}")
+    reporter.console.note(f"{path} of run {row.run_id}: {'it may run again' if again else 'it is done'}")
+    again_words = session.project.naming(row.source, options.pipeline)
+    reporter.console.note(f"next: {session.project.command('resume', row.run_id, *again_words)}")
 
 
-async def _settle(session: Session, reference: str, path: str, output: Any, by: str) -> str:
+async def _settle(session: Session, reference: str, path: str, output: Any, by: str) -> RunRow:
     backend = open_state(session.project.settings.state_uri, session.manager, session.project.root)
     try:
-        flujo, row = await session.reopen(backend, reference)
+        flujo, row = await session.reopen(backend, reference, records=True)
         await flujo.settle(row.run_id, path, output, again=output is NO_ANSWER, by=by)
-        return row.run_id
+        return row
     finally:
         await backend.close()

@@ -9,13 +9,14 @@ import click
 
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
-from flujo.runner.trace import trace_of
+from flujo.infra.clock import SystemClock
+from flujo.runner.trace import Trace, read_trace
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
 from flujo_cli.project import Project
 from flujo_cli.questions import answering_words, describe_pending, show_time
-from flujo_cli.records import describe_record, describe_row, doubts, open_questions, read_state, value_of
+from flujo_cli.records import describe_record, describe_row, doubts, open_questions, read_state, took_text, value_of
 from flujo_cli.references import REFERENCE_HELP, find_run
 from flujo_cli.report import usage_text
 
@@ -24,7 +25,7 @@ __all__ = ["runs_show"]
 _SHORT = 70
 
 Pending = tuple[PendingAnswer, ...]
-Record = tuple[RunRow, Sequence[JournalRecord], Pending, Sequence[str]]
+Record = tuple[RunRow, Sequence[JournalRecord], Pending, Sequence[str], Trace]
 
 
 @click.command(
@@ -42,7 +43,8 @@ def runs_show(options: Options, reference: str, as_json: bool, state: str | None
     async def read(backend: StateBackend) -> Record:
         row = await find_run(backend, reference)
         records = await backend.load(row.run_id)
-        return row, records, open_questions(row, records, backend), doubts(row, records, backend)
+        trace = await read_trace(backend, row, SystemClock().now())
+        return row, records, open_questions(row, records, backend), doubts(row, records, backend), trace
 
     record = asyncio.run(read_state(options, state, read))
     if as_json:
@@ -52,7 +54,7 @@ def runs_show(options: Options, reference: str, as_json: bool, state: str | None
 
 
 def _describe(record: Record) -> dict[str, Any]:
-    row, records, pending, in_doubt = record
+    row, records, pending, in_doubt, _ = record
     return {
         "schema": "flujo.run-record/1",
         **describe_row(row),
@@ -65,14 +67,11 @@ def _describe(record: Record) -> dict[str, Any]:
 
 
 def _show(console: Console, record: Record, project: Project) -> None:
-    row, records, pending, in_doubt = record
+    row, records, pending, in_doubt, trace = record
     shown = describe_row(row)
     _show_origin(console, row)
     console.out(f"started   {shown['created_at']}")
-    if row.ended_at is not None:
-        trace = trace_of(row, records, row.ended_at)
-        waited = f", and waited {elapsed(trace.waited_s)} for people" if trace.waited_s else ""
-        console.out(f"took      {elapsed(trace.took_s - trace.waited_s)}{waited}")
+    console.out(f"took      {took_text(trace)}")
     if used := usage_text(row.usage):
         console.out(f"used      {used}")
     console.out(f"input     {_short(value_of(row.input))}")
@@ -98,7 +97,8 @@ def _show_questions(console: Console, row: RunRow, pending: Pending, project: Pr
         if asked.deadline is not None:
             console.out(f"          until {show_time(asked.deadline)}")
     if pending:
-        console.out(f"answer    {project.command('resume', row.run_id, *answering_words(pending))}")
+        words = (*answering_words(pending), *project.naming(row.source, None))
+        console.out(f"answer    {project.command('resume', row.run_id, *words)}")
 
 
 def _show_origin(console: Console, row: RunRow) -> None:

@@ -61,9 +61,10 @@ def _in_doubt(frame: ExecutionFrame, since: float) -> EffectInDoubt:
     if run.events.active:
         run.events.emit(StepInDoubt(run.run_id, path, since))
     when = datetime.fromtimestamp(since, UTC).isoformat(sep=" ", timespec="seconds")
-    settle = f"flujo runs settle {run.run_id} {shlex.quote(path)}"
+    settle, args = f"flujo runs settle {run.run_id} {shlex.quote(path)}", f"{run.run_id!r}, {path!r}"
     return EffectInDoubt(
         f"step {frame.step.name!r} began at {when}, and no result of it is recorded: it may have taken effect",
         suggestion=f"find out whether it did, by its idempotency key {idempotency_key(run.run_id, path)}; then "
-        f"`{settle} --output JSON` takes that as its output, `{settle} --again` lets it run once more",
+        f"`{settle} --output JSON` takes that as its output, `{settle} --again` lets it run once more; in Python "
+        f"`await flujo.settle({args}, output)` or `await flujo.settle({args}, again=True)`",
     )
