@@ -45,6 +45,29 @@ class Deaf:
         pass
 
 
+class Later:
+    async def handle(self, event: Any, /) -> None:
+        raise AssertionError
+
+
+class Parts:
+    def handle(self, event: Any, /) -> Any:
+        yield event
+
+
+class Calling:
+    handle = Later().handle
+
+
+class Object:
+    async def __call__(self, event: Any, /) -> None:
+        raise AssertionError
+
+
+class Holding:
+    handle = Object()
+
+
 class Failing(RecordingSink):
     """Fails at the event number `at`."""
 
@@ -160,6 +183,10 @@ async def test_a_sink_that_cannot_be_closed_is_logged_without_a_run(manager, cap
         ("refusing", PluginError, "plugin Plugin can't make the event sink 'refusing': KeyError: 'url'"),
         (RecordingSink, ConfigurationError, "RecordingSink' is not an event sink"),
         (7, ConfigurationError, "'builtins:int' is not an event sink"),
+        (Later(), ConfigurationError, "Later' hears nothing: its handle(event) is async or a generator"),
+        (Parts(), ConfigurationError, "Parts' hears nothing: its handle(event) is async or a generator"),
+        (Calling(), ConfigurationError, "Calling' hears nothing: its handle(event) is async or a generator"),
+        (Holding(), ConfigurationError, "Holding' hears nothing: its handle(event) is async or a generator"),
     ],
 )
 def test_what_is_no_sink_is_refused_when_the_runner_is_made(manager, name, error, says):

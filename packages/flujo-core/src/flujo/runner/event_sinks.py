@@ -31,6 +31,9 @@ class NamedSink(NamedTuple):
 #: What `Flujo` takes as a sink: an object that listens, or the name of one that a plugin makes.
 Sink: TypeAlias = EventSink | NamedSink | str
 
+#: What runs nothing when it is called.
+_NOT_PLAIN = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
 
 class EventSinks:
     """The `stream` to the sinks that are `wanted`. What was made here is closed by `aclose`; what was given is not.
@@ -93,6 +96,11 @@ def _checked(sink: Any) -> EventSink:
         raise ConfigurationError(
             f"{reference(sink)!r} is not an event sink",
             suggestion="give an object with a method handle(event), or the name of a sink that a plugin has",
+        )
+    if any(test(sink.handle) or test(type(sink.handle).__call__) for test in _NOT_PLAIN):
+        raise ConfigurationError(
+            f"event sink {reference(sink)!r} hears nothing: its handle(event) is async or a generator",
+            suggestion="let it be a plain function; it may put the event into a queue that a task of yours reads",
         )
     return sink
 
