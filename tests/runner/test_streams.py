@@ -163,6 +163,15 @@ async def test_a_run_waits_for_its_reader():
     await a_while()
 
     assert begun < 300  # it is ahead by what is kept, and no more
+    ahead = begun
+    for _ in range(20):
+        await anext(stream)
+    await a_while()
+    assert begun == ahead  # it goes on when half of that is read, not at each item
+    for _ in range(110):
+        await anext(stream)
+    await a_while()
+    assert begun > ahead + 50
     assert (await items(stream))[-1].output == 5000
 
 
@@ -253,6 +262,19 @@ async def test_a_handle_is_iterated_for_outcomes_and_awaited_for_the_same_result
 
     assert [type(item) for item in outcomes] == [Success, Success, PipelineResult]
     assert await handle is outcomes[-1]
+
+
+async def test_a_handle_is_iterated_once_and_not_after_it_was_awaited():
+    handle, other = Flujo(double).run_async(2), Flujo(double).run_async(2)
+    await handle
+    async for _ in other:
+        pass
+
+    for each in (handle, other):
+        with pytest.raises(ConfigurationError, match="has been iterated or awaited before") as caught:
+            aiter(each)
+        assert caught.value.suggestion == "await the handle for its result, or call run_async again"
+        assert (await each).output == 4
 
 
 async def test_a_handle_that_was_given_up_has_no_result():

@@ -124,14 +124,25 @@ class RunHandle(Generic[Out, Ctx]):
     """One run, which begins when this is first awaited or iterated.
 
     Awaited, it gives the result, as often as you like. Iterated, it gives what `Flujo.run_outcomes` gives; awaited
-    after that, the result of the same run.
+    after that, the result of the same run. It is iterated once, before it is awaited: after either, iterating raises
+    `ConfigurationError`.
     """
 
     def __init__(self, stream: AsyncGenerator[Outcome | PipelineResult[Out, Ctx], None]) -> None:
         self._stream = stream
         self._result: PipelineResult[Out, Ctx] | None = None
+        self._begun = False
 
-    async def __aiter__(self) -> AsyncGenerator[Outcome | PipelineResult[Out, Ctx], None]:
+    def __aiter__(self) -> AsyncGenerator[Outcome | PipelineResult[Out, Ctx], None]:
+        if self._begun:
+            raise ConfigurationError(
+                "the run of this handle has been iterated or awaited before",
+                suggestion="await the handle for its result, or call run_async again",
+            )
+        self._begun = True
+        return self._items()
+
+    async def _items(self) -> AsyncGenerator[Outcome | PipelineResult[Out, Ctx], None]:
         async with aclosing(self._stream):
             async for item in self._stream:
                 if isinstance(item, PipelineResult):
@@ -142,8 +153,9 @@ class RunHandle(Generic[Out, Ctx]):
         return self._awaited().__await__()
 
     async def _awaited(self) -> PipelineResult[Out, Ctx]:
+        self._begun = True
         if self._result is None:
-            async for _ in self:
+            async for _ in self._items():
                 pass
         if self._result is None:
             raise ConfigurationError(
