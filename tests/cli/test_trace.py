@@ -48,7 +48,7 @@ def test_the_tree_has_a_line_for_each_step(traced):
     assert times_hidden(traced(2).out) == [
         "run  r",
         "status  completed",
-        "took  T: at work T",
+        "took  T",
         "",
         "STEP  STATUS  TOTAL  OWN  TOKENS  USD  NOTES",
         "many  completed  T  T  -  -",
@@ -106,7 +106,7 @@ def test_a_paused_run_says_for_how_long_it_waits(flujo, project):
     flujo("run", "--input", "x", "--run-id", "r")
     lines = times_hidden(flujo("runs", "trace", "r").out)
 
-    assert lines[2] == "took  T: at work T, waited T for people"
+    assert lines[2] == "took  T, and waited T for people"
     assert lines[-1] == "ask  paused  T  T  -  -"
 
 

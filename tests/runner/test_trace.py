@@ -22,6 +22,7 @@ from flujo import (
     scripted,
     state_machine,
 )
+from flujo.domain.interfaces import JournalRecord, RecordKind
 from flujo.domain.outcomes import ErrorInfo
 from flujo.exceptions import RunNotFound, StateStorageFull
 from flujo.infra.memory import InMemoryBackend
@@ -202,7 +203,7 @@ async def test_a_paused_run_waits_where_it_asks_and_the_wait_is_no_work(takes, w
     assert told(paused, "status")["sub:asking/ask"] == told(paused, "status")["sub:asking"] == (RunStatus.PAUSED,)
     assert told(paused, "status")["a"] == (RunStatus.COMPLETED,)
     assert (paused.waited_s, paused.root.total_s) == (100, 2)
-    assert (ended.status, ended.took_s, ended.waited_s, ended.root.total_s) == (RunStatus.COMPLETED, 103, 100, 3)
+    assert (ended.status, ended.took_s, ended.waited_s, ended.root.total_s) == (RunStatus.COMPLETED, 3, 100, 3)
     assert ended.root.children[1].total_s == 1
 
 
@@ -287,3 +288,50 @@ async def test_an_error_of_the_run_itself_is_told_with_it(watched):
     trace = trace_of(row, await work.backend.load("r"), 0.0)
 
     assert (trace.root.error, trace.root.children[0].status) == (row_error, RunStatus.COMPLETED)
+
+
+async def lived(watched, *records, epoch=2, **changes):
+    """The trace at 500 of a run that two processes had, which wrote `records` from 0 on: each with its life."""
+    work = watched(Step("a") >> Step("b"))
+    await work.flujo.run("x", run_id="r")
+    row = (await work.backend.get("r"))._replace(created_at=0.0, updated_at=0.0, epoch=epoch, **changes)
+    return trace_of(row, [record for record, _ in records], 500.0, {record.path: life for record, life in records})
+
+
+A = JournalRecord("a", out=b"1", started_at=1.0, ended_at=10.0)
+GONE = JournalRecord("b#a1", RecordKind.FAILED, attempt=1, error=ErrorInfo("OSError", "no"), started_at=10, ended_at=12)
+B = JournalRecord("b", out=b"1", started_at=100.0, ended_at=103.0)
+
+
+async def test_the_time_between_two_processes_is_no_work(watched):
+    trace = await lived(watched, (A, 1), (GONE, 1), (B, 2), ended_at=104.0)
+    assert (trace.took_s, trace.waited_s, trace.root.total_s, trace.root.own_s) == (16, 0, 16, 2)
+
+    unrecorded = await lived(watched, (B, 2), ended_at=104.0)
+    assert unrecorded.took_s == 4
+
+
+async def test_of_a_process_that_has_recorded_nothing_no_work_is_known(watched):
+    trace = await lived(watched, (A, 1), status=RunStatus.RUNNING, ended_at=None)
+    assert (trace.took_s, trace.root.ended_at) == (10, 500)
+
+
+async def test_what_is_at_work_counts_until_now(watched):
+    running = {"epoch": 1, "status": RunStatus.RUNNING, "ended_at": None}
+    trace = await lived(watched, (A, 1), **running)
+    assert (trace.took_s, trace.root.total_s, trace.root.ended_at) == (500, 500, 500)
+
+    begun = JournalRecord("b^1", RecordKind.INTENT, started_at=10.0, ended_at=10.0)
+    step = (await lived(watched, (A, 1), (begun, 1), **running)).root.children[1]
+    assert (step.status, step.total_s, step.ended_at) == (RunStatus.RUNNING, 490, 500)
+
+
+async def test_a_run_that_broke_off_was_at_work_until_its_last_record(watched):
+    trace = await lived(watched, (A, 1), epoch=1, status=RunStatus.INTERRUPTED, ended_at=None)
+    assert (trace.took_s, trace.root.ended_at) == (10, 10)
+
+
+async def test_a_run_that_was_cancelled_waits_no_more(watched):
+    asked = JournalRecord("b?", RecordKind.WAIT, started_at=10.0, ended_at=10.0)
+    trace = await lived(watched, (A, 1), (asked, 1), epoch=1, status=RunStatus.CANCELLED, ended_at=60.0)
+    assert (trace.took_s, trace.waited_s) == (10, 50)

@@ -8,16 +8,18 @@ from flujo.domain.interfaces import CACHE_MISSED, JournalRecord, RecordKind, Run
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.engine.journal import Journal
 from flujo.exceptions import RunNotFound
+from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec, jsonable, readable
 from flujo.plugins import create_plugin_manager
 from flujo.runner.answers import waiting
 from flujo.runner.state_backend_manager import open_state
-from flujo.runner.trace import trace_of
+from flujo.runner.trace import Trace, read_trace
 from flujo_cli.options import Options
+from flujo_cli.progress import elapsed
 from flujo_cli.project import Project
 from flujo_cli.report import describe_usage
 
-__all__ = ["describe_record", "describe_row", "doubts", "open_questions", "read_state", "took", "value_of"]
+__all__ = ["describe_record", "describe_row", "doubts", "open_questions", "read_state", "took", "took_text", "value_of"]
 
 T = TypeVar("T")
 
@@ -37,18 +39,23 @@ async def read_state(options: Options, state: str | None, read: Callable[[StateB
         await backend.close()
 
 
-async def took(backend: StateBackend, row: RunRow) -> tuple[float, float] | None:
-    """Seconds that a run was at work, and that it only waited for people; None for one that has not ended.
+async def took(backend: StateBackend, row: RunRow) -> float:
+    """Seconds that a run was at work, as its trace has them, until now where it is.
 
-    Of a run that is over in a few seconds the record is not read.
+    Of a run that one process began and ended in a few seconds the record is not read.
     """
-    if row.ended_at is None:
-        return None
-    whole = row.ended_at - row.created_at
-    if whole < _QUICK_S or (full := await backend.get(row.run_id)) is None:
-        return whole, 0.0
-    trace = trace_of(full, await backend.load(row.run_id), row.ended_at)
-    return trace.took_s - trace.waited_s, trace.waited_s
+    whole = _QUICK_S if row.ended_at is None or row.epoch > 1 else row.ended_at - row.created_at
+    if whole < _QUICK_S:
+        return whole
+    full = await backend.get(row.run_id) or row
+    return (await read_trace(backend, full, SystemClock().now())).took_s
+
+
+def took_text(trace: Trace) -> str:
+    """How long a run was at work, and how long it waited for people, in words."""
+    waited = f", and waited {elapsed(trace.waited_s)} for people" if trace.waited_s else ""
+    so_far = " until now" if trace.status is RunStatus.RUNNING else ""
+    return f"{elapsed(trace.took_s)}{so_far}{waited}"
 
 
 def value_of(stored: Any) -> Any:

@@ -1,7 +1,6 @@
 """`flujo runs list`: the recorded runs, newest first."""
 
 import asyncio
-from datetime import datetime
 from typing import Any
 
 import click
@@ -12,11 +11,12 @@ from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
 from flujo_cli.progress import elapsed
 from flujo_cli.project import Project
+from flujo_cli.questions import show_time
 from flujo_cli.records import describe_row, read_state, took
 
 __all__ = ["runs_list"]
 
-Listed = tuple[RunRow, tuple[float, float] | None]
+Listed = tuple[RunRow, float]
 
 #: As many runs are read at once.
 _PAGE = 200
@@ -52,7 +52,5 @@ def runs_list(options: Options, limit: int, status: str | None, as_json: bool, s
         console.note(f"no{which} runs are recorded in {Project.here(stands=options.stands, state=state).state}")
 
 
-def _cells(row: RunRow, times: tuple[float, float] | None) -> tuple[Any, ...]:
-    started = datetime.fromtimestamp(row.created_at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    worked = elapsed(times[0]) if times else "-"
-    return row.run_id, str(row.status), started, worked, str(row.recorded), row.pipeline
+def _cells(row: RunRow, worked: float) -> tuple[Any, ...]:
+    return row.run_id, str(row.status), show_time(row.created_at), elapsed(worked), str(row.recorded), row.pipeline

@@ -15,7 +15,7 @@ from flujo.runner.trace import Span, Trace, read_trace
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
 from flujo_cli.progress import brief, elapsed
-from flujo_cli.records import read_state
+from flujo_cli.records import read_state, took_text
 from flujo_cli.references import REFERENCE_HELP, find_run
 from flujo_cli.report import describe_usage, usage_text
 
@@ -82,14 +82,12 @@ def _described(span: Span) -> dict[str, Any]:
 
 
 def _show(console: Console, trace: Trace, most: int | None) -> None:
-    root = trace.root
     console.out(f"run       {trace.run_id}")
     console.out(f"status    {trace.status}")
-    waited = f", waited {elapsed(trace.waited_s)} for people" if trace.waited_s else ""
-    console.out(f"took      {elapsed(trace.took_s)}: at work {elapsed(root.total_s)}{waited}")
-    if used := usage_text(root.usage):
+    console.out(f"took      {took_text(trace)}")
+    if used := usage_text(trace.root.usage):
         console.out(f"used      {used}")
-    rows = list(_rows(root.children, 0, most))
+    rows = list(_rows(trace.root.children, 0, most))
     if rows:
         console.out("")
         console.table(("STEP", "STATUS", "TOTAL", "OWN", "TOKENS", "USD", "NOTES"), rows)

@@ -4,10 +4,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.lives import LivesBackend
 from flujo.domain.outcomes import ErrorInfo, RunStatus
+from flujo.domain.scope import NOTHING
 from flujo.domain.usage import NO_USAGE, Usage
 
 __all__ = ["Span", "Trace", "read_trace", "trace_of"]
@@ -18,6 +21,11 @@ Interval: TypeAlias = tuple[float, float]
 _MARKS = re.compile(r"[#?!^].*")
 _PIECES = re.compile(r"\[\d+\]|/?[^/\[]+")
 _TRIES = (RecordKind.ATTEMPT, RecordKind.FAILED)
+#: What people have written, at a time when no process may have had the run.
+_SAID = (RecordKind.ANSWER, RecordKind.SETTLED)
+#: What a step that has begun has as its last record.
+_BEGUN = (RecordKind.ATTEMPT, RecordKind.INTENT)
+_OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 #: What kinds are called by the prefix of their paths, where that is not the kind's name.
 _KINDS = {"sub": "pipeline", "router": "dynamic_router"}
 #: What a step says of its items or branches where one may fail without the whole.
@@ -59,8 +67,9 @@ class Span(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """One run: `root` holds the pipeline's steps. It took `took_s` from its start to its end or to what is newest of
-    it; `waited_s` of that it only waited for people."""
+    """One run: `root` holds the pipeline's steps. It was at work for `took_s`, to its end or until now, and for
+    `waited_s` beside that it only waited for people; the time between a process that stopped and the next one to go on
+    is in neither."""
 
     run_id: str
     status: RunStatus
@@ -103,21 +112,53 @@ class _Node:
 
 async def read_trace(backend: StateBackend, row: RunRow, now: float) -> Trace:
     """`trace_of` a run in `backend`."""
-    return trace_of(row, await backend.load(row.run_id), now)
+    lives = await backend.lives(row.run_id) if isinstance(backend, LivesBackend) else NOTHING
+    return trace_of(row, await backend.load(row.run_id), now, lives)
 
 
-def trace_of(row: RunRow, records: Sequence[JournalRecord], now: float) -> Trace:
-    """The trace of the run `row`, whose journal has `records`; a question that is open waits until `now`."""
+def trace_of(row: RunRow, records: Sequence[JournalRecord], now: float, lives: Mapping[str, int] = NOTHING) -> Trace:
+    """The trace of the run `row`, whose journal has `records`; what is at work is so until `now`.
+
+    `lives` says which of the run's processes wrote each record, by its path; without it there was only one.
+    """
     root = _Node("", row.pipeline, "pipeline", json.loads(row.definition))
     for record in records:
         _place(root, record)
     open_paths = _open_paths(row, records)
-    span, busy = _Reader(row, open_paths).read(root, None if row.status is RunStatus.COMPLETED else row.status)
-    ended = row.updated_at if row.ended_at is None else row.ended_at
-    root_span = span._replace(started_at=row.created_at, ended_at=ended, error=row.error)
-    waits = _waits(records, now)
+    span, busy = _Reader(row, open_paths, now).read(root, None if row.status is RunStatus.COMPLETED else row.status)
+    ended = _ended(row, records, now)
+    waits = _waits(records, ended if row.status in _OVER else now)
     waited = _length(_merged([*waits, *busy])) - _length(busy)
-    return Trace(row.run_id, row.status, root_span, ended - row.created_at, waited)
+    within = [(start, min(end, ended)) for start, end in waits]
+    idle = _length(_merged([*_between(row, records, lives, ended), *within, *busy])) - _length(busy)
+    took = max(ended - row.created_at - idle, _length(busy))
+    span = span._replace(started_at=row.created_at, ended_at=ended, error=row.error)
+    return Trace(row.run_id, row.status, span._replace(total_s=took, own_s=took - _length(busy)), took, waited)
+
+
+def _ended(row: RunRow, records: Sequence[JournalRecord], now: float) -> float:
+    """When the run ended, as far as it has; of one that broke off when it was last heard of."""
+    if row.status is RunStatus.RUNNING:
+        return now
+    if row.ended_at is not None:
+        return row.ended_at
+    return max([row.updated_at, *(record.ended_at for record in records)])
+
+
+def _between(
+    row: RunRow, records: Sequence[JournalRecord], lives: Mapping[str, int], ended: float
+) -> Iterator[Interval]:
+    """When no process had the run: from the last record of each to the first one of the next."""
+    spans: dict[int, Interval] = {1: (row.created_at, row.created_at)}
+    for record in records:
+        life = lives.get(record.path, 1)
+        if record.kind not in _SAID and record.ended_at >= row.created_at:
+            start, end = spans.get(life, (record.started_at, record.ended_at))
+            spans[life] = min(start, record.started_at), max(end, record.ended_at)
+    for one, other in pairwise(sorted(spans)):
+        yield spans[one][1], spans[other][0]
+    if lives and max(spans) < row.epoch:  # of the newest process nothing is recorded
+        yield spans[max(spans)][1], ended
 
 
 def _place(root: _Node, record: JournalRecord) -> None:
@@ -176,6 +217,7 @@ class _Reader(NamedTuple):
 
     row: RunRow
     open_paths: list[str] | None
+    now: float
 
     def read(self, node: _Node, unended: RunStatus | None) -> tuple[Span, list[Interval]]:
         """The node's span, and when it was at work; `unended` is the run's status where the step may have no end."""
@@ -186,6 +228,8 @@ class _Reader(NamedTuple):
         spans = tuple(span for span, _ in pairs)
         under = _merged([interval for _, intervals in pairs for interval in intervals])
         timed = [record for record in own if record.kind is RecordKind.RESULT or record.kind in _TRIES]
+        if own and own[-1].kind in _BEGUN and _status(node, spans, unended) is RunStatus.RUNNING:
+            timed.append(own[-1]._replace(ended_at=max(self.now, own[-1].ended_at)))
         busy = _merged([*((each.started_at, each.ended_at) for each in timed), *under])
         own_usage = sum((record.usage for record in own), NO_USAGE)
         times = [*busy, *((record.started_at, record.ended_at) for record in node.records)] or [(0.0, 0.0)]
