@@ -4,7 +4,9 @@ import asyncio
 import functools
 import inspect
 import operator
+import sys
 from collections.abc import Awaitable, Coroutine
+from types import SimpleNamespace
 from typing import Annotated, Any, Generic, TypeVar
 
 import pytest
@@ -396,6 +398,26 @@ def test_an_attribute_called_run_that_cannot_be_called_does_not_count():
             return x
 
     assert called(inspect_call(Callable()), 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "file", "name"),
+    [
+        (None, "/some/where/app.py", "app"),
+        (SimpleNamespace(name="shop.app"), "/shop/app.py", "shop.app"),
+        (SimpleNamespace(name="__main__"), "app.zip/__main__.py", "__main__"),
+        (None, None, "__main__"),
+    ],
+    ids=["a file", "python -m", "an archive", "typed in"],
+)
+@pytest.mark.parametrize("started", ["__main__", "__mp_main__"])
+def test_the_file_that_the_program_was_started_as_is_named_as_if_it_were_imported(
+    monkeypatch, started, spec, file, name
+):
+    monkeypatch.setitem(sys.modules, started, SimpleNamespace(__spec__=spec, __file__=file))
+    function = type("Holder", (), {"__module__": started})
+
+    assert reference(function) == f"{name if name != '__main__' else started}:Holder"
 
 
 def test_a_reference_is_always_module_and_name():

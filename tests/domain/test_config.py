@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flujo import Backoff, StepConfig
+from flujo.exceptions import ConfigurationError
 
 FINITE = {"allow_nan": False, "allow_infinity": False}
 BACKOFFS = st.builds(
@@ -60,7 +61,7 @@ def test_without_settings_there_is_no_wait_no_retry_and_no_limit():
 @pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["initial_s", "factor", "max_s", "jitter"])
 def test_a_wait_out_of_bounds_is_refused(name, wrong):
-    with pytest.raises(ValidationError, match=name):
+    with pytest.raises(ConfigurationError, match=f"Backoff: {name} is"):
         Backoff(**{name: wrong})
 
 
@@ -84,8 +85,18 @@ def test_a_wait_out_of_bounds_is_refused(name, wrong):
     ids=str,
 )
 def test_a_setting_that_cannot_be_is_refused(settings):
-    with pytest.raises(ValidationError, match=next(iter(settings))):
+    with pytest.raises(ConfigurationError, match=f"(?i){next(iter(settings))}"):
         StepConfig(**settings)
+
+
+def test_a_refused_setting_is_named_with_its_value_and_an_unknown_one_with_its_neighbour():
+    with pytest.raises(ConfigurationError) as caught:
+        StepConfig(backoff={"factor": 0.5})
+    assert caught.value.message == "Backoff: factor is 0.5: input should be greater than or equal to 1"
+    with pytest.raises(ConfigurationError) as caught:
+        StepConfig(max_retry=1)
+    assert caught.value.message == "StepConfig has no field 'max_retry'"
+    assert caught.value.suggestion == "did you mean 'max_retries'?"
 
 
 def test_settings_cannot_be_changed():

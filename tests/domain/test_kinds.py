@@ -7,7 +7,18 @@ from typing import Any, ClassVar
 
 import pytest
 
-from flujo import ConditionalStep, HumanInTheLoopStep, LoopStep, MapStep, ParallelStep, Pipeline, Step
+from flujo import (
+    ConditionalStep,
+    HumanInTheLoopStep,
+    LoopStep,
+    MapStep,
+    ParallelStep,
+    Pipeline,
+    Step,
+    branch,
+    loop,
+    map_,
+)
 from flujo.domain.canonical import digest
 from flujo.domain.composite import as_body, branch_key
 from flujo.domain.kinds import operations
@@ -156,6 +167,9 @@ def test_a_step_that_may_change_the_context_is_found_however_deep():
             lambda: HumanInTheLoopStep("h", message=" ", deadline_s=0),
             "step 'h' has no message; it has deadline_s 0",
         ),
+        (lambda: loop("l", Step("b"), until=3), "loop 'l' has exit_expression 3"),
+        (lambda: branch("b", on=3, branches={"a": Step("a")}), "conditional 'b' has condition_expression 3"),
+        (lambda: map_("m", Step("b"), over=3), "map 'm' has iterable_input 3"),
     ],
 )
 def test_everything_that_is_wrong_with_a_step_is_told_at_once(make, message):

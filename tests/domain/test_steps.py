@@ -96,6 +96,8 @@ def test_a_step_cannot_be_changed_and_is_equal_to_itself_alone():
         ({"sink_to": "a b"}, "has sink_to 'a b'"),
         ({"sink_to": "{{ x }}"}, "has sink_to '{{ x }}'"),
         ({"sink_to": "items[0]"}, "has sink_to 'items[0]'"),
+        ({"sink_to": "initial_prompt.x"}, "has sink_to 'initial_prompt.x', which only the engine sets"),
+        ({"sink_to": "run_id"}, "has sink_to 'run_id', which only the engine sets"),
         ({"sink_to": "a b", "effects": "some"}, "has effects 'some'; it has sink_to 'a b'"),
         ({"blocking": True}, "is blocking, but runs no plain function"),
         ({"run": double, "blocking": True}, "is blocking, but runs no plain function"),
@@ -258,6 +260,13 @@ def test_one_step_alone_is_a_pipeline_of_one():
 def test_a_part_that_is_no_step_is_refused(part):
     assert refusal(lambda: Pipeline([one(), part], name="p")).endswith("in pipeline 'p' is not a step")
     assert refusal(lambda: one() >> part).endswith("in pipeline 'pipeline' is not a step")
+
+
+@pytest.mark.parametrize("steps", [3, None, "trim"])
+def test_what_can_not_be_several_steps_is_refused(steps):
+    assert (
+        refusal(lambda: Pipeline(steps)) == f"pipeline 'pipeline' has {steps!r} as its steps, expected a list of steps"
+    )
 
 
 def test_a_pipeline_runs_its_steps_and_nothing_else():

@@ -2,8 +2,10 @@
 
 import functools
 import inspect
+import sys
 import typing
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
 from types import GenericAlias, SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
 
@@ -21,6 +23,9 @@ THREAD = "flujo step "
 
 #: What a function is declared to return that gives its output in parts.
 _STREAMS = (AsyncGenerator, AsyncIterable, AsyncIterator)
+
+#: What Python calls the file that a program was started as, here and in a process that multiprocessing has made.
+_STARTED = ("__main__", "__mp_main__")
 
 #: The type of a parameter or result that nobody declared.
 UNKNOWN: Any = Any
@@ -57,7 +62,10 @@ class Call(NamedTuple):
 
 
 def reference(target: object) -> str:
-    """Name `target` as `module:qualname`; an instance is named by its class, a partial by what it wraps."""
+    """Name `target` as `module:qualname`; an instance is named by its class, a partial by what it wraps.
+
+    The file that the program was started as is named as if it were imported, so that it is the same module either way.
+    """
     while isinstance(target, functools.partial):
         target = target.func
     is_code = (inspect.isroutine(target) or inspect.isclass(target)) and hasattr(target, "__qualname__")
@@ -65,7 +73,15 @@ def reference(target: object) -> str:
     module = getattr(named, "__module__", None)  # built-in methods have none, or None
     if module is None:
         module = (getattr(named, "__objclass__", None) or type(getattr(named, "__self__", None))).__module__
-    return f"{module}:{named.__qualname__}"
+    return f"{_imported_as(module) if module in _STARTED else module}:{named.__qualname__}"
+
+
+def _imported_as(module: str) -> str:
+    """The name that a started file would be imported by: what `python -m` was given, else the file's own name."""
+    started: Any = sys.modules.get(module)
+    spec, file = getattr(started, "__spec__", None), getattr(started, "__file__", None)
+    name = spec.name if spec is not None else Path(file).stem if file else module
+    return module if name == "__main__" else name
 
 
 def inspect_call(target: object, params: Mapping[str, Any] | None = None) -> Call:

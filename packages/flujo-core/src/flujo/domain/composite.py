@@ -125,6 +125,11 @@ class CompositeStep(Step[In, Out]):
         if wrong := list(found):
             self._wrong("; it ".join(what for what, _ in wrong), "; ".join(advice for _, advice in wrong))
 
+    def _no_expression(self, name: str) -> Iterator[tuple[str, str]]:
+        value = getattr(self, name)
+        if not isinstance(value, str | None):
+            yield f"has {name} {value!r}", "an expression is text; or give a callable"
+
     def _unknown(self, name: str, known: tuple[str, ...], *, or_callable: bool = False) -> Iterator[tuple[str, str]]:
         value = getattr(self, name)
         if value not in known and not (or_callable and callable(value)):

@@ -5,8 +5,6 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Concatenate, Literal, TypedDict, TypeVar, Unpack, overload
 
-from pydantic import ValidationError as PydanticError
-
 from flujo.domain.config import Backoff, StepConfig
 from flujo.domain.steps import Effects, Step
 from flujo.domain.suggest import did_you_mean
@@ -133,9 +131,6 @@ def _merged(config: StepConfig | None, overrides: dict[str, Any]) -> StepConfig:
     given = {name: getattr(config, name) for name in config.model_fields_set} if config is not None else {}
     try:
         return StepConfig(**{**given, **overrides})
-    except PydanticError as error:
-        first = error.errors()[0]
-        raise ConfigurationError(
-            f"@step: {'.'.join(str(part) for part in first['loc'])} is {first['input']!r}: {first['msg'].lower()}",
-            cause=error,
-        ) from error
+    except ConfigurationError as error:
+        told = error.message.replace(StepConfig.__name__, "@step", 1)
+        raise ConfigurationError(told, cause=error.__cause__) from error.__cause__

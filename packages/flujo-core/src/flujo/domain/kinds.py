@@ -125,6 +125,7 @@ class LoopStep(CompositeStep[In, Out]):
             yield f"has max_loops {self.max_loops}", "a loop runs at least once"
         if self.exit_expression is not None and self.exit_condition is not None:
             yield "has both exit_expression and exit_condition", "say once when it ends"
+        yield from self._no_expression("exit_expression")
         yield from self._unknown("on_max", ("fail", "take_last"))
         if any(each.target is None for each in (*operations(self.init), *operations(self.state))):
             yield "has an operation that is not one", "write {path: template}, or {target: path, value: ...}"
@@ -205,6 +206,9 @@ class MapStep(CompositeStep[In, Out]):
     def _mistakes(self) -> Iterator[tuple[str, str]]:
         if self.concurrency < 1:
             yield f"has concurrency {self.concurrency}", "at least one item is worked on at a time"
+        over: object = self.iterable_input
+        if not isinstance(over, str | FileItems | None) and not callable(over):
+            yield f"has iterable_input {over!r}", "name a field of the context; or give a callable"
         yield from self._unknown("on_error", ("fail", "skip", "collect"))
         yield from self._unknown("merge_strategy", get_args(MergeStrategy), or_callable=True)
         if self.max_failures is not None and (self.on_error == "fail" or self.max_failures < 0):
@@ -348,5 +352,6 @@ class ConditionalStep(CompositeStep[In, Out]):
         self._set("branches", self._branches(self.branches))
         if (self.condition is None) == (self.condition_expression is None):
             self._wrong("needs one condition", "give it condition_expression, or condition (a callable)")
+        self._refuse_all(self._no_expression("condition_expression"))
         if self.default_branch is not None:
             self._set("default_branch", self._body(self.default_branch, "default_branch"))

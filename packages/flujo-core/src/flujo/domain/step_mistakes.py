@@ -1,13 +1,15 @@
 """What can be wrong with the fields of any step: found when it is made, not when it runs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeAlias, get_args
 
 from flujo.domain.callables import reference
 from flujo.domain.config import StepConfig
+from flujo.domain.context import PipelineContext
+from flujo.exceptions import ConfigurationError
 
-__all__ = ["Effects", "checked_path", "mistakes"]
+__all__ = ["Effects", "checked_path", "listed", "mistakes"]
 
 #: What a second execution of a step could disturb; with the last there never is one.
 Effects: TypeAlias = Literal["none", "local", "external", "at-most-once"]
@@ -21,6 +23,16 @@ def checked_path(text: str) -> str:
     if _PATH.fullmatch(text):
         return text
     raise ValueError(f"{text!r} is no path in the context: {_PATH_HELP}")
+
+
+def listed(steps: object, name: str) -> tuple[Any, ...]:
+    """What is given as the steps of pipeline `name`. Raises `ConfigurationError` for what can't be several."""
+    if isinstance(steps, str) or not isinstance(steps, Iterable):
+        raise ConfigurationError(
+            f"pipeline {name!r} has {steps!r} as its steps, expected a list of steps",
+            suggestion="write Pipeline([first, second]), or first >> second",
+        )
+    return tuple(steps)
 
 
 def mistakes(step: Any, base: type) -> Iterator[tuple[str, str]]:
@@ -38,6 +50,8 @@ def mistakes(step: Any, base: type) -> Iterator[tuple[str, str]]:
         yield f"has effects {step.effects!r}", f"effects are {', '.join(get_args(Effects))}"
     if step.sink_to is not None and not _PATH.fullmatch(str(step.sink_to)):
         yield f"has sink_to {step.sink_to!r}", _PATH_HELP
+    elif step.sink_to is not None and str(step.sink_to).partition(".")[0] in PipelineContext.engine_fields:
+        yield f"has sink_to {step.sink_to!r}, which only the engine sets", "use a field of your own"
     yield from _unsound_checks(step)
     if isinstance(step.config, StepConfig):
         yield from _unsound_effects(step)

@@ -11,7 +11,7 @@ from flujo.domain.canonical import digest
 from flujo.domain.config import AS_USUAL, StepConfig
 from flujo.domain.hints import union
 from flujo.domain.scope import Scope
-from flujo.domain.step_mistakes import Effects, mistakes
+from flujo.domain.step_mistakes import Effects, listed, mistakes
 from flujo.domain.validation import NAME, NAME_HELP, Refusal, check_sequence, fits, may_fit, unheard
 from flujo.exceptions import BlueprintError, ConfigurationError, InfiniteFallbackError, TypeMismatchError
 
@@ -327,7 +327,7 @@ class Pipeline(Step[In, Out]):
         raise TypeMismatchError(texts, suggestion=findings[0].help)
 
     def _checked(self, steps: Sequence[Step[Any, Any]]) -> tuple[Step[Any, Any], ...]:
-        parts = (steps,) if isinstance(steps, Step) else tuple(steps)
+        parts = (steps,) if isinstance(steps, Step) else listed(steps, self.name)
         for part in parts:
             if not isinstance(part, Step):
                 raise ConfigurationError(
