@@ -255,7 +255,8 @@ SINKS = """\
 
 An event is handed to each sink in turn, on the event loop, at the moment that it tells of: it has no time of its own,
 the sink's clock tells it. `handle` must be quick and must not wait; what takes long belongs into a queue, and into a
-thread or a task of the sink's own.
+thread or a task of the sink's own. What an event holds is not the sink's to change: a context in a result is the one
+that the caller gets.
 
 A sink that raises is detached and hears nothing more; the run goes on. The other sinks are told by `SinkDetached`, a
 warning is [logged](python.md#log-lines) once, and `Flujo.broken_sinks` has it with what it raised.

@@ -277,11 +277,39 @@ async def test_a_handle_is_iterated_once_and_not_after_it_was_awaited():
         assert (await each).output == 4
 
 
+@pytest.mark.parametrize("wait", [0, 20])
+async def test_who_leaves_the_loop_over_a_handle_goes_on_by_awaiting_it_or_by_another_loop(wait):
+    flujo = Flujo(double >> more >> Step("last", lambda number: -number))
+    handle, other = flujo.run_async(2), flujo.run_async(2)
+    for each in (handle, other):
+        async for _ in each:
+            break
+        for _ in range(wait):
+            await asyncio.sleep(0)
+
+    assert (await handle).output == -5
+    assert [type(item) for item in await items(other)] == [Success, Success, PipelineResult]
+
+
+async def test_a_handle_that_is_forgotten_or_closed_stops_its_run_where_it_can_be_resumed():
+    gate, backend = Gate(), InMemoryBackend()
+    flujo = Flujo(double >> Step("gate", gate), state_backend=backend)
+    handle = flujo.run_async(2, run_id="closed")
+    for each in (handle, flujo.run_async(2, run_id="forgotten")):
+        async for _ in each:
+            break
+    del each
+    await handle.aclose()
+    await a_while()
+
+    assert [row.status for row in await backend.list()] == [RunStatus.INTERRUPTED] * 2
+
+
 async def test_a_handle_that_was_given_up_has_no_result():
     handle = Flujo(double >> more).run_async(2)
-    async for _ in (reading := aiter(handle)):
+    async for _ in handle:
         break
-    await reading.aclose()
+    await handle.aclose()
 
     with pytest.raises(ConfigurationError, match="the run of this handle has been given up"):
         await handle

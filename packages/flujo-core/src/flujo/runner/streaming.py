@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from flujo.domain.events import BackgroundLaunched, Chunk, Event, StepFinished
@@ -123,40 +123,47 @@ async def _stopped(run: asyncio.Future[Any]) -> None:
 class RunHandle(Generic[Out, Ctx]):
     """One run, which begins when this is first awaited or iterated.
 
-    Awaited, it gives the result, as often as you like. Iterated, it gives what `Flujo.run_outcomes` gives; awaited
-    after that, the result of the same run. It is iterated once, before it is awaited: after either, iterating raises
-    `ConfigurationError`.
+    Awaited, it gives the result, as often as you like. Iterated, it gives what `Flujo.run_outcomes` gives. Who leaves
+    the loop early goes on by awaiting it, or by another loop, and stops the run where it can be resumed by `aclose`, or
+    by forgetting the handle. Once the run is over, iterating raises `ConfigurationError`.
     """
 
     def __init__(self, stream: AsyncGenerator[Outcome | PipelineResult[Out, Ctx], None]) -> None:
         self._stream = stream
         self._result: PipelineResult[Out, Ctx] | None = None
-        self._begun = False
+        self._is_over = False
 
-    def __aiter__(self) -> AsyncGenerator[Outcome | PipelineResult[Out, Ctx], None]:
-        if self._begun:
+    def __aiter__(self) -> "RunHandle[Out, Ctx]":
+        if self._is_over or self._result is not None:
             raise ConfigurationError(
                 "the run of this handle has been iterated or awaited before",
                 suggestion="await the handle for its result, or call run_async again",
             )
-        self._begun = True
-        return self._items()
+        return self
 
-    async def _items(self) -> AsyncGenerator[Outcome | PipelineResult[Out, Ctx], None]:
-        async with aclosing(self._stream):
-            async for item in self._stream:
-                if isinstance(item, PipelineResult):
-                    self._result = item
-                yield item
+    async def __anext__(self) -> Outcome | PipelineResult[Out, Ctx]:
+        try:
+            item = await anext(self._stream)
+        except BaseException:
+            self._is_over = True
+            raise
+        if isinstance(item, PipelineResult):
+            self._result = item
+        return item
+
+    async def aclose(self) -> None:
+        """Stop the run where it can be resumed, unless it is over, and return when it has let go of everything."""
+        self._is_over = True
+        await self._stream.aclose()
 
     def __await__(self) -> Generator[Any, None, PipelineResult[Out, Ctx]]:
         return self._awaited().__await__()
 
     async def _awaited(self) -> PipelineResult[Out, Ctx]:
-        self._begun = True
-        if self._result is None:
-            async for _ in self._items():
-                pass
+        with suppress(StopAsyncIteration):
+            while self._result is None:
+                await anext(self)
+        await self.aclose()
         if self._result is None:
             raise ConfigurationError(
                 "the run of this handle has been given up", suggestion="call run_async again, or resume the run"
