@@ -1,5 +1,6 @@
 """A run told from its record: what each step took and used, and what it came to, whatever became of the run."""
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -16,6 +17,7 @@ from flujo import (
     agent,
     branch,
     cached,
+    human,
     loop,
     map_,
     parallel,
@@ -23,11 +25,15 @@ from flujo import (
     state_machine,
 )
 from flujo.domain.interfaces import JournalRecord, RecordKind
+from flujo.domain.kinds import ParallelStep
 from flujo.domain.outcomes import ErrorInfo
+from flujo.engine.policy import StepPolicy
 from flujo.exceptions import RunNotFound, StateStorageFull
 from flujo.infra.memory import InMemoryBackend
+from flujo.plugins import create_default_registry, create_plugin_manager
 from flujo.runner.trace import trace_of
 from flujo.testing import FakeClock
+from flujo_policies_builtin.branches import run_branches
 
 
 class Watched:
@@ -273,6 +279,98 @@ async def test_a_run_of_which_nothing_is_recorded_is_a_root_alone(watched):
 
     assert trace.status is RunStatus.RUNNING
     assert (trace.root.children, trace.root.total_s, trace.root.usage.calls) == ((), 0, 0)
+
+
+class Race(ParallelStep):
+    """A kind of a plugin."""
+
+    kind = prefix = "race"
+
+
+class RacePolicy(StepPolicy):
+    handles_type = Race
+
+    async def execute(self, core, frame):
+        return await run_branches(core, frame, frame.step, frame.step.branches)
+
+
+async def test_a_plugins_kind_is_told_as_its_class_says(takes, watched):
+    registry = create_default_registry(create_plugin_manager())
+    registry.register(RacePolicy())
+    branches = {"a": takes("fine", 1), "b": [takes("b", 5), takes("bad", 5, ValueError("no"))]}
+    race = Race("r", branches=branches, on_branch_failure="ignore")
+    work = watched(race >> takes("after", 1), registry=registry)
+    result = await work.flujo.run("x", run_id="r")
+    trace = await work.trace()
+    row, records = await work.backend.get("r"), await work.backend.load("r")
+
+    assert result.success
+    assert told(trace, "kind", "status")["race:r"] == ("race", RunStatus.COMPLETED)
+    assert told(trace, "status")["race:r/b"] == (RunStatus.FAILED,)
+    assert trace.root.status is trace_of(row, records, 0.0).root.status is RunStatus.COMPLETED
+
+
+async def test_what_came_before_the_step_at_work_has_ended(takes, watched):
+    before = loop("before", takes("x", 1), max_loops=1)
+    sides = parallel("sides", {"a": [takes("y", 1), Step("slow")], "b": [takes("z", 2), Step("slower")]})
+    work = watched(before >> sides)
+    await work.flujo.run("x", run_id="r")
+    row = (await work.backend.get("r"))._replace(status=RunStatus.INTERRUPTED, ended_at=None)
+    records = [each for each in await work.backend.load("r") if "slow" not in each.path]
+    rows = told(trace_of(row, records, 0.0), "status")
+
+    assert {path: str(status) for path, (status,) in rows.items()} == {
+        "": "interrupted",
+        "loop:before": "completed",
+        "loop:before[0]": "completed",
+        "loop:before[0]/x": "completed",
+        "parallel:sides": "interrupted",
+        "parallel:sides/a": "interrupted",
+        "parallel:sides/a/y": "completed",
+        "parallel:sides/b": "interrupted",
+        "parallel:sides/b/z": "completed",
+    }
+
+
+async def test_the_items_of_a_background_step_are_not_in_the_background_themselves(watched):
+    behind = StepConfig(execution_mode="background")
+    work = watched(map_("each", Step("up", str.upper), over=lambda data, context: ["a"], config=behind))
+    await work.flujo.run("x", run_id="r")
+    rows = told(await work.trace(), "marks")
+
+    assert rows == {"": ((),), "map:each": (("background",),), "map:each[0]": ((),), "map:each[0]/up": ((),)}
+
+
+async def test_an_attempt_that_was_cancelled_after_it_had_a_price_is_cancelled(takes, watched):
+    async def never(output):
+        await asyncio.sleep(30)
+
+    async def fail(data):
+        await asyncio.sleep(0.01)
+        raise ValueError("no")
+
+    asked = agent("ask", scripted(["hi"]), validators=[never])
+    work = watched(parallel("p", {"a": asked, "b": Step("bad", fail)}))
+    await work.flujo.run("x", run_id="r")
+    row = (await work.backend.get("r"))._replace(status=RunStatus.INTERRUPTED, error=None)
+    rows = told(trace_of(row, await work.backend.load("r"), 0.0), "status")
+
+    assert rows["parallel:p/a/ask"] == (RunStatus.CANCELLED,)
+    assert rows["parallel:p"] == (RunStatus.INTERRUPTED,)
+
+
+async def test_of_many_open_questions_each_waits_and_what_only_begins_like_one_does_not(watched):
+    ask = branch("ask", on="item == '1' or item == '11'", branches={"true": human("h", "Ready?"), "false": Step("s")})
+    work = watched(map_("each", ask, concurrency=4))
+    await work.flujo.run([str(number) for number in range(12)], run_id="r")
+    rows = told(await work.trace(), "status")
+    waits = {path for path, (status,) in rows.items() if status is RunStatus.PAUSED}
+
+    assert waits == {
+        *("", "map:each"),
+        *(f"map:each[{n}]{rest}" for n in (1, 11) for rest in ("", "/conditional:ask", "/conditional:ask/true")),
+        *(f"map:each[{n}]/conditional:ask/true/h" for n in (1, 11)),
+    }
 
 
 async def test_there_is_no_trace_of_a_run_that_is_not_there(watched):

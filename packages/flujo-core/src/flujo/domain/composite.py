@@ -49,12 +49,16 @@ def branch_key(value: Any) -> str:
 class CompositeStep(Step[In, Out]):
     """A step made of other steps: its children keep the record, and say what its types are.
 
-    A kind with `picks` gives its data to some of the steps that are `fed`, not to all.
+    A kind with `picks` gives its data to some of the steps that are `fed`, not to all. Where its children may be at
+    work `side_by_side`, `spares` names the field that, where it is not at its default, lets some of them fail without
+    the whole.
     """
 
     records: ClassVar[bool] = False
     holds_steps: ClassVar[bool] = True
     picks: ClassVar[bool] = False
+    side_by_side: ClassVar[bool] = False
+    spares: ClassVar[str] = ""
 
     @property
     def fed(self) -> Sequence[Pipeline[Any, Any]]:

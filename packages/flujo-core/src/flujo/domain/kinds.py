@@ -158,6 +158,8 @@ class MapStep(CompositeStep[In, Out]):
 
     kind: ClassVar[str] = "map"
     prefix: ClassVar[str] = "map"
+    side_by_side: ClassVar[bool] = True
+    spares: ClassVar[str] = "on_error"
     expressions: ClassVar[tuple[str, ...]] = ("iterable_field",)
     templates: ClassVar[tuple[str, ...]] = ("iterable_input", "iterable_file", "finalize")
 
@@ -241,6 +243,8 @@ class ParallelStep(CompositeStep[In, Out]):
 
     kind: ClassVar[str] = "parallel"
     prefix: ClassVar[str] = "parallel"
+    side_by_side: ClassVar[bool] = True
+    spares: ClassVar[str] = "on_branch_failure"
 
     @property
     def fed(self) -> Sequence[Pipeline[Any, Any]]:

@@ -307,7 +307,9 @@ class Flujo(Generic[In, Out, Ctx]):
 
     async def trace(self, run: str | PipelineResult[Any, Any]) -> Trace:
         """Where the run's time and money went, told from its record, wherever it is at work. Raises `RunNotFound`."""
-        return await read_trace(self._session.backend, await self._session.find(_id_of(run)), self._clock.now())
+        session = self._session
+        row = await session.find(_id_of(run))
+        return await read_trace(session.backend, row, self._clock.now(), pipeline=session.pipeline)
 
     async def cancel(self, run: str | PipelineResult[Any, Any]) -> RunStatus:
         """Stop a run, wherever it is at work; the status that it has now. To resume it takes that back.

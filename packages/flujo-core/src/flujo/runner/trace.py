@@ -4,13 +4,16 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, TypeAlias
 
+from flujo.domain.composite import CompositeStep
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.kinds import DynamicParallelRouterStep, MapStep, ParallelStep
 from flujo.domain.lives import LivesBackend
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.domain.scope import NOTHING
+from flujo.domain.steps import Pipeline, Step
 from flujo.domain.usage import NO_USAGE, Usage
 
 __all__ = ["Span", "Trace", "read_trace", "trace_of"]
@@ -26,11 +29,8 @@ _SAID = (RecordKind.ANSWER, RecordKind.SETTLED)
 #: What a step that has begun has as its last record.
 _BEGUN = (RecordKind.ATTEMPT, RecordKind.INTENT)
 _OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
-#: What kinds are called by the prefix of their paths, where that is not the kind's name.
-_KINDS = {"sub": "pipeline", "router": "dynamic_router"}
-#: What a step says of its items or branches where one may fail without the whole.
-_LENIENT = {"skip", "collect", "ignore"}
-_SIDE_BY_SIDE = ("map", "parallel", "dynamic_router")
+#: The classes of kinds of which more is to be known than their names, where no pipeline is at hand to tell it.
+_KNOWN: Sequence[type[Step[Any, Any]]] = (Pipeline, MapStep, ParallelStep, DynamicParallelRouterStep)
 
 
 class Span(NamedTuple):
@@ -78,6 +78,20 @@ class Trace(NamedTuple):
     waited_s: float
 
 
+class _Kinds:
+    """What is known of the kinds in a run: by their classes, and by the prefixes of their paths."""
+
+    def __init__(self, pipeline: Step[Any, Any] | None) -> None:
+        own = () if pipeline is None else pipeline.walk()
+        classes: list[type[Step[Any, Any]]] = [*_KNOWN, *(type(step) for step in own)]
+        self.classes = {each.kind: each for each in classes if issubclass(each, CompositeStep)}
+        self._names = {each.prefix: each.kind for each in classes if each.prefix}
+
+    def at(self, prefix: str) -> str:
+        """The kind whose paths have this prefix; nothing for steps that have none."""
+        return self._names.get(prefix, prefix)
+
+
 @dataclass(slots=True)
 class _Node:
     """A place in the tree of paths, and what is recorded there."""
@@ -86,6 +100,7 @@ class _Node:
     piece: str
     kind: str
     defined: Mapping[str, Any]
+    kinds: _Kinds
     records: list[JournalRecord] = field(default_factory=list)
     children: dict[str, "_Node"] = field(default_factory=dict)
     marks: set[str] = field(default_factory=set)
@@ -94,34 +109,50 @@ class _Node:
     def name(self) -> str:
         return self.piece.lstrip("/").rpartition(":")[2]
 
+    @property
+    def of(self) -> type[CompositeStep[Any, Any]]:
+        """What is known of its kind."""
+        return self.kinds.classes.get(self.kind, CompositeStep)
+
     def child(self, piece: str) -> "_Node":
         """The node of a part. Its kind is that of the pipeline's definition, else what the path's prefix says."""
         if piece not in self.children:
             defined = self.defined
-            kind = "item" if self.kind == "map" else "iteration"
+            kind = "item" if self.of.side_by_side else "iteration"
             if not piece.startswith("["):
-                prefix = piece.lstrip("/").rpartition(":")[0]
-                defined = _defined(self.defined, piece.lstrip("/"))
-                kind = str(defined.get("kind") or _KINDS.get(prefix, prefix) or "step")
-            self.children[piece] = _Node(self.path + piece, piece, kind, defined)
+                prefix, _, name = piece.lstrip("/").rpartition(":")
+                at = self.kinds.at(prefix)
+                defined = _defined(self.defined, at, name)
+                kind = str(defined.get("kind") or at or "step")
+            self.children[piece] = _Node(self.path + piece, piece, kind, defined, self.kinds)
         return self.children[piece]
 
     def results(self) -> list[JournalRecord]:
         return [record for record in self.records if record.kind is RecordKind.RESULT]
 
 
-async def read_trace(backend: StateBackend, row: RunRow, now: float) -> Trace:
+async def read_trace(
+    backend: StateBackend, row: RunRow, now: float, *, pipeline: Step[Any, Any] | None = None
+) -> Trace:
     """`trace_of` a run in `backend`."""
     lives = await backend.lives(row.run_id) if isinstance(backend, LivesBackend) else NOTHING
-    return trace_of(row, await backend.load(row.run_id), now, lives)
+    return trace_of(row, await backend.load(row.run_id), now, lives, pipeline=pipeline)
 
 
-def trace_of(row: RunRow, records: Sequence[JournalRecord], now: float, lives: Mapping[str, int] = NOTHING) -> Trace:
+def trace_of(
+    row: RunRow,
+    records: Sequence[JournalRecord],
+    now: float,
+    lives: Mapping[str, int] = NOTHING,
+    *,
+    pipeline: Step[Any, Any] | None = None,
+) -> Trace:
     """The trace of the run `row`, whose journal has `records`; what is at work is so until `now`.
 
-    `lives` says which of the run's processes wrote each record, by its path; without it there was only one.
+    `lives` says which of the run's processes wrote each record, by its path; without it there was only one. `pipeline`,
+    where it is at hand, tells of kinds that plugins have brought.
     """
-    root = _Node("", row.pipeline, "pipeline", json.loads(row.definition))
+    root = _Node("", row.pipeline, "pipeline", json.loads(row.definition), _Kinds(pipeline))
     for record in records:
         _place(root, record)
     open_paths = _open_paths(row, records)
@@ -132,7 +163,7 @@ def trace_of(row: RunRow, records: Sequence[JournalRecord], now: float, lives: M
     within = [(start, min(end, ended)) for start, end in waits]
     idle = _length(_merged([*_between(row, records, lives, ended), *within, *busy])) - _length(busy)
     took = max(ended - row.created_at - idle, _length(busy))
-    span = span._replace(started_at=row.created_at, ended_at=ended, error=row.error)
+    span = span._replace(status=row.status, started_at=row.created_at, ended_at=ended, error=row.error)
     return Trace(row.run_id, row.status, span._replace(total_s=took, own_s=took - _length(busy)), took, waited)
 
 
@@ -171,19 +202,18 @@ def _place(root: _Node, record: JournalRecord) -> None:
     node.records.append(record)
 
 
-def _defined(within: Mapping[str, Any], segment: str) -> Mapping[str, Any]:
-    """The definition of the step at `segment` of the step that `within` defines.
+def _defined(within: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
+    """The definition of the step of this kind, by its prefix, and name in the step that `within` defines.
 
     Where states of one machine have steps of that name, it is what they have in common; nothing for other kinds.
     """
-    prefix, _, name = segment.rpartition(":")
-    if prefix == "fallback":
+    if kind == "fallback":
         found: Mapping[str, Any] = within.get("fallback", {})
         return found
     level: list[tuple[str, Any]] = list(within.items())
     while level:
         steps = [(key, value) for key, value in level if isinstance(value, dict) and "kind" in value]
-        if fitting := [value for key, value in steps if key == name or _is_named(value, name, prefix)]:
+        if fitting := [value for key, value in steps if key == name or _is_named(value, name, kind)]:
             same = {key: value for key, value in fitting[0].items() if all(each.get(key) == value for each in fitting)}
             return same if "kind" in same else {}
         inner = [value for _, value in level if not isinstance(value, dict) or value.get("kind") in (None, "pipeline")]
@@ -191,9 +221,9 @@ def _defined(within: Mapping[str, Any], segment: str) -> Mapping[str, Any]:
     return {}
 
 
-def _is_named(step: Mapping[str, Any], name: str, prefix: str) -> bool:
+def _is_named(step: Mapping[str, Any], name: str, kind: str) -> bool:
     """Whether a step's definition is that of a path's segment; a pipeline without a prefix is a branch, by its key."""
-    fits = step["kind"] == _KINDS.get(prefix, prefix) if prefix else step["kind"] != "pipeline"
+    fits = step["kind"] == kind if kind else step["kind"] != "pipeline"
     return fits and step.get("name") == name
 
 
@@ -203,28 +233,30 @@ def _parts(value: Any) -> Iterable[tuple[str, Any]]:
     return (("", part) for part in value) if isinstance(value, list) else ()
 
 
-def _open_paths(row: RunRow, records: Sequence[JournalRecord]) -> list[str] | None:
-    """Where a run that failed or waits stands; None for one that could have been at work anywhere."""
+def _open_paths(row: RunRow, records: Sequence[JournalRecord]) -> frozenset[str] | None:
+    """Where a run that failed or waits stands, and what is around that; None if it could have been at work anywhere."""
     if row.status is RunStatus.FAILED:
-        return [row.error.path] if row.error is not None and row.error.path else []
-    if row.status is RunStatus.PAUSED:
-        return [_MARKS.sub("", record.path) for record in records if record.kind is RecordKind.WAIT]
-    return None
+        stands = [row.error.path] if row.error is not None and row.error.path else []
+    elif row.status is RunStatus.PAUSED:
+        stands = [_MARKS.sub("", record.path) for record in records if record.kind is RecordKind.WAIT]
+    else:
+        return None
+    return frozenset(around for path in stands for around in accumulate(_PIECES.findall(path)))
 
 
 class _Reader(NamedTuple):
     """Reads spans of one run off the tree of its paths."""
 
     row: RunRow
-    open_paths: list[str] | None
+    open_paths: frozenset[str] | None
     now: float
 
     def read(self, node: _Node, unended: RunStatus | None) -> tuple[Span, list[Interval]]:
         """The node's span, and when it was at work; `unended` is the run's status where the step may have no end."""
         copied = [record for record in node.records if self._is_copied(record)]
         own = [record for record in node.records if record not in copied]
-        open_ones = [id(child) for child in self._open(node)]
-        pairs = [self.read(child, unended if id(child) in open_ones else None) for child in _in_order(node)]
+        open_ones = {child.path for child in self._open(node)}
+        pairs = [self.read(child, unended if child.path in open_ones else None) for child in _in_order(node)]
         spans = tuple(span for span, _ in pairs)
         under = _merged([interval for _, intervals in pairs for interval in intervals])
         timed = [record for record in own if record.kind is RecordKind.RESULT or record.kind in _TRIES]
@@ -264,8 +296,8 @@ class _Reader(NamedTuple):
         """The node's children that may have had no end when the run stopped."""
         children = list(node.children.values())
         if self.open_paths is not None:
-            return [each for each in children if any(_is_under(path, each.path) for path in self.open_paths)]
-        return children if node.kind in _SIDE_BY_SIDE else children[-1:]
+            return [each for each in children if each.path in self.open_paths]
+        return children if node.of.side_by_side else children[-1:]
 
     def _marks(self, node: _Node, copied: bool) -> Iterator[str]:
         yield from node.marks
@@ -299,9 +331,8 @@ def _status_of_parts(node: _Node, spans: Sequence[Span]) -> RunStatus:
     if not spans:
         asks = any(record.kind is RecordKind.WAIT for record in node.records)
         return RunStatus.PAUSED if asks else RunStatus.CANCELLED
-    if node.kind in _SIDE_BY_SIDE:
-        may_fail = {node.defined.get("on_error"), node.defined.get("on_branch_failure")} & _LENIENT
-        failed = not may_fail and any(span.status is RunStatus.FAILED for span in spans)
+    if node.of.side_by_side:
+        failed = node.of.spares not in node.defined and any(span.status is RunStatus.FAILED for span in spans)
         return RunStatus.FAILED if failed else RunStatus.COMPLETED
     last = next((span for span in reversed(spans) if "background" not in span.marks), None)
     return RunStatus.COMPLETED if last is None or "went on" in last.marks else last.status
@@ -312,16 +343,12 @@ def _in_order(node: _Node) -> list[_Node]:
     children = list(node.children.values())
     if all(child.piece.startswith("[") for child in children):
         return sorted(children, key=lambda child: int(child.piece[1:-1]))
-    return sorted(children, key=_began) if node.kind in _SIDE_BY_SIDE else children
+    return sorted(children, key=_began) if node.of.side_by_side else children
 
 
 def _began(node: _Node) -> float:
     times = [record.started_at for record in node.records]
     return min(times) if times else min(map(_began, node.children.values()), default=0.0)
-
-
-def _is_under(path: str, other: str) -> bool:
-    return path == other or path.startswith((f"{other}/", f"{other}["))
 
 
 def _waits(records: Sequence[JournalRecord], now: float) -> list[Interval]:
