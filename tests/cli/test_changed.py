@@ -137,6 +137,22 @@ def test_the_ways_on_are_only_those_that_there_are(flujo, project):
     assert (ran.code, advised(ran.err)) == (4, [["runs", "rerun", "r", "--from", "ask"]])
 
 
+def test_a_part_that_the_changed_pipeline_does_not_come_by_is_no_circle_of_advice(flujo, project):
+    (project / "pipeline.yaml").write_text(
+        'version: "0.1"\nname: rounds\nsteps:\n'
+        "  - name: l\n    kind: loop\n    loop: {max_loops: 2, body: [{name: la, input: again}]}\n"
+        "  - {name: ask, kind: hitl, message: ok?}\n"
+    )
+    assert flujo("run", "--input", "x", "--run-id", "r").code == 6
+    change(project, "max_loops: 2", "max_loops: 1")
+    ran = flujo("resume", "r", "--allow-changed", "--answer", "yes")
+    assert (ran.code, "the result of 'loop:l[1]/la' would not be used any more" in ran.err) == (4, True)
+    ways = advised(ran.err.partition("next: ")[0])
+    assert ways == [["resume", "r", "--as-begun"], ["runs", "rerun", "r", "--from", "loop:l[1]/la"]]
+    assert flujo(*ways[1]).code == 6
+    assert flujo(*ways[0]).code == 0
+
+
 async def test_a_run_without_a_record_has_no_step_to_begin_at(project):
     backend = InMemoryBackend()
     await backend.create_run(NewRun("r", "p", "", "{}", b"", None, None, 0.0))

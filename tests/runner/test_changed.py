@@ -336,8 +336,9 @@ async def test_results_that_a_changed_composite_no_longer_comes_by_end_the_run_a
     after = Pipeline([LoopStep("l", body=A, max_loops=2), C])
     backend = await stopped(before)
 
-    with pytest.raises(DefinitionChanged, match=r"the result of 'loop:l\[2\]/a' would not be used any more"):
+    with pytest.raises(DefinitionChanged, match=r"the result of 'loop:l\[2\]/a' would not be used any more") as caught:
         await flujo(after, backend).resume("r", allow_changed=True)
+    assert caught.value.path == "loop:l[2]/a"
 
     row = await backend.get("r")
     assert (CALLS, row.status, row.definition) == ([], "interrupted", canonical(before.definition()))

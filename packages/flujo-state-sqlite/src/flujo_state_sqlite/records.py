@@ -84,7 +84,7 @@ SELECT j.path, j.attempt, j.out, j.delta, j.fp, j.started_at, j.ended_at,
 _SELECT_PLAIN = _PLAIN_COLUMNS + "FROM journal AS j " + _OF_RUN
 
 #: A question is open unless its step, whose path ends at the first "?", has a result, or the question has an answer
-#: with which the step has not failed since.
+#: with which the step has not failed since: a failure that is no try is not the answer's.
 _OPEN = """
 AND NOT EXISTS (SELECT 1 FROM journal AS d WHERE d.run = j.run AND d.path = substr(j.path, 1, instr(j.path, '?') - 1))
 AND NOT EXISTS (
@@ -93,7 +93,7 @@ AND NOT EXISTS (
     AND NOT EXISTS (
       SELECT 1 FROM journal AS f
       WHERE f.run = j.run AND f.kind = 2 AND f.path > rtrim(j.path, '?') || '#' AND f.path < rtrim(j.path, '?') || '$'
-        AND f.id > a.id))
+        AND f.id > a.id AND f.attempt))
 ORDER BY j.id LIMIT ? OFFSET ?
 """
 

@@ -29,7 +29,7 @@ class HumanInTheLoopStep(Step[In, Out]):
     kind: ClassVar[str] = "hitl"
     asks: ClassVar[bool] = True
     templates: ClassVar[tuple[str, ...]] = ("message",)
-    soft: ClassVar[tuple[str, ...]] = ("message", "deadline_s", "on_deadline")
+    soft: ClassVar[tuple[str, ...]] = ("message", "deadline_s", "on_deadline", "sink_to")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,14 +1,14 @@
 """What is known of a step before it runs: its recorded result, or how it ended in a run that has ended."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 from flujo.domain.events import StepAbandoned, StepFinished
 from flujo.domain.outcomes import ErrorInfo, Failure, RecordedError, StepOutcome, StepResult, Success
 from flujo.domain.usage import NO_USAGE, Usage
-from flujo.engine.changes import apply, unshared
+from flujo.engine.changes import apply, sink, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
-from flujo.exceptions import ExecutionError
+from flujo.exceptions import ContextFieldError, DefinitionChanged, ExecutionError
 
 __all__ = ["NeverEnded", "abandoned", "accounted", "ended", "filed", "finished", "passed", "recalled"]
 
@@ -35,10 +35,10 @@ def finished(frame: ExecutionFrame, outcome: StepOutcome[Any], result: StepResul
     return filed(frame, outcome, result)
 
 
-def abandoned(frame: ExecutionFrame, error: BaseException) -> None:
+def abandoned(frame: ExecutionFrame, error: ErrorInfo) -> None:
     """Tell whoever listens that the step comes to no end: its run is let go of because of `error`."""
     if frame.run.events.active:
-        frame.run.events.emit(StepAbandoned(frame.run.run_id, frame.path, ErrorInfo.of(error, frame.path)))
+        frame.run.events.emit(StepAbandoned(frame.run.run_id, frame.path, error))
 
 
 def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any], ...] = ()) -> StepOutcome[Any] | None:
@@ -54,11 +54,13 @@ def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any]
     value, delta, record = recorded
     _, _, attempt, _, _, error, fallback, usage, signed, started_at, ended_at, _ = record
     if signed and not signed.startswith(plan.fingerprint):
-        journal.refuse(f"{path!r} is another step now", _AS_IT_WAS)
+        _refuse(frame, f"{path!r} is another step now", path)
     if journal.tracker is not None:
         journal.tracker.reach(path)
     if delta is not None:
         apply(frame.context, delta)
+    if step.asks and step.sink_to is not None:
+        _put(frame, value)
     if plan.agent is not None:
         run.tally.note(plan.agent, path, (usage + journal.spent_on(path)).calls)
     spent = _spent(frame, fallback is not None) if plan.parts else journal.spent_on(path)
@@ -73,6 +75,25 @@ def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any]
     return finished(frame, outcome, result) if run.events.active else filed(frame, outcome, result)
 
 
+def _refuse(frame: ExecutionFrame, what: str, path: str, advice: str = _AS_IT_WAS) -> NoReturn:
+    """Raise `DefinitionChanged`, which ends the run and has the `path` of what does not fit."""
+    try:
+        frame.run.journal.refuse(what, advice)
+    except DefinitionChanged as error:
+        error.path = path
+        raise
+
+
+def _put(frame: ExecutionFrame, answer: Any) -> None:
+    """Put an answer where `sink_to` says now: it may say something else than when the answer was recorded."""
+    assert frame.step.sink_to is not None
+    try:
+        sink(frame.context, frame.step.sink_to, answer)
+    except ContextFieldError as error:
+        what = f"the answer to {frame.path!r} can't be put at {frame.step.sink_to!r}: {error.message}"
+        _refuse(frame, what, frame.path, "let sink_to name a place that there is")
+
+
 def accounted(frame: ExecutionFrame, outcome: StepOutcome[Any]) -> None:
     """Look, in a run that goes on with another pipeline, whether what is recorded of a step's parts was used.
 
@@ -85,7 +106,7 @@ def accounted(frame: ExecutionFrame, outcome: StepOutcome[Any]) -> None:
     if type(outcome) is not Success:
         tracker.reach(frame.path)
     elif frame.level <= 2 and (unused := tracker.unused(frame.path)) is not None:
-        frame.run.journal.refuse(f"the result of {unused!r} would not be used any more", _AS_IT_WAS)
+        _refuse(frame, f"the result of {unused!r} would not be used any more", unused)
 
 
 def passed(frame: ExecutionFrame, at: str = "") -> None:
