@@ -278,6 +278,12 @@ def test_a_name_that_the_stream_cannot_encode_is_written_with_escapes():
     assert stream.read() == "+ gr\\xf6\\xdfer (run r)\n"
 
 
+def test_a_line_of_the_tree_is_cut_where_it_is_too_long():
+    stream = io.StringIO()
+    LocalTracer(stream).began(LiveSpan("r", "", "a" * 500, "pipeline", None, 0.0))
+    assert stream.getvalue() == f"+ {'a' * 198}\n"
+
+
 async def test_a_tree_is_written_to_stderr_by_its_name(capsys):
     async with Flujo(Step("a"), sinks=["tree"]) as flujo:
         await flujo.run("x", run_id="r")
