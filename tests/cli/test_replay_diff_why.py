@@ -14,6 +14,10 @@ def shout(text):
     return text.upper()
 
 
+def split(text):
+    return list(text.split())
+
+
 def broken(text):
     raise ValueError("no")
 
@@ -42,6 +46,33 @@ steps:
       true: [{name: long, uses: "flujo.builtins.stringify", sink_to: "seen"}]
       false: [{name: short, uses: "flujo.builtins.stringify"}]
 """
+
+
+COMPOSED = """\
+name: composed
+steps:
+  - {name: many, uses: "skills.s:split"}
+  - name: tickets
+    kind: map
+    map:
+      body:
+        - name: gate
+          kind: conditional
+          condition_expression: "previous_step | length > 1"
+          branches:
+            true: [{name: long}]
+            false: [{name: short}]
+  - name: shorten
+    kind: loop
+    loop: {max_loops: 2, exit_expression: "loop.index >= 2", body: [{name: cut}]}
+  - name: none
+    kind: map
+    map: {iterable_input: "{{ nothing }}", body: [{name: never}]}
+"""
+
+
+def codes_of(flujo, *words):
+    return [reason["code"] for reason in flujo("why", *words, "--json").json["steps"][0]["reasons"]]
 
 
 @pytest.fixture
@@ -214,7 +245,7 @@ def test_why_a_step_ran_again_was_used_again_and_was_copied(flujo, project):
     assert "after that (once): the result was used, it did not run again" in flujo("why", "a").out
     again = flujo("why", "b").out
     assert "  attempt 1 was the last and failed: OSError: not ready\n" in again
-    assert "gone on with before (once), and it had no result: it was at work then, or about to begin\n" in again
+    assert "the run was gone on with (once), and it was tried again\n" in again
 
     flujo("runs", "rerun", "r", "--from", "b", "-q")
     copied = "  it did not run here: its result was copied from run r, as this one began at b"
@@ -226,11 +257,15 @@ def test_why_of_questions(flujo, project):
     flujo("run", "ask.yaml", "--input", "x", "--run-id", "w", "--no-input", "-q")
     assert "  it asked at " in flujo("why", "ok").out
     assert "  nobody has answered: the run waits here\n" in flujo("why", "ok").out
-    assert "the run took another way, or ended before it: it is paused" in flujo("why", "z").out
+    assert flujo("why", "z").out.splitlines()[2:] == [
+        "  the run has not come to it yet, or took another way: it is paused"
+    ]
     flujo("runs", "approve", "w", "--no-resume", "--by", "ann")
     waiting = flujo("why", "ok").out
     assert "  ann answered at " in waiting
     assert "  it has its answer: the run is to be gone on with\n" in waiting
+    flujo("resume", "w", "-q")
+    assert codes_of(flujo, "ok") == ["asked", "answered", "ran"]
 
 
 def test_many_steps_of_one_name_are_told_in_part(flujo, project):
@@ -250,7 +285,7 @@ def test_why_a_step_that_may_run_only_once_does_not_run_again(flujo, project):
     (project / "skills" / "s.py").write_text(SKILLS + "\n\ndef die(text):\n    raise KeyboardInterrupt\n")
     (project / "o.yaml").write_text('name: o\nsteps:\n  - {name: pay, uses: "skills.s:die", effects: at-most-once}\n')
     flujo("run", "o.yaml", "--input", "x", "--run-id", "o", "-q")
-    assert "  it began, may run only once, and has no result: it is not repeated\n" in flujo("why", "pay").out
+    assert "not called again until it is settled, with: flujo runs settle o pay\n" in flujo("why", "pay").out
     flujo("runs", "settle", "o", "pay", "--again")
     assert "  a person has said what became of it: the run is to be gone on with\n" in flujo("why", "pay").out
 
@@ -263,3 +298,48 @@ def test_why_an_old_result_and_one_of_other_context_did_not_serve(flujo, project
     assert "no kept result served: a kept result was too old\n" in flujo("why", "k", "--run", "@{2}").out
     told = "no kept result served: context.who, which its body reads is not what the newest one was kept for\n"
     assert told in flujo("why", "k").out
+
+
+def test_why_of_steps_that_are_made_of_others_tells_what_of_them_ran(flujo, project):
+    (project / "skills" / "s.py").write_text(SKILLS)
+    (project / "composed.yaml").write_text(COMPOSED)
+    ran = flujo("run", "composed.yaml", "--input", "a bb cc", "--context", "nothing=[]", "--run-id", "c", "-q")
+    assert ran.code == 0, ran.err
+
+    def told(step):
+        return flujo("why", step).out.splitlines()[1:]
+
+    assert told("tickets") == ["map:tickets", "  it ran: 3 items; it is completed"]
+    assert told("loop:shorten") == told("shorten") == ["loop:shorten", "  it ran: 2 rounds; it is completed"]
+    assert told("gate")[:3] == [
+        "map:tickets[0]/conditional:gate",
+        "  it ran: branch 'false'; it is completed",
+        "map:tickets[1]/conditional:gate",
+    ]
+    assert told("conditional:gate") == told("gate")
+    assert told("map:tickets[1]") == ["map:tickets[1]", "  it ran: step 'conditional:gate'; it is completed"]
+    assert told("composed") == ["composed", "  it is the pipeline of the run: 6 steps recorded; it is completed"]
+    assert told("none") == ["none", "  the run took another way, or found nothing to do in it: it is completed"]
+
+
+def test_why_of_items_that_failed_and_of_what_comes_after_them(flujo, project):
+    (project / "skills" / "s.py").write_text(SKILLS)
+    last = '  - {name: last, uses: "skills.s:broken", config: {max_retries: 0}}\n  - {name: after}\n'
+    many = '  - {name: many, uses: "skills.s:split"}\n  - name: m\n    kind: map\n    map:\n      on_error: collect\n'
+    steps = many + '      body: [{name: b, uses: "skills.s:broken", config: {max_retries: 0}}]\n'
+    (project / "f.yaml").write_text(f"name: f\nsteps:\n{steps}{last}")
+    flujo("run", "f.yaml", "--input", "x y", "-q")
+
+    assert "  it ran: 2 items, 0 of them to the end; it is completed\n" in flujo("why", "m").out
+    assert "  the run ended before it, or took another way: it is failed at 'last'\n" in flujo("why", "after").out
+
+
+def test_why_of_a_step_that_gave_up_and_may_run_only_once(flujo, project):
+    (project / "skills" / "s.py").write_text(SKILLS)
+    step = '{name: pay, uses: "skills.s:broken", effects: at-most-once, config: {max_retries: 0}}'
+    (project / "o.yaml").write_text(f"name: o\nsteps:\n  - {step}\n")
+    flujo("run", "o.yaml", "--input", "x", "--run-id", "o", "-q")
+    told = flujo("why", "pay").out
+    assert "attempt 1 was the last and failed: ValueError: no\n" in told
+    assert "not called again until it is settled, with: flujo runs settle o pay\n" in told
+    assert "tried again" not in told

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from flujo.domain.interfaces import CACHE_MISSED, JournalRecord, RecordKind, RunRow
+from flujo.domain.outcomes import RunStatus
 from flujo.runner.definitions import bare_path
+from flujo.runner.trace import Span, Trace
 from flujo_cli.output import one_line
 from flujo_cli.progress import brief
+from flujo_cli.questions import show_time
 from flujo_cli.records import value_of
 
-__all__ = ["Reason", "matching", "names_in", "reasons_of", "unrecorded"]
+__all__ = ["Reason", "matching", "names_in", "reasons_of", "unrecorded", "wholes"]
 
 #: What each part of a cache step's key is called; any other is a name that its body reads.
 _PARTS = {
@@ -25,6 +27,13 @@ _PARTS = {
 
 #: What is no difference between two keys, but wrong with the result itself.
 _OF_THE_RESULT = ("ttl", "value")
+
+#: What the numbered parts of a kind are called, and what is said of the others.
+_NUMBERED = {"map": "item", "loop": "round", "state_machine": "state", "agentic_loop": "turn"}
+_BRANCHING = ("conditional", "dynamic_router", "parallel")
+
+#: Of as many parts the names are told.
+_MOST = 12
 
 
 class Reason(NamedTuple):
@@ -49,8 +58,47 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2].partition("[")[0].rpartition(":")[2]
 
 
-def reasons_of(row: RunRow, records: Sequence[JournalRecord], lives: Mapping[str, int]) -> list[Reason]:
-    """Why the step ran that has these records; `lives` says which life of the run wrote each, where the state knows."""
+def wholes(row: RunRow, trace: Trace, step: str) -> dict[str, list[Reason]]:
+    """Of the steps made of others that `step` means, by path: what of them ran. The pipeline's name means the run."""
+    spans = [span for span in trace.root.walk() if span.children and span.path]
+    meant = [span for span in spans if span.path == step] or [span for span in spans if _means(step, span)]
+    if not meant and step == row.pipeline:
+        count = sum(not span.children for span in trace.root.walk() if span.path)
+        words = f"it is the pipeline of the run: {_count(count, 'step')} recorded; it is {row.status}"
+        return {step: [Reason("parts", words)]}
+    return {span.path: [Reason("parts", f"it ran: {_parts(span)}; it is {span.status}")] for span in meant}
+
+
+def _means(step: str, span: Span) -> bool:
+    """Whether a name, or one with its kind before it, is that of a step made of others. Branches go by their paths."""
+    segment = span.path.rpartition("/")[2]
+    return ":" in segment and step in (segment, segment.partition(":")[2])
+
+
+def _parts(span: Span) -> str:
+    """Which parts of a step ran."""
+    if all(part.path.endswith("]") for part in span.children):
+        done = sum(part.status is RunStatus.COMPLETED for part in span.children)
+        some = "" if done == len(span.children) else f", {done} of them to the end"
+        return _count(len(span.children), _NUMBERED.get(span.kind, "round")) + some
+    names = [repr(part.path.rpartition("/")[2]) for part in span.children]
+    told = ", ".join(names[:_MOST]) + (", ..." if len(names) > _MOST else "")
+    if span.kind in _BRANCHING:
+        return f"branch{'es' if len(names) > 1 else ''} {told}"
+    return f"step{'s' if len(names) > 1 else ''} {told}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def reasons_of(
+    row: RunRow, records: Sequence[JournalRecord], lives: Mapping[str, int], *, in_doubt: bool
+) -> list[Reason]:
+    """Why the step ran that has these records; `lives` says which life of the run wrote each, where the state knows.
+
+    `in_doubt` says that it may run only once, and nobody knows what became of it.
+    """
     last = records[-1]
     if "rerun_of" in row.tags and records[0].ended_at < row.created_at:
         of, at = row.tags["rerun_of"], row.tags["rerun_from"]
@@ -59,16 +107,26 @@ def reasons_of(row: RunRow, records: Sequence[JournalRecord], lives: Mapping[str
         ]
     found = [*_questions(records), *_attempts(records)]
     if last.kind is RecordKind.RESULT:
-        found += _result(last)
+        return [*found, *_before(records, lives), *_result(last), *_after(row, last, lives)]
+    return [*found, *_unended(row, records, in_doubt=in_doubt)]
+
+
+def _unended(row: RunRow, records: Sequence[JournalRecord], *, in_doubt: bool) -> Iterator[Reason]:
+    """Where a step stands that has no result."""
+    last = records[-1]
+    if in_doubt:
+        words = "it began, may run only once, and has no result: it is not called again until it is settled"
+        yield Reason("in-doubt", f"{words}, with: flujo runs settle {row.run_id} {bare_path(last)}")
     elif last.kind is RecordKind.FAILED:
-        found.append(Reason("failed", "it gave up: when the run is gone on with, it is tried again"))
-    elif last.kind in (RecordKind.WAIT, RecordKind.ANSWER):
-        found += _waiting(records)
+        yield Reason("failed", "it gave up: when the run is gone on with, it is tried again")
+    elif last.kind is RecordKind.WAIT:
+        yield Reason("waits", "nobody has answered: the run waits here")
+    elif last.kind is RecordKind.ANSWER:
+        yield Reason("to-do", "it has its answer: the run is to be gone on with")
     elif last.kind is RecordKind.INTENT:
-        found.append(Reason("in-doubt", "it began, may run only once, and has no result: it is not repeated"))
+        yield Reason("at-work", "it began, and is at work")
     elif last.kind is RecordKind.SETTLED:
-        found.append(Reason("settled", "a person has said what became of it: the run is to be gone on with"))
-    return [*found, *_lives(row, last, lives)]
+        yield Reason("settled", "a person has said what became of it: the run is to be gone on with")
 
 
 def _questions(records: Sequence[JournalRecord]) -> Iterator[Reason]:
@@ -123,23 +181,25 @@ def _missed(changed: str) -> str:
     return f"{' and '.join(told)} {'is' if len(told) == 1 else 'are'} not what the newest one was kept for"
 
 
-def _waiting(records: Sequence[JournalRecord]) -> Iterator[Reason]:
-    if records[-1].kind is RecordKind.WAIT:
-        yield Reason("waits", "nobody has answered: the run waits here")
-    else:
-        yield Reason("to-do", "it has its answer: the run is to be gone on with")
-
-
-def _lives(row: RunRow, last: JournalRecord, lives: Mapping[str, int]) -> Iterator[Reason]:
-    """Which of the processes that worked on the run brought the step to its end, and what the later ones made of it."""
+def _before(records: Sequence[JournalRecord], lives: Mapping[str, int]) -> Iterator[Reason]:
+    """What of a step with a result came of the processes before the one that brought it to its end."""
+    last = records[-1]
     life = lives.get(last.path, 1)
-    if life > 1 and last.kind is RecordKind.RESULT:
-        first = next(path for path, other in lives.items() if other == life)
-        at_work = ": it was at work then, or about to begin" if first == last.path else ""
-        yield Reason(
-            "no-result", f"the run was gone on with before ({_times(life - 1)}), and it had no result{at_work}"
-        )
-    if row.epoch > life and last.kind is RecordKind.RESULT:
+    earlier = {record.kind for record in records if lives.get(record.path, 1) < life}
+    if life == 1 or RecordKind.WAIT in earlier:  # it waited for its answer, which is told
+        return
+    if RecordKind.FAILED in earlier:
+        yield Reason("no-result", f"the run was gone on with ({_times(life - 1)}), and it was tried again")
+        return
+    first = next(path for path, other in lives.items() if other == life)
+    at_work = ": it was at work then, or about to begin" if first == last.path else ""
+    yield Reason("no-result", f"the run was gone on with before ({_times(life - 1)}), and it had no result{at_work}")
+
+
+def _after(row: RunRow, last: JournalRecord, lives: Mapping[str, int]) -> Iterator[Reason]:
+    """What the processes made of a step's result that came after the one which recorded it."""
+    life = lives.get(last.path, 1)
+    if row.epoch > life:
         again = _times(row.epoch - life)
         yield Reason(
             "recalled", f"the run was gone on with after that ({again}): the result was used, it did not run again"
@@ -151,7 +211,7 @@ def _times(number: int) -> str:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return str(show_time(seconds))
 
 
 def unrecorded(row: RunRow, records: Sequence[JournalRecord], step: str) -> Reason | None:
@@ -164,7 +224,14 @@ def unrecorded(row: RunRow, records: Sequence[JournalRecord], step: str) -> Reas
     served = ", ".join(map(repr, _served(records)))
     around = f"; what stands in {served} did not run, as kept results served" if served else ""
     where = f" at {row.error.path!r}" if row.error is not None and row.error.path else ""
-    return Reason("never", f"the run took another way, or ended before it: it is {row.status}{where}{around}")
+    stands = f"it is {row.status}{where}{around}"
+    if row.status is RunStatus.COMPLETED:
+        return Reason("never", f"the run took another way, or found nothing to do in it: {stands}")
+    if row.status in (RunStatus.FAILED, RunStatus.CANCELLED):
+        return Reason("never", f"the run ended before it, or took another way: {stands}")
+    could_be_in_it = row.status in (RunStatus.RUNNING, RunStatus.INTERRUPTED)
+    yet = "it has not ended yet, or not begun" if could_be_in_it else "the run has not come to it yet"
+    return Reason("not-yet", f"{yet}, or took another way: {stands}")
 
 
 def _served(records: Sequence[JournalRecord]) -> list[str]:

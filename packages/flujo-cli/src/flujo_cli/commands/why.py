@@ -9,11 +9,13 @@ from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.domain.lives import LivesBackend
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError
+from flujo.infra.clock import SystemClock
 from flujo.runner.definitions import bare_path
+from flujo.runner.trace import trace_of
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
-from flujo_cli.reasons import Reason, matching, names_in, reasons_of, unrecorded
-from flujo_cli.records import read_state
+from flujo_cli.reasons import Reason, matching, names_in, reasons_of, unrecorded, wholes
+from flujo_cli.records import doubts, read_state
 from flujo_cli.references import REFERENCE_HELP, find_run
 
 __all__ = ["why"]
@@ -46,7 +48,11 @@ def why(options: Options, step: str, reference: str, as_json: bool, state: str |
         row = await find_run(backend, reference)
         records = await backend.load(row.run_id)
         lives = await backend.lives(row.run_id) if isinstance(backend, LivesBackend) else {}
-        found = {path: reasons_of(row, of, lives) for path, of in matching(records, step).items()}
+        doubtful = doubts(row, records, backend)
+        found = {
+            path: reasons_of(row, of, lives, in_doubt=path in doubtful) for path, of in matching(records, step).items()
+        }
+        found = {**wholes(row, trace_of(row, records, SystemClock().now(), lives), step), **found}
         if not found and (reason := unrecorded(row, records, step)) is not None:
             found = {step: [reason]}
         if not found:
