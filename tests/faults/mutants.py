@@ -184,6 +184,20 @@ MUTANTS = (
         "test_a_step_that_ended_and_was_not_recorded_runs_twice_with_one_key_and_counts_once",
     ),
     Mutant(
+        "a step in doubt that a composite goes on from",
+        f"{ENGINE}/retry.py",
+        "    if not isinstance(outcome, Failure) or isinstance(outcome.error, SIGNALS):\n        return False\n",
+        "    if not isinstance(outcome, Failure):\n        return False\n",
+        "tests/policies/test_in_doubt.py",
+    ),
+    Mutant(
+        "a background step in doubt that nobody minds",
+        f"{RUNNER}/ending.py",
+        "isinstance(each, Aborted | Failure) and not tolerable(each)",
+        "isinstance(each, Aborted)",
+        "tests/policies/test_in_doubt.py::test_a_background_step_in_doubt_fails_the_run_that_went_on_without_it",
+    ),
+    Mutant(
         "claims that nobody counts",
         f"{SQLITE}/runs.py",
         "wid, claims + 1, number, epoch))",

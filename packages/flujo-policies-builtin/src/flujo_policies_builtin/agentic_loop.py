@@ -10,11 +10,12 @@ from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import Spec, StepSpec
 from flujo.domain.agentic_loop import ASK, AgenticLoopStep
 from flujo.domain.composite import branch_key
-from flujo.domain.outcomes import Failure, StepOutcome, Success
+from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.steps import Step
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
-from flujo.exceptions import ControlFlowError, ExecutionError
+from flujo.engine.retry import tolerable
+from flujo.exceptions import ExecutionError
 from flujo.infra.repair import json_in
 from flujo_policies_builtin.composites import body_of, go_on, gone_on, named_step, options_of, output_of, run_isolated
 
@@ -75,7 +76,7 @@ async def _obey(
         name = branch_key(command["agent"])
         body, purpose = step.agents[name], f"agent {name!r} in turn {turn}"
         outcome = await run_isolated(core, frame, body, command["input"], at=f"{at}/{name}", purpose=purpose)
-        if not isinstance(outcome, Failure) or isinstance(outcome.error, ControlFlowError):
+        if not tolerable(outcome):
             return outcome
         told = output_of(outcome)
     return await go_on(core, frame, at, "failure", told)

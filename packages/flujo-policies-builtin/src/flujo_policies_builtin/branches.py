@@ -15,6 +15,7 @@ from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor
 from flujo.engine.recall import NeverEnded
+from flujo.engine.retry import tolerable
 from flujo.exceptions import ExecutionError
 from flujo_policies_builtin.composites import called, isolated, output_of, watched
 
@@ -139,9 +140,9 @@ def _unfinished(step: ParallelStep[Any, Any], outcomes: Outcomes) -> StepOutcome
         return stopped[0]
     failures = [outcome for outcome in outcomes.values() if isinstance(outcome, Failure)]
     own = [failure for failure in failures if failure.step_result is not None]
-    own.sort(key=lambda failure: not _has_failed(failure))
+    own.sort(key=lambda failure: (tolerable(failure), not _has_failed(failure)))
     all_failed = len(failures) == len(outcomes) and step.on_branch_failure == "ignore"
-    if own and (all_failed or step.on_branch_failure == "propagate"):
+    if own and (all_failed or step.on_branch_failure == "propagate" or not tolerable(own[0])):
         return own[0]
     return stopped[0] if stopped else None
 

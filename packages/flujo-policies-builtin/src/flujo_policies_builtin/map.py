@@ -19,6 +19,7 @@ from flujo.engine.changes import unshared
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
+from flujo.engine.retry import tolerable
 from flujo.exceptions import ExecutionError, TemplateResolutionError
 from flujo_policies_builtin.composites import body_of, called, isolated, options_of, output_of, resolved, watched
 from flujo_policies_builtin.files import Malformed, csv_rows, inside, jsonl_values
@@ -67,7 +68,10 @@ class _Items:
         return child._replace(item=frame.run.journal.item(frame.path, index, item, frame.item))
 
     def verdict(self) -> StepOutcome[Any] | None:
-        """What keeps the map from succeeding: an abort, else a failure that stopped it, else the first pause."""
+        """What keeps the map from succeeding: an abort, else a failure that stopped it, else the first pause.
+
+        A failure that nobody may go on from comes before others.
+        """
         outcomes = [self.outcomes[index] for index in sorted(self.outcomes)]
         counting = [each for each in outcomes if self.stopped or not isinstance(each, Failure)]
         unfinished = [each for each in counting if not isinstance(each, Success)]
@@ -81,8 +85,8 @@ class _Items:
     def _is_enough(self, outcome: StepOutcome[Any]) -> bool:
         if isinstance(outcome, Success):
             return False
-        if not isinstance(outcome, Failure):
-            return isinstance(outcome, Aborted)
+        if not tolerable(outcome):
+            return isinstance(outcome, Failure | Aborted)
         self._failures += 1
         most = 0 if self._step.on_error == "fail" else self._step.max_failures
         return most is not None and self._failures > most
@@ -107,7 +111,7 @@ class MapPolicy(StepPolicy[MapStep[Any, Any]]):
             items = _Items(core, frame, step, source)
             await _together([items.work() for _ in range(step.concurrency)])
         unfinished = items.verdict()
-        if isinstance(unfinished, Failure) and step.on_error != "fail":
+        if isinstance(unfinished, Failure) and tolerable(unfinished) and step.on_error != "fail":
             return unfinished._replace(error=_too_many(step, unfinished))
         if unfinished is not None:
             return unfinished
@@ -119,7 +123,9 @@ class MapPolicy(StepPolicy[MapStep[Any, Any]]):
 
 
 def _rank(outcome: StepOutcome[Any]) -> int:
-    return 0 if isinstance(outcome, Aborted) else 1 if isinstance(outcome, Failure) else 2
+    if isinstance(outcome, Failure):
+        return 2 if tolerable(outcome) else 1
+    return 0 if isinstance(outcome, Aborted) else 3
 
 
 def _too_many(step: MapStep[Any, Any], first: Failure[Any]) -> ExecutionError:

@@ -9,7 +9,7 @@ from flujo.blueprint.kinds import BuildContext
 from flujo.blueprint.schema import Spec, StepSpec
 from flujo.domain.composite import branch_key
 from flujo.domain.context import PipelineContext
-from flujo.domain.outcomes import ErrorInfo, Failure, Paused, StepOutcome, Success
+from flujo.domain.outcomes import ErrorInfo, Paused, StepOutcome, Success
 from flujo.domain.scope import Scope
 from flujo.domain.state_machine import ANY_STATE, StateMachineStep, Transition
 from flujo.domain.steps import Step
@@ -18,7 +18,8 @@ from flujo.engine.changes import assign, sink, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.journal import Answer
 from flujo.engine.policy import StepExecutor, StepPolicy
-from flujo.exceptions import ControlFlowError, ExecutionError
+from flujo.engine.retry import tolerable
+from flujo.exceptions import ExecutionError
 from flujo_policies_builtin.composites import body_of, go_on, gone_on, options_of, run_isolated
 
 __all__ = ["StateMachinePolicy", "StateMachineSpec", "TransitionPart", "build_statemachine"]
@@ -97,7 +98,7 @@ async def _caught(
 ) -> _Visit | StepOutcome[Any]:
     """The visit that a transition leads to from a state that failed or paused; without one, what that came to."""
     error = None
-    if isinstance(outcome, Failure) and not isinstance(outcome.error, ControlFlowError):
+    if tolerable(outcome):
         on, error = "failure", ErrorInfo.of(outcome.error).message
     elif isinstance(outcome, Paused):
         on = "pause"

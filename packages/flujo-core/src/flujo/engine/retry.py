@@ -1,6 +1,9 @@
-"""Whether a failed attempt is followed by another: a decision from values alone."""
+"""What may follow a failure, another attempt or what a composite makes of it: decisions from values alone."""
+
+from typing import Any, TypeGuard
 
 from flujo.domain.config import StepConfig
+from flujo.domain.outcomes import Failure, RecordedError, StepOutcome
 from flujo.exceptions import (
     ConfigurationError,
     ContextError,
@@ -10,13 +13,20 @@ from flujo.exceptions import (
     ValidationError,
 )
 
-__all__ = ["SIGNALS", "retry_delay"]
+__all__ = ["SIGNALS", "retry_delay", "tolerable"]
 
-#: What no retry and no fallback may answer, whatever they are configured to do.
+#: What no retry, no fallback and no composite may answer, whatever they are configured to do.
 SIGNALS = (ControlFlowError, EffectInDoubt)
 
 #: What can't come out differently at the next attempt.
 _FINAL = (ConfigurationError, ContextError, ValidationError, StateError, SystemExit)
+
+
+def tolerable(outcome: StepOutcome[Any]) -> TypeGuard[Failure[Any]]:
+    """Whether a composite may go on from what its child came to: a failure, in a run that has ended too, no signal."""
+    if not isinstance(outcome, Failure) or isinstance(outcome.error, SIGNALS):
+        return False
+    return not (isinstance(outcome.error, RecordedError) and outcome.error.code == EffectInDoubt.default_code)
 
 
 def retry_delay(config: StepConfig, attempt: int, error: BaseException, seed: str) -> float | None:

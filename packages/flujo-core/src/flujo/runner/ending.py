@@ -18,6 +18,7 @@ from flujo.domain.outcomes import (
 )
 from flujo.domain.usage import Usage
 from flujo.engine.frame import RunScope
+from flujo.engine.retry import tolerable
 from flujo.exceptions import ContextMutationError, StateProviderError
 
 __all__ = ["Ending", "ended", "unsaved", "with_questions"]
@@ -31,10 +32,13 @@ class Ending(NamedTuple):
 
     @classmethod
     def of(cls, outcome: StepOutcome[Any], background: Sequence[StepOutcome[Any]]) -> "Ending":
-        """A background step that the budget stopped has stopped the run."""
-        stopped = (each for each in background if isinstance(each, Aborted))
-        if isinstance(outcome, Success) and (first := next(stopped, None)) is not None:
-            outcome = first._replace(usage=outcome.usage, step_result=outcome.step_result)
+        """A background step that the budget stopped has stopped the run; one in doubt has failed it."""
+        ends = (each for each in background if isinstance(each, Aborted | Failure) and not tolerable(each))
+        if isinstance(outcome, Success) and (first := next(ends, None)) is not None:
+            root, line = outcome.step_result, first.step_result
+            if root is not None and line is not None and isinstance(first, Failure):
+                root = root._replace(success=False, error=line.error)
+            outcome = first._replace(usage=outcome.usage, step_result=root)
         return cls(outcome, tuple(each.step_result for each in background if each.step_result is not None))
 
     @classmethod
