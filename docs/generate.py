@@ -29,7 +29,10 @@ _WIDTH = 100
 
 #: The public names by what they are for; a name that is not here comes last.
 SUBJECTS = {
-    "Runs": ("Flujo", "PipelineResult", "StepResult", "RunStatus", "PendingAnswer", "UsageLimits", "Usage", "Price"),
+    "Runs": (
+        *("Flujo", "PipelineResult", "StepResult", "RunStatus", "RunSummary", "PendingAnswer"),
+        *("UsageLimits", "Usage", "Price"),
+    ),
     "What a run tells": ("Success", "Failure", "Paused", "Aborted", "Chunk", "LogSink", "TracingManager", "Tracer"),
     "Steps": ("step", "Step", "Pipeline", "StepConfig", "Backoff", "StepRun"),
     "Steps made of steps": (
@@ -38,7 +41,10 @@ SUBJECTS = {
     ),
     "Agents": ("agent", "AgentResult", "scripted", "ScriptedAgent"),
     "The context": ("PipelineContext", "OpenContext", "ContextReference", "StateProviderAdapter"),
-    "Errors": ("FlujoError",),
+    "Errors": (
+        *("FlujoError", "ConfigurationError", "StateError", "RunNotFound", "RunOwnedElsewhere", "RunNotPaused"),
+        *("AnswerRejected", "DefinitionChanged", "EffectInDoubt", "PausedException"),
+    ),
     "Classes of steps": (
         *("AgentStep", "LoopStep", "MapStep", "ConditionalStep", "ParallelStep", "DynamicParallelRouterStep"),
         *("CacheStep", "HumanInTheLoopStep", "ImportStep", "StateMachineStep", "AgenticLoopStep"),

@@ -36,6 +36,18 @@ async def double(data: int) -> int:
         ("usage_limits", {"max_calls": -1}, "max_calls", ""),
         ("root", 3, "root is of type 'int', expected a path", "root='.'"),
         ("root", "", "root is '', expected a path", "root='.'"),
+        ("state_uri", 5, "state_uri is of type 'int', expected text", "sqlite:///runs.db"),
+        ("state_backend", 3, "state_backend is of type 'int', expected an object with the methods create_run", ""),
+        ("registry", 3, "registry is of type 'int', expected PolicyRegistry", ""),
+        ("plugins", 3, "plugins is of type 'int', expected PluginManager", ""),
+        ("prices", [1], "prices is of type 'list', expected a mapping by text", "prices={'name'"),
+        ("prices", {"a": 5}, "prices['a'] is of type 'int', expected Price", "prices={'a': Price("),
+        ("state_providers", 3, "state_providers is of type 'int', expected a mapping by text", ""),
+        ("state_providers", {"a": 3}, "state_providers['a'] is of type 'int', expected an object with the methods", ""),
+        ("state_providers", {"a": dict}, "state_providers['a'] is 'dict', expected an object with", ""),
+        ("sinks", "tree", "sinks is 'tree', expected a list of sinks", "write sinks=['tree']"),
+        ("sinks", 3, "sinks is of type 'int', expected a list of sinks", "write sinks=[sink]"),
+        ("files", 3, "files is of type 'int', expected a mapping by text", ""),
     ],
 )
 def test_a_bad_argument_is_named(argument: str, value: Any, told: str, advice: str) -> None:
@@ -44,6 +56,30 @@ def test_a_bad_argument_is_named(argument: str, value: Any, told: str, advice: s
 
     assert told in caught.value.message
     assert advice in (caught.value.suggestion or "")
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda flujo: flujo.run(1, run_id=5), "5 is not a run id"),
+        (lambda flujo: flujo.run(1, idempotency_key=5), "5 is not an idempotency key"),
+        (lambda flujo: flujo.resume(5), "run is of type 'int', expected a run's id or its result"),
+        (lambda flujo: flujo.replay(5), "run is of type 'int', expected a run's id or its result"),
+        (lambda flujo: flujo.trace(None), "run is of type 'NoneType', expected a run's id or its result"),
+        (lambda flujo: flujo.rerun_from("r", 5), "path is of type 'int', expected text"),
+        (lambda flujo: flujo.settle("r", 5), "path is of type 'int', expected text"),
+        (lambda flujo: flujo.answer_all("r", [5]), "answers is of type 'list', expected a mapping by text"),
+        (lambda flujo: flujo.answer_all("r", None), "answers is of type 'NoneType', expected a mapping by text"),
+        (lambda flujo: flujo.runs(status="paussed"), "there is no status 'paussed'"),
+        (lambda flujo: flujo.runs(limit=-1), "limit is -1, expected a whole number from 0"),
+        (lambda flujo: flujo.runs(prefix=3), "prefix is of type 'int', expected text"),
+    ],
+)
+async def test_a_bad_argument_of_a_method_is_named(call: Any, told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        await call(Flujo(double))
+
+    assert caught.value.message == told
 
 
 async def test_limits_may_be_a_mapping_when_a_run_begins_and_when_it_goes_on():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flujo import Flujo, OpenContext, Step, human
-from flujo.exceptions import ConfigurationError, RunKeyTaken, RunOwnedElsewhere, StateError
+from flujo.exceptions import ConfigurationError, RunKeyTaken, RunOwnedElsewhere, StateError, ValueNotStorable
 from flujo.infra.memory import InMemoryBackend
 
 
@@ -76,6 +76,31 @@ async def test_of_calls_at_once_one_runs_and_the_others_are_told_which_run_it_is
     refused = [each for each in results if isinstance(each, RunOwnedElsewhere)]
     assert (len(refused), counted.calls, len(await counted.backend.list())) == (7, 1, 1)
     assert all(repr(run_id) in str(error) for error in refused)
+
+
+async def test_of_calls_at_once_with_one_id_one_runs_and_the_others_are_told_that_it_is_at_work(counted, tmp_path):
+    released = asyncio.Event()
+
+    async def wait(data: Any) -> Any:
+        await released.wait()
+        return data
+
+    async with Flujo(Step("wait", wait), state_uri=f"sqlite:///{tmp_path}/runs.db") as on_disk:
+        for flujo in (counted.flujo(Step("wait", wait)), on_disk):
+            released.clear()
+            first, *others = [asyncio.ensure_future(flujo.run(data, run_id="o")) for data in ("x", "x", "x", "y")]
+            errors = await asyncio.gather(*others, return_exceptions=True)
+            released.set()
+
+            assert (await first).output == "x"
+            assert [(type(each), each.run_id) for each in errors[:2]] == [(RunOwnedElsewhere, "o")] * 2
+            assert "force" in errors[0].suggestion
+            assert str(errors[2]) == "run 'o' was started with another input"
+
+
+async def test_an_input_that_can_not_be_stored_is_no_run_that_is_taken(counted):
+    with pytest.raises(ValueNotStorable):
+        await counted.flujo().run(object(), run_id="o")
 
 
 async def test_an_id_and_a_key_name_the_same_run_or_none(counted):

@@ -52,10 +52,22 @@ if TYPE_CHECKING:
     from flujo.domain.steps import Pipeline, Step
     from flujo.domain.usage import Usage
     from flujo.engine.step_run import StepRun
-    from flujo.exceptions import FlujoError
+    from flujo.exceptions import (
+        AnswerRejected,
+        ConfigurationError,
+        DefinitionChanged,
+        EffectInDoubt,
+        FlujoError,
+        PausedException,
+        RunNotFound,
+        RunNotPaused,
+        RunOwnedElsewhere,
+        StateError,
+    )
     from flujo.infra.log_sink import LogSink
     from flujo.infra.scripted import ScriptedAgent, scripted
     from flujo.runner.flujo import Flujo
+    from flujo.runner.listing import RunSummary
     from flujo.runner.tracing_manager import Tracer, TracingManager
 
 #: Where the public names live.
@@ -102,10 +114,22 @@ _HOMES = {
     "flujo.domain.steps": ("Pipeline", "Step"),
     "flujo.domain.usage": ("Usage",),
     "flujo.engine.step_run": ("StepRun",),
-    "flujo.exceptions": ("FlujoError",),
+    "flujo.exceptions": (
+        "AnswerRejected",
+        "ConfigurationError",
+        "DefinitionChanged",
+        "EffectInDoubt",
+        "FlujoError",
+        "PausedException",
+        "RunNotFound",
+        "RunNotPaused",
+        "RunOwnedElsewhere",
+        "StateError",
+    ),
     "flujo.infra.log_sink": ("LogSink",),
     "flujo.infra.scripted": ("ScriptedAgent", "scripted"),
     "flujo.runner.flujo": ("Flujo",),
+    "flujo.runner.listing": ("RunSummary",),
     "flujo.runner.tracing_manager": ("Tracer", "TracingManager"),
 }
 
@@ -114,12 +138,16 @@ __all__ = [
     "AgentResult",
     "AgentStep",
     "AgenticLoopStep",
+    "AnswerRejected",
     "Backoff",
     "CacheStep",
     "Chunk",
     "ConditionalStep",
+    "ConfigurationError",
     "ContextReference",
+    "DefinitionChanged",
     "DynamicParallelRouterStep",
+    "EffectInDoubt",
     "Failure",
     "FileItems",
     "Flujo",
@@ -133,13 +161,19 @@ __all__ = [
     "OpenContext",
     "ParallelStep",
     "Paused",
+    "PausedException",
     "PendingAnswer",
     "Pipeline",
     "PipelineContext",
     "PipelineResult",
     "Price",
+    "RunNotFound",
+    "RunNotPaused",
+    "RunOwnedElsewhere",
     "RunStatus",
+    "RunSummary",
     "ScriptedAgent",
+    "StateError",
     "StateMachineStep",
     "StateProviderAdapter",
     "Step",

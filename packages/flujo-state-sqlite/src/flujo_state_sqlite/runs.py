@@ -164,14 +164,15 @@ def claim(file: StateFile, run_id: str, wid: bytes, *, force: bool) -> Claim:
         if owner is not None and not force and workers.is_at_work(worker.folder, owner, number):
             raise RunOwnedElsewhere(
                 f"run {run_id!r} is at work in {workers.describe(worker.folder, owner)}",
-                suggestion="wait until it ends there, or take it over with --force",
+                suggestion="wait until it ends there, or take it over: resume it with force=True, or --force",
             )
         if force or (claims and _has_recorded(connection, number, epoch)):
             claims = 0
         if claims >= MAX_CLAIMS:
             raise RunPoisoned(
                 f"run {run_id!r} was claimed {claims} times and never recorded anything",
-                suggestion=f"find out where it breaks off, then go on with: flujo resume {run_id} --force",
+                suggestion="find out where it breaks off, then resume it with force=True: "
+                f"flujo resume {run_id} --force",
             )
         connection.execute(_CLAIM, (worker.name, wid, claims + 1, number, epoch))
         epoch += 1

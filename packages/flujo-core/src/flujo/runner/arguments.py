@@ -1,17 +1,35 @@
 """What `Flujo` is given, looked at before anything runs: a mistake is named by its argument."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from flujo.domain.callables import reference
 from flujo.domain.context import PipelineContext
+from flujo.domain.outcomes import PipelineResult, RunStatus
+from flujo.domain.pricing import Price, PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline, Step
 from flujo.domain.suggest import did_you_mean
+from flujo.engine.policy_registry import PolicyRegistry
 from flujo.exceptions import ConfigurationError
+from flujo.plugins import PluginManager
 
-__all__ = ["declared_types", "limits_of", "mapping_of", "model_of", "pipeline_of", "root_of"]
+__all__ = [
+    "check_parts",
+    "choice_of",
+    "declared_types",
+    "id_of",
+    "limits_of",
+    "mapping_of",
+    "model_of",
+    "pipeline_of",
+    "prices_of",
+    "providers_of",
+    "root_of",
+    "sinks_of",
+    "text_of",
+]
 
 _LIMITS = ("total_cost_usd_limit", "total_tokens_limit", "max_calls", "unpriced")
 
@@ -38,15 +56,87 @@ def model_of(model: object) -> type[PipelineContext]:
     )
 
 
-def mapping_of(data: object, argument: str) -> dict[str, Any]:
-    """The mapping that `argument` is, nothing for None. Raises `ConfigurationError`."""
-    if data is None:
+def mapping_of(data: object, argument: str, *, may_be_none: bool = True) -> dict[str, Any]:
+    """The mapping that `argument` is, nothing for None if that may be. Raises `ConfigurationError`."""
+    if data is None and may_be_none:
         return {}
     if isinstance(data, Mapping) and all(isinstance(key, str) for key in data):
         return dict(data)
     raise ConfigurationError(
         f"{argument} is {_told(data)}, expected a mapping by text", suggestion=f"write {argument}={{'name': value}}"
     )
+
+
+def text_of(text: object, argument: str) -> str:
+    """The text that `argument` has to be. Raises `ConfigurationError`."""
+    if isinstance(text, str):
+        return text
+    raise ConfigurationError(f"{argument} is {_told(text)}, expected text")
+
+
+def id_of(run: object) -> str:
+    """The id of the run that is given by it or by its result. Raises `ConfigurationError`."""
+    if isinstance(run, str | PipelineResult):
+        return run if isinstance(run, str) else run.run_id
+    raise ConfigurationError(f"run is {_told(run)}, expected a run's id or its result")
+
+
+def check_parts(uri: object, backend: object, registry: object, plugins: object) -> None:
+    """Raise `ConfigurationError` for what is no address, state backend, policy registry or plugin manager."""
+    if uri is not None and not isinstance(uri, str):
+        raise ConfigurationError(
+            f"state_uri is {_told(uri)}, expected text", suggestion="write state_uri='sqlite:///runs.db', or 'memory:'"
+        )
+    if backend is not None:
+        _check_methods(backend, "state_backend", "create_run", "claim", "append", "finish")
+    for value, argument, wanted in ((registry, "registry", PolicyRegistry), (plugins, "plugins", PluginManager)):
+        if value is not None and not isinstance(value, wanted):
+            raise ConfigurationError(f"{argument} is {_told(value)}, expected {wanted.__name__}")
+
+
+def _check_methods(value: object, argument: str, *methods: str) -> None:
+    if isinstance(value, type) or not all(callable(getattr(value, each, None)) for each in methods):
+        told = f"{argument} is {_told(value)}, expected an object with the methods {', '.join(methods)}"
+        raise ConfigurationError(told)
+
+
+def providers_of(providers: object) -> dict[str, Any]:
+    """The state providers by name. Raises `ConfigurationError`."""
+    found = mapping_of(providers, "state_providers")
+    for name, provider in found.items():
+        _check_methods(provider, f"state_providers[{name!r}]", "load", "save", "close")
+    return found
+
+
+def prices_of(prices: object) -> PriceTable:
+    """The prices by model. Raises `ConfigurationError`."""
+    found = mapping_of(prices, "prices")
+    for model, price in found.items():
+        if not isinstance(price, Price):
+            raise ConfigurationError(
+                f"prices[{model!r}] is {_told(price)}, expected Price",
+                suggestion=f"write prices={{{model!r}: Price(usd_per_call=...)}}",
+            )
+    return PriceTable(found)
+
+
+def choice_of(status: object, prefix: object, limit: object) -> tuple[RunStatus | None, str, int]:
+    """Which runs are meant: their status, what their ids start with, and how many. Raises `ConfigurationError`."""
+    known = next((each for each in RunStatus if each == status), None)
+    if known is None and status is not None:
+        near = did_you_mean(str(status), tuple(RunStatus), what="statuses are")
+        raise ConfigurationError(f"there is no status {status!r}", suggestion=near)
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        raise ConfigurationError(f"limit is {limit!r}, expected a whole number from 0")
+    return known, text_of(prefix, "prefix"), limit
+
+
+def sinks_of(sinks: object) -> Iterable[Any]:
+    """What is given as sinks. Raises `ConfigurationError` for what can't be several."""
+    if isinstance(sinks, Iterable) and not isinstance(sinks, str | Mapping):
+        return sinks
+    given = repr(sinks) if isinstance(sinks, str) else "sink"
+    raise ConfigurationError(f"sinks is {_told(sinks)}, expected a list of sinks", suggestion=f"write sinks=[{given}]")
 
 
 def limits_of(limits: object) -> UsageLimits | None:

@@ -13,7 +13,7 @@ from flujo.domain.context import PipelineContext
 from flujo.domain.events import Event
 from flujo.domain.interfaces import Clock, EventSink, StateBackend, StateProvider
 from flujo.domain.outcomes import PendingAnswer, PipelineResult, RunStatus
-from flujo.domain.pricing import Price, PriceTable
+from flujo.domain.pricing import Price
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline, Step
 from flujo.engine.background_task_manager import OnEnd
@@ -25,11 +25,13 @@ from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec
 from flujo.infra.templates import Templates
 from flujo.plugins import PluginManager, create_default_registry, create_plugin_manager
+from flujo.runner import arguments
 from flujo.runner.answers import NO_ANSWER, Questions, Reply, reply_of
-from flujo.runner.arguments import declared_types, limits_of, mapping_of, model_of, pipeline_of, root_of
+from flujo.runner.arguments import id_of, limits_of, mapping_of, text_of
 from flujo.runner.at_work import AtWork
 from flujo.runner.event_sinks import EventSinks, Sink
 from flujo.runner.inbox import OpenQuestion, read_inbox
+from flujo.runner.listing import RunSummary, read_runs
 from flujo.runner.local_tracer import traced
 from flujo.runner.own_loop import in_loop_of_its_own
 from flujo.runner.rerun import SAME_INPUT, Again, rerun
@@ -98,20 +100,22 @@ class Flujo(Generic[In, Out, Ctx]):
         prices: Mapping[str, Price] | None = None,
         delete_on_completion: bool = False,
     ) -> None:
-        whole, model, root = pipeline_of(pipeline), model_of(context_model), root_of(root)
+        whole, model = arguments.pipeline_of(pipeline), arguments.model_of(context_model)
+        root = arguments.root_of(root)
+        arguments.check_parts(state_uri, state_backend, registry, plugins)
         manager = create_plugin_manager() if plugins is None and registry is None else plugins
         core = _prepared_core(whole, registry if registry is not None else create_default_registry(manager))
         self._state = StateBackendManager(backend=state_backend, uri=state_uri, manager=manager, root=root)
         self._clock = clock or SystemClock()
         self._data = mapping_of(initial_context_data, "initial_context_data")
         self._forgets, self._at_work = delete_on_completion, AtWork()
-        self._sinks = EventSinks([*sinks, *traced(local_tracer)], manager, root)
-        self._providers = StateProviders(state_providers or {}, manager, root)
+        self._sinks = EventSinks([*arguments.sinks_of(sinks), *traced(local_tracer)], manager, root)
+        self._providers = StateProviders(arguments.providers_of(state_providers), manager, root)
         self._own = RunSession(
             pipeline=whole,
             core=core,
             backend=self._state.backend,
-            codec=JsonCodec(declared_types(whole, model)),
+            codec=JsonCodec(arguments.declared_types(whole, model)),
             clock=self._clock,
             events=self._sinks.stream,
             context_model=model,
@@ -119,11 +123,11 @@ class Flujo(Generic[In, Out, Ctx]):
             questions=Questions(whole),
             resources=resources,
             source=source,
-            files=files or {},
+            files=mapping_of(files, "files"),
             root=root,
             on_background=on_background,
             usage_limits=limits_of(usage_limits),
-            prices=PriceTable(prices),
+            prices=arguments.prices_of(prices),
         )
 
     async def run(
@@ -223,7 +227,7 @@ class Flujo(Generic[In, Out, Ctx]):
         limits = limits_of(usage_limits) or self._session.usage_limits
         return await self._result(
             lambda session: ResumeOrchestrator(session.but(usage_limits=limits)).resume(
-                _id_of(run), force=force, reply=reply, allow_changed=allow_changed
+                id_of(run), force=force, reply=reply, allow_changed=allow_changed
             )
         )
 
@@ -245,7 +249,8 @@ class Flujo(Generic[In, Out, Ctx]):
         comes after the step in the pipeline. Raises `RunNotFound`, `ConfigurationError` for a path that isn't there,
         and `DefinitionChanged` when a result to be copied is not that of the pipeline's step.
         """
-        again = Again(_id_of(run), path, run_id, input, mapping_of(initial_context_data, "initial_context_data"))
+        data = mapping_of(initial_context_data, "initial_context_data")
+        again = Again(id_of(run), text_of(path, "path"), run_id, input, data)
         return await self._result(partial(rerun, again=again))
 
     fork = rerun_from
@@ -259,7 +264,7 @@ class Flujo(Generic[In, Out, Ctx]):
         from flujo.runner.replay_executor import replay  # noqa: PLC0415 - few runs are replayed
 
         with self._at_work.run():
-            return cast("PipelineResult[Out, Ctx]", await replay(self._session, _id_of(run)))
+            return cast("PipelineResult[Out, Ctx]", await replay(self._session, id_of(run)))
 
     async def settle(
         self,
@@ -279,7 +284,7 @@ class Flujo(Generic[In, Out, Ctx]):
 
         from flujo.runner.settling import settle  # noqa: PLC0415 - it loads the schemas, and few runs need it
 
-        await settle(self._session, _id_of(run), path, output, again=again, by=by)
+        await settle(self._session, id_of(run), text_of(path, "path"), output, again=again, by=by)
 
     async def answer(
         self, run: str | PipelineResult[Any, Any], value: Any, *, token: str | None = None, by: str = ""
@@ -288,7 +293,7 @@ class Flujo(Generic[In, Out, Ctx]):
 
         The run may be at work in another process. Raises `RunNotFound`, `RunNotPaused` and `AnswerRejected`.
         """
-        row = await self._session.find(_id_of(run))
+        row = await self._session.find(id_of(run))
         return await self._session.inbox.answer(row, Reply(value, token, by))
 
     async def answer_all(
@@ -299,16 +304,28 @@ class Flujo(Generic[In, Out, Ctx]):
         Each question is named by its token, its path, or a whole word that only its path or its message has. Answers
         that are recorded already are passed over. Raises as `answer` does.
         """
-        return await self._session.inbox.answer_all(await self._session.find(_id_of(run)), answers, by)
+        given = mapping_of(answers, "answers", may_be_none=False)
+        return await self._session.inbox.answer_all(await self._session.find(id_of(run)), given, by)
 
     async def inbox(self, run: str | PipelineResult[Any, Any] | None = None) -> tuple[OpenQuestion, ...]:
-        """The open questions of one run or of all runs in this state, the oldest first."""
-        return await read_inbox(self._session.backend, self._session.codec, None if run is None else _id_of(run))
+        """The open questions of one run or of all runs in this state, the oldest first. Raises `RunNotFound`."""
+        run_id = None if run is None else (await self._session.find(id_of(run))).run_id
+        return await read_inbox(self._session.backend, self._session.codec, run_id)
+
+    async def runs(
+        self, *, status: RunStatus | str | None = None, prefix: str = "", limit: int = 50
+    ) -> tuple[RunSummary, ...]:
+        """The runs in this state, the newest first and at most `limit`: also those of other pipelines.
+
+        `status` takes those that stand so now, "interrupted" for example, and `prefix` those whose id starts with it.
+        Raises `ConfigurationError` for a status that there isn't.
+        """
+        return await read_runs(self._session.backend, *arguments.choice_of(status, prefix, limit))
 
     async def trace(self, run: str | PipelineResult[Any, Any]) -> Trace:
         """Where the run's time and money went, told from its record, wherever it is at work. Raises `RunNotFound`."""
         session = self._session
-        row = await session.find(_id_of(run))
+        row = await session.find(id_of(run))
         return await read_trace(session.backend, row, self._clock.now(), pipeline=session.pipeline)
 
     async def cancel(self, run: str | PipelineResult[Any, Any]) -> RunStatus:
@@ -317,7 +334,7 @@ class Flujo(Generic[In, Out, Ctx]):
         `RUNNING` says that its owner has been asked and stops within a second and what its steps need to stop; a run
         that has ended stays as it is. What is finished stays recorded. Raises `RunNotFound`.
         """
-        return await self._session.backend.cancel(_id_of(run), at=self._clock.now())
+        return await self._session.backend.cancel(id_of(run), at=self._clock.now())
 
     @property
     def broken_sinks(self) -> tuple[tuple[EventSink, Exception], ...]:
@@ -338,6 +355,7 @@ class Flujo(Generic[In, Out, Ctx]):
             await self._providers.aclose()
 
     async def __aenter__(self) -> "Flujo[In, Out, Ctx]":
+        self._at_work.check_open()
         return self
 
     async def __aexit__(
@@ -369,10 +387,6 @@ class Flujo(Generic[In, Out, Ctx]):
     ) -> AsyncGenerator[Item | PipelineResult[Out, Ctx], None]:
         """The same, read while it is at work."""
         return streamed(self._session.events, partial(self._result, work), pick)
-
-
-def _id_of(run: str | PipelineResult[Any, Any]) -> str:
-    return run if isinstance(run, str) else run.run_id
 
 
 def _prepared_core(pipeline: Pipeline[Any, Any], registry: PolicyRegistry) -> ExecutorCore:

@@ -22,9 +22,9 @@ def new_run_id(now: float) -> str:
     return _base32((int(now * 1000) << _CHANCE_BITS) + secrets.randbits(_CHANCE_BITS), _LENGTH)
 
 
-def check_run_id(run_id: str) -> None:
+def check_run_id(run_id: object) -> None:
     """Raise `ConfigurationError` for an id of the user's own that can't be shown, typed or stored safely."""
-    if not _OWN_ID.fullmatch(run_id):
+    if not isinstance(run_id, str) or not _OWN_ID.fullmatch(run_id):
         raise ConfigurationError(
             f"{run_id!r} is not a run id",
             suggestion="an id starts with a letter or digit, goes on with letters, digits, '_', '.' or '-', "
@@ -32,8 +32,10 @@ def check_run_id(run_id: str) -> None:
         )
 
 
-def check_key(key: str) -> None:
+def check_key(key: object) -> None:
     """Raise `ConfigurationError` for an idempotency key that can't be shown, typed or stored safely."""
+    if not isinstance(key, str):
+        raise ConfigurationError(f"{key!r} is not an idempotency key", suggestion="a key is text")
     if not 0 < len(key) <= _KEY_LENGTH or not key.isprintable() or key != key.strip():
         raise ConfigurationError(
             f"{key[:_KEY_LENGTH]!r} is not an idempotency key",

@@ -34,14 +34,12 @@ async def start(session: RunSession, wanted: Wanted) -> PipelineResult[Any, Any]
             return await _go_on(session, row, wanted)
     try:
         return await session.start(run_id or new_run_id(session.clock.now()), input, data, key)
-    except RunKeyTaken as taken:
-        if run_id is not None and run_id != taken.run_id:
+    except StateError as error:  # somebody else may have begun the run at the same time
+        taken = error.run_id if isinstance(error, RunKeyTaken) else run_id
+        row = None if taken is None or run_id not in (None, taken) else await session.backend.get(taken)
+        if row is None:
             raise
-        try:
-            return await _go_on(session, await session.find(taken.run_id), wanted)
-        except RunOwnedElsewhere as error:
-            error.run_id = taken.run_id
-            raise
+        return await _go_on(session, row, wanted)
 
 
 async def _go_on(session: RunSession, row: RunRow, wanted: Wanted) -> PipelineResult[Any, Any]:
@@ -57,4 +55,8 @@ async def _go_on(session: RunSession, row: RunRow, wanted: Wanted) -> PipelineRe
             f"run {row.run_id!r} was started with another input",
             suggestion="give the same input to go on with it, or another run id or key to start anew",
         )
-    return await ResumeOrchestrator(session).resume(row.run_id)
+    try:
+        return await ResumeOrchestrator(session).resume(row.run_id)
+    except RunOwnedElsewhere as error:
+        error.run_id = row.run_id
+        raise
