@@ -233,6 +233,18 @@ def test_why_of_a_step_that_nobody_knows(flujo, runs):
     assert (ran.code, "run 'three' has no step 'lonh'" in ran.err, "did you mean 'long'?" in ran.err) == (2, True, True)
 
 
+def test_a_name_in_the_data_of_a_step_is_no_steps(flujo, project):
+    data = "input: {kind: step, name: Ann}, params: {greet: {kind: step, name: Bob}}"
+    step = "{name: say, uses: skills.s:hello, " + data + "}"
+    (project / "skills" / "s.py").write_text("def hello(data, greet):\n    return data\n")
+    (project / "n.yaml").write_text(f"name: n\nsteps:\n  - {step}\n")
+    assert flujo("run", "n.yaml", "--input", "x", "--run-id", "n", "-q").code == 0
+
+    for name in ("Ann", "Bob"):
+        ran = flujo("why", name, "--run", "n")
+        assert (ran.code, f"run 'n' has no step {name!r}" in ran.err) == (2, True)
+
+
 def test_why_a_step_ran_again_was_used_again_and_was_copied(flujo, project):
     (project / "skills" / "s.py").write_text(SKILLS)
     steps = '  - {name: a}\n  - {name: b, uses: "skills.s:until", config: {max_retries: 0}}\n'

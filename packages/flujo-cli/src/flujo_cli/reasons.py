@@ -1,19 +1,18 @@
 """Why a step ran, or why it did not: told from the record of its run."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from flujo.domain.interfaces import CACHE_MISSED, JournalRecord, RecordKind, RunRow
 from flujo.domain.outcomes import RunStatus
-from flujo.runner.definitions import bare_path
+from flujo.runner.definitions import bare_path, names_in
 from flujo.runner.trace import Span, Trace
 from flujo_cli.output import one_line
 from flujo_cli.progress import brief
 from flujo_cli.questions import show_time
 from flujo_cli.records import value_of
 
-__all__ = ["Reason", "matching", "names_in", "reasons_of", "unrecorded", "wholes"]
+__all__ = ["Reason", "matching", "reasons_of", "unrecorded", "wholes"]
 
 #: What each part of a cache step's key is called; any other is a name that its body reads.
 _PARTS = {
@@ -219,7 +218,7 @@ def unrecorded(row: RunRow, records: Sequence[JournalRecord], step: str) -> Reas
     path = next((path for path in _served(records) if step.startswith((f"{path}/", f"{path}["))), None)
     if path is not None:
         return Reason("hit-around", f"it did not run: a kept result of {path!r}, which it stands in, served")
-    if _name(step) not in names_in(row):
+    if _name(step) not in names_in(row.definition):
         return None
     served = ", ".join(map(repr, _served(records)))
     around = f"; what stands in {served} did not run, as kept results served" if served else ""
@@ -236,8 +235,3 @@ def unrecorded(row: RunRow, records: Sequence[JournalRecord], step: str) -> Reas
 
 def _served(records: Sequence[JournalRecord]) -> list[str]:
     return [each.path for each in records if each.kind is RecordKind.RESULT and not each.attempt]
-
-
-def names_in(row: RunRow) -> set[str]:
-    """The names of the steps in the definition of the run's pipeline."""
-    return set(re.findall(r'"name":"([^"]+)"', row.definition))

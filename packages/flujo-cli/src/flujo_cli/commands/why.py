@@ -10,11 +10,11 @@ from flujo.domain.lives import LivesBackend
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError
 from flujo.infra.clock import SystemClock
-from flujo.runner.definitions import bare_path
+from flujo.runner.definitions import bare_path, names_in
 from flujo.runner.trace import trace_of
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
-from flujo_cli.reasons import Reason, matching, names_in, reasons_of, unrecorded, wholes
+from flujo_cli.reasons import Reason, matching, reasons_of, unrecorded, wholes
 from flujo_cli.records import doubts, read_state
 from flujo_cli.references import REFERENCE_HELP, find_run
 
@@ -56,7 +56,7 @@ def why(options: Options, step: str, reference: str, as_json: bool, state: str |
         if not found and (reason := unrecorded(row, records, step)) is not None:
             found = {step: [reason]}
         if not found:
-            near = did_you_mean(step, {*names_in(row), *map(bare_path, records)}, what="its steps are")
+            near = did_you_mean(step, {*names_in(row.definition), *map(bare_path, records)}, what="its steps are")
             raise ConfigurationError(f"run {row.run_id!r} has no step {step!r}", suggestion=near)
         return _Found(row, found)
 

@@ -18,6 +18,7 @@ __all__ = [
     "changes_between",
     "describe_change",
     "misfits",
+    "names_in",
     "place_of",
     "places_of",
     "refusal",
@@ -33,6 +34,10 @@ _SUFFIX = re.compile(r"[#?!^].*")
 
 #: What is recorded under a step's fingerprint.
 _SIGNED = (RecordKind.RESULT, RecordKind.WAIT, RecordKind.INTENT)
+
+
+#: Keys of a step that hold data, whatever it looks like.
+_DATA = ("input", "params")
 
 
 class Key(NamedTuple):
@@ -87,8 +92,13 @@ def describe_change(before: str, after: str) -> str:
     return "; ".join([*map(str, changes[:_TOLD]), *more]) or "nothing that its steps tell"
 
 
+def names_in(definition: str) -> set[str]:
+    """The names of the steps in the canonical text of a pipeline."""
+    return {str(node.own["name"]) for _, node in _nodes(json.loads(definition), "")}
+
+
 def _nodes(definition: Mapping[str, Any], path: str) -> Iterator[tuple[str, _Node]]:
-    inside = {key: dict(_steps(key, value)) for key, value in definition.items()}
+    inside = {key: {} if key in _DATA else dict(_steps(key, value)) for key, value in definition.items()}
     own = {key: value for key, value in definition.items() if not inside[key]}
     order = tuple(name for key, value in definition.items() if isinstance(value, list) for name in inside[key])
     yield path, _Node(own, order)
