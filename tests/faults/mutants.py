@@ -1,6 +1,7 @@
 """Takes one safeguard out of a copy of the packages at a time, and sees that the tests which watch it notice.
 
-`python tests/faults/mutants.py [NAME ...]`; ends with 1 when a mutant survives, or when a test fails without one.
+`python tests/faults/mutants.py [NAME ...]`; ends with 1 when a mutant survives or its test comes to no end, or when
+a test fails without one.
 """
 
 import os
@@ -19,6 +20,9 @@ ENGINE = "flujo-core/src/flujo/engine"
 RUNNER = "flujo-core/src/flujo/runner"
 CONFORMANCE = "tests/state/test_sqlite_conformance.py::TestSqlite"
 TIMEOUT_S = 90
+
+#: What a mutant came to, by whether its test passed: a test that comes to no end has found nothing.
+_CAME_TO = {True: "SURVIVED", False: "found", None: "NO END"}
 
 
 class Mutant(NamedTuple):
@@ -60,6 +64,41 @@ MUTANTS = (
         "self.poll(_SYNC_NORMAL)",
         "tests/faults/test_power.py::"
         "test_power_cut_leaves_what_was_recorded_first_and_all_that_has_to_be_safe[auto-12]",
+    ),
+    Mutant(
+        "an agent's answer that is not synced to the disk",
+        f"{ENGINE}/plan.py",
+        'if step.effects == "none" and step.agent_key is None else',
+        'if step.effects == "none" else',
+        "tests/engine/test_sync.py",
+    ),
+    Mutant(
+        "an effect that is not synced to the disk",
+        f"{ENGINE}/plan.py",
+        'if step.effects == "none" and step.agent_key is None else',
+        "if step.agent_key is None else",
+        "tests/faults/test_power.py::test_power_cut_leaves_a_run_of_the_engine_all_that_is_promised[30]",
+    ),
+    Mutant(
+        "questions and answers that are not synced to the disk",
+        f"{ENGINE}/journal.py",
+        "started_at=at, ended_at=at, sync=Sync.FULL)",
+        "started_at=at, ended_at=at, sync=Sync.NORMAL)",
+        "tests/faults/test_power.py::test_power_cut_leaves_a_run_of_the_engine_all_that_is_promised[30]",
+    ),
+    Mutant(
+        "a transaction that begins as a reader",
+        f"{SQLITE}/statefile.py",
+        'self.poll("BEGIN IMMEDIATE")',
+        'self.poll("BEGIN")',
+        "tests/faults/test_races.py::test_eight_processes_share_one_file_and_none_fails_or_starves",
+    ),
+    Mutant(
+        "a claim that does not raise the epoch, in histories that nobody has thought of",
+        f"{SQLITE}/runs.py",
+        "UPDATE run SET epoch = epoch + 1,",
+        "UPDATE run SET epoch = epoch,",
+        f"{CONFORMANCE}::test_any_history_is_as_a_plain_model_says",
     ),
     Mutant(
         "a commit without a log whose folder is not synced",
@@ -222,17 +261,17 @@ def mutate(folder: Path, mutant: Mutant) -> None:
     file.write_text(text.replace(mutant.old, mutant.new))
 
 
-def passes(folder: Path, *tests: str, told: bool = False) -> bool:
-    """Whether the tests pass with the packages in `folder`; tests that never end do not. `told` shows why not."""
+def passes(folder: Path, *tests: str, told: bool = False, within_s: float = TIMEOUT_S) -> bool | None:
+    """Whether the tests pass with the packages in `folder`; None for no end in that time. `told` shows why not."""
     path = os.pathsep.join(str(source) for source in folder.glob("*/src"))
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, timeout=TIMEOUT_S, check=False, capture_output=True, text=True
+            command, cwd=ROOT, env=environment, timeout=within_s, check=False, capture_output=True, text=True
         )
     except subprocess.TimeoutExpired:
-        return False
+        return None
     if done.returncode not in (0, 1):
         raise SystemExit(f"the tests could not be run:\n{done.stdout}{done.stderr}")
     if told and done.returncode:
@@ -245,19 +284,20 @@ def main(names: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="flujo-mutants-") as temporary:
         folder = Path(temporary) / "packages"
         copy_packages(folder)
-        if not passes(folder, *sorted({mutant.test for mutant in chosen}), told=True):
-            raise SystemExit("the tests fail without any mutant")
-        survivors = 0
+        tests = sorted({mutant.test for mutant in chosen})
+        if not passes(folder, *tests, told=True, within_s=TIMEOUT_S * len(tests)):
+            raise SystemExit("the tests fail, or come to no end, without any mutant")
+        came_to: list[str] = []
         for mutant in chosen:
             copy_packages(folder)
             mutate(folder, mutant)
             began = time.monotonic()
-            survived = passes(folder, mutant.test)
-            survivors += survived
+            came_to.append(_CAME_TO[passes(folder, mutant.test)])
             seconds = time.monotonic() - began
-            print(f"{'SURVIVED' if survived else 'found':8} {seconds:5.0f} s  {mutant.name}", flush=True)
-    print(f"{len(chosen) - survivors} of {len(chosen)} mutants found")
-    return 1 if survivors else 0
+            print(f"{came_to[-1]:8} {seconds:5.0f} s  {mutant.name}", flush=True)
+    found, late = came_to.count("found"), came_to.count("NO END")
+    print(f"{found} of {len(chosen)} mutants found; of {late} the test came to no end, which says nothing")
+    return 0 if found == len(chosen) else 1
 
 
 if __name__ == "__main__":

@@ -64,7 +64,10 @@ class QuestionTests(StateTests):
             await backend.cancel("nobody", at=START)
 
     async def test_question_is_open_until_it_is_answered_or_done(self, backend: StateBackend) -> None:
-        """An answer that its step failed with opens it again; one at a longer or shorter path is another's."""
+        """An answer that its step failed with opens it again; one at a longer or shorter path is another's.
+
+        A failure that is no try of the step, attempt 0, leaves the question answered.
+        """
         claim = await backend.create_run(new_run(backend))
         paths = ["map[1]/ask", "map[10]/ask", "map[10]", "ask"]
         for path in paths:
@@ -76,7 +79,9 @@ class QuestionTests(StateTests):
         await backend.append(claim, JournalRecord("ask#a1", RecordKind.ATTEMPT))
         await backend.append(claim, JournalRecord("map[10]/ask#a1", RecordKind.FAILED))
         assert await _waiting(backend) == paths[:3]
-        await backend.append(claim, JournalRecord("ask#a2", RecordKind.FAILED))
+        await backend.append(claim, JournalRecord("ask#a2", RecordKind.FAILED, 0))
+        assert await _waiting(backend) == paths[:3]
+        await backend.append(claim, JournalRecord("ask#a3", RecordKind.FAILED))
         assert await _waiting(backend) == paths
         assert await backend.answer("run-1", _answer(backend, "ask", number=2)) is True
         await backend.append(claim, JournalRecord("map[10]", out=stored(backend, 1)))
