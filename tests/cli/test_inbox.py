@@ -65,6 +65,16 @@ def test_the_inbox_lists_what_all_runs_wait_for(flujo, waiting):
     assert ran.err == "answer: flujo runs approve RUN --token TOKEN\n"
 
 
+def test_a_question_past_its_deadline_is_marked_and_takes_an_answer(flujo, project):
+    (project / "pipeline.yaml").write_text(HEAD + TWO.replace("7d", "0.001"))
+    flujo("run", "--run-id", "r1")
+    lines = [re.split(r"  +", line)[4] for line in flujo("inbox").out.splitlines()[1:]]
+    assert [line.endswith(" (past its deadline)") for line in lines] == [False, True]
+    asked = flujo("inbox", "--json").json["questions"]
+    assert [each["past_deadline"] for each in asked] == [False, True]
+    assert flujo("runs", "approve", "r1", "--no-resume", "--token", asked[1]["token"]).code == 0
+
+
 def test_the_inbox_as_json_has_the_command_that_answers(flujo, waiting):
     pending = waiting(TWO)
     waiting(PLAIN, "r2")
@@ -125,6 +135,11 @@ def test_who_answers_is_recorded(flujo, waiting, monkeypatch):
     assert "run 'r2' is completed and waits for no answer; 'ask' was answered by bob at 2" in late.err
 
 
+def test_after_the_last_answer_that_is_only_recorded_the_next_command_is_told(flujo, waiting):
+    waiting(PLAIN)
+    assert flujo("runs", "reject", "r1", "--no-resume").err == "recorded the answer to ask\nnext: flujo resume r1\n"
+
+
 def test_an_answer_can_be_recorded_without_going_on(flujo, waiting):
     pending = waiting(TWO)
 
@@ -138,6 +153,7 @@ def test_an_answer_can_be_recorded_without_going_on(flujo, waiting):
         "pending": [pending[1]],
     }
     assert flujo("runs", "list", "--status", "paused", "--json").json["runs"][0]["run_id"] == "r1"
+    assert ran.err == "recorded the answer to parallel:both/a/ask\nnext: flujo inbox --run r1\n"
     assert flujo("resume", "r1").code == 6
     assert flujo("runs", "approve", "r1", "--json").json["output"] == {"a": True, "b": True}
 

@@ -150,6 +150,12 @@ def test_two_runs_are_set_beside_each_other(flujo, runs):
     assert ran.err == "7 of 7 steps differ\n"
 
 
+def test_the_columns_of_two_runs_stand_under_each_other(flujo, runs):
+    a, b = flujo("runs", "diff", "one", "three").out.splitlines()[:2]
+    assert a.startswith("a         one    completed  post")
+    assert b.startswith("b         three  completed  post")
+
+
 def test_what_is_the_same_is_shown_when_asked_for(flujo, runs):
     ran = flujo("runs", "diff", "one", "one")
     assert (ran.code, len(ran.out.splitlines()), ran.err) == (0, 2, "nothing differs but times\n")

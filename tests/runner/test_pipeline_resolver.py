@@ -16,6 +16,7 @@ both = shout >> Step("twice", lambda text: text * 2)
 runner = Flujo(shout)
 nothing = None
 def plain(text): return text
+class Kind: pass
 @step
 def decorated(text: str) -> str: return text + "!"
 """
@@ -64,7 +65,8 @@ def test_a_pipeline_is_itself_and_a_step_becomes_one(resolver):
         ("other:name", "module 'other' may not be imported by pipeline files"),
         ("resolved_flows:bothe", "module 'resolved_flows' has no 'bothe'"),
         ("resolved_flows.more:both", "there is no module 'resolved_flows.more'"),
-        ("resolved_flows:plain", "'resolved_flows:plain' is 'resolved_flows:plain', expected a pipeline or a step"),
+        ("resolved_flows:plain", "'resolved_flows:plain' is a function, expected a pipeline or a step"),
+        ("resolved_flows:Kind", "'resolved_flows:Kind' is a class, expected a pipeline or a step"),
         ("resolved_flows:nothing", "'resolved_flows:nothing' is 'builtins:NoneType', expected a pipeline or a step"),
         (
             "resolved_flows:runner",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from flujo.domain.interfaces import RunRow, StateBackend
-from flujo.domain.outcomes import PendingAnswer
+from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.plugins import create_plugin_manager
 from flujo.runner.inbox import OpenQuestion
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
@@ -112,7 +112,16 @@ def _decide(
             return session.drive(partial(_go_on, session, reference, said, quiet))
         row, answered, waits = asyncio.run(read_state(options, state, partial(_write, session, reference, said)))
     _tell(reporter, row, answered, waits, quiet=quiet)
+    if not quiet and row.status is not RunStatus.RUNNING:  # whoever is at work on it finds the answer himself
+        session.reporter.console.note(f"next: {_next(session.project, row, waits, options.pipeline)}")
     return ExitCode.OK
+
+
+def _next(project: Project, row: RunRow, waits: tuple[OpenQuestion, ...], pipeline: Path | None) -> str:
+    """The command that comes after an answer that was only recorded."""
+    if waits:
+        return project.command("inbox", "--run", row.run_id)
+    return project.command("resume", row.run_id, *project.naming(row.source, pipeline))
 
 
 async def _go_on(

@@ -110,9 +110,12 @@ def _whole(step: Step | None) -> Any:
 
 
 def _show(console: Console, runs: _Runs, whole: bool) -> None:
-    for name, row in (("a", runs.a), ("b", runs.b)):
+    both = {"a": runs.a, "b": runs.b}
+    wide, status = (max(len(str(getattr(row, of))) for row in both.values()) for of in ("run_id", "status"))
+    for name, row in both.items():
         used = usage_text(row.usage)
-        console.out(f"{name}         {row.run_id}  {row.status}  {row.pipeline}" + (f"  {used}" if used else ""))
+        told = f"{name}         {row.run_id:<{wide}}  {row.status!s:<{status}}  {row.pipeline}"
+        console.out(told + (f"  {used}" if used else ""))
     for name in runs.whole:
         console.out(f"differs   {name}")
     for each in runs.decisions:

@@ -1,6 +1,7 @@
 """From where a pipeline is written to the pipeline itself."""
 
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
 from flujo.blueprint.builder import Sources, check_pipeline, load_pipeline
@@ -60,7 +61,7 @@ class PipelineResolver(NamedTuple):
         if isinstance(found, Step):
             return found
         raise ConfigurationError(
-            f"{target!r} is {reference(found)!r}, expected a pipeline or a step",
+            f"{target!r} is {_what(found)}, expected a pipeline or a step",
             suggestion="name what Pipeline([...]), a >> b or @step has made",
             code="V-K02",
         )
@@ -69,6 +70,13 @@ class PipelineResolver(NamedTuple):
         there, settings = self.manager.contributions, self.settings
         allowed = settings.blueprint_allowed_imports
         return Sources(there.kinds, there.skills, Templates(), allowed, settings.root, there.agents)
+
+
+def _what(found: Any) -> str:
+    """What was found instead of a step, in words."""
+    if isinstance(found, type):
+        return "a class"
+    return "a function" if isinstance(found, FunctionType | BuiltinFunctionType) else repr(reference(found))
 
 
 def _file(target: str | Path, texts: Texts | None = None) -> Path:
