@@ -48,13 +48,18 @@ def mistakes(step: Any, base: type) -> Iterator[tuple[str, str]]:
         yield f"has {reference(step.fallback)!r} as its fallback", "a fallback is a step: wrap it in one"
     if step.effects not in get_args(Effects):
         yield f"has effects {step.effects!r}", f"effects are {', '.join(get_args(Effects))}"
-    if step.sink_to is not None and not _PATH.fullmatch(str(step.sink_to)):
-        yield f"has sink_to {step.sink_to!r}", _PATH_HELP
-    elif step.sink_to is not None and str(step.sink_to).partition(".")[0] in PipelineContext.engine_fields:
-        yield f"has sink_to {step.sink_to!r}, which only the engine sets", "use a field of your own"
+    if step.sink_to is not None:
+        yield from _unsound_path(str(step.sink_to), step.sink_to)
     yield from _unsound_checks(step)
     if isinstance(step.config, StepConfig):
         yield from _unsound_effects(step)
+
+
+def _unsound_path(path: str, given: object) -> Iterator[tuple[str, str]]:
+    if not _PATH.fullmatch(path):
+        yield f"has sink_to {given!r}", _PATH_HELP
+    elif path.partition(".")[0] in PipelineContext.engine_fields:
+        yield f"has sink_to {given!r}, which only the engine sets", "use a field of your own"
 
 
 def _unsound_checks(step: Any) -> Iterator[tuple[str, str]]:

@@ -27,7 +27,7 @@ from flujo.infra.templates import Templates
 from flujo.plugins import PluginManager, create_default_registry, create_plugin_manager
 from flujo.runner import arguments
 from flujo.runner.answers import NO_ANSWER, Questions, Reply, reply_of
-from flujo.runner.arguments import id_of, limits_of, mapping_of, text_of
+from flujo.runner.arguments import id_of, limits_of, mapping_of, model_of, pipeline_of, root_of, text_of
 from flujo.runner.at_work import AtWork
 from flujo.runner.event_sinks import EventSinks, Sink
 from flujo.runner.inbox import OpenQuestion, read_inbox
@@ -100,15 +100,13 @@ class Flujo(Generic[In, Out, Ctx]):
         prices: Mapping[str, Price] | None = None,
         delete_on_completion: bool = False,
     ) -> None:
-        whole, model = arguments.pipeline_of(pipeline), arguments.model_of(context_model)
-        root = arguments.root_of(root)
+        whole, model, root = pipeline_of(pipeline), model_of(context_model), root_of(root)
         arguments.check_parts(state_uri, state_backend, registry, plugins)
         manager = create_plugin_manager() if plugins is None and registry is None else plugins
         core = _prepared_core(whole, registry if registry is not None else create_default_registry(manager))
         self._state = StateBackendManager(backend=state_backend, uri=state_uri, manager=manager, root=root)
-        self._clock = clock or SystemClock()
         self._data = mapping_of(initial_context_data, "initial_context_data")
-        self._forgets, self._at_work = delete_on_completion, AtWork()
+        self._clock, self._forgets, self._at_work = clock or SystemClock(), delete_on_completion, AtWork()
         self._sinks = EventSinks([*arguments.sinks_of(sinks), *traced(local_tracer)], manager, root)
         self._providers = StateProviders(arguments.providers_of(state_providers), manager, root)
         self._own = RunSession(
