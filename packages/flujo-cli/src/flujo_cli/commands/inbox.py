@@ -1,6 +1,7 @@
 """`flujo inbox`: what all runs wait for people to say."""
 
 import asyncio
+import time
 from typing import Any
 
 import click
@@ -18,6 +19,9 @@ from flujo_cli.references import find_run
 __all__ = ["inbox"]
 
 _SHORT = 60
+
+#: Said of a question that may still be answered, as nobody has resumed its run since.
+_LATE = "(past its deadline)"
 
 
 @click.command()
@@ -47,7 +51,9 @@ def inbox(options: Options, reference: str | None, as_json: bool, state: str | N
 def _describe(each: OpenQuestion, project: Project) -> dict[str, Any]:
     (asked,) = describe_pending([each.question])
     command = _command(each.run_id, each.question.token, project)
-    return {"run_id": each.run_id, "pipeline": each.pipeline, "status": each.status, **asked, "command": command}
+    late = each.question.is_over(time.time())
+    told = {"run_id": each.run_id, "pipeline": each.pipeline, "status": each.status, **asked}
+    return {**told, "past_deadline": late, "command": command}
 
 
 def _command(run_id: str, token: str, project: Project) -> str:
@@ -58,4 +64,6 @@ def _cells(each: OpenQuestion) -> tuple[str, ...]:
     asked = each.question
     first = asked.message.strip().partition("\n")[0]
     short = one_line(first[:_SHORT]) + ("..." if len(asked.message.strip()) > len(first[:_SHORT]) else "")
-    return each.run_id, asked.path, asked.token, show_time(asked.since) or "", show_time(asked.deadline) or "-", short
+    late = f" {_LATE}" if asked.is_over(time.time()) else ""
+    until = (show_time(asked.deadline) or "-") + late
+    return each.run_id, asked.path, asked.token, show_time(asked.since) or "", until, short
