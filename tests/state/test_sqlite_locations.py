@@ -51,12 +51,18 @@ async def test_nothing_is_made_before_the_first_write(path, backend):
 
 
 async def test_new_folder_is_private_and_ignored_by_git(tmp_path, opened, run):
-    path = tmp_path / "deep" / ".flujo" / "state.db"
+    path = tmp_path / ".flujo" / "state.db"
     await opened(path).create_run(run())
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert (path.parent / ".gitignore").read_text() == "*\n"
     modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.glob("state.db*") if file.is_file()}
     assert modes == {0o600}
+
+
+async def test_a_folder_in_one_that_is_not_there_is_not_made(tmp_path, opened, run):
+    with pytest.raises(StateUnavailable, match=r"there is no folder .*nosuch"):
+        await opened(tmp_path / "nosuch" / "dir" / "state.db").create_run(run())
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_folder_that_was_there_is_left_as_it_is(path, backend, run):

@@ -11,11 +11,13 @@ from flujo.exceptions import (
     ContextError,
     DefinitionChanged,
     FlujoError,
+    RunKeyTaken,
     RunNotFound,
     RunNotPaused,
     RunOwnedElsewhere,
     StateBackendBusy,
     StateCorrupt,
+    StateError,
     StateStorageFull,
     StateUnavailable,
     ValidationError,
@@ -70,6 +72,7 @@ _BY_CLASS: tuple[tuple[type[FlujoError], ExitCode], ...] = (
     (DefinitionChanged, ExitCode.VALIDATION),
     (ConfigurationError, ExitCode.USAGE),
     (ContextError, ExitCode.USAGE),
+    (RunKeyTaken, ExitCode.USAGE),
     (RunNotFound, ExitCode.USAGE),
     (RunNotPaused, ExitCode.USAGE),
     (AnswerRejected, ExitCode.USAGE),
@@ -98,4 +101,6 @@ def code_for(error: FlujoError) -> ExitCode:
         return code_of(error.findings)
     if error.code in _IMPORT_FINDINGS:
         return ExitCode.IMPORT
+    if type(error) is StateError:  # an id or a key that stands for another run; what befalls a run has its own class
+        return ExitCode.USAGE
     return next((code for kind, code in _BY_CLASS if isinstance(error, kind)), ExitCode.FAILED)

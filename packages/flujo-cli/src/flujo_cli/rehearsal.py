@@ -25,6 +25,7 @@ from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo.runner.state_backend_manager import open_state
 from flujo.testing import DyingBackend, RecordingSink
 from flujo_cli.project import Project
+from flujo_cli.typed import Given
 
 __all__ = ["RUN_ID", "Job", "Report", "live", "main"]
 
@@ -89,15 +90,15 @@ async def live(job: Job) -> Report:
             usage_limits=project.settings.limits_for(pipeline.name),
             prices=project.settings.prices,
         )
-        result = await _to_the_end(flujo, job)
+        result = await _to_the_end(flujo, job, Given(job.input).fitting(pipeline))
         await flujo.aclose()
         return _report(pipeline, result, sink, before, await _recorded(state), dying.records)
     finally:
         await state.close()
 
 
-async def _to_the_end(flujo: Flujo[Any, Any, OpenContext], job: Job) -> PipelineResult[Any, OpenContext]:
-    result = await flujo.run(job.input, run_id=RUN_ID)
+async def _to_the_end(flujo: Flujo[Any, Any, OpenContext], job: Job, input: Any) -> PipelineResult[Any, OpenContext]:
+    result = await flujo.run(input, run_id=RUN_ID)
     while (given := _answer(result.pending, job.answers)) is not None:
         asked, key = given
         result = await flujo.resume(RUN_ID, job.answers[key], token=asked.token, by=RUN_ID)

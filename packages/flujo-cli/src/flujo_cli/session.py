@@ -55,12 +55,16 @@ _ENDS = {RunStatus.COMPLETED: ExitCode.OK, RunStatus.STOPPED: ExitCode.BUDGET, R
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a run needs of the command line: its project, the plugins, and who tells of it."""
+    """What a run needs of the command line: its project, the plugins, and who tells of it.
+
+    `made` are the runners that were made for it, and `pipelines` theirs.
+    """
 
     project: Project
     manager: PluginManager
     reporter: Reporter
     made: list[Runner] = field(default_factory=list)
+    pipelines: list[Pipeline[Any, Any]] = field(default_factory=list)
 
     def flujo(
         self,
@@ -86,6 +90,7 @@ class Session:
             prices=self.project.settings.prices,
         )
         self.made.append(flujo)
+        self.pipelines.append(pipeline)
         return flujo
 
     def _sinks(self) -> Iterator[NamedSink]:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from errno import ENOENT
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
@@ -52,10 +53,14 @@ def real_path(path: Path) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder`, for its owner alone and ignored by git, unless it is there. Raises `OSError`."""
+    """Make `folder`, for its owner alone and ignored by git, unless it is there. Raises `OSError`.
+
+    The folder that it stands in must be there: a wrong address is not to leave folders behind.
+    """
     if folder.is_dir():
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.parent.is_dir():
+        raise FileNotFoundError(ENOENT, f"there is no folder {str(folder.parent)!r}")
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:

@@ -26,6 +26,7 @@ from flujo_cli.questions import at_terminal
 from flujo_cli.rehearsal import Job
 from flujo_cli.reporter import Reporter
 from flujo_cli.stage import Ending, Stage, differences
+from flujo_cli.typed import Given
 
 __all__ = ["rehearse"]
 
@@ -87,10 +88,12 @@ def rehearse(
         manager = create_plugin_manager()
         reporter.begin(manager, project.settings)
         pipeline = PipelineResolver(manager, project.settings).resolve(file)
+        text = resolve_input(input_flag, os.environ.get("FLUJO_INPUT"), lambda: "")
+        Given(text).fitting(pipeline)  # a mistake is told before anything is copied
         job = Job(
             file=project.source(file),
             state="",
-            input=resolve_input(input_flag, os.environ.get("FLUJO_INPUT"), lambda: ""),
+            input=text,
             context=read_context(None, None, context),
             answers=_answers(answers),
         )

@@ -25,6 +25,7 @@ from flujo_cli.plan import describe_plan, show_plan
 from flujo_cli.project import Project
 from flujo_cli.reporter import Reporter
 from flujo_cli.session import Result, Runner, Session
+from flujo_cli.typed import Given
 
 __all__ = ["run"]
 
@@ -38,7 +39,7 @@ class _Job:
 
     pipeline: Pipeline[Any, Any]
     source: str
-    text: str
+    given: Given
     context: dict[str, Any]
     run_id: str | None
     key: str | None
@@ -53,6 +54,11 @@ class _Job:
     metavar="VALUE",
     help="The run's input: a text, - for standard input, @FILE for a file's text, @@TEXT for text that begins with @. "
     "[default: FLUJO_INPUT, else what is piped in, else empty]",
+)
+@click.option(
+    "--input-json",
+    metavar="JSON",
+    help="The input as a JSON value. A text too is read as JSON where the first step declares another type than text.",
 )
 @click.option("--no-stdin", is_flag=True, help="Do not read standard input.")
 @click.option("--context-file", type=click.Path(path_type=Path), help="A JSON object: fields of the first context.")
@@ -75,6 +81,7 @@ def run(
     options: Options,
     file: Path,
     input_flag: str | None,
+    input_json: str | None,
     no_stdin: bool,
     context_file: Path | None,
     context_data: str | None,
@@ -96,12 +103,12 @@ def run(
         project = Project.around(file, stands=options.stands, state=state)
         reporter.run_id = _checked_id(run_id)
         fields = read_context(context_file, context_data, context)
-        text = "" if dry_run else _input(input_flag, no_stdin, reporter.console)
+        given = Given("") if dry_run else _given(input_flag, input_json, no_stdin, reporter.console)
         session = Session(project, create_plugin_manager(), reporter)
         reporter.begin(session.manager, session.project.settings)
         texts = Texts(project.root)
         pipeline = PipelineResolver(session.manager, project.settings).resolve(file, texts)
-        job = _Job(pipeline, project.source(file), text, fields, run_id, key, texts)
+        job = _Job(pipeline, project.source(file), given, fields, run_id, key, texts)
         return _plan(session, job, as_json) if dry_run else session.drive(partial(_run, session, job))
 
 
@@ -112,6 +119,14 @@ def _checked_id(run_id: str | None) -> str | None:
             suggestion="expected letters, digits, '_', '.' and '-', at most 64 of them, a letter or digit first",
         )
     return run_id
+
+
+def _given(flag: str | None, json_text: str | None, no_stdin: bool, console: Console) -> Given:
+    if json_text is None:
+        return Given(_input(flag, no_stdin, console))
+    if flag is not None:
+        raise click.UsageError("give one input: --input or --input-json")
+    return Given(json_text, is_json=True, origin="--input-json")
 
 
 def _input(flag: str | None, no_stdin: bool, console: Console) -> str:
@@ -128,9 +143,10 @@ def _input(flag: str | None, no_stdin: bool, console: Console) -> str:
 
 async def _run(session: Session, job: _Job, backend: StateBackend) -> tuple[Runner, Result]:
     limits = tightened(session.project.settings.limits_for(job.pipeline.name), session.reporter.options)
+    value = job.given.fitting(job.pipeline)
     flujo = session.flujo(job.pipeline, backend, job.source, job.context, limits, job.texts)
     try:
-        work = flujo.run(job.text, run_id=job.run_id, idempotency_key=job.key)
+        work = flujo.run(value, run_id=job.run_id, idempotency_key=job.key)
         return flujo, await session.going_on(backend, work)
     except RunOwnedElsewhere as error:
         session.reporter.run_id = error.run_id or session.reporter.run_id

@@ -19,6 +19,7 @@ from flujo_cli.project import Project
 from flujo_cli.references import REFERENCE_HELP
 from flujo_cli.reporter import Reporter
 from flujo_cli.session import Result, Runner, Session
+from flujo_cli.typed import Given
 
 __all__ = ["runs_rerun"]
 
@@ -58,7 +59,7 @@ def runs_rerun(
     with reporter.telling():
         given = {"initial_context_data": _fields(pairs), "input": SAME_INPUT}
         if input_flag is not None:
-            given["input"] = resolve_input(input_flag, None, partial(read_stdin, sys.stdin, explicit=True))
+            given["input"] = Given(resolve_input(input_flag, None, partial(read_stdin, sys.stdin, explicit=True)))
         session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
         reporter.begin(session.manager, session.project.settings)
         return session.drive(partial(_rerun, session, reference, path, given))
@@ -79,5 +80,7 @@ async def _rerun(
     session: Session, reference: str, path: str, given: dict[str, Any], backend: StateBackend
 ) -> tuple[Runner, Result]:
     flujo, row = await session.reopen(backend, reference)
+    if isinstance(given["input"], Given):
+        given["input"] = given["input"].fitting(session.pipelines[-1])
     session.reporter.run_id = None  # the new run has an id of its own
     return flujo, await flujo.rerun_from(row.run_id, path, **given)

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import NamedTuple, TypeVar
 
 from flujo.domain.foreign import attempt
-from flujo.exceptions import ConfigurationError
+from flujo.exceptions import ConfigurationError, FlujoError
 
 __all__ = ["Project", "names_in", "running"]
 
@@ -146,7 +146,14 @@ def running(what: str, action: Callable[[], T], project: Project) -> T:
             cause=error,
         )
 
-    return attempt(action, failed)
+    try:
+        return attempt(action, failed)
+    except FlujoError as error:  # flujo's own, of what the code makes: it says what is wrong, and here is where
+        place = _where(error, project)
+        if place.strip(" ()") not in error.message:
+            error.message += place
+            error.args = (error.message,)
+        raise
 
 
 def _unparsed(error: BaseException, project: Project) -> str:

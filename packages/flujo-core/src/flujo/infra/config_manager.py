@@ -80,6 +80,13 @@ def _text(value: Any) -> str:
     raise ValueError("expected a text that is not empty")
 
 
+def _address(value: Any) -> str:
+    text = _text(value)
+    if ":" not in text:
+        raise ValueError("expected an address with a scheme", "write it like 'sqlite:///state.db', or 'memory:'")
+    return text
+
+
 def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
@@ -103,7 +110,7 @@ def _one_of(*choices: str, advice: str = "") -> Callable[[Any], Any]:
 
 #: The settings, each with how its value is read. `template.x` is FLUJO_TEMPLATE_X in the environment.
 _KEYS: Mapping[str, Callable[[Any], Any]] = {
-    "state_uri": _text,
+    "state_uri": _address,
     "blueprint_allowed_imports": _names,
     "template.undefined_variables": _one_of(
         "strict", advice="a name that isn't defined is always an error: the filter default() answers what may be absent"
