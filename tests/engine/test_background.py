@@ -9,7 +9,7 @@ from flujo.domain.events import BackgroundFinished, BackgroundLaunched, RunFinis
 from flujo.engine.background_task_manager import BackgroundTaskManager
 from flujo.exceptions import ConfigurationError, PausedException, UsageLimitExceededError
 from flujo.infra.memory import InMemoryBackend
-from flujo.testing import RecordingSink
+from flujo.testing import FakeClock, RecordingSink
 
 BACKGROUND = StepConfig(execution_mode="background")
 
@@ -136,10 +136,35 @@ async def test_cancel_leaves_what_is_not_done_undone():
     async def forever(_):
         await asyncio.sleep(99)
 
-    result = await run(background("b", forever) >> Step("n", len), on_background="cancel")
+    sink = RecordingSink()
+    result = await run(background("b", forever) >> Step("n", len), on_background="cancel", sinks=[sink])
 
     assert result.status is RunStatus.COMPLETED
-    assert result.background == ()
+    assert [(each.path, each.success, each.error.type) for each in result.background] == [("b", False, "Cancelled")]
+    assert [event.result for event in sink.of_type(BackgroundFinished)] == list(result.background)
+
+
+async def test_a_run_that_is_cancelled_tells_of_the_steps_that_were_at_work_in_the_background():
+    begun = asyncio.Event()
+
+    async def forever(_):
+        begun.set()
+        await asyncio.Event().wait()
+
+    sink, done = RecordingSink(), background("done", lambda data: AgentResult("x", Usage(2, 3)))
+    pipeline = done >> background("b", forever) >> Step("n", forever)
+    async with Flujo(pipeline, sinks=[sink], clock=FakeClock()) as flujo:
+        task = asyncio.ensure_future(flujo.run("x", run_id="r"))
+        await begun.wait()
+        await flujo.cancel("r")
+        result = await task
+        again = await flujo.replay("r")
+
+    assert result.status is RunStatus.CANCELLED
+    for each in (result, again):
+        assert [(line.path, line.success) for line in each.background] == [("done", True), ("b", False)]
+        assert each.usage == Usage(2, 3)
+    assert [event.path for event in sink.of_type(BackgroundFinished)] == ["done", "b"]
 
 
 @pytest.mark.parametrize(("how", "advises"), [("detach", True), ("later", False), (None, False)])

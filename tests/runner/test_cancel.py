@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flujo import Flujo, OpenContext, Step, human, parallel
+from flujo import Flujo, OpenContext, Pipeline, PipelineContext, Step, StepConfig, human, loop, parallel
 from flujo.domain.events import RunFinished
 from flujo.domain.interfaces import Claim
 from flujo.exceptions import RunNotFound, RunOwnedElsewhere, StateBackendBusy
@@ -178,3 +178,34 @@ async def test_a_look_that_fails_is_followed_by_another():
 
     assert (await running).status == "cancelled"
     assert backend.looks == 2
+
+
+class Counted(PipelineContext):
+    """A context that steps count in."""
+
+    n: int = 0
+
+
+@pytest.mark.parametrize("held", ["loop", "retried"])
+async def test_what_a_step_that_was_cut_off_has_changed_in_the_context_is_taken_back(backend, held):
+    begun = asyncio.Event()
+
+    async def count(data: int, *, context: Counted) -> int:
+        context.n += 1
+        if context.n < 3:
+            return data
+        begun.set()
+        await asyncio.Event().wait()
+        return data
+
+    step: Step[Any, Any] = loop("l", Step("count", count), max_loops=9)
+    if held == "retried":
+        step = Pipeline([step], name="p", config=StepConfig(max_retries=1))
+    runner = Flujo(Pipeline([step]), state_backend=backend, context_model=Counted, clock=FakeClock())
+    running = asyncio.create_task(runner.run(1, run_id="r"))
+    await begun.wait()
+    await runner.cancel("r")
+
+    result, again = await running, await runner.replay("r")
+    assert (result.status, result.final_pipeline_context.n) == ("cancelled", 2)
+    assert (again.status, again.final_pipeline_context.n) == ("cancelled", 2)

@@ -4,18 +4,20 @@ import asyncio
 
 import pytest
 
-from flujo import Flujo, HumanInTheLoopStep, Step, StepConfig, agent, scripted
+from flujo import Flujo, HumanInTheLoopStep, Pipeline, Step, StepConfig, agent, parallel, scripted
 from flujo.domain.events import (
     AgentAsked,
+    BackgroundFinished,
     BackgroundLaunched,
     RunFinished,
     RunInterrupted,
     RunPaused,
     RunStarted,
+    StepAbandoned,
     StepFinished,
     StepStarted,
 )
-from flujo.domain.outcomes import RunStatus
+from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.exceptions import StateStorageFull
 from flujo.infra.memory import InMemoryBackend
 from flujo.testing import RecordingSink
@@ -76,7 +78,9 @@ async def test_a_run_that_is_cancelled_from_outside_tells_that_it_was_let_go_of(
         await task
 
     assert isinstance(sink.events[-1], RunInterrupted)
-    assert sink.events[-1].error.type == "CancelledError"
+    assert [(type(event), event.path) for event in sink.events[-3:-1]] == [(StepAbandoned, "wait"), (StepAbandoned, "")]
+    assert {event.error._replace(path="") for event in sink.events[-3:]} == {ErrorInfo("Cancelled", "cancelled")}
+    assert sink.of_type(StepFinished) == []
     assert sink.of_type(RunFinished) == []
 
 
@@ -155,3 +159,69 @@ async def test_every_call_of_an_agent_is_told_before_it_is_made():
 
     calls = [AgentAsked("r", "write", attempt, "writer", "openai:gpt-4o") for attempt in (1, 2)]
     assert sink.of_type(AgentAsked) == calls
+
+
+async def test_branches_and_background_steps_of_a_run_that_is_let_go_of_come_to_no_end():
+    sink, begun, waiting = RecordingSink(), asyncio.Event(), []
+
+    async def wait(data):
+        waiting.append(data)
+        if len(waiting) == 3:
+            begun.set()
+        await asyncio.Event().wait()
+
+    aside = Step("aside", wait, config=StepConfig(execution_mode="background"))
+    both = parallel("p", {"a": Step("a", wait), "b": Step("b", wait)})
+    inner = Pipeline([both], name="inner", config=StepConfig(timeout_s=99))
+    task = asyncio.create_task(Flujo(aside >> inner, sinks=[sink]).run("x", run_id="r"))
+    await asyncio.wait_for(begun.wait(), 9)
+    task.cancel("enough")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    started, abandoned = ({event.path for event in sink.of_type(kind)} for kind in (StepStarted, StepAbandoned))
+    assert started == abandoned
+    assert sink.of_type(StepFinished) == sink.of_type(BackgroundFinished) == []
+
+
+async def test_siblings_of_a_branch_whose_record_can_not_be_written_come_to_no_end_with_the_run():
+    class Full(InMemoryBackend):
+        async def append(self, claim, record, /):
+            raise StateStorageFull("the disk is full")
+
+    async def wait(data):
+        await asyncio.Event().wait()
+
+    sink = RecordingSink()
+    both = parallel("p", {"a": Step("a", wait), "b": Step("b", str.upper)})
+    with pytest.raises(StateStorageFull):
+        await Flujo(both, sinks=[sink], state_backend=Full()).run("x", run_id="r")
+
+    started, abandoned = ({event.path for event in sink.of_type(kind)} for kind in (StepStarted, StepAbandoned))
+    assert started == abandoned
+    assert sink.of_type(StepFinished) == []
+
+
+@pytest.mark.parametrize("ends", ["sibling", "time"])
+async def test_branches_that_a_sibling_or_a_time_limit_cancels_have_failed(ends):
+    sink, begun = RecordingSink(), asyncio.Event()
+
+    async def wait(data):
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def other(data):
+        await begun.wait()
+        if ends == "time":
+            await asyncio.Event().wait()
+        raise ValueError("no")
+
+    config = StepConfig(timeout_s=0.01 if ends == "time" else None)
+    both = parallel("p", {"a": Step("a", wait), "b": Step("b", other)}, config=config)
+    result = await Flujo(both, sinks=[sink]).run("x", run_id="r")
+
+    told = {event.path: event for event in sink.of_type(StepFinished)}
+    path = "parallel:p/a"
+    assert (result.status, sink.of_type(StepAbandoned)) == ("failed", [])
+    assert told[path].result.error.type == "Cancelled"
+    assert told[path].outcome.step_result == told[path].result

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Literal, get_args
 
-from flujo.domain.outcomes import StepOutcome
+from flujo.domain.outcomes import StepOutcome, StepResult
+from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.exceptions import ConfigurationError
 
 __all__ = ["BackgroundTaskManager", "OnEnd", "check_on_end"]
@@ -28,13 +29,19 @@ class BackgroundTaskManager:
     """Holds the background steps of one run, so that none outlives it."""
 
     def __init__(self) -> None:
+        #: What each step has come to, or that it was cut off.
+        self.lines = StepHistoryTracker()
         self._tasks: dict[str, asyncio.Task[StepOutcome[Any]]] = {}
 
-    def launch(self, path: str, work: Work) -> bool:
-        """Let the step at `path` begin, unless it has: a composite that is retried launches nothing twice."""
+    def launch(self, path: str, work: Work, cut: StepResult[Any]) -> bool:
+        """Let the step at `path` begin, unless it has: a composite that is retried launches nothing twice.
+
+        `cut` is its line should it be cut off before it has begun.
+        """
         if path in self._tasks:
             work.close()
             return False
+        self.lines[path] = cut
         self._tasks[path] = asyncio.ensure_future(work)
         return True
 
@@ -52,8 +59,9 @@ class BackgroundTaskManager:
             await asyncio.wait(pending)
         return tuple(task.result() for task in self._tasks.values())
 
-    async def cancel(self) -> None:
-        """Cancel what is still at work, and wait until it has ended; their outcomes are nobody's business then."""
+    async def cancel(self) -> tuple[StepResult[Any], ...]:
+        """Cancel what is still at work, and wait until it has ended; the lines of what was cut off."""
+        at_work = self.at_work
         while pending := [task for task in self._tasks.values() if not task.done()]:
             for task in pending:
                 task.cancel()
@@ -61,3 +69,4 @@ class BackgroundTaskManager:
         for task in self._tasks.values():
             if not task.cancelled():
                 task.exception()
+        return tuple(line for path in at_work if self._tasks[path].cancelled() and (line := self.lines[path]))

@@ -3,12 +3,14 @@
 import asyncio
 from typing import Any
 
-from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome
+from flujo.domain.outcomes import ErrorInfo, Failure
+from flujo.engine.changes import restore
+from flujo.engine.frame import ExecutionFrame
 from flujo.engine.recall import abandoned, finished
 from flujo.engine.shield import undisturbed
 from flujo.engine.work import Work, note_owed, result_of
 
-__all__ = ["cancelled", "is_cancellation"]
+__all__ = ["cancelled", "is_cancellation", "told_of"]
 
 
 def is_cancellation(error: BaseException) -> bool:
@@ -18,21 +20,41 @@ def is_cancellation(error: BaseException) -> bool:
 
 
 async def cancelled(work: Work, error: BaseException) -> None:
-    """Say what a step came to that was cancelled while it was at work: by whom, if the canceller told. Of any other
-    `error` its run is let go of.
+    """Say what a step came to that was cancelled while it was at work: by whom, if the canceller told. Where its whole
+    run is let go of, as by any other `error`, it comes to no end.
 
-    What it owes is written down before the cancellation goes on. One that had come to its end has its own line.
+    What it has changed in the context is taken back, and what it owes written down, before the cancellation goes on.
+    One that had come to its end has its own line.
     """
-    frame, run = work.frame, work.frame.run
+    frame, run, outcome = work.frame, work.frame.run, work.outcome
+    line = told_of(error, frame.path)
+    if outcome is None and work.before is not None and work.plan.watches:
+        restore(frame.context, work.before)
     if not isinstance(error, asyncio.CancelledError):
-        abandoned(frame, error)
+        abandoned(frame, line)
         return
-    owed = run.tally.owed(frame.path)
-    outcome: StepOutcome[Any] = work.outcome or Failure(error, usage=owed)
     work.duration_s = run.clock.monotonic() - work.started
-    result = result_of(work, outcome)
-    if work.outcome is None:
-        line = ErrorInfo("Cancelled", str(error) or "cancelled", path=frame.path)
-        result = result._replace(error=line)
+    if outcome is None:
+        owed = run.tally.owed(frame.path)
         await undisturbed(note_owed(work, line, owed))
-    finished(frame, outcome, result)
+        if _is_let_go(frame):
+            abandoned(frame, line)
+            return
+        failure: Failure[Any] = Failure(error, usage=owed)
+        result = result_of(work, failure)._replace(error=line)
+        finished(frame, failure._replace(step_result=result), result)
+    else:
+        finished(frame, outcome, result_of(work, outcome))
+
+
+def told_of(error: BaseException, path: str = "") -> ErrorInfo:
+    """What is said of what a step or a run was ended by: of a cancellation, by whom, if the canceller told."""
+    if isinstance(error, asyncio.CancelledError):
+        return ErrorInfo("Cancelled", str(error) or "cancelled", path=path)
+    return ErrorInfo.of(error, path)
+
+
+def _is_let_go(frame: ExecutionFrame) -> bool:
+    """Whether the whole run ends here, where it can be resumed, and not the step alone or what it stands in."""
+    run = frame.run
+    return run.journal.failure is not None or (run.is_let_go() and not any(limit.expired() for limit in frame.limits))

@@ -13,7 +13,7 @@ from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutco
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE
-from flujo.engine.cancelling import cancelled, is_cancellation
+from flujo.engine.cancelling import cancelled, is_cancellation, told_of
 from flujo.engine.changes import restore, snapshot, unshared
 from flujo.engine.fallback_handler import FallbackHandler
 from flujo.engine.frame import ExecutionFrame, RunScope
@@ -128,8 +128,10 @@ class ExecutorCore:
         run, step = frame.run, frame.step
         own = run.contexts.isolate(frame.context, purpose=f"background step {frame.path!r}")
         alone = frame.with_data(unshared(frame.data))
-        alone = alone._replace(context=own.context, siblings=None, history=None)
-        is_new = run.background.launch(frame.path, self._work_in_background(alone, plan))
+        alone = alone._replace(context=own.context, siblings=run.background.lines, history=None)
+        line = told_of(asyncio.CancelledError(), frame.path)
+        cut: StepResult[Any] = StepResult(step.name, False, None, frame.path, step.kind, error=line)
+        is_new = run.background.launch(frame.path, self._work_in_background(alone, plan), cut)
         if is_new and run.events.active and not (run.journal.closed or run.journal.knows(frame.path)):
             run.events.emit(BackgroundLaunched(run.run_id, frame.path, step.name))
         passed(frame)
@@ -293,7 +295,8 @@ class ExecutorCore:
         limit = self._limit(work.frame)
         try:
             async with limit:
-                outcome = _checked(await plan.policy.execute(self, work.frame._replace(timer=limit)), plan)
+                frame = work.frame._replace(timer=limit, limits=(*work.frame.limits, limit))
+                outcome = _checked(await plan.policy.execute(self, frame), plan)
                 return await validated(work.frame, outcome) if step.validators else outcome
         except TimeoutError as error:
             if not limit.expired():

@@ -1,7 +1,7 @@
 """One step about to be run: what it gets, where it stands, and the run it belongs to."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
@@ -61,11 +61,17 @@ class Pulse:
         await asyncio.sleep(0)
 
 
+def _is_kept() -> bool:
+    """Nobody lets go of a run that nobody can."""
+    return False
+
+
 class RunScope(NamedTuple):
     """What every step of one run shares. `root` is the project's folder, where there is one.
 
     `background` holds the steps that are at work while the pipeline goes on, `tally` counts the calls of each agent,
-    `quotas` prices calls and guards the run's limits, `caches` is the cache of the run's state.
+    `quotas` prices calls and guards the run's limits, `caches` is the cache of the run's state,
+    `is_let_go` tells whether somebody outside of the run has cancelled all of it.
     """
 
     run_id: str
@@ -81,6 +87,7 @@ class RunScope(NamedTuple):
     input: Any = None
     resources: Any = None
     root: Path | None = None
+    is_let_go: Callable[[], bool] = _is_kept
 
 
 class ExecutionFrame(NamedTuple):
@@ -89,7 +96,8 @@ class ExecutionFrame(NamedTuple):
     `level` counts the steps from the outermost to this one. `history` takes what the step's children come to,
     `siblings` is the history that the step itself belongs to. `invariants` are the compiled expressions that must
     hold after this step, `quota` is what it may use, `feedback` what was wrong with the attempt before. `item` is the
-    item of a map that the step works on, `timer` what ends the attempt, if its time is limited.
+    item of a map that the step works on, `timer` what ends the attempt, if its time is limited, `limits` the timers of
+    the steps that it stands in, and its own.
     """
 
     step: Step[Any, Any]
@@ -108,6 +116,7 @@ class ExecutionFrame(NamedTuple):
     feedback: str | None = None
     item: Item | None = None
     timer: asyncio.Timeout | None = None
+    limits: tuple[asyncio.Timeout, ...] = ()
 
     def child(
         self,
@@ -146,6 +155,8 @@ class ExecutionFrame(NamedTuple):
             self.quota,
             None,
             self.item,
+            None,
+            self.limits,
         )
 
     def with_data(self, data: Any) -> "ExecutionFrame":

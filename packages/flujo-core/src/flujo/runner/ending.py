@@ -1,9 +1,10 @@
 """What a run came to, from what its pipeline and its background steps came to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from flujo.domain.context import PipelineContext
+from flujo.domain.events import BackgroundFinished
 from flujo.domain.outcomes import (
     Aborted,
     ErrorInfo,
@@ -17,18 +18,37 @@ from flujo.domain.outcomes import (
     Success,
 )
 from flujo.domain.usage import Usage
+from flujo.engine.background_task_manager import BackgroundTaskManager
 from flujo.engine.frame import RunScope
 from flujo.engine.retry import tolerable
+from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.exceptions import ContextMutationError, StateProviderError
 
-__all__ = ["Ending", "ended", "unsaved", "with_questions"]
+__all__ = ["Ending", "Progress", "cut_off", "ended", "unsaved", "with_questions"]
+
+
+class Progress(NamedTuple):
+    """What a run has come to so far, while it is at work: its steps, and those in the background.
+
+    `is_let_go` tells whether somebody outside of the run has cancelled all of it.
+    """
+
+    history: StepHistoryTracker
+    background: BackgroundTaskManager
+    is_let_go: Callable[[], bool]
+
+    @classmethod
+    def begin(cls, is_let_go: Callable[[], bool] = bool) -> "Progress":
+        """Nothing yet."""
+        return cls(StepHistoryTracker(), BackgroundTaskManager(), is_let_go)
 
 
 class Ending(NamedTuple):
-    """What a pipeline came to, and the background steps that ended after it."""
+    """What a pipeline came to, and its background steps; `total` is what all has used, where it is known."""
 
     outcome: StepOutcome[Any]
     background: tuple[StepResult[Any], ...]
+    total: Usage | None = None
 
     @classmethod
     def of(cls, outcome: StepOutcome[Any], background: Sequence[StepOutcome[Any]]) -> "Ending":
@@ -42,14 +62,16 @@ class Ending(NamedTuple):
         return cls(outcome, tuple(each.step_result for each in background if each.step_result is not None))
 
     @classmethod
-    def cancelled(cls, history: tuple[StepResult[Any], ...], usage: Usage) -> "Ending":
-        """What a run came to that somebody has cancelled: what is finished stays recorded."""
-        root: StepResult[Any] = StepResult("", False, children=history)
-        return cls(Aborted("the run was cancelled", usage, step_result=root), ())
+    def cancelled(cls, progress: Progress, usage: Usage) -> "Ending":
+        """What a run came to that somebody has cancelled: what is finished stays recorded. `usage` is of everything."""
+        root: StepResult[Any] = StepResult("", False, children=progress.history.results)
+        return cls(Aborted("the run was cancelled", usage, step_result=root), progress.background.lines.results, usage)
 
     @property
     def usage(self) -> Usage:
         """What everything has used."""
+        if self.total is not None:
+            return self.total
         return sum((result.usage for result in self.background), self.outcome.usage)
 
     def result(self, run_id: str, context: PipelineContext, duration_s: float) -> PipelineResult[Any, Any]:
@@ -124,6 +146,13 @@ async def ended(run: RunScope, context: PipelineContext, outcome: StepOutcome[An
     except ContextMutationError as error:
         outcome = Failure(error, usage=outcome.usage, step_result=outcome.step_result)
     return Ending.of(outcome, drained)
+
+
+async def cut_off(run: RunScope) -> None:
+    """Cancel the background steps that are still at work, and tell whoever listens, unless the run is let go of."""
+    for line in await run.background.cancel():
+        if run.events.active and not run.is_let_go():
+            run.events.emit(BackgroundFinished(run.run_id, line.path, line))
 
 
 def with_questions(result: PipelineResult[Any, Any], pending: tuple[PendingAnswer, ...]) -> PipelineResult[Any, Any]:

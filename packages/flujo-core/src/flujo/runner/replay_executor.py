@@ -24,11 +24,10 @@ from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
 from flujo.engine.recall import recalled
 from flujo.engine.retelling import parts_of
-from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.engine.work import Work, render_again
 from flujo.exceptions import ReplayMismatchError
 from flujo.runner.definitions import describe_change, misfits
-from flujo.runner.ending import Ending, with_questions
+from flujo.runner.ending import Ending, Progress, with_questions
 from flujo.runner.replay_record import CANCELLED, ReplayRecord, order_of
 from flujo.runner.run_session import RunSession
 from flujo.runner.turns import Stuck, Turns
@@ -174,13 +173,13 @@ class _Replay:
             raise self._described(", ".join(self._wrong.values()), next(iter(self._wrong)))
         input = session.decoded(row.input, "input")
         context = session.context(row.run_id, input, session.decoded(row.base, "context"))
-        history = StepHistoryTracker()
+        progress = Progress.begin()
         try:
-            ending = await self._turns.lead(session.execute(record, context, input, history))
+            ending = await self._turns.lead(session.execute(record, context, input, progress))
         except asyncio.CancelledError:
             if not self._turns.broken_off:
                 raise
-            ending = Ending.cancelled(history.results, record.spent())
+            ending = Ending.cancelled(progress, record.spent())
         for path in record.results:
             if path not in self._turns.reached and not record.is_left_out(path):
                 raise self._described(f"the result of {path!r} is not used", path)

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import Claim, RunRow
 from flujo.domain.outcomes import PipelineResult, RunStatus
-from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.exceptions import RunOwnedElsewhere
 from flujo.runner.answers import Reply
 from flujo.runner.definitions import misfits, refusal
+from flujo.runner.ending import Progress
 from flujo.runner.run_session import RunSession
 
 __all__ = ["ResumeOrchestrator"]
@@ -36,7 +36,7 @@ class ResumeOrchestrator(NamedTuple):
             row = await session.find(run_id)
         if row.status is RunStatus.COMPLETED:
             journal, context, input = await session.opened(row, None)
-            ending = await session.execute(journal, context, input, StepHistoryTracker())
+            ending = await session.execute(journal, context, input, Progress.begin())
             return ending.result(run_id, context, 0.0)
         claim = await self._claim(row, force=force, replied=reply is not None)
         try:

@@ -19,9 +19,10 @@ from flujo.domain.outcomes import ErrorInfo, Paused, PipelineResult, RunStatus, 
 from flujo.domain.pricing import PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.steps import Pipeline
-from flujo.engine.background_task_manager import BackgroundTaskManager, OnEnd, check_on_end
+from flujo.engine.background_task_manager import OnEnd, check_on_end
 from flujo.engine.cache_manager import CacheManager
 from flujo.engine.call_tally import CallTally
+from flujo.engine.cancelling import told_of
 from flujo.engine.changes import fields_of, unshared
 from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
@@ -31,7 +32,6 @@ from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.journal import Journal
 from flujo.engine.quota_manager import QuotaManager
 from flujo.engine.shield import undisturbed
-from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.exceptions import (
     ContextFieldError,
     DefinitionChanged,
@@ -43,7 +43,7 @@ from flujo.exceptions import (
 )
 from flujo.infra.memory import InMemoryCache
 from flujo.runner.answers import Questions
-from flujo.runner.ending import Ending, ended, unsaved, with_questions
+from flujo.runner.ending import Ending, Progress, cut_off, ended, unsaved, with_questions
 from flujo.runner.inbox import Inbox, find
 from flujo.runner.watching import Watch
 
@@ -226,10 +226,10 @@ class RunSession:
 
     async def _watched(self, claim: Claim, journal: Journal, context: PipelineContext, input: Any) -> Ending:
         """Execute until somebody cancels the run. Raises `RunOwnedElsewhere` when somebody takes it over."""
-        history = StepHistoryTracker()
         ending: Ending | None = None
         async with Watch(self.backend, claim) as watch:
-            ending = await self.execute(journal, context, input, history)
+            progress = Progress.begin(watch.is_let_go)
+            ending = await self.execute(journal, context, input, progress)
         if watch.stopped:
             row = await self.find(claim.run_id)
             if row.epoch != claim.epoch:
@@ -238,17 +238,14 @@ class RunSession:
                     suggestion="leave it to that process: nothing more is recorded here",
                 )
         if ending is None or (watch.stopped and not isinstance(ending.outcome, Success)):
-            return Ending.cancelled(history.results, journal.spent())
+            return Ending.cancelled(progress, journal.spent())
         return ending
 
-    async def execute(
-        self, journal: Journal, context: PipelineContext, input: Any, history: StepHistoryTracker
-    ) -> Ending:
+    async def execute(self, journal: Journal, context: PipelineContext, input: Any, progress: Progress) -> Ending:
         """Walk the pipeline from its start: what `journal` has recorded is handed out, the rest is executed.
 
-        `history` takes what each step comes to.
+        `progress` takes what each step comes to.
         """
-        background = BackgroundTaskManager()
         limits = None if journal.closed else self.usage_limits
         quotas = QuotaManager(self.prices, limits, journal.spent(), notice=partial(self._warn, context.run_id))
         run = RunScope(
@@ -258,20 +255,25 @@ class RunSession:
             clock=self.clock,
             pulse=Pulse.of_loop(),
             contexts=ContextManager(),
-            background=background,
+            background=progress.background,
             tally=CallTally(),
             quotas=quotas,
             caches=self._caches,
             input=unshared(input),
             resources=self.resources,
             root=self.root,
+            is_let_go=progress.is_let_go,
         )
-        frame = ExecutionFrame(self.pipeline, input, run, context, history=history, quota=quotas.quota)
+        frame = ExecutionFrame(self.pipeline, input, run, context, history=progress.history, quota=quotas.quota)
         try:
             outcome = await self.core.execute(frame)
-            ending = await ended(run, context, outcome) if self.on_background == "wait" else Ending.of(outcome, ())
+            if self.on_background == "wait":
+                ending = await ended(run, context, outcome)
+            else:
+                await cut_off(run)
+                ending = Ending(outcome, progress.background.lines.results)
         finally:
-            await background.cancel()
+            await cut_off(run)
         if quotas.quota is not None and self.events.active and isinstance(ending.outcome, Success):
             for over in quotas.quota.excess():
                 self.events.emit(BudgetOverdrawn(context.run_id, *over))
@@ -317,8 +319,8 @@ class RunSession:
         row = await self.find(result.run_id)
         if row.status is not RunStatus.CANCELLED:
             return result
-        ending = Ending.cancelled(result.step_history, result.usage)
-        return ending.result(result.run_id, result.final_pipeline_context, result.duration_s)
+        error = ErrorInfo("Aborted", "the run was cancelled")
+        return result._replace(status=row.status, output=None, error=error, exception=None, pending=())
 
     async def let_go(
         self, claim: Claim, error: BaseException, save: Save | None = None, was: RunRow | None = None
@@ -340,7 +342,7 @@ class RunSession:
         except StateError as other:
             error.add_note(f"the run could not be let go of: {other}")
         if self.events.active:
-            self.events.emit(RunInterrupted(claim.run_id, ErrorInfo.of(error)))
+            self.events.emit(RunInterrupted(claim.run_id, told_of(error)))
 
     def context(self, run_id: str, input: Any, data: Mapping[str, Any]) -> PipelineContext:
         """A run's first context. Raises `ContextFieldError` for data that does not fit."""

@@ -31,6 +31,10 @@ class Watch:
         """Whether the task was cancelled from here."""
         return self._cancelled > 0
 
+    def is_let_go(self) -> bool:
+        """Whether the task was cancelled, and not from here alone."""
+        return self._task.cancelling() > self._cancelling + self._cancelled
+
     async def __aenter__(self) -> "Watch":
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._cancelling = self._task.cancelling()
