@@ -403,6 +403,16 @@ async def test_a_policy_that_returns_something_else_fails_the_step(bench):
     assert "Careless returned 'str', expected a step outcome" in str(outcome.error)
 
 
+async def test_a_core_made_of_the_parts_of_another_runs_what_that_one_has_prepared(bench):
+    step = Step("a", str.upper)
+    bench.core.prepare(step)
+    other = ExecutorCore(**bench.core.parts())
+
+    assert other.with_fingerprint(step.fingerprint) is step
+    bench.core = other
+    assert (await bench.execute(step, "x")).value == "X"
+
+
 async def test_without_a_policy_preparing_says_what_to_install():
     core = ExecutorCore(policy_registry=PolicyRegistry())
 

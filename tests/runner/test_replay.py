@@ -1,6 +1,7 @@
 """Replays: what they call and write, runs in every state, and what is told when something does not fit."""
 
 import asyncio
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,10 @@ from flujo import (
     parallel,
     state_machine,
 )
+from flujo.engine.executor_core import ExecutorCore
 from flujo.exceptions import PipelineAbortSignal, ReplayMismatchError, RunNotFound, StateUnavailable
 from flujo.infra.memory import InMemoryBackend
+from flujo.runner.replay_executor import ReplayExecutor
 from flujo.testing import DyingBackend, RecordingSink
 from flujo_state_sqlite.backend import SqliteBackend
 
@@ -401,6 +404,11 @@ async def test_a_branch_that_had_just_ended_when_it_was_cancelled_has_its_line()
         ("parallel:p/b/t", True)
     ]
     assert again.step_history[0].children[1].error.message == "cancelled because branch 'a' failed"
+
+
+def test_a_replay_changes_the_executor_only_where_that_says_so():
+    changed = {name for name in vars(ReplayExecutor) if name in vars(ExecutorCore) and not name.startswith("__")}
+    assert changed == set(re.findall(r"`(_\w+)`", ExecutorCore.__doc__))
 
 
 async def test_a_replay_can_be_cancelled_as_anything_else():

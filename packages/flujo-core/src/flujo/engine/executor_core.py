@@ -64,19 +64,28 @@ _LEVELS = 32
 
 
 class ExecutorCore:
-    """Runs steps by the policies of a registry. Holds nothing of any one run: frames carry that."""
+    """Runs steps by the policies of a registry. Holds nothing of any one run: frames carry that.
+
+    A subclass, as the replay's, may do otherwise in these places only: `_run` (a step, from what is known of it to its
+    end), `_guarded` (its attempts, then its fallback), `_attempts`, `_timed` (one attempt: policy and validators) and
+    `_limit` (how long that may take). It shares what another core has prepared: `ExecutorCore(**core.parts())`.
+    """
 
     def __init__(
         self,
         *,
         policy_registry: PolicyRegistry,
         templates: TemplateCompiler | None = None,
-        fallback_handler: FallbackHandler | None = None,
+        plans: dict[Step[Any, Any], StepPlan] | None = None,
     ) -> None:
         self._registry = policy_registry
         self._templates = templates
-        self._fallbacks = fallback_handler or FallbackHandler()
-        self._plans: dict[Step[Any, Any], StepPlan] = {}
+        self._plans = {} if plans is None else plans
+        self._fallbacks = FallbackHandler()
+
+    def parts(self) -> dict[str, Any]:
+        """What it is made of, by the names of the arguments that make it."""
+        return {"policy_registry": self._registry, "templates": self._templates, "plans": self._plans}
 
     def prepare(self, step: Step[Any, Any]) -> None:
         """Plan `step` and every step under it, so that what can't run is found before anything does.

@@ -50,12 +50,12 @@ class ReplayExecutor(ExecutorCore):
     """Runs the steps of a pipeline again on what a run has recorded: of each, its end is taken from the record.
 
     No function, agent or validator of a step is called, no cache looked into, and nobody asked. What steps that are
-    made of others do with the results is done again: conditions, mappers, merges, templates, invariants.
+    made of others do with the results is done again: conditions, mappers, merges, templates, invariants. It does so in
+    the places that `ExecutorCore` names for it.
     """
 
     def __init__(self, core: ExecutorCore, record: ReplayRecord, turns: Turns) -> None:
-        super().__init__(policy_registry=core._registry, templates=core._templates, fallback_handler=core._fallbacks)
-        self._plans = core._plans
+        super().__init__(**core.parts())
         self._record = record
         self._turns = turns
 
