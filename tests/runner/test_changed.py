@@ -432,3 +432,18 @@ async def test_after_any_edit_a_run_has_the_results_it_had_or_is_refused(before,
     assert had.items() <= now.items()
     assert sorted(CALLS) == sorted(now.keys() - had.keys())
     assert misfits(new, now.values()) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (loop("l", A, max_loops=5), loop("l", A, max_loops=2), "max_loops: 5 -> 2"),
+        (map_("m", A), map_("m", A, concurrency=3), "concurrency: 1 -> 3"),
+        (step("a"), step("a", effects="external"), 'effects: "none" -> "external"'),
+        (step("a"), step("a", config=StepConfig(execution_mode="background")), 'execution_mode: "foreground" -> '),
+        (step("a"), step("a", sink_to="scratchpad.a"), 'sink_to: nothing -> "scratchpad.a"'),
+    ],
+)
+def test_a_default_that_was_not_said_is_told_as_what_it_is(before, after, told):
+    texts = [canonical(Pipeline([each]).definition()) for each in (before, after)]
+    assert told in describe_change(*texts)

@@ -104,7 +104,7 @@ class BudgetOverdrawn(NamedTuple):
 
 
 class BackgroundLaunched(NamedTuple):
-    """A background step has begun; the pipeline goes on with the step's input."""
+    """A background step is about to begin; the pipeline goes on with the step's input."""
 
     run_id: str
     path: str
@@ -112,7 +112,7 @@ class BackgroundLaunched(NamedTuple):
 
 
 class BackgroundFinished(NamedTuple):
-    """A background step has come to its end; `StepFinished` was told before."""
+    """A background step has come to its end, or the end of its run has cut it off, as its error `Cancelled` says."""
 
     run_id: str
     path: str

@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
+from flujo.domain.config import StepConfig
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow
 from flujo.domain.outcomes import RunStatus
 from flujo.domain.steps import Step
@@ -41,7 +43,7 @@ _DATA = ("input", "params")
 
 
 class Key(NamedTuple):
-    """A key of a step's definition whose value is another: both as short text, "nothing" where there is none."""
+    """A key of a step's definition whose value is another: both as short text, a default or "nothing" where none is said."""
 
     name: str
     before: str
@@ -136,7 +138,22 @@ def _moved(old: _Node, new: _Node) -> list[str]:
 def _keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Key]:
     for name in sorted({*old, *new}):
         if old.get(name) != new.get(name):
-            yield Key(name, *(_brief(keys[name]) if name in keys else "nothing" for keys in (old, new)))
+            yield Key(name, *(_brief(keys[name]) if name in keys else _usual(keys, name) for keys in (old, new)))
+
+
+def _usual(own: Mapping[str, Any], name: str) -> str:
+    """What a key is where a definition leaves it out, as short text; "nothing" for one without a plain default."""
+    value = StepConfig.model_fields[name].default if name in StepConfig.model_fields else None
+    for kind in _kinds(Step):
+        if value is None and kind.kind == own.get("kind"):
+            value = next((each.default for each in fields(kind) if each.name == name), None)
+    return _brief(value) if value and isinstance(value, str | int | float) else "nothing"
+
+
+def _kinds(cls: type[Step[Any, Any]]) -> Iterator[type[Step[Any, Any]]]:
+    yield cls
+    for each in cls.__subclasses__():
+        yield from _kinds(each)
 
 
 def _brief(value: Any) -> str:
