@@ -4,6 +4,10 @@ import json
 
 import pytest
 
+from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow
+from flujo.domain.outcomes import RunStatus
+from flujo_cli.reasons import reasons_of, unrecorded
+
 SKILLS = """\
 import pathlib
 
@@ -361,3 +365,26 @@ def test_why_of_a_step_that_gave_up_and_may_run_only_once(flujo, project):
     assert "attempt 1 was the last and failed: ValueError: no\n" in told
     assert "not called again until it is settled, with: flujo runs settle o pay\n" in told
     assert "tried again" not in told
+
+
+def row_of(status, epoch=1):
+    definition = '{"name":"p"}'
+    times = (0.0, 0.0, None)
+    return RunRow("r", status, "p", "", definition, b"", "", b"", b"", None, None, *times, epoch=epoch)
+
+
+def test_why_a_step_at_work_and_one_that_another_process_had_begun():
+    begun = JournalRecord("a^1", RecordKind.INTENT)
+    assert [each.code for each in reasons_of(row_of(RunStatus.RUNNING), [begun], {}, in_doubt=False)] == ["at-work"]
+
+    done, other = JournalRecord("a", out=b"1", attempt=1), {"z": 1, "y": 2, "a": 2}
+    first = reasons_of(row_of(RunStatus.COMPLETED, 2), [done], {"z": 1, "a": 2}, in_doubt=False)
+    assert [each.code for each in first] == ["no-result", "ran"]
+    assert first[0].words.endswith("(once), and it had no result: it was at work then, or about to begin")
+    later = reasons_of(row_of(RunStatus.COMPLETED, 2), [done], other, in_doubt=False)
+    assert later[0].words.endswith("(once), and it had no result")
+
+
+def test_why_of_a_step_that_may_be_at_work_without_a_record():
+    told = unrecorded(row_of(RunStatus.RUNNING), [], "p")
+    assert told == ("not-yet", "it has not ended yet, or not begun, or took another way: it is running")
