@@ -43,7 +43,7 @@ _DATA = ("input", "params")
 
 
 class Key(NamedTuple):
-    """A key of a step's definition whose value is another: both as short text, a default or "nothing" where none is said."""
+    """A key of a step's definition whose value is another: both as short text, its default where it is not said."""
 
     name: str
     before: str
