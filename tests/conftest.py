@@ -37,21 +37,68 @@ _ENOUGH_S = 20.0
 _HUNG_S = 8.0
 
 TALLY = pytest.StashKey[dict[str, int]]()
+SKIPPED = pytest.StashKey[dict[str, str]]()
+
+#: Of so many pipelines at least one may have nothing to be compared with.
+_COMPARABLE = 3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--crash-every-step", action="store_true", help="kill what is run after each of its records, and resume it"
     )
+    parser.addoption("--crash-floor", type=int, default=0, help="fail when fewer pipelines were compared than this")
+    parser.addoption("--fail-on-skip", action="store_true", help="fail when a test was skipped, and say which")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("flujo", deadline=None)  # no test depends on how busy the machine is
-    hypothesis.settings.load_profile("flujo")
+    found = [phase for phase in hypothesis.Phase if phase not in (hypothesis.Phase.shrink, hypothesis.Phase.explain)]
+    hypothesis.settings.register_profile("unshrunk", deadline=None, phases=found)  # where nobody reads what is found
+    hypothesis.settings.load_profile(os.environ.get("FLUJO_TEST_PROFILE", "flujo"))
     config.stash[TALLY] = {"pipelines": 0, "crashes": 0, "not comparable": 0}
+    config.stash[SKIPPED] = {}
+    config.pluginmanager.register(_Skips(config.stash[SKIPPED]), "flujo-skips")
+
+
+class _Skips:
+    """Notes what was skipped, and why."""
+
+    def __init__(self, skipped: dict[str, str]) -> None:
+        self.skipped = skipped
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note(report)
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            self.skipped[report.nodeid] = why.removeprefix("Skipped: ")
+
+
+def _complaints(config: pytest.Config) -> Iterator[str]:
+    """What the session's options do not allow to be as it was."""
+    tally, floor = config.stash[TALLY], config.getoption("--crash-floor")
+    if tally["pipelines"] < floor:
+        yield f"only {tally['pipelines']} pipelines were killed and compared, expected {floor} or more"
+    if floor and tally["not comparable"] * _COMPARABLE > tally["pipelines"]:
+        yield f"{tally['not comparable']} pipelines had nothing to be compared with, beside {tally['pipelines']}"
+    if config.getoption("--fail-on-skip"):
+        yield from (f"skipped: {test}: {why}" for test, why in config.stash[SKIPPED].items())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.exitstatus == pytest.ExitCode.OK and any(_complaints(session.config)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for complaint in _complaints(config):
+        terminalreporter.write_line(complaint, red=True)
     if config.getoption("--crash-every-step"):
         tally = config.stash[TALLY]
         terminalreporter.write_line("killed after every record: " + json.dumps(tally))

@@ -81,6 +81,17 @@ def test_a_signal_leaves_a_run_that_goes_on_where_it_stopped(flujo_process, proj
     assert "first  recorded" in ran.err
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_step_that_awaits_is_cancelled_within_five_seconds_and_runs_again(flujo_process, project, sleeping, number):
+    process = sleeping("await asyncio.sleep(60)")
+    process.send_signal(number)
+    process.communicate(timeout=5)  # of a step of 60 s: the bound that is promised, not what it takes
+    (project / "awake").touch()
+    (project / "asleep").unlink()
+    ran = flujo_process("resume", "@last", "-q")
+    assert (ran.code, ran.out) == (0, "HI rested\n")
+
+
 def test_a_second_signal_stops_a_step_that_does_not_listen(flujo_process, project, sleeping):
     process = sleeping("time.sleep(60)", "--json")
     process.send_signal(signal.SIGINT)

@@ -61,9 +61,12 @@ def figures(request) -> Callable[..., None]:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     kept = config.stash.get(FIGURES, {})
-    if not kept:
+    skipped = [test for test in config.pluginmanager.get_plugin("flujo-skips").skipped if "tests/faults/" in test]
+    if not kept and not skipped:
         return
     terminalreporter.section("figures")
     for row, numbers in kept.items():
         terminalreporter.write_line(f"{row}: " + ", ".join(f"{value} {name}" for name, value in numbers.items()))
-    terminalreporter.write_line(json.dumps(kept))
+    for test in skipped:
+        terminalreporter.write_line(f"skipped: {test}")
+    terminalreporter.write_line(json.dumps({**kept, "skipped": skipped}))

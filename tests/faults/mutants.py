@@ -264,7 +264,7 @@ def mutate(folder: Path, mutant: Mutant) -> None:
 def passes(folder: Path, *tests: str, told: bool = False, within_s: float = TIMEOUT_S) -> bool | None:
     """Whether the tests pass with the packages in `folder`; None for no end in that time. `told` shows why not."""
     path = os.pathsep.join(str(source) for source in folder.glob("*/src"))
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "FLUJO_TEST_PROFILE": "unshrunk"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(
