@@ -6,6 +6,7 @@ from flujo.domain.interfaces import NewRun
 from flujo.exceptions import ConfigurationError, RunNotFound
 from flujo.infra.memory import InMemoryBackend
 from flujo_cli.references import find_run
+from flujo_cli.streams import CommandError
 
 
 @pytest.fixture
@@ -30,6 +31,15 @@ async def test_a_run_is_found_by_id_prefix_or_place(backend, reference, run_id):
 async def test_a_run_that_is_not_there_is_not_found(backend, reference):
     with pytest.raises(RunNotFound, match="no run"):
         await find_run(backend, reference)
+
+
+@pytest.mark.parametrize("reference", ["", " "])
+async def test_an_empty_reference_names_no_run_though_there_is_only_one(reference):
+    state = InMemoryBackend()
+    await state.create_run(NewRun("only", "p", "", "{}", b"", b'"in"', b"{}", 0.0))
+    with pytest.raises(CommandError, match="names no run"):
+        await find_run(state, reference)
+    await state.close()
 
 
 async def test_a_prefix_of_several_runs_is_refused_with_their_ids(backend):

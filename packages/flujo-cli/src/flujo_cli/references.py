@@ -4,6 +4,7 @@ import re
 
 from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.exceptions import ConfigurationError, RunNotFound
+from flujo_cli.streams import CommandError
 
 __all__ = ["REFERENCE_HELP", "find_run"]
 
@@ -13,7 +14,13 @@ _SHOWN = 5
 
 
 async def find_run(backend: StateBackend, reference: str) -> RunRow:
-    """The run that `reference` means. Raises `RunNotFound`, and `ConfigurationError` when it could be several."""
+    """The run that `reference` means.
+
+    Raises `RunNotFound`, `ConfigurationError` when it could be several, and `CommandError` for an empty one: that
+    begins every id, and is more often a variable that was never set.
+    """
+    if not reference.strip():
+        raise CommandError(f"{reference!r} names no run", suggestion=REFERENCE_HELP)
     if reference.startswith("@"):
         return await _newest(backend, reference)
     exact = await backend.get(reference)
