@@ -233,3 +233,15 @@ def test_what_a_run_has_used_and_what_is_left_is_shown(flujo, asks):
 
 def test_a_pipeline_and_a_run_are_not_asked_for_together(flujo, asks):
     assert "give the name of a pipeline or --run, not both" in flujo("budget", "show", "asks", "--run", "r1").err
+
+
+def test_a_limit_of_the_project_is_told_with_its_place_and_one_of_the_options_is_not(flujo, asks, project):
+    with (project / "flujo.toml").open("a") as settings:
+        settings.write("\n[budgets.default]\nmax_calls = 1\n")
+
+    ran = flujo("run", "--input", "x", "--run-id", "r1", "--max-calls", "3")
+    again = flujo("resume", "r1", "--max-calls", "2")
+
+    assert re.search(r"  help: go on with a higher --max-calls; the limit is that of \S*flujo\.toml:\d+\n", ran.err)
+    assert (ran.code, again.code) == (5, 5)
+    assert "  help: go on with a higher --max-calls\n" in again.err

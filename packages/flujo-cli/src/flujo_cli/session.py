@@ -21,6 +21,7 @@ from flujo.exceptions import (
     RunNotFound,
     RunNotPaused,
     RunOwnedElsewhere,
+    UsageLimitExceededError,
 )
 from flujo.infra.log_sink import LogSink
 from flujo.plugins import PluginManager
@@ -57,7 +58,7 @@ _ENDS = {RunStatus.COMPLETED: ExitCode.OK, RunStatus.STOPPED: ExitCode.BUDGET, R
 class Session:
     """What a run needs of the command line: its project, the plugins, and who tells of it.
 
-    `made` are the runners that were made for it, and `pipelines` theirs.
+    `made` are the runners that were made for it, `pipelines` and `limits` theirs.
     """
 
     project: Project
@@ -65,6 +66,7 @@ class Session:
     reporter: Reporter
     made: list[Runner] = field(default_factory=list)
     pipelines: list[Pipeline[Any, Any]] = field(default_factory=list)
+    limits: list[UsageLimits | None] = field(default_factory=list)
 
     def flujo(
         self,
@@ -91,6 +93,7 @@ class Session:
         )
         self.made.append(flujo)
         self.pipelines.append(pipeline)
+        self.limits.append(limits)
         return flujo
 
     def _sinks(self) -> Iterator[NamedSink]:
@@ -161,7 +164,7 @@ class Session:
 
     def _tell(self, result: Result) -> ExitCode:
         try:
-            self.reporter.ended(result, self._following(result))
+            self.reporter.ended(self._with_origin(result), self._following(result))
         except OutputError as error:
             if not self.project.keeps_runs:
                 raise
@@ -170,6 +173,18 @@ class Session:
         if self.reporter.options.strict_background and not all(step.success for step in result.background):
             return ExitCode.FAILED
         return _ENDS.get(result.status, ExitCode.FAILED)
+
+    def _with_origin(self, result: Result) -> Result:
+        """The result of a run that a limit of the project has stopped, with where that is written."""
+        error, told = result.exception, result.error
+        if not isinstance(error, UsageLimitExceededError) or told is None or not error.limit or not self.pipelines:
+            return result
+        name, held = self.pipelines[-1].name, self.limits[-1]
+        origin = self.project.settings.limit_origins(name).get(error.limit)
+        ours = self.project.settings.limits_for(name)
+        if origin is None or getattr(held, error.limit) != getattr(ours, error.limit):
+            return result  # it is one of the options
+        return result._replace(error=told._replace(suggestion=f"{told.suggestion}; the limit is that of {origin}"))
 
     async def _supervise(self, action: Action, interrupts: Interrupts) -> Result | None:
         task = asyncio.create_task(self._with_state(action, interrupts))
