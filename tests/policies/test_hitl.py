@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from flujo import Flujo, OpenContext, Pipeline, Step, branch, human, import_, loop, map_, parallel
 from flujo.blueprint.builder import Sources, check_pipeline
-from flujo.exceptions import BlueprintError, ConfigurationError
+from flujo.exceptions import BlueprintError, ConfigurationError, DefinitionChanged
 from flujo.infra.memory import InMemoryBackend
 from flujo.infra.templates import Templates
 from flujo.plugins import create_plugin_manager
@@ -228,6 +228,53 @@ async def test_a_question_whose_answer_its_step_fails_with_is_asked_again(asked,
     assert (await asked.resume(step)).status == "paused"
 
     assert (await asked.resume(step, 50)).output == 50
+
+
+async def test_an_answer_stays_when_it_can_not_be_put_where_it_belongs(asked):
+    def pipeline(sink_to):
+        ask = human("ask", "ok?", sink_to=sink_to)
+        return Pipeline([Step("before", lambda _: "text", sink_to="scratchpad.v"), ask, asked.note("after")])
+
+    await asked.run(pipeline("scratchpad.v.w"))
+
+    failed = await asked.resume(pipeline("scratchpad.v.w"), {"so": [1]}, by="ann")
+    assert (failed.status, failed.error.code, failed.pending) == ("failed", "FLUJO-401", ())
+    assert await asked.flujo(pipeline("scratchpad.v.w")).inbox() == ()
+    again = await asked.resume(pipeline("scratchpad.v.w"))
+    assert (again.status, again.error.code, again.pending) == ("failed", "FLUJO-401", ())
+
+    mended = await asked.resume(pipeline("scratchpad.said"))
+    assert (mended.status, mended.output) == ("completed", {"so": [1]})
+    assert mended.final_pipeline_context.scratchpad == {"v": "text", "said": {"so": [1]}}
+    assert len(mended.final_pipeline_context.hitl_history) == 1
+
+
+async def test_an_answer_that_its_place_refuses_is_asked_for_again(asked):
+    class Counted(OpenContext):
+        count: int = 0
+
+    def flujo():
+        step = human("ask", "how many?", sink_to="count")
+        return Flujo(step, state_backend=asked.backend, context_model=Counted, clock=asked.clock)
+
+    await flujo().run("x", run_id="r")
+    assert (await flujo().resume("r", "many")).status == "failed"
+    assert [each.question.path for each in await flujo().inbox()] == ["ask"]
+    assert (await flujo().resume("r", 3)).final_pipeline_context.count == 3
+
+
+async def test_a_recorded_answer_is_put_where_the_step_says_now(asked):
+    def pipeline(sink_to):
+        failing = [lambda _: sink_to != "scratchpad.old"]
+        return human("ask", "ok?", sink_to=sink_to) >> Step("after", asked.note("after").run, validators=failing)
+
+    await asked.run(pipeline("scratchpad.old"))
+    assert (await asked.resume(pipeline("scratchpad.old"), "yes")).status == "failed"
+
+    with pytest.raises(DefinitionChanged, match=r"the answer to 'ask' can't be put at 'scratchpad.old.x': 'scratchpad"):
+        await asked.resume(pipeline("scratchpad.old.x"))
+    mended = await asked.resume(pipeline("scratchpad.new"))
+    assert (mended.status, mended.final_pipeline_context.scratchpad["new"]) == ("completed", "yes")
 
 
 async def test_a_branch_can_ask(asked):

@@ -27,6 +27,7 @@ from flujo.engine.step_run import paused
 from flujo.engine.work import (
     Work,
     check_invariants,
+    is_answer_kept,
     note_owed,
     own_usage,
     record_of,
@@ -346,6 +347,7 @@ class ExecutorCore:
             told(work, failed),
             attempt=work.attempt,
             final=final,
+            cancelled=is_answer_kept(work, failed),
             usage=own_usage(failed),
             started_at=now - (run.clock.monotonic() - work.started),
             ended_at=now,

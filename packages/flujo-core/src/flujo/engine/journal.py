@@ -98,7 +98,7 @@ class Journal:
         else:
             path = record.path.rpartition("#")[0]
             self._attempts.setdefault(path, []).append(record)
-            if record.kind is RecordKind.FAILED:
+            if record.kind is RecordKind.FAILED and record.attempt:  # without a try it is not the answer's fault
                 self._reopened.add(path)
 
     def __len__(self) -> int:

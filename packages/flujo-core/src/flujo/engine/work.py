@@ -18,11 +18,12 @@ from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import Change, Snapshot, change, merge_output, sink, snapshot, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
-from flujo.exceptions import ExecutionError, FlujoError
+from flujo.exceptions import ContextFieldError, ExecutionError, FlujoError
 
 __all__ = [
     "Work",
     "check_invariants",
+    "is_answer_kept",
     "note_owed",
     "own_usage",
     "record_of",
@@ -137,6 +138,12 @@ def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> Journa
         now,
         work.plan.sync,
     )
+
+
+def is_answer_kept(work: Work, failed: Failure[Any]) -> bool:
+    """Whether the answer to a question stands although its step failed: `sink_to` leads nowhere, whatever it says."""
+    error = failed.error
+    return work.frame.step.asks and isinstance(error, ContextFieldError) and error.__cause__ is None
 
 
 async def note_owed(work: Work, line: ErrorInfo, owed: Usage) -> None:

@@ -90,7 +90,7 @@ class _Run:
             if record.kind is RecordKind.ANSWER and record.path.rpartition("!")[0] == path:
                 is_open = False
             elif record.kind is RecordKind.FAILED and record.path.rpartition("#")[0] == path:
-                is_open = has_none
+                is_open = (is_open or record.attempt > 0) and has_none
         return is_open and self.status not in _FOR_GOOD
 
 
