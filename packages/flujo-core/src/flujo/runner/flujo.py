@@ -297,10 +297,12 @@ class Flujo(Generic[In, Out, Ctx]):
     async def answer_all(
         self, run: str | PipelineResult[Any, Any], answers: Mapping[str, Any], *, by: str = ""
     ) -> tuple[PendingAnswer, ...]:
-        """Record many answers, all or none, and give the questions that they are for.
+        """Record many answers, and give the questions that they are for. All are checked before the first is recorded.
 
-        Each question is named by its token, its path, or a whole word that only its path or its message has. Answers
-        that are recorded already are passed over. Raises as `answer` does.
+        When that is broken off in between, do it again: those that are there are passed over.
+
+        Each question is named by its token, its path, or a whole word that only its path or its message has.
+        Raises as `answer` does, and has recorded nothing then unless somebody else answers at the same time.
         """
         given = mapping_of(answers, "answers", may_be_none=False)
         return await self._session.inbox.answer_all(await self._session.find(id_of(run)), given, by)
