@@ -12,7 +12,6 @@ from flujo.domain.usage import NO_USAGE
 from flujo.exceptions import ConfigurationError, DefinitionChanged
 from flujo.runner.definitions import bare_path, misfits, place_of, places_of
 from flujo.runner.ids import check_run_id, new_run_id
-from flujo.runner.inputs import check_input
 from flujo.runner.run_session import RunSession
 
 __all__ = ["SAME_INPUT", "Again", "records_before", "rerun"]
@@ -51,8 +50,6 @@ async def rerun(session: RunSession, again: Again) -> PipelineResult[Any, Any]:
     run_id, path, own, input, data = again
     if own is not None:
         check_run_id(own)
-    if input is not SAME_INPUT:
-        check_input(session.pipeline, input)
     as_run = own or new_run_id(session.clock.now())
     row = await session.find(run_id)
     records = records_before(session.pipeline, await session.backend.load(run_id), path, run_id)

@@ -7,7 +7,6 @@ from flujo.domain.interfaces import RunRow
 from flujo.domain.outcomes import PipelineResult
 from flujo.exceptions import RunKeyTaken, RunOwnedElsewhere, StateError
 from flujo.runner.ids import check_key, check_run_id, new_run_id
-from flujo.runner.inputs import check_input
 from flujo.runner.resume_orchestrator import ResumeOrchestrator
 from flujo.runner.run_session import RunSession
 
@@ -26,7 +25,6 @@ class Wanted(NamedTuple):
 async def start(session: RunSession, wanted: Wanted) -> PipelineResult[Any, Any]:
     """Begin the run, or go on with it: see `Flujo.run`."""
     input, run_id, data, key = wanted
-    check_input(session.pipeline, input)
     if key is not None:
         check_key(key)
     if run_id is not None:
