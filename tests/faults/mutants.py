@@ -223,6 +223,13 @@ MUTANTS = (
         "test_a_step_that_ended_and_was_not_recorded_runs_twice_with_one_key_and_counts_once",
     ),
     Mutant(
+        "a step that begins without a look whether somebody has stopped the run",
+        f"{ENGINE}/executor_core.py",
+        "    if plan.looks or now >= run.watch.due:\n",
+        "    if now < 0:\n",
+        "tests/runner/test_cancel.py::test_no_step_begins_that_had_to_look_first_though_none_before_it_waited",
+    ),
+    Mutant(
         "a step in doubt that a composite goes on from",
         f"{ENGINE}/retry.py",
         "    if not isinstance(outcome, Failure) or isinstance(outcome.error, SIGNALS):\n        return False\n",

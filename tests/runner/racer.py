@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,20 @@ def note(data: Any) -> Any:
     return data
 
 
+def hold(data: Any) -> Any:
+    """Keep the whole process until somebody makes the file "go"."""
+    note("held")
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return data
+
+
+def block(data: Any) -> Any:
+    note("blocked")
+    time.sleep(0.4)
+    return data
+
+
 async def nap(data: Any) -> Any:
     await asyncio.sleep(0.01)
     return data
@@ -30,6 +45,8 @@ PIPELINES = {
     "three": parallel("all", {name: human("ask", f"{name}?") >> Step("after", note) for name in "abc"}),
     "slow": Step("note", note) >> Step("nap", nap),
     "long": loop("long", Step("note", note) >> Step("nap", nap), max_loops=100_000),
+    "blocked": loop("blocked", Step("block", block), max_loops=20),
+    "pay": Step("hold", hold) >> Step("pay", note, effects="external") >> Step("after", note),
 }
 
 

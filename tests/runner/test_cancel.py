@@ -157,6 +157,38 @@ async def test_who_cancels_the_task_meanwhile_is_heard(backend):
     assert (await backend.get("r")).status == "cancelled"
 
 
+@pytest.mark.parametrize(("took", "effects"), [(1.0, "none"), (0.0, "external"), (0.0, "at-most-once")])
+async def test_no_step_begins_that_had_to_look_first_though_none_before_it_waited(backend, took, effects):
+    clock, begun = FakeClock(), []
+
+    async def cancel(data: Any) -> Any:
+        await backend.cancel("r", at=0)
+        clock.advance(took)
+        return data
+
+    last = Step("last", begun.append, effects=effects)
+    side_by_side = parallel("both", {"a": Step("first", cancel) >> last, "b": Step("other")})
+    for step in (Step("first", cancel) >> last, side_by_side):
+        async with Flujo(step, state_backend=backend, clock=clock) as runner:
+            assert (await runner.run("x", run_id="r")).status == "cancelled"
+            await backend.delete("r")
+    assert begun == []
+
+
+async def test_a_look_from_before_a_step_that_kept_the_loop_is_not_believed():
+    backend, begun = Busy(), []
+
+    async def cancel(data: Any) -> Any:
+        await asyncio.sleep(1.05)  # the look begins that fails
+        await backend.cancel("r", at=0)
+        return data
+
+    step = Step("first", cancel) >> Step("last", begun.append, effects="external")
+
+    assert (await flujo(step, backend).run("x", run_id="r")).status == "cancelled"
+    assert (begun, backend.looks) == ([], 2)
+
+
 class Busy(InMemoryBackend):
     """Can't be asked at the first look."""
 

@@ -165,6 +165,38 @@ async def test_a_run_at_work_is_cancelled_by_another_process_and_every_finished_
     await backend.close()
 
 
+async def test_a_run_of_functions_that_never_wait_is_cancelled_before_the_step_that_begins_a_second_later(
+    racers, ledger, tmp_path
+):
+    (racer,) = racers(1)
+    racer.tell(do="run", pipeline="blocked", input="x", run_id="r")
+    while not (tmp_path / "ledger.txt").exists():
+        time.sleep(0.01)  # noqa: ASYNC251 - nothing else runs on this loop
+    backend = SqliteBackend(tmp_path / "state.db")
+    async with Flujo(Step("any"), state_backend=backend) as flujo:
+        assert await flujo.cancel("r") == "running"
+    await backend.close()
+    begun = len(ledger())
+
+    assert racer.hear()["status"] == "cancelled"
+    assert len(ledger()) <= begun + 3
+
+
+async def test_no_effect_begins_after_a_cancellation_was_acknowledged(racers, ledger, tmp_path):
+    (racer,) = racers(1)
+    racer.tell(do="run", pipeline="pay", input="paid", run_id="r")
+    while not (tmp_path / "ledger.txt").exists():
+        time.sleep(0.01)  # noqa: ASYNC251 - nothing else runs on this loop
+    backend = SqliteBackend(tmp_path / "state.db")
+    async with Flujo(Step("any"), state_backend=backend) as flujo:
+        assert await flujo.cancel("r") == "running"
+    await backend.close()
+    (tmp_path / "go").touch()
+
+    assert racer.hear()["status"] == "cancelled"
+    assert ledger() == ["held"]
+
+
 async def test_an_answer_whose_process_dies_after_it_was_taken_is_used_and_asked_once(racers, tmp_path):
     first, second, third = racers(3)
     first.do(do="run", pipeline="ask", input="x", run_id="r")

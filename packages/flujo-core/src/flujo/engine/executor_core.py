@@ -170,11 +170,8 @@ class ExecutorCore:
         if plan.tries and run.journal.closed and (early := ended(frame, plan)) is not None:
             return early
         now = run.clock.monotonic()
-        if now >= run.pulse.due:
-            await run.pulse.beat(now)
-        if run.events.active:
-            await run.events.room()
-            run.events.emit(StepStarted(run.run_id, frame.path, frame.step.name, frame.step.kind))
+        if now >= run.pulse.due or now >= run.watch.due or plan.looks or run.events.active:
+            await _begun(frame, plan, now)
         if frame.history is None or plan.invariants:
             frame = _furnished(frame, plan)
         work = Work(frame, plan, now, usage=run.journal.spent_on(frame.path) if plan.tries else NO_USAGE)
@@ -354,6 +351,18 @@ class ExecutorCore:
             fallback=fallback,
             feedback=failed.feedback,
         )
+
+
+async def _begun(frame: ExecutionFrame, plan: StepPlan, now: float) -> None:
+    """Let the loop breathe and the watch look when it is time, and tell whoever listens that the step begins."""
+    run = frame.run
+    if now >= run.pulse.due:
+        await run.pulse.beat(now)
+    if plan.looks or now >= run.watch.due:
+        await run.watch.look()
+    if run.events.active:
+        await run.events.room()
+        run.events.emit(StepStarted(run.run_id, frame.path, frame.step.name, frame.step.kind))
 
 
 async def _in_step(run: RunScope, outcome: StepOutcome[Any]) -> StepOutcome[Any]:

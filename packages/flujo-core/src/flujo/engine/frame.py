@@ -1,6 +1,7 @@
 """One step about to be run: what it gets, where it stands, and the run it belongs to."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -20,7 +21,7 @@ from flujo.engine.journal import Item, Journal
 from flujo.engine.quota_manager import QuotaManager
 from flujo.engine.step_history_tracker import StepHistoryTracker
 
-__all__ = ["ExecutionFrame", "Invariant", "Pulse", "RunScope"]
+__all__ = ["NOBODY", "ExecutionFrame", "Invariant", "Lookout", "Pulse", "RunScope"]
 
 #: An expression that must hold: its text, and what evaluates it.
 Invariant: TypeAlias = tuple[str, Template]
@@ -66,11 +67,28 @@ def _is_kept() -> bool:
     return False
 
 
+class Lookout:
+    """Looks whether somebody stops the run from elsewhere: nobody does here."""
+
+    __slots__ = ("due",)
+
+    def __init__(self) -> None:
+        #: The run's monotonic time from which on no step begins before a look.
+        self.due = math.inf
+
+    async def look(self) -> None:
+        """Look now; does not return in a run that is to be stopped, as it is cancelled meanwhile."""
+
+
+NOBODY = Lookout()
+
+
 class RunScope(NamedTuple):
     """What every step of one run shares. `root` is the project's folder, where there is one.
 
     `background` holds the steps that are at work while the pipeline goes on, `tally` counts the calls of each agent,
     `quotas` prices calls and guards the run's limits, `caches` is the cache of the run's state,
+    `watch` hears of it when somebody else stops the run,
     `is_let_go` tells whether somebody outside of the run has cancelled all of it.
     """
 
@@ -87,6 +105,7 @@ class RunScope(NamedTuple):
     input: Any = None
     resources: Any = None
     root: Path | None = None
+    watch: Lookout = NOBODY
     is_let_go: Callable[[], bool] = _is_kept
 
 

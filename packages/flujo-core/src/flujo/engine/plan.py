@@ -22,7 +22,7 @@ class StepPlan(NamedTuple):
     `writes` that its output goes into the context; `retried` that its data may be needed again; `tries` that its
     failures are written down. A `direct` step needs nothing but the call and the record. `invariants` must hold after
     it and after the steps in it; `agent` is whose calls are counted. `parts` says that other steps have records under
-    its own.
+    its own; `looks` that it does not begin before a look whether somebody stops the run.
     """
 
     policy: StepPolicy[Any]
@@ -40,6 +40,7 @@ class StepPlan(NamedTuple):
     agent: str | None
     background: bool
     parts: bool
+    looks: bool
 
 
 def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: TemplateCompiler | None) -> StepPlan:
@@ -82,6 +83,7 @@ def _planned(step: Step[Any, Any], policy: StepPolicy[Any], templates: TemplateC
         agent=step.agent_key,
         background=step.is_background,
         parts=step.records and (step.holds_steps or step.fallback is not None),
+        looks=step.effects in ("external", "at-most-once"),
     )
 
 

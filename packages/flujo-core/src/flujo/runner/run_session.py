@@ -27,7 +27,7 @@ from flujo.engine.changes import fields_of, unshared
 from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
-from flujo.engine.frame import ExecutionFrame, Pulse, RunScope
+from flujo.engine.frame import NOBODY, ExecutionFrame, Lookout, Pulse, RunScope
 from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.journal import Journal
 from flujo.engine.quota_manager import QuotaManager
@@ -227,9 +227,9 @@ class RunSession:
     async def _watched(self, claim: Claim, journal: Journal, context: PipelineContext, input: Any) -> Ending:
         """Execute until somebody cancels the run. Raises `RunOwnedElsewhere` when somebody takes it over."""
         ending: Ending | None = None
-        async with Watch(self.backend, claim) as watch:
+        async with Watch(self.backend, claim, self.clock) as watch:
             progress = Progress.begin(watch.is_let_go)
-            ending = await self.execute(journal, context, input, progress)
+            ending = await self.execute(journal, context, input, progress, watch)
         if watch.stopped:
             row = await self.find(claim.run_id)
             if row.epoch != claim.epoch:
@@ -241,7 +241,9 @@ class RunSession:
             return Ending.cancelled(progress, journal.spent())
         return ending
 
-    async def execute(self, journal: Journal, context: PipelineContext, input: Any, progress: Progress) -> Ending:
+    async def execute(
+        self, journal: Journal, context: PipelineContext, input: Any, progress: Progress, watch: Lookout = NOBODY
+    ) -> Ending:
         """Walk the pipeline from its start: what `journal` has recorded is handed out, the rest is executed.
 
         `progress` takes what each step comes to.
@@ -262,6 +264,7 @@ class RunSession:
             input=unshared(input),
             resources=self.resources,
             root=self.root,
+            watch=watch,
             is_let_go=progress.is_let_go,
         )
         frame = ExecutionFrame(self.pipeline, input, run, context, history=progress.history, quota=quotas.quota)

@@ -4,7 +4,8 @@ import asyncio
 from types import TracebackType
 from typing import Any, cast
 
-from flujo.domain.interfaces import Claim, StateBackend
+from flujo.domain.interfaces import Claim, Clock, StateBackend
+from flujo.engine.frame import Lookout
 from flujo.exceptions import StateError
 
 __all__ = ["Watch"]
@@ -13,16 +14,19 @@ __all__ = ["Watch"]
 _PERIOD_S = 1.0
 
 
-class Watch:
+class Watch(Lookout):
     """Cancels the task inside its block once the run is to be stopped; `stopped` says that it has.
 
     The cancellation ends at the block, unless somebody else cancels the task as well. A step that goes on in spite of
-    it is cancelled again at the next look. A run that is shorter than a look costs one timer.
+    it is cancelled again at the next look. A run that is shorter than a look costs one timer. Steps that never wait
+    keep the looks from being had: a step that is to begin when one is due waits for it.
     """
 
-    def __init__(self, backend: StateBackend, claim: Claim) -> None:
+    def __init__(self, backend: StateBackend, claim: Claim, clock: Clock) -> None:
+        super().__init__()
         self._backend = backend
         self._claim = claim
+        self._clock = clock
         self._looking: asyncio.Task[None] | None = None
         self._cancelled = 0
 
@@ -38,18 +42,35 @@ class Watch:
     async def __aenter__(self) -> "Watch":
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._cancelling = self._task.cancelling()
-        self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self._begin)
+        self.due = self._clock.monotonic() + _PERIOD_S
+        self._wait()
         return self
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self._begin)
 
     def _begin(self) -> None:
         self._looking = asyncio.ensure_future(self._look())
 
+    async def look(self) -> None:
+        """Look now; does not return in a run that is to be stopped, as it is cancelled meanwhile."""
+        if self._looking is not None:
+            await asyncio.wait([self._looking])  # what it has seen may be long ago
+        if self._looking is None:
+            self._timer.cancel()
+            self._begin()
+        if self._looking is not None:
+            await asyncio.wait([self._looking])
+        if self.stopped:
+            await asyncio.get_running_loop().create_future()
+
     async def _look(self) -> None:
-        while True:
-            if await self._is_to_stop():
-                self._cancelled += 1
-                self._task.cancel("the run was cancelled")
-            await asyncio.sleep(_PERIOD_S)
+        began = self._clock.monotonic()
+        if await self._is_to_stop():
+            self._cancelled += 1
+            self._task.cancel("the run was cancelled")
+        self._looking, self.due = None, began + _PERIOD_S
+        self._wait()
 
     async def _is_to_stop(self) -> bool:
         try:
