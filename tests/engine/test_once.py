@@ -79,7 +79,8 @@ async def test_a_beginning_without_an_end_is_not_repeated_and_says_how_to_go_on(
     assert outcome.error.suggestion == (
         f"find out whether it did, by its idempotency key {idempotency_key('r', 'pay')}; then "
         "`flujo runs settle r pay --output JSON` takes that as its output, "
-        "`flujo runs settle r pay --again` lets it run once more"
+        "`flujo runs settle r pay --again` lets it run once more; "
+        "in Python `await flujo.settle('r', 'pay', output)` or `await flujo.settle('r', 'pay', again=True)`"
     )
     assert bench.sink.of_type(StepInDoubt) == [StepInDoubt("r", "pay", 1_700_000_000.0)]
 

@@ -139,7 +139,7 @@ def test_steps_are_told_by_their_paths_with_what_has_changed_of_them():
                 Key("run", f'"{__name__}:work"', f'"{__name__}:other"'),
             ),
         ),
-        Change("changed", "l", (Key("max_loops", "nothing", "2"),)),
+        Change("changed", "l", (Key("max_loops", "5", "2"),)),
         Change("changed", "l/body/b", (Key("params", "nothing", '{"mark": "' + "m" * 35 + "..."),)),
     ]
     assert told(before, after).startswith("removed 'l/body/c'; removed 'p/y'; added 'p/z'; changed the pipeline (name:")

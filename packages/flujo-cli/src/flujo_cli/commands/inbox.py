@@ -1,12 +1,12 @@
 """`flujo inbox`: what all runs wait for people to say."""
 
 import asyncio
-import time
 from typing import Any
 
 import click
 
 from flujo.domain.interfaces import StateBackend
+from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec
 from flujo.runner.inbox import OpenQuestion, read_inbox
 from flujo_cli.options import Options, json_option, state_option
@@ -51,7 +51,7 @@ def inbox(options: Options, reference: str | None, as_json: bool, state: str | N
 def _describe(each: OpenQuestion, project: Project) -> dict[str, Any]:
     (asked,) = describe_pending([each.question])
     command = _command(each.run_id, each.question.token, project)
-    late = each.question.is_over(time.time())
+    late = each.question.is_over(SystemClock().now())
     told = {"run_id": each.run_id, "pipeline": each.pipeline, "status": each.status, **asked}
     return {**told, "past_deadline": late, "command": command}
 
@@ -64,6 +64,6 @@ def _cells(each: OpenQuestion) -> tuple[str, ...]:
     asked = each.question
     first = asked.message.strip().partition("\n")[0]
     short = one_line(first[:_SHORT]) + ("..." if len(asked.message.strip()) > len(first[:_SHORT]) else "")
-    late = f" {_LATE}" if asked.is_over(time.time()) else ""
+    late = f" {_LATE}" if asked.is_over(SystemClock().now()) else ""
     until = (show_time(asked.deadline) or "-") + late
     return each.run_id, asked.path, asked.token, show_time(asked.since) or "", until, short
