@@ -253,7 +253,7 @@ def test_a_key_has_one_run(flujo, project):
     assert (second.code, second.json["run_id"], second.json["output"]) == (0, first.json["run_id"], "x")
 
     other = flujo("run", "--input", "y", "--key", "invoice 7")
-    assert other.code == 1
+    assert other.code == 2
     assert f"run '{first.json['run_id']}' was started with another input" in other.err
     assert flujo("run", "--input", "x", "--key", " ").code == 2
     runs = flujo("runs", "list", "--json").json["runs"]
