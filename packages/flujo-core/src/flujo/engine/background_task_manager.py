@@ -28,6 +28,8 @@ def check_on_end(value: object) -> None:
 class BackgroundTaskManager:
     """Holds the background steps of one run, so that none outlives it."""
 
+    __slots__ = ("_tasks", "lines")
+
     def __init__(self) -> None:
         #: What each step has come to, or that it was cut off.
         self.lines = StepHistoryTracker()

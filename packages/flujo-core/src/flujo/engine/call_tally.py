@@ -11,22 +11,22 @@ __all__ = ["CallTally"]
 class CallTally:
     """Calls by agent and path: noting one path twice counts it once, so that a resumed run counts as the first did."""
 
-    __slots__ = ("_by_path", "_owed", "_totals")
+    __slots__ = ("_calls", "_owed")
 
     def __init__(self) -> None:
-        self._by_path: dict[tuple[str, str], int] = {}
-        self._totals: dict[str, int] = {}
+        #: Of an agent at a path, and of an agent in all.
+        self._calls: dict[tuple[str, str] | str, int] = {}
         self._owed: dict[str, Usage] = {}
 
     def note(self, agent: str, path: str, calls: int) -> None:
         """The step at `path` has called `agent` so many times in all."""
-        before = self._by_path.get((agent, path), 0)
-        self._by_path[agent, path] = calls
-        self._totals[agent] = self._totals.get(agent, 0) + calls - before
+        before = self._calls.get((agent, path), 0)
+        self._calls[agent, path] = calls
+        self._calls[agent] = self.total(agent) + calls - before
 
     def total(self, agent: str) -> int:
         """How many times the run has called `agent`."""
-        return self._totals.get(agent, 0)
+        return self._calls.get(agent, 0)
 
     def owe(self, path: str, usage: Usage) -> None:
         """The attempt at `path` has used that, and is about to raise, or to be cancelled."""

@@ -10,13 +10,7 @@ from flujo.engine.recall import abandoned, finished
 from flujo.engine.shield import undisturbed
 from flujo.engine.work import Work, note_owed, result_of
 
-__all__ = ["cancelled", "is_cancellation", "told_of"]
-
-
-def is_cancellation(error: BaseException) -> bool:
-    """Whether somebody cancels the work, rather than the step having raised `CancelledError` by itself."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
+__all__ = ["cancelled", "told_of"]
 
 
 async def cancelled(work: Work, error: BaseException) -> None:

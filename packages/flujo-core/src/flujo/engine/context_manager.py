@@ -47,6 +47,8 @@ class ContextManager:
     of it through a child, however deep, raises `ContextMutationError`.
     """
 
+    __slots__ = ("strict",)
+
     def __init__(self, *, strict: bool | None = None) -> None:
         self.strict = os.environ.get("FLUJO_STRICT_CONTEXT") == "1" if strict is None else strict
 

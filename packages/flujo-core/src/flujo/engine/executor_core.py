@@ -13,7 +13,7 @@ from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutco
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE
-from flujo.engine.cancelling import cancelled, is_cancellation, told_of
+from flujo.engine.cancelling import cancelled, told_of
 from flujo.engine.changes import restore, snapshot, unshared
 from flujo.engine.fallback_handler import FallbackHandler
 from flujo.engine.frame import ExecutionFrame, RunScope
@@ -172,12 +172,17 @@ class ExecutorCore:
         now = run.clock.monotonic()
         if now >= run.pulse.due or now >= run.watch.due or plan.looks or run.events.active:
             await _begun(frame, plan, now)
-        if frame.history is None or plan.invariants:
-            frame = _furnished(frame, plan)
+        frame = _furnished(frame, plan) if frame.history is None or plan.invariants else frame
         work = Work(frame, plan, now, usage=run.journal.spent_on(frame.path) if plan.tries else NO_USAGE)
-        working = self._attempt(work) if plan.direct else self._guarded(work)
         try:
-            outcome = await (working if frame.level % _LEVELS else asyncio.ensure_future(working))
+            if plan.direct and frame.level % _LEVELS:
+                with work:  # what `_guarded` comes to, without its coroutines
+                    outcome = _checked(await plan.policy.execute(self, frame), plan)
+                if work.raised is not None:
+                    outcome = await _came_to(work, work.raised)
+            else:
+                working = self._guarded(work)
+                outcome = await (working if frame.level % _LEVELS else asyncio.ensure_future(working))
             return await self._finish(work, outcome)
         except BaseException as error:
             await cancelled(work, error)
@@ -272,26 +277,12 @@ class ExecutorCore:
             await run.clock.sleep(delay)
 
     async def _attempt(self, work: Work) -> StepOutcome[Any]:
-        """Call the policy once. Here, and only here, what user code raises becomes an outcome."""
-        frame, plan = work.frame, work.plan
-        try:
-            if plan.direct:
-                outcome = await plan.policy.execute(self, frame)
-                return outcome if type(outcome) is Success else _checked(outcome, plan)
+        """Call the policy once. What user code raises becomes an outcome."""
+        with work:
             work.take_data()
             return await self._timed(work)
-        except PausedException as signal:
-            owed = frame.run.tally.owed(frame.path)
-            await note_owed(work, ErrorInfo("Paused", str(signal), path=frame.path), owed)
-            return paused(signal, owed)
-        except PipelineAbortSignal as signal:
-            return Aborted(str(signal))
-        except (KeyboardInterrupt, GeneratorExit):
-            raise  # these come from outside: the process or the loop is about to end
-        except BaseException as error:  # the boundary: a step may raise anything
-            if error is frame.run.journal.failure or is_cancellation(error):
-                raise
-            return _raised(frame, error)
+        assert work.raised is not None
+        return await _came_to(work, work.raised)
 
     async def _timed(self, work: Work) -> StepOutcome[Any]:
         """Call the policy within the step's time, and let the step's validators look at what it gives."""
@@ -377,9 +368,15 @@ def _stopped(frame: ExecutionFrame) -> Aborted[Any] | None:
     return None if error is None else Aborted(error.message, error=error)
 
 
-def _raised(frame: ExecutionFrame, error: BaseException) -> StepOutcome[Any]:
+async def _came_to(work: Work, error: BaseException) -> StepOutcome[Any]:
     """What a step came to that raised `error`. No budget is used up where there is none."""
+    frame, work.raised = work.frame, None
+    if isinstance(error, PipelineAbortSignal):
+        return Aborted(str(error))
     owed = frame.run.tally.owed(frame.path)
+    if isinstance(error, PausedException):
+        await note_owed(work, ErrorInfo("Paused", str(error), path=frame.path), owed)
+        return paused(error, owed)
     if frame.quota is not None and isinstance(error, UsageLimitExceededError):
         return Aborted(str(error), owed, error=error)
     return Failure(error, usage=owed)
@@ -392,7 +389,7 @@ def _furnished(frame: ExecutionFrame, plan: StepPlan) -> ExecutionFrame:
 
 
 def _checked(outcome: StepOutcome[Any], plan: StepPlan) -> StepOutcome[Any]:
-    if isinstance(outcome, _OUTCOMES):
+    if type(outcome) is Success or isinstance(outcome, _OUTCOMES):
         return outcome
     raise ExecutionError(
         f"{type(plan.policy).__name__} returned {type(outcome).__name__!r}, expected a step outcome",

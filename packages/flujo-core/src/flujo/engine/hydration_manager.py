@@ -33,6 +33,9 @@ class Held(NamedTuple):
     values: Snapshot
 
 
+_NOTHING = Held((), {})
+
+
 class HydrationManager:
     """Loads the fields that refer to `providers`, by name, and saves those that a run has changed.
 
@@ -75,6 +78,8 @@ class HydrationManager:
     def hold(self, context: PipelineContext) -> Held:
         """Note where the fields of a run that starts with `context` live, and their values; it gets copies of them."""
         places = _places(context)
+        if not places:
+            return _NOTHING
         values = {place.field: getattr(context, place.field) for place in places}
         restore(context, values, values)
         return Held(places, values)

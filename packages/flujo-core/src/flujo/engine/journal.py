@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, NoReturn
 
 from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend, Sync
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
+from flujo.domain.scope import NOTHING
 from flujo.domain.usage import NO_USAGE, Usage
+from flujo.engine.asides import NO_ASIDES, Asides
 from flujo.engine.changes import unshared
 from flujo.engine.recorded import Answer, Item, Recorded, Settlement, asker_of, kept
 from flujo.engine.shield import undisturbed
@@ -35,18 +37,13 @@ class Journal:
     """
 
     __slots__ = (
-        "_answers",
-        "_attempts",
+        "_asides",
         "_backend",
         "_claim",
         "_codec",
         "_counts",
         "_digests",
-        "_intents",
-        "_reopened",
         "_results",
-        "_settled",
-        "_waits",
         "closed",
         "failure",
         "tracker",
@@ -67,12 +64,7 @@ class Journal:
         self._codec = codec if backend.encodes else None
         self._digests = codec
         self._results: dict[str, JournalRecord] = {}
-        self._attempts: dict[str, list[JournalRecord]] = {}
-        self._waits: dict[str, JournalRecord] = {}
-        self._answers: dict[str, list[JournalRecord]] = {}
-        self._intents: dict[str, list[JournalRecord]] = {}
-        self._settled: dict[str, JournalRecord] = {}
-        self._reopened: set[str] = set()
+        self._asides = NO_ASIDES
         self.failure: BaseException | None = None
         for record in records:
             if record.kind is _RESULT:
@@ -80,26 +72,15 @@ class Journal:
             else:
                 self._note(record)
         self.tracker = Tracker(self._results) if tracks else None
-        self._counts: dict[str, int] | None = None if self._results else {}
+        self._counts: Mapping[str, int] | None = None if self._results else NOTHING
 
     def _note(self, record: JournalRecord) -> None:
         if record.kind is _RESULT:
             self._results[record.path] = record
-        elif record.kind is RecordKind.WAIT:
-            self._waits[record.path.removesuffix("?")] = record
-        elif record.kind is RecordKind.ANSWER:
-            path = record.path.rpartition("!")[0]
-            self._answers.setdefault(path, []).append(record)
-            self._reopened.discard(path)
-        elif record.kind is RecordKind.INTENT:
-            self._intents.setdefault(record.path.rpartition("^")[0], []).append(record)
-        elif record.kind is RecordKind.SETTLED:
-            self._settled[record.path.removesuffix("!")] = record
-        else:
-            path = record.path.rpartition("#")[0]
-            self._attempts.setdefault(path, []).append(record)
-            if record.kind is RecordKind.FAILED and record.attempt:  # without a try it is not the answer's fault
-                self._reopened.add(path)
+            return
+        if self._asides is NO_ASIDES:
+            self._asides = Asides()
+        self._asides.note(record)
 
     def __len__(self) -> int:
         """How many results are recorded."""
@@ -141,11 +122,11 @@ class Journal:
     def check_items(self, path: str, count: int) -> None:
         """Raise `DefinitionChanged`, which ends the run, if more than `count` items of the map `path` are recorded."""
         if self._counts is None:
-            self._counts = {}
+            self._counts = counts = dict[str, int]()
             for each in self._results:
                 for found in _INDEX.finditer(each):
                     place = each[: found.start()]
-                    self._counts[place] = max(self._counts.get(place, 0), int(found[1]) + 1)
+                    counts[place] = max(counts.get(place, 0), int(found[1]) + 1)
         if self._counts.get(path, 0) > count:
             self.refuse(f"item {count} of {path!r} is not there any more")
 
@@ -164,24 +145,24 @@ class Journal:
 
     def attempts(self, path: str) -> tuple[JournalRecord, ...]:
         """The failed attempts recorded at `path`, by this process or one before it, oldest first."""
-        return tuple(self._attempts.get(path, ()))
+        return tuple(self._asides.attempts.get(path, ()))
 
     def failed(self, path: str) -> JournalRecord | None:
         """The last failed attempt at `path`, if the step gave up after it."""
-        last = self._attempts[path][-1] if path in self._attempts else None
+        last = self._asides.attempts[path][-1] if path in self._asides.attempts else None
         return last if last is not None and last.kind is RecordKind.FAILED else None
 
     def feedback(self, path: str) -> str | None:
         """What the last failed attempt recorded at `path` taught, if anything; one that was cancelled is none."""
-        attempts = (record for record in reversed(self._attempts.get(path, ())) if record.attempt)
+        attempts = (record for record in reversed(self._asides.attempts.get(path, ())) if record.attempt)
         last = next(attempts, None)
         return None if last is None or last.out is None else str(self._decoded(last))
 
     def spent_on(self, path: str) -> Usage:
         """What the failed attempts recorded at `path` have used."""
-        if path not in self._attempts:
+        if self._asides is NO_ASIDES or path not in self._asides.attempts:
             return NO_USAGE
-        return sum((record.usage for record in self._attempts[path]), NO_USAGE)
+        return sum((record.usage for record in self._asides.attempts[path]), NO_USAGE)
 
     def spent_under(self, path: str) -> Usage:
         """What everything recorded under the step at `path` has used."""
@@ -193,18 +174,18 @@ class Journal:
 
     def _spent(self, wanted: Callable[[str], bool]) -> Usage:
         results = (record.usage for path, record in self._results.items() if wanted(path))
-        attempts = (self.spent_on(path) for path in self._attempts if wanted(path))
+        attempts = (self.spent_on(path) for path in self._asides.attempts if wanted(path))
         return sum((usage for usage in (*results, *attempts) if usage is not NO_USAGE), NO_USAGE)
 
     def fell_back(self, path: str) -> bool:
         """Whether the step's attempts are used up and its fallback has its turn: neither has come to an end."""
-        attempts = self._attempts.get(path)
+        attempts = self._asides.attempts.get(path)
         return bool(attempts and attempts[-1].fallback)
 
     def retries_used(self, path: str) -> int:
         """How many recorded attempts count against the step's retries: those since it last gave up."""
         used = 0
-        for record in reversed(self._attempts.get(path, ())):
+        for record in reversed(self._asides.attempts.get(path, ())):
             if record.kind is RecordKind.FAILED:
                 break
             used += record.attempt > 0
@@ -212,19 +193,20 @@ class Journal:
 
     def questions(self) -> tuple[PendingAnswer, ...]:
         """Every question, in the order in which they were asked."""
-        return tuple(map(self.asked, self._waits.values()))
+        return tuple(map(self.asked, self._asides.waits.values()))
 
     def waits(self) -> tuple[PendingAnswer, ...]:
         """The questions that are open: without an answer, or with one that their step failed with."""
+        asides = self._asides
         return tuple(
             self.asked(record)
-            for path, record in self._waits.items()
-            if asker_of(path) not in self._results and (path in self._reopened or path not in self._answers)
+            for path, record in asides.waits.items()
+            if asker_of(path) not in self._results and (path in asides.reopened or path not in asides.answers)
         )
 
     def wait(self, path: str, item: Item | None = None) -> PendingAnswer | None:
         """The question that the step at `path` has asked, open or not. Raises as `recall` does."""
-        record = self._waits.get(path)
+        record = self._asides.waits.get(path)
         if record is None:
             return None
         self._check(record, item)
@@ -232,33 +214,33 @@ class Journal:
 
     def fingerprint(self, path: str) -> bytes:
         """The fingerprint of the step that has asked at `path`."""
-        return self._waits[path].fingerprint[:_STEP_DIGEST]
+        return self._asides.waits[path].fingerprint[:_STEP_DIGEST]
 
     def answer(self, path: str) -> Answer | None:
         """The last answer to the question at `path`, unless the question is open."""
-        if path in self._reopened or path not in self._answers:
+        if path in self._asides.reopened or path not in self._asides.answers:
             return None
-        record = self._answers[path][-1]
+        record = self._asides.answers[path][-1]
         given = self._decoded(record)
         return Answer(given["value"], given["by"], record.ended_at)
 
     def begun(self, path: str, item: Item | None = None) -> JournalRecord | None:
         """The last beginning of the step at `path`, which may run only once. Raises as `recall` does."""
-        if path not in self._intents:
+        if path not in self._asides.intents:
             return None
-        record = self._intents[path][-1]
+        record = self._asides.intents[path][-1]
         self._check(record, item)
         return record
 
     def settlement(self, path: str) -> Settlement | None:
         """What settles the last beginning of the step at `path`; None while nobody has said."""
-        record = self._settled.get(self._intents[path][-1].path)
+        record = self._asides.settled.get(self._asides.intents[path][-1].path)
         return None if record is None else Settlement(**self._decoded(record), at=record.ended_at)
 
     def doubts(self) -> list[str]:
         """The paths of steps that began, did not end and are not settled, those that are at work included."""
-        open_ones = (path for path in self._intents if path not in self._results and not self.fell_back(path))
-        return [path for path in open_ones if self._intents[path][-1].path not in self._settled]
+        open_ones = (path for path in self._asides.intents if path not in self._results and not self.fell_back(path))
+        return [path for path in open_ones if self._asides.intents[path][-1].path not in self._asides.settled]
 
     def asked(self, record: JournalRecord) -> PendingAnswer:
         """The question that `record` holds."""
@@ -298,7 +280,7 @@ class Journal:
         Attempts of one path are numbered from 1, over every process that worked on the run. `feedback` is for the next
         one. An attempt that was `cancelled` counts what it has used, but is no try.
         """
-        number = len(self._attempts.get(path, ())) + 1
+        number = len(self._asides.attempts.get(path, ())) + 1
         record = JournalRecord(
             f"{path}#a{number}",
             RecordKind.FAILED if final else RecordKind.ATTEMPT,
@@ -320,7 +302,7 @@ class Journal:
 
     def answer_record(self, path: str, answer: Answer) -> JournalRecord:
         """The record of the next answer to the question at `path`. Raises `ValueNotStorable`."""
-        number = len(self._answers.get(path, ())) + 1
+        number = len(self._asides.answers.get(path, ())) + 1
         told = {"value": answer.value, "by": answer.by}
         return self._words(f"{path}!{number}", RecordKind.ANSWER, told, answer.at)
 
@@ -341,7 +323,7 @@ class Journal:
 
     async def catch_up(self) -> bool:
         """Take note of answers that others have given since the journal was read; whether there are any."""
-        known = {record.path for given in self._answers.values() for record in given}
+        known = {record.path for given in self._asides.answers.values() for record in given}
         records = await self._backend.load(self._run_id)
         new = [each for each in records if each.kind is RecordKind.ANSWER and each.path not in known]
         for record in new:
@@ -350,7 +332,7 @@ class Journal:
 
     async def record_intent(self, path: str, key: str, fingerprint: bytes, at: float) -> None:
         """Write down that the step at `path` begins, which may run only once; `key` names it to services."""
-        number = len(self._intents.get(path, ())) + 1
+        number = len(self._asides.intents.get(path, ())) + 1
         record = self._words(f"{path}^{number}", RecordKind.INTENT, {"idempotency_key": key}, at, fingerprint)
         await self._append(record)
         self._note(record)
@@ -358,7 +340,7 @@ class Journal:
     async def record_settlement(self, path: str, settled: Settlement) -> None:
         """Write down what a beginning without an end came to. Raises `ValueNotStorable` and `StateError`."""
         told = {name: value for name, value in settled._asdict().items() if name != "at"}
-        record = self._words(f"{self._intents[path][-1].path}!", RecordKind.SETTLED, told, settled.at)
+        record = self._words(f"{self._asides.intents[path][-1].path}!", RecordKind.SETTLED, told, settled.at)
         await self._append(record)
         self._note(record)
 

@@ -34,8 +34,10 @@ class QuotaManager:
     """Prices the calls of one run, and counts them against the quota that a frame carries.
 
     `spent` is what the run has used before, as its journal says. `notice` is told once of each model that is called
-    without a price under a limit of cost, where the limits say so.
+    without a price under a limit of cost, where the limits say so. Without limits it keeps nothing of any run.
     """
+
+    __slots__ = ("_given_back", "_lines", "_notice", "_noticed", "_prices", "quota")
 
     def __init__(
         self,

@@ -5,7 +5,13 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["halted", "undisturbed"]
+__all__ = ["halted", "is_cancellation", "undisturbed"]
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether somebody cancels the work, rather than the step having raised `CancelledError` by itself."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
 
 
 async def undisturbed(work: Coroutine[Any, Any, None]) -> None:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,6 +19,7 @@ from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import Change, Snapshot, change, merge_output, sink, snapshot, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
+from flujo.engine.shield import is_cancellation
 from flujo.exceptions import ContextFieldError, ExecutionError, FlujoError
 
 __all__ = [
@@ -39,7 +41,8 @@ __all__ = [
 class Work:
     """One step at work: `usage` is what its failed attempts have used where no record counts it.
 
-    `data` is what it began with, which no attempt has seen, where it may be needed again; `outcome` what it came to.
+    `data` is what it began with, which no attempt has seen, where it may be needed again; `outcome` what it came to,
+    `raised` what its last attempt did.
     """
 
     frame: ExecutionFrame
@@ -55,6 +58,21 @@ class Work:
     error: ErrorInfo | None = None
     fallback: str | None = None
     outcome: StepOutcome[Any] | None = None
+    raised: BaseException | None = None
+
+    def __enter__(self) -> None:
+        """Call the step inside this block: here, and only here, what user code raises is kept, as `raised`."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Let through what is not the step's: what comes from outside, or ends the run, and a cancellation."""
+        if error is None:
+            return False
+        if isinstance(error, KeyboardInterrupt | GeneratorExit) or error is self.frame.run.journal.failure:
+            return False
+        self.raised = None if is_cancellation(error) else error
+        return self.raised is not None
 
     def take_data(self) -> None:
         """Hand the step its data, rendered once; from the second time on a copy of what it began with."""

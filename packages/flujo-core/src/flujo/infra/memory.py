@@ -104,6 +104,7 @@ class InMemoryBackend:
     def __init__(self, *, encodes: bool = True) -> None:
         self._encodes = encodes
         self._runs: dict[str, _Run] = {}
+        self._keys: dict[str, str] = {}
         self._asked: list[tuple[_Run, JournalRecord]] = []
         self._created = 0
         self._closed = False
@@ -122,13 +123,15 @@ class InMemoryBackend:
     async def create_run(self, run: NewRun, /) -> Claim:
         """Keep the run and own it. Raises `RunKeyTaken`, or `StateError` when the id is taken."""
         self._check_open()
-        for other in self._runs.values():
-            if run.key is not None and other.new.key == run.key:
-                raise RunKeyTaken(f"run {other.new.run_id!r} has the key {run.key!r}", run_id=other.new.run_id)
+        other = None if run.key is None else self._keys.get(run.key)
+        if other is not None:
+            raise RunKeyTaken(f"run {other!r} has the key {run.key!r}", run_id=other)
         if run.run_id in self._runs:
             raise StateError(f"there is a run {run.run_id!r} already", suggestion="give the new run another id")
         self._created += 1
         records = {record.path: record for record in run.records}
+        if run.key is not None:
+            self._keys[run.key] = run.run_id
         self._runs[run.run_id] = _Run(run, self._created, updated_at=run.created_at, records=records)
         return Claim(run.run_id, self._created, epoch=1)
 
@@ -271,6 +274,8 @@ class InMemoryBackend:
     def _forget(self, runs: Sequence[_Run]) -> None:
         for run in runs:
             del self._runs[run.new.run_id]
+            if run.new.key is not None:
+                del self._keys[run.new.key]
         self._asked = [(run, record) for run, record in self._asked if run.new.run_id in self._runs]
 
     def _check_open(self) -> None:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from flujo.domain.context import PipelineContext
 from flujo.domain.events import BackgroundFinished
+from flujo.domain.interfaces import RunRow
 from flujo.domain.outcomes import (
     Aborted,
     ErrorInfo,
@@ -22,9 +23,9 @@ from flujo.engine.background_task_manager import BackgroundTaskManager
 from flujo.engine.frame import RunScope
 from flujo.engine.retry import tolerable
 from flujo.engine.step_history_tracker import StepHistoryTracker
-from flujo.exceptions import ContextMutationError, StateProviderError
+from flujo.exceptions import ContextMutationError, RunOwnedElsewhere, StateProviderError
 
-__all__ = ["Ending", "Progress", "cut_off", "ended", "unsaved", "with_questions"]
+__all__ = ["Ending", "Progress", "cut_off", "ended", "taken_over", "unsaved", "with_questions"]
 
 
 class Progress(NamedTuple):
@@ -159,3 +160,13 @@ def with_questions(result: PipelineResult[Any, Any], pending: tuple[PendingAnswe
     """The result with the open questions: to wait for them is no error."""
     waits = pending and result.status is RunStatus.PAUSED
     return result._replace(pending=pending, error=None if waits else result.error)
+
+
+def taken_over(row: RunRow) -> RunOwnedElsewhere:
+    """The error of a run that is another owner's now."""
+    error = RunOwnedElsewhere(
+        f"run {row.run_id!r} was taken over by {row.owner or 'a process that has let go of it since'}",
+        suggestion="leave it to that process: nothing more is recorded here",
+    )
+    error.run_id = row.run_id
+    return error

@@ -36,7 +36,7 @@ from flujo.runner.local_tracer import traced
 from flujo.runner.own_loop import in_loop_of_its_own
 from flujo.runner.rerun import SAME_INPUT, Again, rerun
 from flujo.runner.resume_orchestrator import ResumeOrchestrator
-from flujo.runner.run_session import RunSession
+from flujo.runner.run_session import Begun, RunSession
 from flujo.runner.starting import Wanted, start
 from flujo.runner.state_backend_manager import StateBackendManager
 from flujo.runner.state_providers import StateProviders
@@ -51,8 +51,8 @@ Out = TypeVar("Out")
 Ctx = TypeVar("Ctx", bound=PipelineContext, default=PipelineContext)
 Item = TypeVar("Item")
 
-#: What is to be done with a run, given what runs need.
-_Start: TypeAlias = Callable[[RunSession], Coroutine[Any, Any, PipelineResult[Any, Any]]]
+#: How a run is begun, or claimed, given what runs need.
+_Start: TypeAlias = Callable[[RunSession], Coroutine[Any, Any, Begun]]
 
 
 class Flujo(Generic[In, Out, Ctx]):
@@ -249,7 +249,7 @@ class Flujo(Generic[In, Out, Ctx]):
         """
         data = mapping_of(initial_context_data, "initial_context_data")
         again = Again(id_of(run), text_of(path, "path"), run_id, input, data)
-        return await self._result(partial(rerun, again=again))
+        return await self._result(partial(rerun, again))
 
     fork = rerun_from
 
@@ -371,13 +371,15 @@ class Flujo(Generic[In, Out, Ctx]):
 
     def _start(self, input: In, run_id: str | None, data: Mapping[str, Any] | None, key: str | None) -> _Start:
         fields = {**self._data, **mapping_of(data, "initial_context_data")}
-        return partial(start, wanted=Wanted(input, run_id, fields, key))
+        return partial(start, Wanted(input, run_id, fields, key))
 
     async def _result(self, work: _Start, events: EventStream | None = None) -> PipelineResult[Out, Ctx]:
         """What `work` on a run comes to: the one way that every method which runs something goes."""
         session = self._session if events is None else self._session.but(events=events)
         with self._at_work.run():
-            result = await work(session)
+            begun = await work(session)
+            del work  # what was asked for: many runs may wait at the same time
+            result = await begun
             if self._forgets and result.success:
                 await session.backend.delete(result.run_id)
         return cast("PipelineResult[Out, Ctx]", result)

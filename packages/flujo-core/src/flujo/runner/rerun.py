@@ -5,14 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import JournalRecord, RecordKind
-from flujo.domain.outcomes import PipelineResult
 from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean
 from flujo.domain.usage import NO_USAGE
 from flujo.exceptions import ConfigurationError, DefinitionChanged
 from flujo.runner.definitions import bare_path, misfits, place_of, places_of
 from flujo.runner.ids import check_run_id, new_run_id
-from flujo.runner.run_session import RunSession
+from flujo.runner.run_session import Begun, RunSession
 
 __all__ = ["SAME_INPUT", "Again", "records_before", "rerun"]
 
@@ -41,8 +40,8 @@ class Again(NamedTuple):
     data: Mapping[str, Any]
 
 
-async def rerun(session: RunSession, again: Again) -> PipelineResult[Any, Any]:
-    """Begin the run that is wanted.
+async def rerun(again: Again, session: RunSession) -> Begun:
+    """Write the run down that is wanted.
 
     Raises `ConfigurationError` for a path that the other run does not have, and `DefinitionChanged` when what is to be
     taken from its record is not the pipeline's.

@@ -9,7 +9,7 @@ from flujo.exceptions import RunOwnedElsewhere
 from flujo.runner.answers import Reply
 from flujo.runner.definitions import misfits, refusal
 from flujo.runner.ending import Progress
-from flujo.runner.run_session import RunSession
+from flujo.runner.run_session import Begun, RunSession
 
 __all__ = ["ResumeOrchestrator"]
 
@@ -21,8 +21,8 @@ class ResumeOrchestrator(NamedTuple):
 
     async def resume(
         self, run_id: str, *, force: bool = False, reply: Reply | None = None, allow_changed: bool = False
-    ) -> PipelineResult[Any, Any]:
-        """Go on with a run where its record ends; of a completed run, hand out what is recorded.
+    ) -> Begun:
+        """Claim a run to go on with it where its record ends; of a completed run, hand out what is recorded.
 
         Raises `RunNotFound`, `DefinitionChanged`, and `RunOwnedElsewhere` while a living process owns it; for a `reply`
         that won't do `RunNotPaused` or `AnswerRejected`, and then nothing has changed. A reply that will do is written
@@ -35,9 +35,7 @@ class ResumeOrchestrator(NamedTuple):
             await session.inbox.answer(row, reply)
             row = await session.find(run_id)
         if row.status is RunStatus.COMPLETED:
-            journal, context, input = await session.opened(row, None)
-            ending = await session.execute(journal, context, input, Progress.begin())
-            return ending.result(run_id, context, 0.0)
+            return self._handed_out(row)
         claim = await self._claim(row, force=force, replied=reply is not None)
         try:
             journal, context, input = await session.opened(row, claim, tracks=changed)
@@ -46,7 +44,12 @@ class ResumeOrchestrator(NamedTuple):
         except BaseException as error:  # nobody could go on with a run that this process owns and does not work on
             await asyncio.shield(session.let_go(claim, error))
             raise
-        return await session.work_on(claim, journal, context, input, resumed=True, was=row if changed else None)
+        return session.work_on(claim, journal, context, input, resumed=True, was=row if changed else None)
+
+    async def _handed_out(self, row: RunRow) -> PipelineResult[Any, Any]:
+        journal, context, input = await self.session.opened(row, None)
+        ending = await self.session.execute(journal, context, input, Progress.begin())
+        return ending.result(row.run_id, context, 0.0)
 
     async def _claim(self, row: RunRow, *, force: bool, replied: bool) -> Claim:
         try:

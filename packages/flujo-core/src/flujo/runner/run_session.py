@@ -28,7 +28,7 @@ from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.frame import NOBODY, ExecutionFrame, Lookout, Pulse, RunScope
-from flujo.engine.hydration_manager import HydrationManager
+from flujo.engine.hydration_manager import Held, HydrationManager
 from flujo.engine.journal import Journal
 from flujo.engine.quota_manager import QuotaManager
 from flujo.engine.shield import undisturbed
@@ -43,14 +43,17 @@ from flujo.exceptions import (
 )
 from flujo.infra.memory import InMemoryCache
 from flujo.runner.answers import Questions
-from flujo.runner.ending import Ending, Progress, cut_off, ended, unsaved, with_questions
+from flujo.runner.ending import Ending, Progress, cut_off, ended, taken_over, unsaved, with_questions
 from flujo.runner.inbox import Inbox, find
 from flujo.runner.watching import Watch
 
-__all__ = ["RunSession"]
+__all__ = ["Begun", "RunSession"]
 
 Result = PipelineResult[Any, Any]
 Save: TypeAlias = Callable[[], Awaitable[None]]
+
+#: The rest of the work on a run that is written down and owned: nothing is kept of how it was begun while it is done.
+Begun: TypeAlias = Coroutine[Any, Any, Result]
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ class RunSession:
         return CacheManager(home, self.codec, self.clock, owner=self.pipeline.name)
 
     @cached_property
+    def _unlimited(self) -> QuotaManager:
+        """What prices the calls of runs without limits."""
+        return QuotaManager(self.prices)
+
+    @cached_property
     def inbox(self) -> Inbox:
         """What the runs wait for."""
         return Inbox(self.backend, self.codec, self.clock, self.questions)
@@ -105,8 +113,8 @@ class RunSession:
         vars(other).update(shared, **changes)
         return other
 
-    async def start(self, run_id: str, input: Any, data: Mapping[str, Any], key: str | None = None) -> Result:
-        """Write a new run down, then run it. Raises `ContextFieldError` for context data that does not fit.
+    async def start(self, run_id: str, input: Any, data: Mapping[str, Any], key: str | None = None) -> Begun:
+        """Write a new run down. Raises `ContextFieldError` for context data that does not fit.
 
         What the context has from state providers is part of what is written down. Raises `StateProviderError`, and
         `RunKeyTaken` when there is a run of that `key`.
@@ -115,8 +123,8 @@ class RunSession:
         await self.hydration.hydrate(context)
         return await self.begin(run_id, input, context, key=key)
 
-    async def begin(self, run_id: str, input: Any, context: PipelineContext, **more: Any) -> Result:
-        """Write a new run down with this context, and what `more` says of it as a `NewRun`; then run it."""
+    async def begin(self, run_id: str, input: Any, context: PipelineContext, **more: Any) -> Begun:
+        """Write a new run down with this context, and what `more` says of it as a `NewRun`."""
         definition, hashed = self.definition
         new = NewRun(
             run_id=run_id,
@@ -133,7 +141,7 @@ class RunSession:
         )
         claim = await self.owning(self.backend.create_run(new))
         journal = Journal(self.backend, claim, self.codec, new.records)
-        return await self.work_on(claim, journal, context, input, resumed=bool(new.records))
+        return self.work_on(claim, journal, context, input, resumed=bool(new.records))
 
     async def owning(self, claiming: Coroutine[Any, Any, Claim]) -> Claim:
         """What `claiming` gives; who is cancelled meanwhile owns nothing afterwards."""
@@ -202,10 +210,6 @@ class RunSession:
         """Execute what is not recorded, and write the end down; None when somebody has answered meanwhile."""
         began = self.clock.monotonic()
         held = self.hydration.hold(context)
-
-        async def save() -> None:
-            await self.hydration.persist(context, held, journal.changed_fields() if resumed and held.places else ())
-
         if self.events.active:
             self.events.emit(RunStarted(claim.run_id, self.pipeline.name, resumed, len(journal)))
         try:
@@ -213,16 +217,21 @@ class RunSession:
             if isinstance(ending.outcome, Paused) and await journal.catch_up():
                 return None
         except BaseException as error:
+            save = partial(self._save, context, held, journal, resumed)
             await asyncio.shield(self.let_go(claim, error, save, was if error is journal.failure else None))
             raise
         result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
         if result.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
             result = with_questions(result, journal.waits())
         try:
-            return await self._end(claim, result, save)
+            return await self._end(claim, result, partial(self._save, context, held, journal, resumed))
         except StateError as error:
             await asyncio.shield(self.let_go(claim, error))
             raise
+
+    async def _save(self, context: PipelineContext, held: Held, journal: Journal, resumed: bool) -> None:
+        """Save what lives elsewhere and is not what it was, or was changed by a process before this one."""
+        await self.hydration.persist(context, held, journal.changed_fields() if resumed and held.places else ())
 
     async def _watched(self, claim: Claim, journal: Journal, context: PipelineContext, input: Any) -> Ending:
         """Execute until somebody cancels the run. Raises `RunOwnedElsewhere` when somebody takes it over."""
@@ -233,10 +242,7 @@ class RunSession:
         if watch.stopped:
             row = await self.find(claim.run_id)
             if row.epoch != claim.epoch:
-                raise RunOwnedElsewhere(
-                    f"run {claim.run_id!r} was taken over by {row.owner or 'a process that has let go of it since'}",
-                    suggestion="leave it to that process: nothing more is recorded here",
-                )
+                raise taken_over(row)
         if ending is None or (watch.stopped and not isinstance(ending.outcome, Success)):
             return Ending.cancelled(progress, journal.spent())
         return ending
@@ -248,8 +254,10 @@ class RunSession:
 
         `progress` takes what each step comes to.
         """
-        limits = None if journal.closed else self.usage_limits
-        quotas = QuotaManager(self.prices, limits, journal.spent(), notice=partial(self._warn, context.run_id))
+        quotas = self._unlimited
+        if self.usage_limits is not None and not journal.closed:
+            notice = partial(self._warn, context.run_id)
+            quotas = QuotaManager(self.prices, self.usage_limits, journal.spent(), notice=notice)
         run = RunScope(
             run_id=context.run_id,
             journal=journal,

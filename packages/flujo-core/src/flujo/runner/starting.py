@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import RunRow
-from flujo.domain.outcomes import PipelineResult
 from flujo.exceptions import RunKeyTaken, RunOwnedElsewhere, StateError
 from flujo.runner.ids import check_key, check_run_id, new_run_id
 from flujo.runner.resume_orchestrator import ResumeOrchestrator
-from flujo.runner.run_session import RunSession
+from flujo.runner.run_session import Begun, RunSession
 
 __all__ = ["Wanted", "start"]
 
@@ -22,8 +21,8 @@ class Wanted(NamedTuple):
     key: str | None
 
 
-async def start(session: RunSession, wanted: Wanted) -> PipelineResult[Any, Any]:
-    """Begin the run, or go on with it: see `Flujo.run`."""
+async def start(wanted: Wanted, session: RunSession) -> Begun:
+    """Begin the run, or claim it to go on with it: see `Flujo.run`."""
     input, run_id, data, key = wanted
     if key is not None:
         check_key(key)
@@ -42,7 +41,7 @@ async def start(session: RunSession, wanted: Wanted) -> PipelineResult[Any, Any]
         return await _go_on(session, row, wanted)
 
 
-async def _go_on(session: RunSession, row: RunRow, wanted: Wanted) -> PipelineResult[Any, Any]:
+async def _go_on(session: RunSession, row: RunRow, wanted: Wanted) -> Begun:
     """Resume the run that a caller means by its id or its key."""
     key = wanted.key
     if key is not None and row.key != key:

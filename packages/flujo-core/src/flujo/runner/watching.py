@@ -1,8 +1,9 @@
-"""The owner's eye on its run: somebody may cancel it, or take it over, while it is at work."""
+"""The owner's eye on its runs: somebody may cancel one, or take it over, while it is at work."""
 
 import asyncio
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, ClassVar, cast
+from weakref import WeakKeyDictionary
 
 from flujo.domain.interfaces import Claim, Clock, StateBackend
 from flujo.engine.frame import Lookout
@@ -18,9 +19,11 @@ class Watch(Lookout):
     """Cancels the task inside its block once the run is to be stopped; `stopped` says that it has.
 
     The cancellation ends at the block, unless somebody else cancels the task as well. A step that goes on in spite of
-    it is cancelled again at the next look. A run that is shorter than a look costs one timer. Steps that never wait
-    keep the looks from being had: a step that is to begin when one is due waits for it.
+    it is cancelled again at the next look. Steps that never wait keep the looks from being had: a step
+    that is to begin when one is due waits for it. A run that waits has neither a timer nor a task of its own for this.
     """
+
+    __slots__ = ("_backend", "_cancelled", "_cancelling", "_claim", "_clock", "_looking", "_rounds", "_task")
 
     def __init__(self, backend: StateBackend, claim: Claim, clock: Clock) -> None:
         super().__init__()
@@ -42,14 +45,13 @@ class Watch(Lookout):
     async def __aenter__(self) -> "Watch":
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._cancelling = self._task.cancelling()
+        self._rounds = _Rounds.of_loop()
+        self._rounds.add(self)
         self.due = self._clock.monotonic() + _PERIOD_S
-        self._wait()
         return self
 
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self._begin)
-
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Have a look, and come to the next round after it."""
         self._looking = asyncio.ensure_future(self._look())
 
     async def look(self) -> None:
@@ -57,8 +59,8 @@ class Watch(Lookout):
         if self._looking is not None:
             await asyncio.wait([self._looking])  # what it has seen may be long ago
         if self._looking is None:
-            self._timer.cancel()
-            self._begin()
+            self._rounds.discard(self)
+            self.begin()
         if self._looking is not None:
             await asyncio.wait([self._looking])
         if self.stopped:
@@ -70,7 +72,7 @@ class Watch(Lookout):
             self._cancelled += 1
             self._task.cancel("the run was cancelled")
         self._looking, self.due = None, began + _PERIOD_S
-        self._wait()
+        self._rounds.add(self)
 
     async def _is_to_stop(self) -> bool:
         try:
@@ -81,11 +83,56 @@ class Watch(Lookout):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self._timer.cancel()
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
+        self._rounds.discard(self)
         for _ in range(self._cancelled):
             self._task.uncancel()
         alone = self._task.cancelling() <= self._cancelling
         return self.stopped and alone and isinstance(error, asyncio.CancelledError)
+
+
+class _Rounds:
+    """Lets the watches of one loop have their looks, with one timer for all of them."""
+
+    __slots__ = ("_due", "_is_set")
+
+    #: Those of the loops that there are; none may keep its loop.
+    _of: ClassVar["WeakKeyDictionary[asyncio.AbstractEventLoop, _Rounds]"] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        #: When each is to look, the next one first.
+        self._due: dict[Watch, float] = {}
+        self._is_set = False
+
+    @classmethod
+    def of_loop(cls) -> "_Rounds":
+        """The rounds of the running loop."""
+        return cls._of.setdefault(asyncio.get_running_loop(), cls())
+
+    def add(self, watch: Watch) -> None:
+        """Let the watch have a look in a while."""
+        self._due[watch] = asyncio.get_running_loop().time() + _PERIOD_S
+        self._set()
+
+    def discard(self, watch: Watch) -> None:
+        """The watch is over."""
+        self._due.pop(watch, None)
+
+    def _set(self) -> None:
+        """Set the timer for who is next, unless it is set: it may come too early."""
+        if self._due and not self._is_set:
+            self._is_set = True
+            asyncio.get_running_loop().call_at(next(iter(self._due.values())), self._begin)
+
+    def _begin(self) -> None:
+        self._is_set = False
+        now = asyncio.get_running_loop().time()
+        while self._due:
+            watch, due = next(iter(self._due.items()))
+            if due > now:
+                break
+            del self._due[watch]
+            watch.begin()
+        self._set()

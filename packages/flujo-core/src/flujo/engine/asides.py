@@ -1,0 +1,45 @@
+"""What a run's journal holds beside the results of its steps."""
+
+from flujo.domain.interfaces import JournalRecord, RecordKind
+
+__all__ = ["NO_ASIDES", "Asides"]
+
+
+class Asides:
+    """Failed attempts, questions, answers, beginnings and settlements, by the path of the step that they are of.
+
+    `reopened` are the paths whose last answer their step has failed with. Most runs have nothing of all this, and share
+    `NO_ASIDES`.
+    """
+
+    __slots__ = ("answers", "attempts", "intents", "reopened", "settled", "waits")
+
+    def __init__(self) -> None:
+        self.attempts: dict[str, list[JournalRecord]] = {}
+        self.waits: dict[str, JournalRecord] = {}
+        self.answers: dict[str, list[JournalRecord]] = {}
+        self.intents: dict[str, list[JournalRecord]] = {}
+        self.settled: dict[str, JournalRecord] = {}
+        self.reopened: set[str] = set()
+
+    def note(self, record: JournalRecord) -> None:
+        """Take note of a record that is no result."""
+        if record.kind is RecordKind.WAIT:
+            self.waits[record.path.removesuffix("?")] = record
+        elif record.kind is RecordKind.ANSWER:
+            path = record.path.rpartition("!")[0]
+            self.answers.setdefault(path, []).append(record)
+            self.reopened.discard(path)
+        elif record.kind is RecordKind.INTENT:
+            self.intents.setdefault(record.path.rpartition("^")[0], []).append(record)
+        elif record.kind is RecordKind.SETTLED:
+            self.settled[record.path.removesuffix("!")] = record
+        else:
+            path = record.path.rpartition("#")[0]
+            self.attempts.setdefault(path, []).append(record)
+            if record.kind is RecordKind.FAILED and record.attempt:  # without a try it is not the answer's fault
+                self.reopened.add(path)
+
+
+#: Nothing beside results. Nobody takes note of anything here.
+NO_ASIDES = Asides()
