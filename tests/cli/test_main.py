@@ -197,7 +197,7 @@ def test_an_interrupt_of_the_first_imports_is_one_line_too(capsys, monkeypatch, 
     ("args", "kind"),
     [
         (["runs", "show", "nope", "--json"], "RunNotFound"),
-        (["runs", "list", "--json", "--state", "foo"], "StateUnavailable"),
+        (["runs", "list", "--json", "--state", "foo"], "SettingsError"),
         (["validate", "--format", "json", "nope.yaml"], "ConfigurationError"),
         (["runs", "list", "--json", "--limit", "x"], "CommandError"),
         (["run", "--json", "--nope"], "CommandError"),

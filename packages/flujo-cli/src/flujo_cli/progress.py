@@ -6,6 +6,7 @@ from flujo.domain.events import (
     Event,
     RunFinished,
     RunStarted,
+    StepAbandoned,
     StepFinished,
     StepRetried,
 )
@@ -34,23 +35,29 @@ class Progress:
             self.run_id, self.result = event.run_id, None
             self.finished.clear()
             self._say(_started(event))
-        elif isinstance(event, StepRetried):
-            wait = f", again in {elapsed(event.delay_s)}" if event.delay_s else ""
-            self._say(
-                f"{self._console.glyph('again')} {event.path}  attempt {event.attempt} failed: "
-                f"{brief(event.error, 200)}{wait}"
-            )
-        elif isinstance(event, BackgroundLaunched):
-            self._say(f"{self._console.glyph('waits')} {event.path}  goes on in the background")
-        elif isinstance(event, CacheMissed) and event.changed:
-            why = ", ".join(event.changed)
-            self._say(f"{self._console.glyph('recalled')} {event.path}  no cached result serves: {why}")
         elif isinstance(event, StepFinished) and event.path:
             if "/" not in event.path:
                 self.finished.append(event.result)
             self._say(self._line(event.result))
         elif isinstance(event, RunFinished):
             self.result = event.result
+        else:
+            self._say(self._between(event))
+
+    def _between(self, event: Event) -> str:
+        """The line of what happens before a step has come to its end; empty for what needs none."""
+        if isinstance(event, StepRetried):
+            wait = f", again in {elapsed(event.delay_s)}" if event.delay_s else ""
+            failed = f"attempt {event.attempt} failed: {brief(event.error, 200)}{wait}"
+            return f"{self._console.glyph('again')} {event.path}  {failed}"
+        if isinstance(event, BackgroundLaunched):
+            return f"{self._console.glyph('waits')} {event.path}  goes on in the background"
+        if isinstance(event, CacheMissed) and event.changed:
+            why = ", ".join(event.changed)
+            return f"{self._console.glyph('recalled')} {event.path}  no cached result serves: {why}"
+        if isinstance(event, StepAbandoned) and event.path:
+            return f"{self._console.glyph('failed')} {event.path}  was at work, and runs again"
+        return ""
 
     def _line(self, result: StepResult[object]) -> str:
         if result.recalled:
