@@ -66,8 +66,10 @@ def test_a_pipe_that_does_not_block_is_waited_for(pipe):
 
     thread = threading.Thread(target=read_all)
     with guarded_stream(pipe[1], vital=True) as stream:
-        threading.Timer(0.05, thread.start).start()
+        timer = threading.Timer(0.05, thread.start)
+        timer.start()
         stream.write(text)
+    timer.join()
     thread.join()
     assert b"".join(read).decode() == text
 

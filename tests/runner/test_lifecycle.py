@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -211,7 +212,16 @@ def test_run_sync_leaves_a_state_that_others_can_read(tmp_path):
     asyncio.run(again.aclose())
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Control-C raises `KeyboardInterrupt`, also where the tests were started with it switched off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("form", ["waiting", "computing"])
+@pytest.mark.usefixtures("heard")
 def test_control_c_during_run_sync_lets_go_of_the_run(backend, form):
     async def interrupted(data: int) -> int:
         signal.raise_signal(signal.SIGINT)
@@ -244,6 +254,7 @@ def test_a_process_that_is_interrupted_leaves_a_run_that_can_go_on(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
         "import asyncio, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from flujo import Flujo, Step, step\n"
         "@step\n"
         "async def double(data: int) -> int:\n"
