@@ -23,6 +23,7 @@ from flujo_cli.commands import COMMANDS
 __all__ = ["PAGES", "main"]
 
 FOLDER = Path(__file__).parent / "reference"
+PACKAGES = Path(__file__).parent.parent / "packages"
 Named = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _WIDTH = 100
@@ -64,6 +65,8 @@ PORTS = {
     "flujo.domain.agents": ("AgentObject", "Estimates", "Priced"),
     "flujo.domain.interfaces": ("EventSink", "Clock", "StateBackend", "MaintainedBackend", "StateProvider"),
     "flujo.domain.caching": ("CacheBackend", "CachingBackend"),
+    "flujo.domain.lives": ("LivesBackend",),
+    "flujo.domain.places": ("PlacedBackend",),
     "flujo.engine.policy": ("StepPolicy", "StepExecutor"),
 }
 
@@ -291,7 +294,36 @@ def events() -> str:
     return _page("Events", EVENTS, "\n".join(rows), SINKS, "\n".join(sinks))
 
 
-PAGES: dict[str, Callable[[], str]] = {"api": api, "commands": commands, "events": events, "hooks": hooks}
+MODULES = """\
+Every module of the four packages, each with the first line of what it says of itself. Floors import downwards only: see
+[the architecture](../architecture.md)."""
+
+
+def modules() -> str:
+    """Every module by its package, with its first line."""
+    parts = []
+    for package in sorted(PACKAGES.glob("*/src/*")):
+        for folder in sorted({path.parent for path in package.rglob("*.py")}):
+            name = ".".join(folder.relative_to(package.parent).parts)
+            files = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+            rows = [f"| `{path.stem}` | {_first_line(path)} |" for path in files]
+            if rows:
+                parts.append("\n".join([f"## {name}\n", "| module | what it is |", "|---|---|", *rows]))
+    return _page("Modules", MODULES, *parts)
+
+
+def _first_line(path: Path) -> str:
+    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return said.partition("\n")[0].replace("|", "\\|")
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "api": api,
+    "commands": commands,
+    "events": events,
+    "hooks": hooks,
+    "modules": modules,
+}
 
 
 def main(folder: Path) -> None:

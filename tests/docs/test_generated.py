@@ -20,14 +20,14 @@ def made(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["api", "commands", "events", "hooks"])
+@pytest.mark.parametrize("name", ["api", "commands", "events", "hooks", "modules"])
 def test_a_page_is_what_the_code_gives(made, name, page):
     expected = (made / f"{name}.md").read_text(encoding="utf-8")
     assert page(name).text.splitlines() == expected.splitlines(), "run `nox -s reference`"
 
 
 def test_every_page_that_is_made_is_compared(made):
-    assert sorted(path.stem for path in made.iterdir()) == ["api", "commands", "events", "hooks"]
+    assert sorted(path.stem for path in made.iterdir()) == ["api", "commands", "events", "hooks", "modules"]
 
 
 def test_every_public_name_and_every_command_has_its_heading(page):
