@@ -175,9 +175,14 @@ async def test_a_run_waits_for_its_reader():
     assert (await items(stream))[-1].output == 5000
 
 
-async def test_many_recorded_results_wait_for_the_reader_too():
+@pytest.mark.parametrize(
+    "many",
+    [loop("many", double, max_loops=700), Pipeline([Step(f"s{number}", more.run) for number in range(700)])],
+    ids=["in a loop", "one after the other"],
+)
+async def test_many_recorded_results_wait_for_the_reader_too(many):
     sink = RecordingSink()
-    flujo = Flujo(loop("many", double, max_loops=700), sinks=[sink])
+    flujo = Flujo(many, sinks=[sink])
     await flujo.run(0, run_id="mine")
     sink.events.clear()
     stream = flujo.run_outcomes(0, run_id="mine")
