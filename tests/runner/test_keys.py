@@ -89,8 +89,10 @@ async def test_of_calls_at_once_with_one_id_one_runs_and_the_others_are_told_tha
         for flujo in (counted.flujo(Step("wait", wait)), on_disk):
             released.clear()
             calls = [asyncio.ensure_future(flujo.run("x", run_id="o")) for _ in range(4)]
-            while sum(call.done() for call in calls) < 3:  # any of them can be the one that runs
-                await asyncio.sleep(0.01)
+            told = asyncio.as_completed(calls)
+            for _ in range(3):  # any of them can be the one that runs
+                with pytest.raises(RunOwnedElsewhere):
+                    await next(told)
             with pytest.raises(StateError, match="run 'o' was started with another input"):
                 await flujo.run("y", run_id="o")
             released.set()
