@@ -7,7 +7,7 @@ from flujo.domain.masking import is_secret_name, masked
 from flujo.domain.outcomes import ErrorInfo
 from flujo.exceptions import FlujoError
 
-ENVIRON = {"OPENAI_API_KEY": "sk-12345", "LONG_TOKEN": "sk-12345-more", "PWD": "/work/place", "PIN_SECRET": "1234"}
+ENVIRON = {"OPENAI_API_KEY": "sk-12345", "LONG_TOKEN": "sk-12345-more", "PWD": "/srv/place", "PIN_SECRET": "1234"}
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ ENVIRON = {"OPENAI_API_KEY": "sk-12345", "LONG_TOKEN": "sk-12345-more", "PWD": "
     [
         ("the key sk-12345 is wrong", "the key *** is wrong"),
         ("sk-12345-more", "***"),
-        ("in /work/place with 1234", "in /work/place with 1234"),
+        ("in /srv/place with 1234", "in /srv/place with 1234"),
         ("db://ann:hunter2@host/x", "db://ann:***@host/x"),
         ("at 'db://:p@ss@host:5432'", "at 'db://:***@host:5432'"),
         ("http://host:8000/a@b", "http://host:8000/a@b"),
