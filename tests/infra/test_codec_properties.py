@@ -10,7 +10,7 @@ from enum import Enum, IntFlag
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
@@ -132,6 +132,7 @@ def comes_back(value: Any) -> None:
 
 
 @settings(max_examples=500)
+@example(dt.time(0, 0, tzinfo=dt.timezone(dt.timedelta(microseconds=1))))
 @given(VALUES)
 def test_stored_value_comes_back_the_same(value):
     comes_back(value)

@@ -76,7 +76,8 @@ def _write_decimal(value: Decimal) -> Any:
 def _write_moment(value: datetime | time) -> Any:
     """ISO 8601 text, or a list of it, the fold and the zone where the text can't say all."""
     zone = _write_zone(value.tzinfo)
-    if value.fold or zone[:1] == ["zone"] or zone[2:] not in ([], [None]):
+    # `fromisoformat` takes an offset of less than a second for none, so that such an offset is written by itself.
+    if value.fold or zone[:1] == ["zone"] or zone[2:] not in ([], [None]) or (zone and zone[1] % 1):
         return tagged(type(value).__name__, [value.replace(tzinfo=None).isoformat(), value.fold, *zone])
     return tagged(type(value).__name__, value.isoformat())
 
