@@ -182,6 +182,28 @@ async def test_a_run_of_functions_that_never_wait_is_cancelled_before_the_step_t
     assert len(ledger()) <= begun + 3
 
 
+async def test_an_owner_that_dies_before_it_has_heard_of_a_cancellation_leaves_a_cancelled_run(
+    racers, ledger, tmp_path
+):
+    first, second = racers(2)
+    first.tell(do="run", pipeline="pay", input="paid", run_id="r")
+    while not (tmp_path / "ledger.txt").exists():
+        time.sleep(0.01)  # noqa: ASYNC251 - nothing else runs on this loop
+    first.process.send_signal(signal.SIGSTOP)
+    backend = SqliteBackend(tmp_path / "state.db")
+    async with Flujo(Step("any"), state_backend=backend) as flujo:
+        assert await flujo.cancel("r") == "running"
+        first.process.kill()
+        first.process.wait()
+        assert await flujo.cancel("r") == "cancelled"
+    await backend.close()
+    (tmp_path / "go").touch()
+
+    assert (await recorded(tmp_path, "r"))[0].status == "cancelled"
+    assert second.do(do="resume", pipeline="pay", run_id="r")["status"] == "completed"
+    assert ledger() == ["held", "held", "paid", "paid"]
+
+
 async def test_no_effect_begins_after_a_cancellation_was_acknowledged(racers, ledger, tmp_path):
     (racer,) = racers(1)
     racer.tell(do="run", pipeline="pay", input="paid", run_id="r")

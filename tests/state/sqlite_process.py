@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from flujo.domain.caching import CacheEntry
-from flujo.domain.interfaces import Claim, JournalRecord, NewRun, Sync
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RecordKind, Sync
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import FlujoError
 from flujo_state_sqlite.backend import SqliteBackend
@@ -29,6 +29,10 @@ class Obeying:
 
     async def append(self, path: str, size: str = "10", sync: str = "normal") -> str:
         await self.backend.append(self.claim, JournalRecord(path, out=b"x" * int(size), sync=Sync(sync)))
+        return path
+
+    async def ask(self, path: str) -> str:
+        await self.backend.append(self.claim, JournalRecord(f"{path}?", RecordKind.WAIT, sync=Sync.FULL))
         return path
 
     async def go_on(self, count: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flujo.domain.interfaces import JournalRecord
+from flujo.domain.interfaces import JournalRecord, RecordKind
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import RunOwnedElsewhere
 from flujo_state_sqlite import workers
@@ -52,6 +52,30 @@ async def test_killed_owner_is_replaced_at_once(process, backend):
     row = await backend.get("run-1")
     assert (row.status, row.owner, row.recorded) == (RunStatus.INTERRUPTED, None, 1)
     assert (await backend.claim("run-1")).epoch == 2
+
+
+async def test_killed_owner_that_was_asked_to_stop_leaves_a_cancelled_run(process, backend):
+    """As of when it was asked. It asks nothing, takes no answer, is forgotten in time, and can be gone on with."""
+    owner = process()
+    for run_id in ("run-1", "run-2", "run-3"):
+        owner.ask(f"create {run_id}")
+        owner.ask("ask a")
+    os.kill(owner.pid, signal.SIGSTOP)
+    for run_id in ("run-1", "run-2"):
+        assert await backend.cancel(run_id, at=2.0) is RunStatus.RUNNING
+    assert [wait.run_id for wait in await backend.waits()] == ["run-1", "run-2", "run-3"]
+    owner.kill()
+    told = [(row.status, row.owner, row.ended_at) for row in await backend.list()]
+    cancelled = (RunStatus.CANCELLED, None, 2.0)
+    assert told == [(RunStatus.INTERRUPTED, None, None), cancelled, cancelled]
+    assert [wait.run_id for wait in await backend.waits(limit=1)] == ["run-3"]
+    assert list(await backend.waits(run_id="run-1")) == []
+    assert await backend.answer("run-1", JournalRecord("a!1", RecordKind.ANSWER)) is False
+    assert await backend.cancel("run-1", at=4.0) is RunStatus.CANCELLED
+    assert (await backend.get("run-1")).ended_at == 2.0
+    await backend.append(await backend.claim("run-1"), JournalRecord("a"))
+    assert await backend.gc(ended_before=3.0, trust_clock=True) == 1
+    assert [row.run_id for row in await backend.list()] == ["run-3", "run-1"]
 
 
 def test_owner_that_ends_without_closing_is_replaced_at_once(process):

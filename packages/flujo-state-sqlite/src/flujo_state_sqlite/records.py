@@ -1,5 +1,6 @@
 """Journal records as rows."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
@@ -9,7 +10,7 @@ from typing import Any
 from flujo.domain.interfaces import Claim, JournalRecord, RecordKind, Sync, Wait
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.exceptions import StateError
-from flujo_state_sqlite.runs import number_of, refusal, standing
+from flujo_state_sqlite.runs import cancelled_by_death, number_of, refusal, standing, write_down_cancelled
 from flujo_state_sqlite.schema import INLINE_LIMIT, VALUE_ENCODING
 from flujo_state_sqlite.statefile import StateFile
 from flujo_state_sqlite.values import check_encoding, error_from_text, error_to_text, pack, store_blobs, unpack
@@ -102,8 +103,9 @@ _WAITS = """, r.id, r.run_id, r.pipeline, r.status, r.owner
 FROM run AS r CROSS JOIN journal AS j ON j.run = r.id AND j.kind = 3
 """
 
-_WAITS_OF_ALL = _COLUMNS + _WAITS + "WHERE r.status NOT IN (3, 5)" + _OPEN
-_WAITS_OF_ONE = _COLUMNS + _WAITS + "WHERE r.status NOT IN (3, 5) AND r.run_id = ?" + _OPEN
+_NOT_OVER = "WHERE r.status NOT IN (3, 5) AND r.id NOT IN (SELECT value FROM json_each(?))"
+_WAITS_OF_ALL = _COLUMNS + _WAITS + _NOT_OVER + _OPEN
+_WAITS_OF_ONE = _COLUMNS + _WAITS + _NOT_OVER + " AND r.run_id = ?" + _OPEN
 
 
 def plain_row(claim: Claim, record: JournalRecord, wid: bytes) -> tuple[object, ...] | None:
@@ -156,6 +158,7 @@ def answer(file: StateFile, run_id: str, record: JournalRecord, wid: bytes) -> b
 
     Raises `RunNotFound`.
     """
+    write_down_cancelled(file, run_id)
     if file.connection.execute(_ANSWER, (*_row(record, wid), run_id)).rowcount:
         store_blobs(file.connection, record.out, record.delta)
         return True
@@ -172,9 +175,10 @@ def _writer_of(file: StateFile, number: int, path: str) -> bytes | None:
 def read_waits(connection: sqlite3.Connection, folder: Path, run_id: str | None, limit: int, offset: int) -> list[Wait]:
     """Open questions, of one run or all, the oldest first."""
     statement, of = (_WAITS_OF_ALL, ()) if run_id is None else (_WAITS_OF_ONE, (run_id,))
-    rows = connection.execute(statement, (*of, limit, offset)).fetchall()
+    over = json.dumps(list(cancelled_by_death(connection, folder, run_id)))
+    rows = connection.execute(statement, (over, *of, limit, offset)).fetchall()
     return [
-        Wait(run_id, pipeline, standing(folder, number, status, owner)[0], _record(connection, row))
+        Wait(run_id, pipeline, standing(folder, number, status, owner, cancel=0)[0], _record(connection, row))
         for *row, number, run_id, pipeline, status, owner in rows
     ]
 

@@ -65,6 +65,7 @@ def gc(file: StateFile, ended_before: float, limit: int, trust_clock: bool, trie
     connection = file.connection
     if tried and connection.execute("SELECT 1 FROM run WHERE id = ?", (tried[0],)).fetchone() is None:
         return len(tried)
+    runs.write_down_cancelled(file)
     youngest = _ALL if trust_clock else _NONE
     tried[:] = [number for (number,) in connection.execute(_OLD, (ended_before, limit, youngest))]
     for number in tried:

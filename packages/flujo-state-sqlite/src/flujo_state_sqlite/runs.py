@@ -19,6 +19,7 @@ from flujo_state_sqlite.values import check_encoding, error_from_text, error_to_
 
 __all__ = [
     "cancel",
+    "cancelled_by_death",
     "claim",
     "create",
     "finish",
@@ -31,6 +32,7 @@ __all__ = [
     "refusal",
     "release",
     "standing",
+    "write_down_cancelled",
 ]
 
 #: A run's input, base and output.
@@ -67,6 +69,17 @@ UPDATE run SET status = CASE WHEN cancel AND ?1 NOT IN (3, 4, 5) THEN 5 ELSE ?1 
                output = ?2, output_blob = ?3, error = ?4, updated_at = ?5, ended_at = ?5, owner = NULL, wid = ?6
 WHERE id = ?7 AND epoch = ?8 AND status = 1
 """
+
+#: A run that was asked to stop is cancelled once nobody works on it, as of the moment when it was asked.
+_LET_GO = """
+UPDATE run SET status = CASE WHEN cancel THEN 5 ELSE 7 END, ended_at = CASE WHEN cancel THEN updated_at END,
+               owner = NULL
+WHERE id = ? AND epoch = ? AND status = 1
+"""
+
+# The first condition is that of the index.
+_ASKED_TO_STOP = "SELECT id, epoch, owner FROM run WHERE status NOT IN (3, 5) AND status = 1 AND cancel"
+_ASKED_ONE = "SELECT id, epoch, owner FROM run WHERE run_id = ? AND status = 1 AND cancel"
 
 _REDEFINE = "UPDATE run SET def_hash = ?, files = ? WHERE id = ? AND epoch = ? AND status = 1"
 
@@ -209,13 +222,14 @@ def finish(
 def cancel(file: StateFile, run_id: str, at: float) -> RunStatus:
     """Ask the run's owner to stop, or cancel a run without one that has not ended. Raises `RunNotFound`."""
     connection, folder = file.connection, file.worker.folder
-    found = connection.execute("SELECT id, status, owner FROM run WHERE run_id = ?", (run_id,)).fetchone()
+    write_down_cancelled(file, run_id)
+    found = connection.execute("SELECT id, status, owner, cancel FROM run WHERE run_id = ?", (run_id,)).fetchone()
     if found is None:
         raise not_found(run_id)
     number = found[0]
     status, _ = standing(folder, *found)
     if status is RunStatus.RUNNING:
-        connection.execute("UPDATE run SET cancel = 1 WHERE id = ?", (number,))
+        connection.execute("UPDATE run SET cancel = 1, updated_at = ? WHERE id = ?", (at, number))
     elif status in (RunStatus.PAUSED, RunStatus.INTERRUPTED, RunStatus.STOPPED):
         status = RunStatus.CANCELLED
         connection.execute(
@@ -231,11 +245,9 @@ def is_cancelled(connection: sqlite3.Connection, claim: Claim) -> bool:
 
 
 def release(file: StateFile) -> None:
-    """Let go of every run that is owned through this connection, as interrupted."""
+    """Let go of every run that is owned through this connection, as interrupted; as cancelled where that was asked."""
     for number, epoch in list(file.holding.epochs.items()):
-        file.connection.execute(
-            "UPDATE run SET status = 7, owner = NULL WHERE id = ? AND epoch = ? AND status = 1", (number, epoch)
-        )
+        file.connection.execute(_LET_GO, (number, epoch))
         file.worker.drop(file.holding, number)
 
 
@@ -289,23 +301,45 @@ def read_many(connection: sqlite3.Connection, folder: Path, prefix: str, limit: 
     return [_run(connection, folder, row, (None, None, None)) for row in rows]
 
 
-def standing(folder: Path, number: int, status: int, owner: str | None) -> tuple[RunStatus, str | None]:
+def cancelled_by_death(connection: sqlite3.Connection, folder: Path, run_id: str | None = None) -> dict[int, int]:
+    """The runs that were asked to stop and whose owner died before it had: the epoch of each by its number."""
+    if _is_older(connection):
+        return {}
+    statement, of = (_ASKED_TO_STOP, ()) if run_id is None else (_ASKED_ONE, (run_id,))
+    asked = connection.execute(statement, of).fetchall()
+    return {number: epoch for number, epoch, owner in asked if not workers.is_at_work(folder, owner, number)}
+
+
+def write_down_cancelled(file: StateFile, run_id: str | None = None) -> None:
+    """Write down what `cancelled_by_death` finds, of one run or all: then the status alone says it."""
+    gone = cancelled_by_death(file.connection, file.worker.folder, run_id)
+    file.connection.executemany(_LET_GO, gone.items())
+
+
+def standing(folder: Path, number: int, status: int, owner: str | None, cancel: int) -> tuple[RunStatus, str | None]:
     """The run's status and owner: nobody was left to write it down when a process died."""
     if owner is not None and not workers.is_at_work(folder, owner, number):
-        return RunStatus.INTERRUPTED, None
+        return RunStatus.CANCELLED if cancel else RunStatus.INTERRUPTED, None
     return _STATUSES[status], owner
 
 
 def _rows(connection: sqlite3.Connection) -> str:
     """The statement that reads runs from a file of this schema."""
-    older = connection.execute("PRAGMA user_version").fetchone()[0] < 3
-    return _ROW + (_BEFORE_3 if older else _SINCE_3) + _FROM
+    return _ROW + (_BEFORE_3 if _is_older(connection) else _SINCE_3) + _FROM
+
+
+def _is_older(connection: sqlite3.Connection) -> bool:
+    """Whether the file's runs lack the columns of schema 3."""
+    older: bool = connection.execute("PRAGMA user_version").fetchone()[0] < 3
+    return older
 
 
 def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], values: _Values) -> RunRow:
     (number, run_id, status, pipeline, version, definition, digest, source) = row[:8]
     (error, created_at, updated_at, ended_at, owner, epoch, tags, key, _, claims, cancel) = row[8:]
-    status, owner = standing(folder, number, status, owner)
+    status, owner = standing(folder, number, status, owner, cancel)
+    if status is RunStatus.CANCELLED and ended_at is None:
+        ended_at = updated_at  # its owner died: it has ended when it was asked to
     recorded, latest, usage = _totals(connection, number)
     begun, info = (run_id, status, pipeline, version, definition, digest, source), error_from_text(error)
     times, labels = (created_at, updated_at, ended_at), json.loads(tags)

@@ -305,7 +305,8 @@ class StateBackend(Protocol):
     async def cancel(self, run_id: str, /, *, at: float) -> RunStatus:
         """Ask the run's owner to stop; a run that nobody owns is cancelled at once, one that has ended stays so.
 
-        The status that the run has then: `RUNNING` means that its owner has been asked. Raises `RunNotFound`.
+        The status that the run has then: `RUNNING` means that its owner has been asked. If that dies before it has
+        stopped, the run is cancelled as of when it was asked. Raises `RunNotFound`.
         """
         ...
 

@@ -191,7 +191,7 @@ class InMemoryBackend:
         """Ask the run's owner to stop; cancel it if there is none and it has not ended."""
         run = self._find(run_id)
         if run.owned:
-            run.cancelled = True
+            run.cancelled, run.updated_at = True, at
         elif run.status not in _ENDED:
             run.status, run.updated_at, run.ended_at = RunStatus.CANCELLED, at, at
         return run.status

@@ -176,6 +176,26 @@ class QuestionTests(StateTests):
         await backend.finish(claim, status, at=START + 1)
         assert (await row_of(backend)).status is (status if status in _ENDS else RunStatus.CANCELLED)
 
+    async def test_run_whose_owner_ends_before_it_has_looked_is_cancelled(
+        self, backend: StateBackend, reopen: Reopen
+    ) -> None:
+        """As of when it was asked: it asks nothing, takes no answer, is forgotten in time, and can be gone on with."""
+        for run_id in ("run-1", "run-2"):
+            claim = await backend.create_run(new_run(backend, run_id))
+            await backend.append(claim, _question(backend, "ask"))
+            await backend.cancel(run_id, at=START + 3)
+        await backend.close()
+        again = reopen()
+        row = await row_of(again)
+        assert (row.status, row.owner, row.ended_at) == (RunStatus.CANCELLED, None, START + 3)
+        assert await _waiting(again) == []
+        assert await again.answer("run-1", _answer(again, "ask")) is False
+        assert await again.cancel("run-1", at=START + 4) is RunStatus.CANCELLED
+        await again.append(await again.claim("run-1"), JournalRecord("a"))
+        assert await again.gc(ended_before=START + 3.5, trust_clock=True) == 1
+        row = await row_of(again)
+        assert (row.status, row.cancelled, await _waiting(again)) == (RunStatus.RUNNING, False, ["ask"])
+
     async def test_claim_takes_back_the_wish_to_cancel(self, backend: StateBackend) -> None:
         """The old owner hears that the run is no longer its own, the new one is not asked to stop."""
         old = await backend.create_run(new_run(backend))

@@ -57,6 +57,7 @@ class _Run:
     status: RunStatus = RunStatus.RUNNING
     claims: int = 0
     cancelled: bool = False
+    asked_at: float = 0.0
     ended_at: float | None = None
     records: list[JournalRecord] = field(default_factory=list)
 
@@ -186,7 +187,7 @@ class _History(RuleBasedStateMachine):
         if run is None:
             return
         if run.owned:
-            run.cancelled = True
+            run.cancelled, run.asked_at = True, at
         elif run.status not in _ENDED:
             run.status, run.ended_at = RunStatus.CANCELLED, at
         assert done is run.status
@@ -225,7 +226,8 @@ class _History(RuleBasedStateMachine):
         self._backend = self._open()
         for run in self._runs.values():
             if run.owned:
-                run.owned, run.status = False, RunStatus.INTERRUPTED
+                run.owned, run.status = False, RunStatus.CANCELLED if run.cancelled else RunStatus.INTERRUPTED
+                run.ended_at = run.asked_at if run.cancelled else None
 
     @invariant()
     def everything_is_as_it_should_be(self) -> None:
