@@ -31,7 +31,7 @@ _WIDTH = 100
 #: The public names by what they are for; a name that is not here comes last.
 SUBJECTS = {
     "Runs": (
-        *("Flujo", "PipelineResult", "StepResult", "RunStatus", "RunSummary", "PendingAnswer"),
+        *("Flujo", "load_pipeline", "PipelineResult", "StepResult", "RunStatus", "RunSummary", "PendingAnswer"),
         *("UsageLimits", "Usage", "Price"),
     ),
     "What a run tells": ("Success", "Failure", "Paused", "Aborted", "Chunk", "LogSink", "TracingManager", "Tracer"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flujo import Flujo, Pipeline, Step
+from flujo import Flujo, OpenContext, Pipeline, Step, load_pipeline
 from flujo.exceptions import BlueprintError, ConfigurationError, FlujoError
 from flujo.infra.config_manager import Settings
 from flujo.plugins import create_plugin_manager
@@ -103,3 +103,62 @@ def test_a_file_that_is_called_like_a_name_in_a_module_is_the_file(resolver, tmp
     with pytest.raises(FlujoError) as caught:
         resolver.resolve("resolved_flows:both")
     assert isinstance(caught.value, BlueprintError)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with modules of its own, and a folder in it with a file that uses them; elsewhere one stands."""
+    flows = tmp_path / "project/flows"
+    flows.mkdir(parents=True)
+    (tmp_path / "project/flujo.toml").write_text('blueprint_allowed_imports = ["loaded_skills"]\n')
+    (tmp_path / "project/loaded_skills.py").write_text("from flujo import Step\nshout = Step('shout', str.upper)\n")
+    (flows / "loud.yaml").write_text("steps: [{name: shout, uses: 'loaded_skills:shout'}]\n")
+    (tmp_path / "plain.yaml").write_text("steps: [{name: same}]\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return tmp_path
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_file_is_loaded_with_the_settings_of_the_project_around_it(project, as_text):
+    file = project / "project/flows/loud.yaml"
+    pipeline = load_pipeline(str(file) if as_text else file)
+    assert Flujo(pipeline, context_model=OpenContext).run_sync("x").output == "X"
+
+
+def test_a_name_in_a_module_is_loaded_with_the_settings_of_the_working_directory(project, monkeypatch):
+    monkeypatch.chdir(project / "project")
+    assert Flujo(load_pipeline("loaded_skills:shout")).run_sync("x").output == "X"
+
+
+@pytest.mark.parametrize("stands", [".", "elsewhere"])
+def test_a_file_without_a_project_is_loaded_from_anywhere(project, monkeypatch, stands):
+    monkeypatch.chdir(project / stands)
+    assert Flujo(load_pipeline(project / "plain.yaml")).run_sync("x").output == "x"
+
+
+def test_a_file_is_loaded_with_the_kinds_of_the_plugins_that_are_given(project):
+    (project / "looped.yaml").write_text("steps: [{name: l, kind: loop, loop: {body: [{name: b}], max_loops: 2}}]\n")
+    assert load_pipeline(project / "looped.yaml").steps[0].kind == "loop"
+    with pytest.raises(BlueprintError, match="'loop'"):
+        load_pipeline(project / "looped.yaml", plugins=create_plugin_manager(discover=False))
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (3, "target is of type 'int', expected a path or text"),
+        ("nope.yaml", "there is no 'nope.yaml', expected a pipeline file"),
+        ("loaded_skills:shout", "module 'loaded_skills' may not be imported by pipeline files"),
+    ],
+)
+def test_what_is_no_pipeline_is_told_by_its_target(project, target, message):
+    with pytest.raises(ConfigurationError, match=message):
+        load_pipeline(target)
+
+
+def test_every_mistake_in_a_file_is_told_at_once(project):
+    (project / "wrong.yaml").write_text("steps: [{name: a, usess: x}, {name: b, sink_too: y}]\n")
+    with pytest.raises(BlueprintError) as caught:
+        load_pipeline(project / "wrong.yaml")
+    assert len(caught.value.findings) == 2

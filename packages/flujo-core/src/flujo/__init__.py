@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from flujo.infra.scripted import ScriptedAgent, scripted
     from flujo.runner.flujo import Flujo
     from flujo.runner.listing import RunSummary
+    from flujo.runner.pipeline_resolver import load_pipeline
     from flujo.runner.tracing_manager import Tracer, TracingManager
 
 #: Where the public names live.
@@ -130,6 +131,7 @@ _HOMES = {
     "flujo.infra.scripted": ("ScriptedAgent", "scripted"),
     "flujo.runner.flujo": ("Flujo",),
     "flujo.runner.listing": ("RunSummary",),
+    "flujo.runner.pipeline_resolver": ("load_pipeline",),
     "flujo.runner.tracing_manager": ("Tracer", "TracingManager"),
 }
 
@@ -192,6 +194,7 @@ __all__ = [
     "cached",
     "human",
     "import_",
+    "load_pipeline",
     "loop",
     "map_",
     "parallel",

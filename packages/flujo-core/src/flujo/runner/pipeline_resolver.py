@@ -4,7 +4,8 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
-from flujo.blueprint.builder import Sources, check_pipeline, load_pipeline
+from flujo.blueprint.builder import Sources, check_pipeline
+from flujo.blueprint.builder import load_pipeline as load_file
 from flujo.blueprint.diagnostics import finding_of
 from flujo.blueprint.skills import SkillResolver
 from flujo.blueprint.texts import Texts
@@ -12,12 +13,38 @@ from flujo.domain.callables import reference
 from flujo.domain.steps import Pipeline, Step
 from flujo.domain.validation import Finding
 from flujo.exceptions import BlueprintError, ConfigurationError, FlujoError
-from flujo.infra.config_manager import Settings
+from flujo.infra.config_manager import Settings, get_config_manager
 from flujo.infra.templates import Templates
-from flujo.plugins import PluginManager
+from flujo.plugins import PluginManager, create_plugin_manager
+from flujo.runner.arguments import check_parts
 from flujo.runner.targets import names_object
 
-__all__ = ["PipelineResolver"]
+__all__ = ["PipelineResolver", "load_pipeline"]
+
+
+def load_pipeline(target: str | Path, *, plugins: PluginManager | None = None) -> Pipeline[Any, Any]:
+    """The pipeline in the file `target`, or that `module:name` in a module is, as commands load it.
+
+    Its kinds, skills and agents are those of `plugins`, by default of everything installed; what it may import is set
+    by the project around the file, or around the working directory. To run it, give `Flujo` the context model of
+    files, `OpenContext`. Raises `BlueprintError` with every finding in a file at once, and `ConfigurationError` for
+    what is no pipeline and for a file that isn't there.
+    """
+    if not isinstance(target, str | Path):
+        raise ConfigurationError(f"target is of type {type(target).__qualname__!r}, expected a path or text")
+    check_parts(None, None, None, plugins)
+    manager = create_plugin_manager() if plugins is None else plugins
+    return PipelineResolver(manager, _settings_for(target)).resolve(target)
+
+
+def _settings_for(target: str | Path) -> Settings:
+    """Those of the project around a file, which without one is the working directory, if the file is in it."""
+    here = get_config_manager()
+    if names_object(target):
+        return here.settings()
+    near = get_config_manager(Path(target).resolve().parent)
+    is_here = not near.declared and near.root.is_relative_to(here.root)
+    return (here if is_here else near).settings()
 
 
 class PipelineResolver(NamedTuple):
@@ -37,7 +64,7 @@ class PipelineResolver(NamedTuple):
             return target if isinstance(target, Pipeline) else Pipeline([target], name=target.name)
         if names_object(target):
             return self.resolve(self._object(str(target)))
-        return load_pipeline(_file(target, texts), self._sources(), texts)
+        return load_file(_file(target, texts), self._sources(), texts)
 
     def check(self, target: str | Path) -> tuple[Finding, ...]:
         """Everything that is wrong with the file `target`, found without importing any of the project's code.
