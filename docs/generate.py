@@ -66,7 +66,7 @@ PORTS = {
     "flujo.domain.interfaces": ("EventSink", "Clock", "StateBackend", "MaintainedBackend", "StateProvider"),
     "flujo.domain.caching": ("CacheBackend", "CachingBackend"),
     "flujo.domain.lives": ("LivesBackend",),
-    "flujo.domain.places": ("PlacedBackend",),
+    "flujo.domain.locations": ("LocatedBackend",),
     "flujo.engine.policy": ("StepPolicy", "StepExecutor"),
 }
 

@@ -65,7 +65,7 @@ class SqliteBackend:
         return self._cache
 
     @property
-    def places(self) -> dict[str, Path]:
+    def locations(self) -> dict[str, Path]:
         """The file, in which cached results are too, and the folder that says which processes are at work."""
         return {"state": self._path, "workers": workers.folder_of(self._path), "cached results": self._path}
 

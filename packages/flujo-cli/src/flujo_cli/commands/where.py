@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import click
 
+from flujo.domain.locations import LocatedBackend
 from flujo.domain.masking import masked
-from flujo.domain.places import PlacedBackend
 from flujo.exceptions import FlujoError
 from flujo.infra.config_manager import get_config_manager
 from flujo.plugins import create_plugin_manager
@@ -61,8 +61,8 @@ async def _state(project: Project) -> list[_Place]:
     except FlujoError as error:
         return [_Place("state", uri, False, one_line(masked(str(error))))]
     try:
-        if isinstance(backend, PlacedBackend):
-            return [_placed(what, place) for what, place in backend.places.items()]
+        if isinstance(backend, LocatedBackend):
+            return [_placed(what, place) for what, place in backend.locations.items()]
         return [_Place("state", uri, False, "in no file")]
     finally:
         await backend.close()

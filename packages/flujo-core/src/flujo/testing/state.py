@@ -7,11 +7,14 @@ from flujo.testing.state_records import RecordTests
 from flujo.testing.state_removal import RemovalTests
 from flujo.testing.state_rules import RuleTests
 from flujo.testing.state_runs import RunTests
+from flujo.testing.state_telling import TellingTests
 
 __all__ = ["StateBackendConformance", "new_run", "stored"]
 
 
-class StateBackendConformance(RecordTests, RunTests, OwnershipTests, QuestionTests, RemovalTests, RuleTests):
+class StateBackendConformance(
+    RecordTests, RunTests, OwnershipTests, QuestionTests, RemovalTests, TellingTests, RuleTests
+):
     """Tests of the `StateBackend` contract: subclass it as `Test...` and override `open`.
 
     A backend whose runs outlive it sets `durable`: its `open` finds in the same folder what was stored before, and the
