@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from flujo import StepConfig
 from flujo.engine.retry import retry_delay
-from flujo.exceptions import ConfigurationError, ContextFieldError, PausedException, TypeMismatchError
+from flujo.exceptions import ConfigurationError, ContextFieldError, ExecutionError, PausedException, TypeMismatchError
 
 RETRIES = StepConfig(max_retries=2)
 
@@ -46,3 +46,11 @@ def test_the_wait_is_the_configured_backoff():
     config = StepConfig(max_retries=5, backoff={"initial_s": 1, "factor": 3, "max_s": 5})
 
     assert [retry_delay(config, attempt, RuntimeError(), "s") for attempt in (1, 2, 3)] == [1, 3, 5]
+
+
+@pytest.mark.parametrize(("asked", "delay"), [(None, 4), (3, 4), (7, 7), (10, 10), (10.5, None)])
+def test_what_an_error_asks_for_is_waited_for_up_to_the_longest_wait(asked, delay):
+    config, error = StepConfig(max_retries=2, backoff={"initial_s": 4, "max_s": 10}), ExecutionError("busy")
+    error.retry_after_s = asked
+
+    assert retry_delay(config, 1, error, "s") == delay

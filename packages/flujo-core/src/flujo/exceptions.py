@@ -184,7 +184,13 @@ class PluginError(ConfigurationError, code="FLUJO-106"):
 
 
 class ExecutionError(FlujoError, code="FLUJO-200"):
-    """A step could not do its work."""
+    """A step could not do its work.
+
+    `retry_after_s` is how many seconds the next attempt has to wait, where whoever was asked has said so. It is waited
+    for at least so long; a step whose `backoff.max_s` is less fails at once, to be tried again by a resumed run.
+    """
+
+    retry_after_s: float | None = None
 
 
 class UsageLimitExceededError(ExecutionError, code="FLUJO-201"):

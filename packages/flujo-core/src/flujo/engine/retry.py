@@ -9,6 +9,7 @@ from flujo.exceptions import (
     ContextError,
     ControlFlowError,
     EffectInDoubt,
+    ExecutionError,
     StateError,
     ValidationError,
 )
@@ -33,11 +34,15 @@ def retry_delay(config: StepConfig, attempt: int, error: BaseException, seed: st
     """Seconds to wait before the attempt after number `attempt`, or None when there is none.
 
     `SIGNALS` are never retried. `retry_on` names the only exceptions that are, `no_retry_on` some that aren't;
-    without `retry_on` everything is, but for errors that stay the same (see `_FINAL`).
+    without `retry_on` everything is, but for errors that stay the same (see `_FINAL`). What an error says by
+    `retry_after_s` is waited for, unless it is longer than any wait may be.
     """
     if attempt > config.max_retries or isinstance(error, SIGNALS):
         return None
     if isinstance(error, config.no_retry_on):
         return None
     wanted = isinstance(error, config.retry_on) if config.retry_on else not isinstance(error, _FINAL)
-    return config.backoff.delay(attempt, seed) if wanted else None
+    asked = error.retry_after_s if isinstance(error, ExecutionError) else None
+    if not wanted or (asked is not None and asked > config.backoff.max_s):
+        return None
+    return max(config.backoff.delay(attempt, seed), asked or 0.0)
