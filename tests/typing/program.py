@@ -65,6 +65,11 @@ async def count(number: int) -> AsyncIterator[int]:
         yield each
 
 
+@step(execution_mode="background")
+async def report(number: int) -> str:
+    return f"{number} lines"
+
+
 @step
 def approve(number: int, *, run: StepRun) -> bool:
     run.emit({"asking about": number})
@@ -91,6 +96,8 @@ class Listener:
 assert_type(read >> total, Pipeline[str, int])
 assert_type(read >> total >> write, Pipeline[str, str])
 assert_type(count, Step[int, list[int]])
+assert_type(read >> total >> report >> approve, Pipeline[str, bool])
+report >> read  # type: ignore[operator]
 clerk = agent("clerk", Clerk(), output=Invoice)
 letter = agent("letter", polite)
 steps = Pipeline([read, total], name="steps")

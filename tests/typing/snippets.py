@@ -60,6 +60,30 @@ async def source_of_run(*, context: PipelineContext) -> int:
     return len(context.run_id)
 
 
+@step(execution_mode="background")
+async def noted(x: int) -> None: ...
+
+
+@step(max_retries=1, execution_mode="background")
+def labelled(x: int) -> str:
+    return str(x)
+
+
+@step(execution_mode="background", sink_to=None)
+async def told(x: int, *, context: PipelineContext) -> AsyncIterator[str]:
+    yield str(x) + context.run_id
+
+
+@step(execution_mode="background")
+def tick() -> int:
+    return 1
+
+
+@step(execution_mode="foreground")
+def foreground(x: int) -> str:
+    return str(x)
+
+
 def plain(x: str) -> int:
     return len(x)
 
@@ -96,6 +120,16 @@ reveal_type(count >> configured)  # N: Pipeline[str, str]
 reveal_type(count >> with_options >> silent)  # N: Pipeline[str, None]
 reveal_type(named >> wrapped >> spread)  # N: Pipeline[str, list[int]]
 
+# A background step hands on what it gets.
+reveal_type(noted)  # N: Step[int, int]
+reveal_type(labelled)  # N: Step[int, int]
+reveal_type(told)  # N: Step[int, int]
+reveal_type(tick)  # N: Step[Any, Any]
+reveal_type(foreground)  # N: Step[int, str]
+reveal_type(count >> noted >> labelled >> spread)  # N: Pipeline[str, list[int]]
+labelled >> silent  # E: [operator]
+count >> foreground >> noted  # E: [operator]
+
 asked = agent("asked", Agent(), output=int)
 reveal_type(asked)  # N: AgentStep[Any, int]
 reveal_type(agent("a", plain, output={"type": "string"}))  # N: AgentStep[Any, Any]
@@ -107,5 +141,6 @@ count >> silent  # E: [operator]
 (count >> spread) >> configured  # E: [operator]
 step(max_retrys=2)  # E: [call-overload]
 step(max_retries="2")  # E: [call-overload]
+step(execution_mode="later")  # E: [call-overload]
 Step("x", plain, effects="some")  # E: [arg-type]
 Pipeline([plain])  # E: [list-item]

@@ -49,7 +49,7 @@ def test_a_users_program_passes_mypy_without_a_cast():
 
 def test_a_users_program_passes_pyright_without_a_cast(tmp_path):
     """basedpyright brings its node along; its strict mode has the rules of pyright's."""
-    settings = {"include": [str(PROGRAM)], "typeCheckingMode": "strict"}
+    settings = {"include": [str(PROGRAM)], "typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": True}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "basedpyright", "--project", tmp_path, "--pythonpath", sys.executable]
 

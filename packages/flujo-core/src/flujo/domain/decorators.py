@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Concatenate, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Concatenate, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from flujo.domain.config import Backoff, StepConfig
 from flujo.domain.steps import Effects, Step
@@ -17,7 +17,10 @@ Out = TypeVar("Out")
 
 
 class StepOptions(TypedDict, total=False):
-    """What `@step` takes beside `config`: fields of `Step`, then fields of `StepConfig` as overrides."""
+    """What `@step` takes beside `config`: fields of `Step`, then fields of `StepConfig` as overrides.
+
+    Of those `execution_mode` stands by itself: the type of a step depends on it.
+    """
 
     name: str
     params: Mapping[str, Any]
@@ -36,7 +39,6 @@ class StepOptions(TypedDict, total=False):
     backoff: Backoff
     retry_on: tuple[type[BaseException], ...]
     no_retry_on: tuple[type[BaseException], ...]
-    execution_mode: Literal["foreground", "background"]
 
 
 _STEP_FIELDS = frozenset(StepOptions.__annotations__) - frozenset(StepConfig.model_fields)
@@ -74,6 +76,15 @@ class _Decorator:
         return Step(name, function, config=self._config, **rest)
 
 
+class _BackgroundDecorator(Protocol):
+    """The same to a type checker for a background step, which hands on what it gets."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[In, ...], Any], /) -> Step[In, In]: ...
+    @overload
+    def __call__(self, function: Callable[..., Any], /) -> Step[Any, Any]: ...
+
+
 def _name_of(function: object) -> str:
     if inspect.isroutine(function) or inspect.isclass(function):
         return function.__name__
@@ -98,15 +109,25 @@ def step(function: Callable[..., Awaitable[Out]], /) -> Step[Any, Out]: ...
 @overload
 def step(function: Callable[..., Out], /) -> Step[Any, Out]: ...
 @overload
-def step(*, config: StepConfig | None = None, **options: Unpack[StepOptions]) -> _Decorator: ...
+def step(
+    *,
+    config: StepConfig | None = None,
+    execution_mode: Literal["foreground"] = "foreground",
+    **options: Unpack[StepOptions],
+) -> _Decorator: ...
+@overload
+def step(
+    *, config: StepConfig | None = None, execution_mode: Literal["background"], **options: Unpack[StepOptions]
+) -> _BackgroundDecorator: ...
 def step(
     function: Callable[..., Any] | None = None, /, *, config: StepConfig | None = None, **options: Any
-) -> Step[Any, Any] | _Decorator:
+) -> Step[Any, Any] | _Decorator | _BackgroundDecorator:
     """Make a step of a function: `@step`, or `@step(config=StepConfig(...), max_retries=2, sink_to="answer")`.
 
     Input and output types are read from the annotations; parameters named `context`, `resources` and `run` are
-    filled by the engine. Overrides beside `config` are validated and win, with one warning. Raises
-    `ConfigurationError` for a name that neither `Step` nor `StepConfig` has, or a bad value.
+    filled by the engine. Overrides beside `config` are validated and win, with one warning. A type checker knows a
+    background step by `execution_mode="background"` here, not by that of a `config`. Raises `ConfigurationError` for a
+    name that neither `Step` nor `StepConfig` has, or a bad value.
     """
     for key in options:
         if key not in _SETTINGS:
