@@ -1,10 +1,10 @@
-"""S3: branches side by side in memory, a hundred and a thousand, and what they come to put together."""
+"""S3: a hundred and a thousand branches side by side in memory, what they come to put together; and with a sink."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from benchmarks.measure import Comparison, Target, compare, cpu
+from benchmarks.measure import Comparison, Quiet, Target, compare, cpu
 from flujo import Flujo, Step, parallel
 
 __all__ = ["fan_out"]
@@ -37,11 +37,14 @@ async def _by_hand(branches: int, *, contexts: bool) -> dict[str, int]:
     return dict(zip(names, outputs, strict=True))
 
 
-def _by_flujo(branches: int, *, contexts: bool) -> tuple[Flujo[Any, Any], Callable[[], Awaitable[Any]]]:
+def _by_flujo(
+    branches: int, *sinks: Quiet, contexts: bool = False
+) -> tuple[Flujo[Any, Any], Callable[[], Awaitable[Any]]]:
     def branch(number: int) -> Step[int, int]:
         return Step("add", add_one, sink_to=f"scratchpad.b{number}" if contexts else None)
 
-    flujo = Flujo[Any, Any](parallel("all", {f"b{number}": branch(number) for number in range(branches)}))
+    step = parallel("all", {f"b{number}": branch(number) for number in range(branches)})
+    flujo = Flujo[Any, Any](step, sinks=sinks)
 
     async def run() -> Any:
         return (await flujo.run(0)).output
@@ -50,11 +53,13 @@ def _by_flujo(branches: int, *, contexts: bool) -> tuple[Flujo[Any, Any], Callab
 
 
 def fan_out(rounds: int) -> Iterator[Comparison]:
-    """CPU time a branch: with outputs alone, and with contexts that every branch changes and that are merged."""
+    """CPU time a branch: with outputs alone, with contexts that every branch changes and that are merged, and with a
+    sink beside none."""
     with asyncio.Runner() as runner:
         for contexts in (False, True):
             for branches in SIZES:
                 yield _compared(runner, branches, contexts, rounds)
+        yield _heard(runner, SIZES[-1], rounds)
 
 
 def _compared(runner: asyncio.Runner, branches: int, contexts: bool, rounds: int) -> Comparison:
@@ -70,4 +75,20 @@ def _compared(runner: asyncio.Runner, branches: int, contexts: bool, rounds: int
         rounds=rounds,
     )
     runner.run(flujo.aclose())
+    return done
+
+
+def _heard(runner: asyncio.Runner, branches: int, rounds: int) -> Comparison:
+    (heard, with_a_sink), (flujo, without) = _by_flujo(branches, Quiet()), _by_flujo(branches)
+    expected = {f"b{number}": 1 for number in range(branches)}
+    done = compare(
+        "S3 a sink (bare: none)",
+        unit="us a branch",
+        limit=Target("ratio", 3),
+        ours=lambda: cpu(runner, with_a_sink, expected, branches),
+        bare=lambda: cpu(runner, without, expected, branches),
+        rounds=rounds,
+    )
+    for each in (heard, flujo):
+        runner.run(each.aclose())
     return done

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
-from benchmarks.measure import Comparison, Target, compare, cpu
+from benchmarks.measure import Comparison, Quiet, Target, compare, cpu
 from flujo import Flujo, Pipeline, PipelineResult, Step
-from flujo.domain.events import Event
 
 __all__ = ["linear"]
 
@@ -15,13 +14,6 @@ STEPS = 1_000
 async def add_one(data: int) -> int:
     """Do next to nothing."""
     return data + 1
-
-
-class _Quiet:
-    """A sink that listens and does nothing."""
-
-    def handle(self, event: Event, /) -> None:
-        """Hear of it."""
 
 
 async def _by_hand(functions: list[Callable[[int], Awaitable[int]]]) -> int:
@@ -50,7 +42,7 @@ def linear(rounds: int) -> Iterator[Comparison]:
             bare=lambda: cpu(runner, lambda: _by_hand(functions), STEPS, STEPS),
             rounds=rounds,
         )
-        heard = Flujo(pipeline, sinks=[_Quiet()])
+        heard = Flujo(pipeline, sinks=[Quiet()])
 
         async def with_a_sink() -> int | None:
             return (await heard.run(0)).output

@@ -1,9 +1,9 @@
-"""S2: a loop of one trivial async step in memory, a thousand and ten thousand times."""
+"""S2: a loop of one trivial async step in memory, a thousand and ten thousand times; with a sink that listens."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
-from benchmarks.measure import Comparison, Target, compare, cpu
+from benchmarks.measure import Comparison, Quiet, Target, compare, cpu
 from flujo import Flujo, Step, loop
 
 __all__ = ["looping"]
@@ -23,9 +23,9 @@ async def _by_hand(times: int) -> int:
     return data
 
 
-def _by_flujo(times: int) -> tuple[Flujo[int, int], Callable[[], Awaitable[int | None]]]:
+def _by_flujo(times: int, *sinks: Quiet) -> tuple[Flujo[int, int], Callable[[], Awaitable[int | None]]]:
     step = loop("count", Step("add", add_one), until=f"previous_step >= {times}", max_loops=times)
-    flujo = Flujo[int, int](step)
+    flujo = Flujo[int, int](step, sinks=sinks)
 
     async def run() -> int | None:
         return (await flujo.run(0)).output
@@ -34,7 +34,8 @@ def _by_flujo(times: int) -> tuple[Flujo[int, int], Callable[[], Awaitable[int |
 
 
 def looping(rounds: int) -> Iterator[Comparison]:
-    """CPU time an iteration, with its test for the end; then ten thousand beside a thousand, both of flujo."""
+    """CPU time an iteration, with its test for the end; then ten thousand beside a thousand, both of flujo, and
+    a thousand that a sink hears of beside those that nobody does."""
     with asyncio.Runner() as runner:
         made = {times: _by_flujo(times) for times in (SHORT, LONG)}
 
@@ -64,5 +65,14 @@ def looping(rounds: int) -> Iterator[Comparison]:
             bare=lambda: ours(SHORT),
             rounds=rounds,
         )
-        for flujo, _ in made.values():
+        heard, with_a_sink = _by_flujo(SHORT, Quiet())
+        yield compare(
+            "S2 a sink (bare: none)",
+            unit="us an iteration",
+            limit=Target("ratio", 3),
+            ours=lambda: cpu(runner, with_a_sink, SHORT, SHORT),
+            bare=lambda: ours(SHORT),
+            rounds=rounds,
+        )
+        for flujo in (heard, *(flujo for flujo, _ in made.values())):
             runner.run(flujo.aclose())

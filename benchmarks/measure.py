@@ -8,10 +8,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-__all__ = ["Comparison", "Subject", "Target", "compare", "cpu"]
+from flujo.domain.events import Event
+
+__all__ = ["Comparison", "Quiet", "Subject", "Target", "compare", "cpu"]
 
 #: One sample of a subject, in the comparison's unit. Raises `AssertionError` when the work came out wrong.
 Subject = Callable[[], float]
+
+
+class Quiet:
+    """A sink that listens and does nothing."""
+
+    def handle(self, event: Event, /) -> None:
+        """Hear of it."""
 
 
 class Target(NamedTuple):

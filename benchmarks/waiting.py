@@ -1,11 +1,11 @@
-"""S8: thousands of runs that wait in a step at the same time, and what each of them keeps in memory."""
+"""S8: thousands of runs that wait in a step at the same time, and what each keeps in memory; and with a sink."""
 
 import asyncio
 import gc
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 
-from benchmarks.measure import Comparison, Target, compare
+from benchmarks.measure import Comparison, Quiet, Target, compare
 from flujo import Flujo, Step
 
 __all__ = ["waiting"]
@@ -49,8 +49,8 @@ def _by_hand(gate: _Gate) -> _Run:
     return gate
 
 
-def _by_flujo(gate: _Gate) -> _Run:
-    flujo = Flujo(Step("gate", gate))
+def _by_flujo(gate: _Gate, *sinks: Quiet) -> _Run:
+    flujo = Flujo(Step("gate", gate), sinks=sinks)
 
     async def run(number: int) -> int | None:
         return (await flujo.run(number)).output
@@ -59,7 +59,7 @@ def _by_flujo(gate: _Gate) -> _Run:
 
 
 def waiting(rounds: int) -> Iterator[Comparison]:
-    """Memory a run, its record in memory; bare is a task that waits."""
+    """Memory a run, its record in memory; bare is a task that waits, or a run that no sink hears of."""
     tracemalloc.start()
     with asyncio.Runner() as runner:
         yield compare(
@@ -69,6 +69,14 @@ def waiting(rounds: int) -> Iterator[Comparison]:
             goal=Target("ours", 8),
             ours=lambda: runner.run(_kept(_by_flujo)),
             bare=lambda: runner.run(_kept(_by_hand)),
+            rounds=rounds,
+        )
+        yield compare(
+            "S8 a sink (bare: none)",
+            unit="KiB a run",
+            limit=Target("ours", 20),
+            ours=lambda: runner.run(_kept(lambda gate: _by_flujo(gate, Quiet()))),
+            bare=lambda: runner.run(_kept(_by_flujo)),
             rounds=rounds,
         )
     tracemalloc.stop()
