@@ -226,8 +226,10 @@ def no_file_left() -> Iterator[None]:
     """Fails a test that leaves a thread or an open file behind."""
     threads, files = set(threading.enumerate()), _open_files()
     yield
-    left = [thread.name for thread in threading.enumerate() if thread not in threads]
-    assert left == []
+    left = [thread for thread in threading.enumerate() if thread not in threads]
+    for thread in left:
+        thread.join(1)  # one that was about to end is not left behind
+    assert [(thread.name, vars(thread)) for thread in left if thread.is_alive()] == []
     assert {number: at for number, at in _open_files().items() if files.get(number) != at} == {}
 
 
