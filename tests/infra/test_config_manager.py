@@ -159,7 +159,8 @@ def test_an_empty_variable_is_no_setting(home):
         ('[template]\nundefined_variable = "strict"', "did you mean 'template.undefined_variables'?"),
         (
             "[zzz]\nx = 1",
-            "settings are blueprint_allowed_imports, budgets, log.format, log.level, pricing, sinks, state_uri, "
+            "settings are agents, backends, blueprint_allowed_imports, budgets, commands, kinds, lint_rules, "
+            "log.format, log.level, plugins, policies, pricing, sinks, skills, state_providers, state_uri, "
             "template.undefined_variables",
         ),
         ("[budget.default]", "did you mean 'budgets'?"),

@@ -10,8 +10,8 @@ from flujo.blueprint.kinds import KindSpec
 from flujo.exceptions import PluginError, PolicyConflictError
 from flujo.plugins import create_plugin_manager, hookimpl
 from flujo.plugins.contributions import Offer, Rank, settle
-from flujo.plugins.discovery import Candidate
 from flujo.plugins.manager import PluginManager
+from flujo.plugins.records import Candidate
 
 
 class Skills:

@@ -16,6 +16,7 @@ from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import SettingsError
 from flujo.infra.config_files import Looked, Table, look, stamps
 from flujo.infra.logging import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
+from flujo.infra.plugin_tables import PLUGIN_TABLES, PluginTables, read_plugins
 from flujo.infra.sink_tables import SINK_TABLE, SinkTable, read_sinks
 from flujo.infra.spending import SPENDING_TABLES, SpendingTable, read_spending
 
@@ -121,7 +122,7 @@ _KEYS: Mapping[str, Callable[[Any], Any]] = {
 #: The options of the command line for settings.
 _OPTIONS = {"state_uri": "--state", "log.format": "--log-format", "log.level": "--log-level"}
 #: Tables that are read elsewhere.
-_OTHER_TABLES = (*SPENDING_TABLES, SINK_TABLE)
+_OTHER_TABLES = (*SPENDING_TABLES, SINK_TABLE, *PLUGIN_TABLES)
 #: Tables that hold settings, so that `[template] x = 1` is read as `template.x`.
 _TABLES = {name.partition(".")[0] for name in _KEYS if "." in name}
 
@@ -130,7 +131,7 @@ class ConfigManager:
     """The configuration files of one project, read once; `settings` puts flags and environment above them.
 
     `root` is the project's folder, and `declared` whether a file in it says so; `looked` tells which files were looked
-    for, and what became of each.
+    for, and what became of each; `plugins` is what they say of plugins.
     """
 
     def __init__(self, start: Path) -> None:
@@ -144,9 +145,11 @@ class ConfigManager:
         self._tables = tables
         self._spending: dict[str, SpendingTable] = {}
         self._sinks: dict[str, SinkTable] = {}
+        self.plugins = PluginTables()
         for table in reversed(tables):  # of two tables of one name the one of the nearer file counts
             self._spending.update(read_spending(table))
             self._sinks.update(read_sinks(table))
+            self.plugins = read_plugins(table).above(self.plugins)
 
     def settings(
         self,
@@ -255,7 +258,7 @@ def _check_names(table: Table) -> None:
     """Raise `SettingsError` for settings that nobody knows, all at once."""
     unknown = [name for name, _ in _flat(table.values) if name not in _KEYS and name not in _OTHER_TABLES]
     if unknown:
-        advice = [did_you_mean(name, [*_KEYS, *_OTHER_TABLES], what="settings are") for name in unknown]
+        advice = [did_you_mean(name, [*_KEYS, *_OTHER_TABLES], what="settings are", most=99) for name in unknown]
         raise SettingsError(
             "; ".join(f"{table.place(name.split('.'))} has no setting {name!r}" for name in unknown),
             suggestion="; ".join(dict.fromkeys(advice)),

@@ -8,53 +8,120 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flujo.plugins.contributions import ANY_STEP, BackendSpec, CommandSpec, Contributions, EventSinkSpec, PolicySpec
-    from flujo.plugins.discovery import PluginRecord, PluginStatus
+    from flujo.blueprint.agents import AgentContext, AgentDeclaration
+    from flujo.blueprint.kinds import BuildContext
+    from flujo.blueprint.lint import LintedFile, LintedStep, LintNote
+    from flujo.blueprint.schema import StepSpec
+    from flujo.domain.interfaces import EventSink, StateBackend, StateProvider
+    from flujo.domain.outcomes import StepOutcome
+    from flujo.engine.frame import ExecutionFrame
+    from flujo.engine.policy import StepExecutor, StepPolicy
+    from flujo.infra.schemas import OutputSchema
+    from flujo.plugins.contributions import (
+        ANY_STEP,
+        BackendSpec,
+        CommandSpec,
+        Contributions,
+        EventSinkSpec,
+        LintRuleSpec,
+        Offer,
+        PolicySpec,
+        PricingSpec,
+        Rank,
+    )
     from flujo.plugins.hookspecs import API_1, hookimpl
     from flujo.plugins.manager import PluginManager, create_plugin_manager
+    from flujo.plugins.records import PluginRecord, PluginStatus
     from flujo.plugins.registrars import (
         AgentRegistrar,
         CommandRegistrar,
         EventSinkRegistrar,
+        LintRegistrar,
         PolicyRegistrar,
+        PricingRegistrar,
         SkillRegistrar,
         StateBackendRegistrar,
         StateProviderRegistrar,
         StepKindRegistrar,
     )
     from flujo.plugins.registry import create_default_registry
+    from flujo.plugins.switches import PluginOptions, plugin_options
 
 #: Where the public names live; those that are not here are registrars.
 _HOMES = {
-    "contributions": ("ANY_STEP", "BackendSpec", "CommandSpec", "Contributions", "EventSinkSpec", "PolicySpec"),
-    "discovery": ("PluginRecord", "PluginStatus"),
-    "hookspecs": ("API_1", "hookimpl"),
-    "manager": ("PluginManager", "create_plugin_manager"),
-    "registry": ("create_default_registry",),
+    "flujo.blueprint.agents": ("AgentContext", "AgentDeclaration"),
+    "flujo.blueprint.kinds": ("BuildContext",),
+    "flujo.blueprint.schema": ("StepSpec",),
+    "flujo.domain.interfaces": ("EventSink", "StateBackend", "StateProvider"),
+    "flujo.domain.outcomes": ("StepOutcome",),
+    "flujo.engine.frame": ("ExecutionFrame",),
+    "flujo.engine.policy": ("StepExecutor", "StepPolicy"),
+    "flujo.infra.schemas": ("OutputSchema",),
+    "flujo.blueprint.lint": ("LintNote", "LintedFile", "LintedStep"),
+    "flujo.plugins.contributions": (
+        "ANY_STEP",
+        "BackendSpec",
+        "CommandSpec",
+        "Contributions",
+        "EventSinkSpec",
+        "LintRuleSpec",
+        "Offer",
+        "PolicySpec",
+        "PricingSpec",
+        "Rank",
+    ),
+    "flujo.plugins.hookspecs": ("API_1", "hookimpl"),
+    "flujo.plugins.manager": ("PluginManager", "create_plugin_manager"),
+    "flujo.plugins.records": ("PluginRecord", "PluginStatus"),
+    "flujo.plugins.registry": ("create_default_registry",),
+    "flujo.plugins.switches": ("PluginOptions", "plugin_options"),
 }
 
 __all__ = [
     "ANY_STEP",
     "API_1",
+    "AgentContext",
+    "AgentDeclaration",
     "AgentRegistrar",
     "BackendSpec",
+    "BuildContext",
     "CommandRegistrar",
     "CommandSpec",
     "Contributions",
+    "EventSink",
     "EventSinkRegistrar",
     "EventSinkSpec",
+    "ExecutionFrame",
+    "LintNote",
+    "LintRegistrar",
+    "LintRuleSpec",
+    "LintedFile",
+    "LintedStep",
+    "Offer",
+    "OutputSchema",
     "PluginManager",
+    "PluginOptions",
     "PluginRecord",
     "PluginStatus",
     "PolicyRegistrar",
     "PolicySpec",
+    "PricingRegistrar",
+    "PricingSpec",
+    "Rank",
     "SkillRegistrar",
+    "StateBackend",
     "StateBackendRegistrar",
+    "StateProvider",
     "StateProviderRegistrar",
+    "StepExecutor",
     "StepKindRegistrar",
+    "StepOutcome",
+    "StepPolicy",
+    "StepSpec",
     "create_default_registry",
     "create_plugin_manager",
     "hookimpl",
+    "plugin_options",
 ]
 
 
@@ -62,8 +129,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name from its home and remember it here."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = next((module for module, names in _HOMES.items() if name in names), "registrars")
-    return globals().setdefault(name, getattr(import_module(f"{__name__}.{home}"), name))
+    home = next((module for module, names in _HOMES.items() if name in names), "flujo.plugins.registrars")
+    return globals().setdefault(name, getattr(import_module(home), name))
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, SkillSpec
 from flujo.exceptions import PolicyConflictError
@@ -17,8 +17,10 @@ __all__ = [
     "CommandSpec",
     "Contributions",
     "EventSinkSpec",
+    "LintRuleSpec",
     "Offer",
     "PolicySpec",
+    "PricingSpec",
     "Rank",
     "StateProviderSpec",
     "Table",
@@ -68,6 +70,24 @@ class EventSinkSpec(NamedTuple):
     needs: str = ""
 
 
+class LintRuleSpec(NamedTuple):
+    """A rule about pipelines: `target` is a function of a `LintedFile` that gives `LintNote`s, or where it is."""
+
+    code: str
+    target: Any
+    severity: Literal["error", "warning"]
+    summary: str
+    provider: str
+
+
+class PricingSpec(NamedTuple):
+    """What prices calls of models that begin with `prefix` and a colon: a function of model and usage, or its place."""
+
+    prefix: str
+    target: Any
+    provider: str
+
+
 class CommandSpec(NamedTuple):
     """A command of the command line, `path` as it is typed ("runs list")."""
 
@@ -78,21 +98,25 @@ class CommandSpec(NamedTuple):
 
 
 class Rank(IntEnum):
-    """Whose offer counts: given in code beats installed with `override`, and that beats installed."""
+    """Whose offer counts: given in code beats the one that the project names, and that its own plugin files; then
+    comes what is installed with `override`, and what is installed."""
 
     INSTALLED = 0
     OVERRIDE = 1
-    EXPLICIT = 2
+    LOCAL = 2
+    PINNED = 3
+    EXPLICIT = 4
 
 
 class Offer(NamedTuple):
-    """One thing that one plugin contributes: a `value` for `key` in the table `facet`."""
+    """One thing that one plugin, of the distribution `dist`, contributes: a `value` for `key` in the table `facet`."""
 
     facet: str
     key: str
     value: Any
     provider: str
     rank: Rank
+    dist: str = ""
 
 
 class Table(Mapping[str, V], Generic[V]):
@@ -143,7 +167,7 @@ class Contributions(NamedTuple):
 
     `policies` by step type ("module:qualname", or `ANY_STEP`), `kinds` by their name in files, `skills` by id,
     `agents` (their providers) by prefix, `backends` by URL scheme, `state_providers` by id, `sinks` by name,
-    `commands` by path.
+    `commands` by path, `lint_rules` by code, `pricing` by prefix.
     """
 
     policies: Table[PolicySpec]
@@ -154,6 +178,8 @@ class Contributions(NamedTuple):
     state_providers: Table[StateProviderSpec]
     sinks: Table[EventSinkSpec]
     commands: Table[CommandSpec]
+    lint_rules: Table[LintRuleSpec]
+    pricing: Table[PricingSpec]
 
 
 def settle(offers: Iterable[Offer]) -> Contributions:
@@ -171,6 +197,8 @@ def settle(offers: Iterable[Offer]) -> Contributions:
         state_providers=Table("state provider", best.get("state_providers", {})),
         sinks=Table("event sink", best.get("sinks", {})),
         commands=Table("command", best.get("commands", {})),
+        lint_rules=Table("lint rule", best.get("lint_rules", {})),
+        pricing=Table("pricing", best.get("pricing", {})),
     )
 
 

@@ -2,28 +2,25 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from importlib import import_module
 from itertools import chain, count
 from operator import attrgetter
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flujo.domain import foreign
 from flujo.exceptions import PluginError
+from flujo.plugins.records import Candidate
+from flujo.plugins.switches import normal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from importlib_metadata import Distribution, EntryPoint
 
 __all__ = [
     "GROUP",
-    "Candidate",
-    "PluginRecord",
-    "PluginStatus",
     "attempt",
     "installed_plugins",
     "is_target",
@@ -32,66 +29,11 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Source: TypeAlias = Literal["installed", "explicit"]
 
 #: The entry-point group that plugins announce themselves in.
 GROUP = "flujo.plugins"
 
-#: What distribution names may be joined by, all of it the same to installers (PEP 503).
-_SEPARATORS = re.compile(r"[-_.]+")
-
 _TARGET = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
-
-
-class PluginStatus(StrEnum):
-    """What became of a plugin."""
-
-    ACTIVE = "active"
-    IMPORT_FAILED = "import-failed"
-    INCOMPATIBLE = "incompatible"
-    REJECTED = "rejected"
-    REGISTER_FAILED = "register-failed"
-
-
-@dataclass(frozen=True, slots=True)
-class _Plugin:
-    """A plugin: `name` is unique in its manager; `dist` and `version` are what users know it by."""
-
-    name: str
-    dist: str
-    version: str
-    source: Source
-    target: str
-
-    @property
-    def provider(self) -> str:
-        """The plugin in a message: distribution and version."""
-        return f"{self.dist} {self.version}".rstrip()
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate(_Plugin):
-    """A plugin before it is loaded."""
-
-    load: Callable[[], object] = field(compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class PluginRecord(_Plugin):
-    """One plugin and what became of it.
-
-    `error` is one line, empty for an active plugin. `contributes` lists the keys it registered, by what they are:
-    `policies`, `kinds`, `skills`, `backends`, `commands`.
-    """
-
-    status: PluginStatus
-    error: str = ""
-    contributes: "Mapping[str, tuple[str, ...]]" = field(default_factory=dict)
-
-    @property
-    def problem(self) -> str:
-        """The record of a plugin that is not active, as one line."""
-        return f"plugin {self.provider} is not loaded ({self.status.value}: {self.error})"
 
 
 def attempt(action: Callable[[], T]) -> T:
@@ -148,7 +90,7 @@ def _identity(entry: "EntryPoint") -> tuple[str, str]:
     """Distribution and version; an entry point whose distribution has no metadata stands for itself."""
     dist = cast("Distribution", entry.dist)
     try:
-        return attempt(lambda: (_SEPARATORS.sub("-", dist.name).lower(), dist.version))
+        return attempt(lambda: (normal(dist.name), dist.version))
     except PluginError:
         return entry.name, ""
 

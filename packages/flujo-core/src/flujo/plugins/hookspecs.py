@@ -14,7 +14,9 @@ if TYPE_CHECKING:
         AgentRegistrar,
         CommandRegistrar,
         EventSinkRegistrar,
+        LintRegistrar,
         PolicyRegistrar,
+        PricingRegistrar,
         SkillRegistrar,
         StateBackendRegistrar,
         StateProviderRegistrar,
@@ -27,7 +29,9 @@ __all__ = [
     "flujo_register_agents",
     "flujo_register_commands",
     "flujo_register_event_sinks",
+    "flujo_register_lint_rules",
     "flujo_register_policies",
+    "flujo_register_pricing",
     "flujo_register_skills",
     "flujo_register_state_backends",
     "flujo_register_state_providers",
@@ -132,4 +136,26 @@ def flujo_register_commands(registrar: "CommandRegistrar") -> None:
         @hookimpl
         def flujo_register_commands(registrar):
             registrar.command("http ping", "my_plugin.commands:ping", short_help="Ask a web service how it is.")
+    """
+
+
+@hookspec
+def flujo_register_lint_rules(registrar: "LintRegistrar") -> None:
+    """Check pipelines for what only you know to be wrong. A rule that raises is a warning, and stops no other.
+
+    Example:
+        @hookimpl
+        def flujo_register_lint_rules(registrar):
+            registrar.rule("HTTP-101", "my_plugin.rules:literal_secrets", summary="a secret stands in the file")
+    """
+
+
+@hookspec
+def flujo_register_pricing(registrar: "PricingRegistrar") -> None:
+    """Say what calls of models cost, where the project has no price of its own.
+
+    Example:
+        @hookimpl
+        def flujo_register_pricing(registrar):
+            registrar.pricing("acme", "my_plugin.prices:price")
     """

@@ -12,15 +12,8 @@ from flujo.domain.suggest import nearest
 from flujo.exceptions import PluginError, StateUnavailable
 from flujo.plugins import hookspecs
 from flujo.plugins.contributions import BackendSpec, EventSinkSpec, Offer, Rank, settle
-from flujo.plugins.discovery import (
-    Candidate,
-    PluginRecord,
-    PluginStatus,
-    attempt,
-    installed_plugins,
-    load_target,
-    named_plugins,
-)
+from flujo.plugins.discovery import attempt, installed_plugins, load_target, named_plugins
+from flujo.plugins.records import Candidate, PluginRecord, PluginStatus
 from flujo.plugins.registrars import REGISTRARS
 from flujo.plugins.vetting import check_api, check_hooks
 from flujo.version import __version__
@@ -155,7 +148,7 @@ class PluginManager(pluggy.PluginManager):
         for caller in self.get_hookcallers(plugin) or ():
             for implementation in caller.get_hookimpls():
                 if implementation.plugin is plugin:
-                    implementation.function(REGISTRARS[caller.name](candidate, offers))
+                    implementation.function(REGISTRARS[caller.name](candidate, offers, {}))
 
 
 def _record(

@@ -1,10 +1,12 @@
 """What the hooks receive: each registrar takes one sort of contribution from one plugin."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from flujo.blueprint.kinds import AgentProviderSpec, BuildContext, KindSpec, SkillSpec
 from flujo.exceptions import PluginError
@@ -13,19 +15,24 @@ from flujo.plugins.contributions import (
     BackendSpec,
     CommandSpec,
     EventSinkSpec,
+    LintRuleSpec,
     Offer,
     PolicySpec,
+    PricingSpec,
     Rank,
     StateProviderSpec,
 )
-from flujo.plugins.discovery import Candidate, is_target
+from flujo.plugins.discovery import is_target
+from flujo.plugins.records import Candidate
 
 if TYPE_CHECKING:
     from flujo.blueprint.agents import AgentContext, AgentDeclaration
+    from flujo.blueprint.lint import LintedFile, LintNote
     from flujo.blueprint.schema import StepSpec
     from flujo.domain.agents import Agent
     from flujo.domain.interfaces import EventSink, StateBackend, StateProvider
     from flujo.domain.steps import Step
+    from flujo.domain.usage import Usage
     from flujo.engine.policy import StepPolicy
 
 __all__ = [
@@ -33,7 +40,9 @@ __all__ = [
     "AgentRegistrar",
     "CommandRegistrar",
     "EventSinkRegistrar",
+    "LintRegistrar",
     "PolicyRegistrar",
+    "PricingRegistrar",
     "Registrar",
     "SkillRegistrar",
     "StateBackendRegistrar",
@@ -46,6 +55,8 @@ BackendFactory: TypeAlias = "Callable[[str, Path], StateBackend] | str"
 StateProviderFactory: TypeAlias = "Callable[[Path], StateProvider[Any]] | str"
 EventSinkFactory: TypeAlias = "Callable[[Mapping[str, Any], Path], EventSink] | str"
 AgentFactory: TypeAlias = "Callable[[AgentDeclaration, AgentContext], Agent] | str"
+LintRule: TypeAlias = "Callable[[LintedFile], Iterable[LintNote]] | str"
+Pricing: TypeAlias = "Callable[[str, Usage], Decimal | float | str | None] | str"
 KindModel: TypeAlias = "type[StepSpec] | str"
 KindBuilder: TypeAlias = "Callable[[Any, BuildContext], Step[Any, Any]] | str"
 
@@ -53,25 +64,37 @@ _KIND = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SKILL = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _PROVIDER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_CODE = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)+")
 _PATH = re.compile(r"[a-z][a-z0-9-]*( [a-z][a-z0-9-]*)*")
 
 #: Ids that belong to one distribution, so that a file which uses them means the same everywhere.
+_OWN_CODES = ("FLUJO-", "V-")
 _RESERVED = {"flujo.builtins.": "flujo-policies-builtin"}
 
 
-class Registrar:
-    """Stages one plugin's contributions; nothing of them counts until all of its hooks have returned."""
+_RANKS = {"local": Rank.LOCAL, "explicit": Rank.EXPLICIT}
 
-    def __init__(self, owner: Candidate, staged: list[Offer]) -> None:
+
+class Registrar:
+    """Stages one plugin's contributions; nothing of them counts until all of its hooks have returned.
+
+    `settings` is what the project's settings have in the plugin's own table, `[plugins.settings.NAME]`.
+    """
+
+    def __init__(self, owner: Candidate, staged: list[Offer], settings: Mapping[str, Any]) -> None:
+        self.settings = settings
         self._owner = owner
         self._staged = staged
+
+    def supports(self, feature: str) -> bool:
+        """Whether this flujo has a hook, "lint_rules", or a method of its registrar, "lint_rules.rule"."""
+        return feature in _features()
 
     def _offer(self, facet: str, key: str, value: object, override: bool = False) -> None:
         if any(offer.facet == facet and offer.key == key for offer in self._staged):
             raise PluginError(f"{key!r} is registered twice in {facet}")
-        installed = Rank.OVERRIDE if override else Rank.INSTALLED
-        rank = Rank.EXPLICIT if self._owner.source == "explicit" else installed
-        self._staged.append(Offer(facet, key, value, self._owner.provider, rank))
+        rank = _RANKS.get(self._owner.source, Rank.OVERRIDE if override else Rank.INSTALLED)
+        self._staged.append(Offer(facet, key, value, self._owner.provider, rank, self._owner.dist))
 
 
 class PolicyRegistrar(Registrar):
@@ -174,6 +197,43 @@ class EventSinkRegistrar(Registrar):
         self._offer("sinks", name, value, override)
 
 
+class LintRegistrar(Registrar):
+    """Takes rules about pipelines, for `flujo validate` and for loading files."""
+
+    def rule(
+        self,
+        code: str,
+        target: LintRule,
+        *,
+        severity: Literal["error", "warning"] = "warning",
+        summary: str,
+        override: bool = False,
+    ) -> None:
+        """Report what `target` notes about a file as findings `code`: it is given a `LintedFile` and gives `LintNote`s.
+
+        A finding that is an "error" refuses the file. The code is in capitals, as "HTTP-101".
+        """
+        _matching(_CODE, code, "a rule's code", "capitals, digits and '-', such as 'HTTP-101'")
+        if code.startswith(_OWN_CODES):
+            raise PluginError(f"rule {code!r} is not free: {code.partition('-')[0]!r} belongs to flujo")
+        if severity not in ("error", "warning"):
+            raise PluginError(f"severity of rule {code!r} is {severity!r}, expected 'error' or 'warning'")
+        value = LintRuleSpec(code, _target(target), severity, summary, self._owner.provider)
+        self._offer("lint_rules", code, value, override)
+
+
+class PricingRegistrar(Registrar):
+    """Takes prices of models."""
+
+    def pricing(self, prefix: str, target: Pricing, *, override: bool = False) -> None:
+        """Price calls of models that begin with `prefix` and a colon by `target(model, usage)`, in US dollars.
+
+        None is no price. Prices of the project's settings, and those given to `Flujo`, come first.
+        """
+        _matching(_SCHEME, prefix, "a prefix of models", "small letters, digits, '+', '.' and '-'")
+        self._offer("pricing", prefix, PricingSpec(prefix, _target(target), self._owner.provider), override)
+
+
 class CommandRegistrar(Registrar):
     """Takes commands for the command line. A command that is there already can't be replaced."""
 
@@ -194,8 +254,17 @@ REGISTRARS: Mapping[str, type[Registrar]] = MappingProxyType(
         "flujo_register_state_providers": StateProviderRegistrar,
         "flujo_register_event_sinks": EventSinkRegistrar,
         "flujo_register_commands": CommandRegistrar,
+        "flujo_register_lint_rules": LintRegistrar,
+        "flujo_register_pricing": PricingRegistrar,
     }
 )
+
+
+@cache
+def _features() -> frozenset[str]:
+    hooks = {hook.removeprefix("flujo_register_"): registrar for hook, registrar in REGISTRARS.items()}
+    methods = {f"{hook}.{name}" for hook, kind in hooks.items() for name in vars(kind) if not name.startswith("_")}
+    return frozenset({*hooks, *methods})
 
 
 def _target(target: Any) -> Any:

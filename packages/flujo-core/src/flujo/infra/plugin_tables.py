@@ -1,0 +1,91 @@
+"""Plugins in settings files: `[plugins]`, `[plugins.settings.NAME]`, and whose contribution counts, as in `[kinds]`."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flujo.domain.suggest import did_you_mean
+from flujo.exceptions import SettingsError
+from flujo.infra.config_files import Table
+
+__all__ = ["PIN_TABLES", "PLUGIN_TABLES", "PluginTables", "read_plugins"]
+
+#: The sorts of contribution that a project can settle by naming the distribution whose counts.
+PIN_TABLES = ("agents", "backends", "commands", "kinds", "lint_rules", "policies", "skills", "state_providers")
+
+#: The top-level tables that are read here.
+PLUGIN_TABLES = ("plugins", *PIN_TABLES)
+
+_LISTS = ("disable", "enable", "local", "require")
+
+
+class PluginTables(NamedTuple):
+    """What settings files say of plugins. `local` are files; `origins` has the place of every setting by its name."""
+
+    disable: tuple[str, ...] = ()
+    enable: tuple[str, ...] | None = None
+    require: tuple[str, ...] = ()
+    local: tuple[Path, ...] = ()
+    pins: Mapping[str, Mapping[str, str]] = {}
+    settings: Mapping[str, Mapping[str, Any]] = {}
+    origins: Mapping[str, str] = {}
+
+    def above(self, other: "PluginTables") -> "PluginTables":
+        """These tables together with those of a file that counts less."""
+        return PluginTables(
+            self.disable or other.disable,
+            other.enable if self.enable is None else self.enable,
+            self.require or other.require,
+            self.local or other.local,
+            {sort: {**other.pins.get(sort, {}), **self.pins.get(sort, {})} for sort in {**other.pins, **self.pins}},
+            {**other.settings, **self.settings},
+            {**other.origins, **self.origins},
+        )
+
+
+def read_plugins(source: Table) -> PluginTables:
+    """What a settings file says of plugins. Raises `SettingsError` for what can't be, with its place."""
+    own = _mapping(source, source.values, "plugins")
+    origins = {}
+    for name in own:
+        if name not in (*_LISTS, "settings"):
+            advice = did_you_mean(name, (*_LISTS, "settings"), what="expected one of")
+            raise SettingsError(f"{source.place(('plugins', name))} has no setting 'plugins.{name}'", suggestion=advice)
+        origins[f"plugins.{name}"] = source.place(("plugins", name))
+    lists = {name: _names(source, name, own[name]) for name in _LISTS if name in own}
+    settings = _mapping(source, own, "settings", "plugins")
+    pins = {name: dict(_pins(source, name)) for name in PIN_TABLES if name in source.values}
+    origins.update({f"{sort}.{key}": source.place((sort, key)) for sort, table in pins.items() for key in table})
+    return PluginTables(
+        lists.get("disable", ()),
+        lists.get("enable"),
+        lists.get("require", ()),
+        tuple(source.file.parent / name for name in lists.get("local", ())),
+        pins,
+        {name: _mapping(source, settings, name, "plugins", "settings") for name in settings},
+        origins,
+    )
+
+
+def _names(source: Table, name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value):
+        return tuple(value)
+    place = source.place(("plugins", name))
+    raise SettingsError(f"plugins.{name} can't be {value!r} ({place}): expected a list of names")
+
+
+def _pins(source: Table, sort: str) -> Iterator[tuple[str, str]]:
+    for key, dist in _mapping(source, source.values, sort).items():
+        if not isinstance(dist, str) or not dist:
+            raise SettingsError(
+                f"{sort}.{key} can't be {dist!r} ({source.place((sort, key))}): expected a distribution's name"
+            )
+        yield key, dist
+
+
+def _mapping(source: Table, holder: Mapping[str, Any], name: str, *above: str) -> Mapping[str, Any]:
+    table = holder.get(name, {})
+    if isinstance(table, dict):
+        return table
+    path = (*above, name)
+    raise SettingsError(f"{'.'.join(path)} can't be {table!r} ({source.place(path)}): expected a table")
