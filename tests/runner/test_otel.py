@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, context, trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -25,6 +25,7 @@ from flujo import (
     UsageLimits,
     agent,
     cached,
+    loop,
     map_,
     parallel,
     scripted,
@@ -120,6 +121,30 @@ async def test_what_a_step_calls_is_traced_under_it_also_side_by_side_and_in_the
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
+async def test_two_tracers_at_once_leave_the_callers_span_current():
+    one, other = Spans(), Spans()
+    tracer = one.provider.get_tracer("test")
+    steps = parallel("both", {"a": Step("x"), "b": Step("y")}) >> Step("z")
+    flujo = Flujo(steps, sinks=[one.sink(), other.sink()])
+    with tracer.start_as_current_span("caller") as caller:
+        await flujo.run("x")
+        assert trace.get_current_span() is caller
+
+    assert one.parents()["run pipeline"] == "caller"
+    assert one.parents()["z"] == other.parents()["z"] == "run pipeline"
+
+
+async def test_what_a_step_leaves_current_is_gone_with_its_span(spans):
+    def careless(data):
+        context.attach(baggage.set_baggage("who", "me"))
+        return data
+
+    await Flujo(Step("a", careless) >> Step("b"), sinks=[spans.sink(), Spans().sink()]).run("x")
+
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    assert baggage.get_baggage("who") is None
+
+
 async def test_an_agent_step_follows_the_conventions_for_generative_ai(spans):
     answers = [{"answer": "hi", "tokens_in": 3, "tokens_out": 4}]
     asked = agent("ask", scripted(answers), model="openai:gpt-4o", agent="writer")
@@ -198,6 +223,35 @@ async def test_a_pause_is_no_error_and_its_resumption_a_span_of_its_own(spans):
     assert (first.status.status_code, first.attributes["flujo.status"]) == (StatusCode.UNSET, "paused")
     assert (second.attributes["flujo.run.resumed"], second.attributes["flujo.run.recorded"]) == (True, 1)
     assert [span.attributes.get("flujo.step.path") for span in spans.all].count("a") == 1
+
+
+async def test_what_a_resumed_run_has_on_record_is_not_told_again_as_used(spans):
+    def costly(data):
+        return AgentResult("hi", Usage(1, 3, 4))
+
+    ask = HumanInTheLoopStep("check", message="Ready?")
+    inside = loop("l", [agent("in", costly), ask, agent("then", costly)], max_loops=1)
+    behind = agent("behind", costly, config=StepConfig(execution_mode="background"))
+    flujo = Flujo(behind >> agent("one", costly) >> inside >> agent("two", costly), sinks=[spans.sink()])
+    paused = await flujo.run("x", run_id="r")
+    before = len(spans.all)
+    result = await flujo.resume(paused, "yes")
+
+    def used(some):
+        return {span.attributes.get("flujo.step.path", ""): span.attributes["flujo.usage.calls"] for span in some}
+
+    assert used(spans.all[:before]) == {
+        "behind": 1,
+        "one": 1,
+        "loop:l[0]/in": 1,
+        "loop:l[0]/check": 0,
+        "loop:l[0]": 1,
+        "loop:l": 1,
+        "": paused.usage.calls,
+    }
+    again = used(spans.all[before:])
+    assert again == {"loop:l[0]/check": 0, "loop:l[0]/then": 1, "loop:l[0]": 1, "loop:l": 1, "two": 1, "": 2}
+    assert result.usage.calls == paused.usage.calls + again[""]
 
 
 async def test_a_run_that_was_let_go_of_is_an_error_of_its_type(spans):

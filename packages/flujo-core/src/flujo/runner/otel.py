@@ -5,7 +5,7 @@ Agent steps follow the semantic conventions for generative AI. Inputs, prompts a
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import Token
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from flujo.domain.events import (
     StepStarted,
 )
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
-from flujo.domain.usage import amount_text
+from flujo.domain.usage import NO_USAGE, Usage, amount_text
 from flujo.exceptions import ConfigurationError
 from flujo.runner.local_tracer import refuse_settings
 from flujo.runner.tracing_manager import LiveSpan, Tracer, TracingManager
@@ -47,6 +47,20 @@ _SETTINGS = ("endpoint", "error_messages", "service_name")
 
 #: What the semantic conventions say of a provider that nobody names.
 _OTHER = "_OTHER"
+
+
+#: The key of the step whose span is current, in OpenTelemetry's context.
+_STEP = ambient.create_key("flujo-step")
+
+
+@dataclass(slots=True, eq=False)
+class _Entered:
+    """That a step's span became the current one, in place of what was `before`; `over` once the step has ended."""
+
+    run_id: str
+    path: str
+    before: Context
+    over: bool = False
 
 
 #: What else happens in runs and steps: the name of the span event, and what it tells.
@@ -75,7 +89,8 @@ class OtelTracer(Tracer):
         self._provider = provider or trace.get_tracer_provider
         self._error_messages = error_messages
         self._spans: dict[LiveSpan, Span] = {}
-        self._entered: dict[LiveSpan, tuple[Context, Token[Context]]] = {}
+        self._entered: dict[LiveSpan, _Entered] = {}
+        self._recalled: dict[LiveSpan, Usage] = {}
         self._own: trace.Tracer | None = None
 
     @property
@@ -100,8 +115,7 @@ class OtelTracer(Tracer):
             own.set_attribute("flujo.status", "interrupted")
             self._fail(own, event.error)
         if isinstance(event, StepStarted):
-            entered = trace.set_span_in_context(own)
-            self._entered[span] = (entered, ambient.attach(entered))
+            self._enter(span)
         elif isinstance(event, StepFinished | StepAbandoned):
             self._leave(span, event)
         elif isinstance(event, RunStarted) and event.resumed:
@@ -117,19 +131,40 @@ class OtelTracer(Tracer):
         """End the span, with what the step or the run came to."""
         own = self._spans.pop(span)
         self._entered.pop(span, None)
-        result = span.result
+        recalled, result = self._recalled.pop(span, NO_USAGE), span.result
         if result is not None:
-            own.set_attributes(_came_to(result, span.kind))
+            own.set_attributes(_came_to(result, span.kind, result.usage - recalled))
             if result.error is not None and not result.success and not _waits(result):
                 self._fail(own, result.error)
         own.end()
 
+    def _enter(self, span: LiveSpan) -> None:
+        entered = self._entered[span] = _Entered(span.run_id, span.path, ambient.get_current())
+        ambient.attach(ambient.set_value(_STEP, entered, trace.set_span_in_context(self._spans[span])))
+
     def _leave(self, span: LiveSpan, event: StepFinished | StepAbandoned) -> None:
-        """Make the span current that was before, where this one still is."""
-        if event.path == span.path and span in self._entered:
-            entered, token = self._entered.pop(span)
-            if ambient.get_current() is entered:
-                ambient.detach(token)
+        """Make current what was before the step, once every tracer of its run has left it."""
+        if event.path != span.path:
+            self._recall(span, event)
+            return
+        if (own := self._entered.pop(span, None)) is None:
+            return
+        own.over = True
+        now = before = ambient.get_current()
+        while isinstance(top := ambient.get_value(_STEP, before), _Entered):
+            if not top.over or (top.run_id, top.path) != (own.run_id, own.path):
+                break
+            before = top.before
+        if before is not now:
+            ambient.attach(before)
+
+    def _recall(self, span: LiveSpan, event: StepFinished | StepAbandoned) -> None:
+        """Remember what a recorded step has used, which is no part of what is used in the spans around it."""
+        used = event.result.usage if isinstance(event, StepFinished) else NO_USAGE
+        around: LiveSpan | None = span
+        while around is not None and around in self._spans:
+            self._recalled[around] = self._recalled.get(around, NO_USAGE) + used
+            around = around.parent
 
     def _fail(self, own: Span, error: ErrorInfo) -> None:
         own.set_attributes(self._error(error))
@@ -217,9 +252,8 @@ def _waits(result: StepResult[Any] | PipelineResult[Any, Any]) -> bool:
     return bool(result.pending) if isinstance(result, PipelineResult) else result.paused
 
 
-def _came_to(result: StepResult[Any] | PipelineResult[Any, Any], kind: str) -> dict[str, Any]:
-    """What came of a step or a run, as attributes: with what it and its parts have used."""
-    used = result.usage
+def _came_to(result: StepResult[Any] | PipelineResult[Any, Any], kind: str, used: Usage) -> dict[str, Any]:
+    """What came of a step or a run, as attributes: with what it and its parts have `used` under its span."""
     told: dict[str, Any] = {"flujo.usage.calls": used.calls, "flujo.usage.cost_usd": float(used.cost_usd)}
     names = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")
     if kind != "agent":
