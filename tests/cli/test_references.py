@@ -3,6 +3,7 @@
 import pytest
 
 from flujo.domain.interfaces import NewRun
+from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import ConfigurationError, RunNotFound
 from flujo.infra.memory import InMemoryBackend
 from flujo_cli.references import find_run
@@ -51,3 +52,16 @@ async def test_a_prefix_of_several_runs_is_refused_with_their_ids(backend):
 async def test_other_words_with_an_at_sign_name_no_run(backend, reference):
     with pytest.raises(ConfigurationError, match="is no way to name a run"):
         await find_run(backend, reference)
+
+
+async def test_a_run_that_is_removed_after_it_was_listed_is_not_found():
+    class Removing(InMemoryBackend):
+        async def get(self, run_id):
+            await self.delete(run_id)
+
+    state = Removing()
+    claim = await state.create_run(NewRun("only", "p", "", "{}", b"", b'"in"', b"{}", 0.0))
+    await state.finish(claim, RunStatus.COMPLETED, at=1.0)
+    with pytest.raises(RunNotFound, match="run 'only' was removed just now"):
+        await find_run(state, "@last")
+    await state.close()

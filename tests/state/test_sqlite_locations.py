@@ -1,5 +1,6 @@
 """Addresses of states, and what is made where they point."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -87,9 +88,10 @@ async def test_dangling_link_makes_no_file(path, tmp_path, backend, run):
     assert not (tmp_path / "elsewhere.db").exists()
 
 
-async def test_folder_in_the_place_of_the_file_is_refused(path, backend, run):
-    path.mkdir()
-    with pytest.raises(StateUnavailable, match="is not a file"):
+@pytest.mark.parametrize(("make", "told"), [(os.mkdir, "is a folder"), (os.mkfifo, "is no plain file")])
+async def test_anything_else_in_the_place_of_the_file_is_refused(path, backend, run, make, told):
+    make(path)
+    with pytest.raises(StateUnavailable, match=told):
         await backend.create_run(run())
 
 

@@ -98,7 +98,7 @@ async def test_truncated_file_is_refused(made, opened, run):
     for call in (opened(made).create_run(run("run-2")), opened(made).load("run-1")):
         with pytest.raises(StateCorrupt, match="malformed") as caught:
             await call
-        assert "recover" in caught.value.suggestion
+        assert "salvage" in caught.value.suggestion
 
 
 @pytest.mark.parametrize("missing", [1, 100, 4095])

@@ -98,7 +98,8 @@ class Project(NamedTuple):
         """The error with the state in which the run was looked for, said once."""
         if error.suggestion and error.suggestion.endswith(self.state):
             return error
-        return RunNotFound(error.message, suggestion=f"{error.suggestion}; the state is {self.state}")
+        advice = f"{error.suggestion}; " if error.suggestion else ""
+        return RunNotFound(error.message, suggestion=f"{advice}the state is {self.state}")
 
     def command(self, *words: str) -> str:
         """A flujo command that does the same wherever this one was started; a password in its state is not shown."""

@@ -21,6 +21,7 @@ from flujo.exceptions import (
     RunNotFound,
     RunNotPaused,
     RunOwnedElsewhere,
+    StateCorrupt,
     UsageLimitExceededError,
 )
 from flujo.infra.log_sink import LogSink
@@ -157,7 +158,7 @@ class Session:
         except FlujoError as error:
             if self.reporter.progress.run_id is None or isinstance(error, OutputError | RunOwnedElsewhere):
                 raise
-            self.reporter.broken_off(error, self._last_words())
+            self.reporter.broken_off(error, self._last_words(error))
             return code_for(error)
         self.reporter.stopped(self._last_words())
         return code
@@ -238,7 +239,7 @@ class Session:
         again = () if pipeline is None else self.project.naming("", pipeline)
         return self.project.command("resume", run_id, *words, *again, *limit_words(self.reporter.options, error))
 
-    def _last_words(self) -> str:
+    def _last_words(self, error: FlujoError | None = None) -> str:
         run_id = self.reporter.progress.run_id
         result = self.reporter.progress.result
         if run_id is None:
@@ -247,6 +248,8 @@ class Session:
             return f"interrupted, run {run_id}: its record was in memory only"
         if result is not None:
             return f"interrupted, but run {run_id} has ended: {result.status}\nnext: {self._following(result)}"
+        if isinstance(error, StateCorrupt | RunNotFound):  # nothing finds the run again in such a state
+            return f"interrupted, run {run_id}\nnext: {self.project.command('db', 'check')}"
         return f"interrupted, run {run_id}\nnext: {self._resume(run_id)}"
 
 

@@ -22,7 +22,7 @@ __all__ = ["RECOVER", "REFUSED_VALUE", "busy", "code_of", "explain", "explained"
 REFUSED_VALUE = (ValueError, OverflowError)
 
 #: What to do with a damaged file.
-RECOVER = "keep the file as it is and restore a backup, or salvage it with: sqlite3 FILE .recover"
+RECOVER = "keep the file as it is and restore a backup; `flujo db check --help` says how to salvage what can be read"
 
 #: A disk with less room than this is full.
 _FULL_BELOW = 64 * 1024

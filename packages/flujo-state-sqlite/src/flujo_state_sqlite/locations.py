@@ -84,7 +84,11 @@ def present(path: Path) -> bool:
             suggestion="name the file that it points to",
         )
     if not stat.S_ISREG(found.st_mode):
-        raise StateUnavailable(f"the state {str(path)!r} is not a file")
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "no plain file"
+        raise StateUnavailable(
+            f"the state {str(path)!r} is {what}, expected a file",
+            suggestion="move it away, or name a file: --state sqlite:///runs.db, or state_uri in the settings",
+        )
     if found.st_size == 0:
         raise StateCorrupt(
             f"{str(path)!r} is empty, expected a state",

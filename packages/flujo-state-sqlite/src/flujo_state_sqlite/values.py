@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from flujo.domain.outcomes import ErrorInfo
 from flujo.exceptions import PayloadTooLarge, StateCorrupt
+from flujo_state_sqlite.errors import RECOVER
 from flujo_state_sqlite.schema import INLINE_LIMIT, VALUE_ENCODING
 
 __all__ = [
@@ -68,7 +69,7 @@ def unpack(connection: sqlite3.Connection, value: bytes | None, key: bytes | Non
         return value
     found = connection.execute("SELECT data FROM blob WHERE hash = ?", (key,)).fetchone()
     if found is None or _hash(found[0]) != key:
-        raise StateCorrupt(f"a large value is missing from the state or was changed: {key.hex()}")
+        raise StateCorrupt(f"a large value is missing from the state or was changed: {key.hex()}", suggestion=RECOVER)
     data: bytes = found[0]
     return data
 

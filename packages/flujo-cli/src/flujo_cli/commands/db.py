@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import click
 
 from flujo.domain.interfaces import MaintainedBackend, StateBackend
-from flujo.exceptions import ConfigurationError
+from flujo.exceptions import ConfigurationError, StateCorrupt
 from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
-from flujo_cli.output import Console
+from flujo_cli.output import Console, show_error
 from flujo_cli.records import read_state
 
 __all__ = ["db_backup", "db_check", "db_migrate"]
@@ -40,7 +40,20 @@ def _tell(as_json: bool, what: str, told: dict[str, Any], *words: str) -> None:
         console.out(line)
 
 
-@click.command()
+_SALVAGE = """
+Without a backup, what can be read of a damaged state file makes a new one, by SQLite's own shell:
+
+\b
+  sqlite3 state.db "SELECT 'PRAGMA application_id = ' || application_id || ';
+    PRAGMA user_version = ' || user_version || ';'
+    FROM pragma_application_id, pragma_user_version" > salvaged.sql
+  sqlite3 state.db .dump | sed 's/^ROLLBACK.*/COMMIT;/' >> salvaged.sql
+  sqlite3 salvaged.db < salvaged.sql
+  flujo db check --state sqlite:///salvaged.db
+"""
+
+
+@click.command(epilog=_SALVAGE)
 @json_option
 @state_option
 @click.pass_obj
@@ -48,7 +61,18 @@ def db_check(options: Options, as_json: bool, state: str | None) -> ExitCode:
     """Read the whole state, and say what is wrong with it; nothing is changed."""
     problems = list(_maintain(options, state, lambda backend: backend.check()))
     _tell(as_json, "check", {"valid": not problems, "problems": problems}, *(problems or ["ok"]))
-    return ExitCode.USAGE if problems else ExitCode.OK
+    if not problems:
+        return ExitCode.OK
+    show_error(Console(), _damaged(len(problems)))
+    return ExitCode.USAGE
+
+
+def _damaged(count: int) -> StateCorrupt:
+    told = "1 thing is" if count == 1 else f"{count} things are"
+    return StateCorrupt(
+        f"{told} wrong with the state",
+        suggestion="restore a backup; without one `flujo db check --help` says how to salvage what can be read",
+    )
 
 
 @click.command()

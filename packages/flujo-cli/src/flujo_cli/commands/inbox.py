@@ -6,11 +6,13 @@ from typing import Any
 import click
 
 from flujo.domain.interfaces import StateBackend
+from flujo.exceptions import StateCorrupt
 from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec
 from flujo.runner.inbox import OpenQuestion, read_inbox
+from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
-from flujo_cli.output import Console, one_line
+from flujo_cli.output import Console, one_line, show_error
 from flujo_cli.project import Project
 from flujo_cli.questions import describe_pending, show_time
 from flujo_cli.records import read_state
@@ -29,12 +31,13 @@ _LATE = "(past its deadline)"
 @json_option
 @state_option
 @click.pass_obj
-def inbox(options: Options, reference: str | None, as_json: bool, state: str | None) -> None:
+def inbox(options: Options, reference: str | None, as_json: bool, state: str | None) -> ExitCode:
     """List the open questions of all runs, the oldest first."""
+    damaged: list[StateCorrupt] = []
 
     async def read(backend: StateBackend) -> tuple[OpenQuestion, ...]:
         run_id = None if reference is None else (await find_run(backend, reference)).run_id
-        return await read_inbox(backend, JsonCodec(), run_id)
+        return await read_inbox(backend, JsonCodec(), run_id, damaged.append)
 
     project = Project.here(stands=options.stands, state=state)
     console = Console()
@@ -44,8 +47,11 @@ def inbox(options: Options, reference: str | None, as_json: bool, state: str | N
     elif asked:
         console.table(("RUN", "PATH", "TOKEN", "SINCE", "UNTIL", "MESSAGE"), [_cells(each) for each in asked])
         console.note(f"answer: {_command('RUN', 'TOKEN', project)}")
-    else:
+    elif not damaged:
         console.note("no run waits for an answer here")
+    for error in damaged:
+        show_error(console, error)
+    return ExitCode.USAGE if damaged else ExitCode.OK
 
 
 def _describe(each: OpenQuestion, project: Project) -> dict[str, Any]:

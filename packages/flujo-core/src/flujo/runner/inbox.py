@@ -1,12 +1,12 @@
 """What the runs of a state wait for, and the way of an answer to its question: nobody needs to own the run for it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flujo.domain.interfaces import Clock, Codec, RunRow, StateBackend
+from flujo.domain.interfaces import Clock, Codec, RunRow, StateBackend, Wait
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.engine.journal import Answer, Journal
-from flujo.exceptions import AnswerRejected, RunNotFound
+from flujo.exceptions import AnswerRejected, RunNotFound, StateCorrupt
 from flujo.runner.answers import Questions, Reply, open_question, too_late, waiting
 from flujo.runner.decisions import matched
 
@@ -33,12 +33,29 @@ async def find(backend: StateBackend, run_id: str) -> RunRow:
     return row
 
 
-async def read_inbox(backend: StateBackend, codec: Codec, run_id: str | None = None) -> tuple[OpenQuestion, ...]:
-    """The open questions of one run or of all, the oldest first. Raises `StateCorrupt`."""
+async def read_inbox(
+    backend: StateBackend,
+    codec: Codec,
+    run_id: str | None = None,
+    unreadable: Callable[[StateCorrupt], object] | None = None,
+) -> tuple[OpenQuestion, ...]:
+    """The open questions of one run or of all, the oldest first.
+
+    `unreadable` is told of each that is damaged; without it `StateCorrupt` is raised for the first.
+    """
     journal = Journal(backend, None, codec)
-    found: list[OpenQuestion] = []
-    while page := await backend.waits(run_id=run_id, limit=_PAGE, offset=len(found)):
-        found += (OpenQuestion(wait.run_id, wait.pipeline, wait.status, journal.asked(wait.record)) for wait in page)
+    waits: list[Wait] = []
+    while page := await backend.waits(run_id=run_id, limit=_PAGE, offset=len(waits)):
+        waits += page
+    found = []
+    for wait in waits:
+        try:
+            found.append(OpenQuestion(wait.run_id, wait.pipeline, wait.status, journal.asked(wait.record)))
+        except StateCorrupt as error:
+            told = StateCorrupt(f"a question of run {wait.run_id!r}: {error.message}", suggestion=error.suggestion)
+            if unreadable is None:
+                raise told from error
+            unreadable(told)
     return tuple(found)
 
 

@@ -1,0 +1,112 @@
+"""Commands on a state that is damaged: they say so, and what to do, and show what can still be read."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+ASKS = 'version: "0.1"\nsteps: [{ kind: hitl, name: ask, message: "ok {{ previous_step }}?" }]\n'
+
+
+@pytest.fixture
+def file(flujo, project):
+    """The state of a project with two runs that wait."""
+    (project / "pipeline.yaml").write_text(ASKS)
+    for run_id in ("r1", "r2"):
+        assert flujo("run", "--input", run_id, "--run-id", run_id).code == 6
+    return project / ".flujo" / "state.db"
+
+
+@pytest.fixture
+def overwrite(file):
+    """Write Zs over the root page of a table or an index."""
+
+    def over(name, with_=b"Z"):
+        with closing(sqlite3.connect(file)) as connection:
+            (size,) = connection.execute("PRAGMA page_size").fetchone()
+            (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+        with file.open("r+b") as stream:
+            stream.seek((page - 1) * size)
+            stream.write(with_ * (size // len(with_)))
+
+    return over
+
+
+def change(file, statement, *values):
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute(statement, values)
+
+
+MALFORMED = (
+    "can't be read as a state: database disk image is malformed\n"
+    "  help: keep the file as it is and restore a backup; "
+    "`flujo db check --help` says how to salvage what can be read\n"
+)
+
+
+@pytest.mark.parametrize(
+    "words", ["db check", "db backup copy.db", "runs show @last", "inbox", "resume r1 --answer yes", "runs cancel r1"]
+)
+def test_a_damaged_table_is_told_as_damage_by_every_command(flujo, overwrite, project, words):
+    overwrite("journal")
+    ran = flujo(*words.split())
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error[FLUJO-609] ")
+    assert ran.err.endswith(MALFORMED)
+    assert not (project / "copy.db").exists()
+
+
+def test_a_run_whose_record_can_not_be_written_says_what_to_look_at_next(flujo, overwrite):
+    overwrite("journal")
+    ran = flujo("run", "--input", "x", "--run-id", "r3")
+    assert ran.code == 2
+    assert "error[FLUJO-609]" in ran.err
+    assert ran.err.endswith("interrupted, run r3\nnext: flujo db check\n")
+
+
+def test_a_run_that_is_listed_and_not_found_by_its_id_says_that_the_state_is_damaged(flujo, overwrite, file):
+    """An index that is empty is a page as good as any other."""
+    with closing(sqlite3.connect(":memory:")) as empty:
+        empty.execute("CREATE TABLE a(x UNIQUE)")
+        page = empty.serialize()[2 * 4096 :]
+    overwrite("sqlite_autoindex_run_1", page)
+    ran = flujo("runs", "show", "@last")
+    assert (ran.code, ran.err) == (
+        2,
+        "error[FLUJO-609] run 'r2' is among those that are listed, and not found by its id\n"
+        "  help: the state is damaged: `flujo db check` says where\n",
+    )
+
+
+def test_one_question_that_can_not_be_read_hides_no_other(flujo, file):
+    change(file, "UPDATE journal SET out = x'7b' WHERE kind = 3 AND run = 1")
+    ran = flujo("inbox")
+    assert ran.code == 2
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["RUN", "r2"]
+    assert ran.err.endswith(
+        "error[FLUJO-609] a question of run 'r1': ask? can't be read: it is not the JSON that was stored\n"
+        "  help: restore the state from a backup\n"
+    )
+    only = flujo("inbox", "--run", "r1", "--json")
+    assert (only.code, only.json["questions"]) == (2, [])
+    assert flujo("inbox", "--run", "r2").code == 0
+
+
+def test_what_is_wrong_with_a_state_comes_with_a_code_and_a_way_on(flujo, file):
+    change(file, "UPDATE journal SET run = 99 WHERE run = 1")
+    ran = flujo("db", "check")
+    assert (ran.code, ran.out) == (2, "records of no run: 1\n")
+    assert ran.err == (
+        "error[FLUJO-609] 1 thing is wrong with the state\n"
+        "  help: restore a backup; without one `flujo db check --help` says how to salvage what can be read\n"
+    )
+
+
+def test_a_folder_in_the_place_of_the_state_is_told_with_what_to_do(flujo, project):
+    (project / ".flujo" / "state.db").mkdir(parents=True)
+    ran = flujo("runs", "list")
+    assert ran.code == 2
+    assert ran.err == (
+        f"error[FLUJO-610] the state '{project}/.flujo/state.db' is a folder, expected a file\n"
+        "  help: move it away, or name a file: --state sqlite:///runs.db, or state_uri in the settings\n"
+    )
