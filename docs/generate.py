@@ -249,7 +249,6 @@ def hooks() -> str:
     )
 
 
-#: The pages by name, and what makes each one's text.
 EVENTS = """\
 What happens in a run, as it happens. `Flujo(sinks=[...])` hands every event of every run to objects with a method
 `handle(event)`; `run_with_events` gives those of one run. Each is a class of `flujo.domain.events`, a named tuple. A
@@ -317,6 +316,7 @@ def _first_line(path: Path) -> str:
     return said.partition("\n")[0].replace("|", "\\|")
 
 
+#: The pages by name, and what makes each one's text.
 PAGES: dict[str, Callable[[], str]] = {
     "api": api,
     "commands": commands,

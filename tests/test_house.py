@@ -18,6 +18,13 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Broad handlers, each with its reason: an exception becomes an outcome, a sink can't fail a run, a module that can't
 # be loaded is an error of ours.
 BROAD = {"flujo/engine/executor_core.py", "flujo/engine/event_stream.py", "flujo/domain/foreign.py"}
+# Where what tasks raise is handed on as values, which no handler shows: a claim that came too late is given back, a
+# sink that can't be closed is reported as broken, and fields that can't be loaded or saved are told all together.
+GATHERING = {
+    "flujo/runner/run_session.py",
+    "flujo/runner/event_sinks.py",
+    "flujo/engine/hydration_manager.py",
+}
 # The clock, and the time a context's record of a turn is made, a field's default.
 CLOCKS = ("flujo/infra/clock.py", "flujo/domain/context.py")
 
@@ -142,6 +149,16 @@ def test_broad_handlers_stand_in_three_places_at_most():
             broad.append(where)
     assert len(broad) <= 3
     assert set(broad) <= BROAD
+
+
+def test_errors_of_tasks_are_values_in_three_places_only():
+    gathering = {where for where, keyword in each_node(ast.keyword) if keyword.arg == "return_exceptions"}
+    assert {where for where in gathering if not where.startswith("flujo/testing/")} == GATHERING
+
+
+def test_an_import_inside_a_function_says_why_it_stands_there():
+    lines = ((place(path), line) for path in SOURCES for line in path.read_text(encoding="utf-8").splitlines())
+    assert [(where, line) for where, line in lines if re.search(r"noqa: PLC0415(?! - \w)", line)] == []
 
 
 def test_time_is_read_by_the_clock():

@@ -36,6 +36,12 @@ async def test_what_is_recorded_is_recalled_here_and_by_the_next_owner(encodes):
         assert len(each) == 1
 
 
+def test_the_fields_of_records_and_claims_stand_in_the_order_in_which_they_are_unpacked():
+    values = ("path", "kind", "attempt", "out", "delta", "error", "fallback", "usage", "fingerprint")
+    assert JournalRecord._fields == (*values, "started_at", "ended_at", "sync")
+    assert Claim._fields == ("run_id", "number", "epoch")
+
+
 async def test_an_unknown_path_is_not_recalled():
     journal, _, _ = await open_journal()
 

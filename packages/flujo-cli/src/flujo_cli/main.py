@@ -9,9 +9,8 @@ __all__ = ["main"]
 def main() -> NoReturn:
     """Run the command that the process's arguments name, and exit with its code."""
     try:
-        # These make up the start, and it must be possible to interrupt them.
-        from flujo_cli.app import run_command_line  # noqa: PLC0415
-        from flujo_cli.streams import guard_streams  # noqa: PLC0415
+        from flujo_cli.app import run_command_line  # noqa: PLC0415 - an interrupt of the start is heard, too
+        from flujo_cli.streams import guard_streams  # noqa: PLC0415 - as above
 
         guard_streams()
         code = run_command_line(sys.argv[1:])

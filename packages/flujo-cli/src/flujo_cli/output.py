@@ -78,8 +78,7 @@ def show_error(console: Console, error: FlujoError, *, trace: bool = False) -> N
     """Say on stderr what is wrong, where, and what helps; and the `trace` of it."""
     findings = error.findings if isinstance(error, BlueprintError) else ()
     if findings and any(finding.location for finding in findings):
-        # Only commands that read pipeline files get here, and those have it loaded.
-        from flujo.blueprint.diagnostics import read_sources, render  # noqa: PLC0415
+        from flujo.blueprint.diagnostics import read_sources, render  # noqa: PLC0415 - who gets here has it loaded
 
         console.note(render(findings, read_sources(findings)))
     else:

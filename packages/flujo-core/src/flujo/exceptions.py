@@ -1,4 +1,4 @@
-"""Every error flujo raises, in one tree.
+"""The errors that flujo raises and users meet, in one tree.
 
 FlujoError(message, *, suggestion=None, code=None, cause=None)
 ├── ConfigurationError
@@ -50,6 +50,8 @@ FlujoError(message, *, suggestion=None, code=None, cause=None)
 
 `str(error)` is the bare message. `suggestion` says how to mend it and `code` is stable: messages may be
 reworded, codes are not. How both are shown is the command line's business.
+Not drawn, as nobody has to name them: what stands for a recorded failure (`RecordedError`, `NeverEnded`), the question
+of a function (`Asked`), what a template misses (`Undefined`), the command line's `OutputError` and `CommandError`.
 """
 
 import copyreg
@@ -107,7 +109,7 @@ __all__ = [
 ]
 
 
-class _Options(TypedDict, total=False):
+class _More(TypedDict, total=False):
     """What every error takes beside its message."""
 
     suggestion: str | None
@@ -200,10 +202,8 @@ class UsageLimitExceededError(ExecutionError, code="FLUJO-201"):
     `Decimal` or whole number, that would have let the run go on.
     """
 
-    def __init__(
-        self, message: str, *, limit: str | None = None, enough: Any = None, **options: Unpack[_Options]
-    ) -> None:
-        super().__init__(message, **options)
+    def __init__(self, message: str, *, limit: str | None = None, enough: Any = None, **more: Unpack[_More]) -> None:
+        super().__init__(message, **more)
         self.limit = limit
         self.enough = enough
 
@@ -231,10 +231,7 @@ class BackgroundTaskError(ExecutionError, code="FLUJO-206"):
 
 
 class EffectInDoubt(ExecutionError, code="FLUJO-207"):
-    """A step that may run only once began, and no result of it is recorded: a person has to settle what it came to.
-
-    Neither a retry nor a fallback answers it.
-    """
+    """A step that may run only once began, and has no result: a person, no retry and no fallback, settles it."""
 
 
 class ControlFlowError(FlujoError, code="FLUJO-300"):
@@ -300,9 +297,9 @@ class TemplateResolutionError(ValidationError, code="FLUJO-502"):
     """
 
     def __init__(
-        self, message: str, *, line: int | None = None, column: int | None = None, **options: Unpack[_Options]
+        self, message: str, *, line: int | None = None, column: int | None = None, **more: Unpack[_More]
     ) -> None:
-        super().__init__(message, **options)
+        super().__init__(message, **more)
         self.line = line
         self.column = column
 
@@ -313,8 +310,8 @@ class BlueprintError(ValidationError, code="FLUJO-503"):
     The findings are `flujo.domain.validation.Finding`s, ordered by file, line and column.
     """
 
-    def __init__(self, message: str, *, findings: tuple[Any, ...] = (), **options: Unpack[_Options]) -> None:
-        super().__init__(message, **options)
+    def __init__(self, message: str, *, findings: tuple[Any, ...] = (), **more: Unpack[_More]) -> None:
+        super().__init__(message, **more)
         self.findings = findings
 
 
@@ -324,10 +321,8 @@ class SchemaMismatchError(ValidationError, code="FLUJO-504"):
     `problems` holds every one: where in the value, as `$.items[2].price`, and what is wrong there.
     """
 
-    def __init__(
-        self, message: str, *, problems: tuple[tuple[str, str], ...] = (), **options: Unpack[_Options]
-    ) -> None:
-        super().__init__(message, **options)
+    def __init__(self, message: str, *, problems: tuple[tuple[str, str], ...] = (), **more: Unpack[_More]) -> None:
+        super().__init__(message, **more)
         self.problems = problems
 
 
@@ -380,8 +375,8 @@ class StateUnavailable(StateError, code="FLUJO-610"):
 class RunKeyTaken(StateError, code="FLUJO-612"):
     """There is a run with this idempotency key already: `run_id`."""
 
-    def __init__(self, message: str, *, run_id: str = "", **options: Unpack[_Options]) -> None:
-        super().__init__(message, **options)
+    def __init__(self, message: str, *, run_id: str = "", **more: Unpack[_More]) -> None:
+        super().__init__(message, **more)
         self.run_id = run_id
 
 
@@ -395,12 +390,9 @@ class DefinitionChanged(StateError, code="FLUJO-611"):
     path: str | None = None
 
 
-_DEPRECATED = ("OrchestratorError", "FlujoFrameworkError")
-
-
 def __getattr__(name: str) -> type[FlujoError]:
     """Resolve the two names that pipelines written for the older project import, with a warning."""
-    if name in _DEPRECATED:
+    if name in ("OrchestratorError", "FlujoFrameworkError"):
         warnings.warn(f"{name} is deprecated, use FlujoError", DeprecationWarning, stacklevel=2)
         return FlujoError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -129,7 +129,7 @@ class Agents:
             declared = PLAIN_TYPES.get(declared) or self._context.resolve(declared)
         if declared is None or declared is unasked:
             return None
-        from flujo.infra.schemas import OutputSchema  # noqa: PLC0415 - as above
+        from flujo.infra.schemas import OutputSchema  # noqa: PLC0415 - it loads pydantic's schemas, and most answers are text
 
         OutputSchema.of(declared)
         return declared

@@ -160,7 +160,7 @@ def _fits_elements(given: tuple[Any, ...], target: type, wanted: tuple[Any, ...]
 
 def _is_subhint(given: Any, wanted: Any) -> bool:
     from beartype.door import is_subhint  # noqa: PLC0415 - a fifth of a second that most pipelines never need
-    from beartype.roar import BeartypeException  # noqa: PLC0415
+    from beartype.roar import BeartypeException  # noqa: PLC0415 - as above
 
     try:
         return is_subhint(given, wanted)

@@ -1,7 +1,7 @@
 """The ports: what the engine asks of the world, and the records that cross over.
 
 The engine knows nothing else of files, databases, clocks and template languages; the runner passes
-implementations in. `flujo.testing` ships fakes of each.
+implementations in. `flujo.testing` ships fakes of the clock, of sinks and of state providers.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence

@@ -15,8 +15,6 @@ OnEnd = Literal["wait", "cancel"]
 
 _DETACHED = "start a run of its own for what is to outlive this one: nothing can be recorded of a run that has ended"
 
-Work = Coroutine[Any, Any, StepOutcome[Any]]
-
 
 def check_on_end(value: object) -> None:
     """Raise `ConfigurationError` for anything else than an `OnEnd`."""
@@ -35,7 +33,7 @@ class BackgroundTaskManager:
         self.lines = StepHistoryTracker()
         self._tasks: dict[str, asyncio.Task[StepOutcome[Any]]] = {}
 
-    def launch(self, path: str, work: Work, cut: StepResult[Any]) -> bool:
+    def launch(self, path: str, work: Coroutine[Any, Any, StepOutcome[Any]], cut: StepResult[Any]) -> bool:
         """Let the step at `path` begin, unless it has: a composite that is retried launches nothing twice.
 
         `cut` is its line should it be cut off before it has begun.

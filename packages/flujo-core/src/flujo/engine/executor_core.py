@@ -1,6 +1,6 @@
 """The one way to run a step, and the only place that knows the order of concerns.
 
-recall -> background -> input -> fallback( retry( timeout( policy ))) -> record -> events
+background -> recall -> input -> fallback( retry( timeout( policy ))) -> record -> events
 """
 
 import asyncio

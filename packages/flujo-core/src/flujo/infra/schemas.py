@@ -148,11 +148,11 @@ def _json_schema(spec: Mapping[str, Any]) -> OutputSchema:
 
 def _validator(schema: dict[str, Any]) -> Any:
     """The validator of the dialect that `schema` names; what it refers to must stand in the schema itself."""
-    from jsonschema.exceptions import SchemaError  # noqa: PLC0415 - see above
-    from jsonschema.validators import Draft202012Validator, validator_for  # noqa: PLC0415
-    from referencing import Resource  # noqa: PLC0415
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415
-    from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY  # noqa: PLC0415
+    from jsonschema.exceptions import SchemaError  # noqa: PLC0415 - as above
+    from jsonschema.validators import Draft202012Validator, validator_for  # noqa: PLC0415 - as above
+    from referencing import Resource  # noqa: PLC0415 - as above
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415 - as above
+    from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY  # noqa: PLC0415 - as above
 
     cls = validator_for(schema, default=Draft202012Validator)
     try:

@@ -1,6 +1,7 @@
 """Prices and budgets in settings files: `[pricing."MODEL"]`, `[budgets.default]`, `[budgets.pipeline."NAME"]`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from flujo.domain.pricing import Price
@@ -14,8 +15,8 @@ __all__ = ["BUDGET_KEYS", "PRICE_KEYS", "SPENDING_TABLES", "SpendingTable", "rea
 #: The top-level tables that are read here.
 SPENDING_TABLES = ("budgets", "pricing")
 
-PRICE_KEYS = ("input_usd_per_million", "output_usd_per_million", "usd_per_call")
-BUDGET_KEYS = ("total_cost_usd_limit", "total_tokens_limit", "max_calls", "unpriced")
+PRICE_KEYS = tuple(each.name for each in fields(Price))
+BUDGET_KEYS = tuple(each.name for each in fields(UsageLimits))
 
 
 class SpendingTable(NamedTuple):

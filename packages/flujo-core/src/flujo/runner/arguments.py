@@ -1,6 +1,7 @@
 """What `Flujo` is given, looked at before anything runs: a mistake is named by its argument."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,6 @@ __all__ = [
     "sinks_of",
     "text_of",
 ]
-
-_LIMITS = ("total_cost_usd_limit", "total_tokens_limit", "max_calls", "unpriced")
 
 
 def pipeline_of(pipeline: object) -> Pipeline[Any, Any]:
@@ -148,9 +147,10 @@ def limits_of(limits: object) -> UsageLimits | None:
             f"usage_limits is {_told(limits)}, expected UsageLimits or a mapping",
             suggestion="write usage_limits=UsageLimits(max_calls=10)",
         )
+    known = [each.name for each in fields(UsageLimits)]
     for name in limits:
-        if name not in _LIMITS:
-            near = did_you_mean(str(name), _LIMITS, what="limits are")
+        if name not in known:
+            near = did_you_mean(str(name), known, what="limits are")
             raise ConfigurationError(f"usage_limits has no limit {name!r}", suggestion=near)
     return UsageLimits(**limits)
 

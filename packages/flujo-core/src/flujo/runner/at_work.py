@@ -9,7 +9,7 @@ from flujo.exceptions import ConfigurationError
 __all__ = ["AtWork"]
 
 
-class _Work:
+class _Block:
     """A block of code in a task that runs something; leaving it by `stop` raises `ConfigurationError`."""
 
     __slots__ = ("_all", "_cancelling", "_stopped", "task")
@@ -47,7 +47,7 @@ class AtWork:
 
     def __init__(self) -> None:
         self.closed = False
-        self._works: set[_Work] = set()
+        self._works: set[_Block] = set()
         self._waiters: list[asyncio.Event] = []
 
     def check_open(self) -> None:
@@ -57,16 +57,16 @@ class AtWork:
                 "this Flujo is closed", suggestion="make another one, and close it when nothing needs it any more"
             )
 
-    def run(self) -> _Work:
+    def run(self) -> _Block:
         """What to work on a run in: `with at_work.run(): ...`."""
-        return _Work(self)
+        return _Block(self)
 
-    def add(self, work: _Work) -> None:
+    def add(self, work: _Block) -> None:
         """Note that a run begins. Raises `ConfigurationError` once this is closed."""
         self.check_open()
         self._works.add(work)
 
-    def discard(self, work: _Work) -> None:
+    def discard(self, work: _Block) -> None:
         """Note that a run is at work no longer."""
         self._works.discard(work)
         if not self._works:

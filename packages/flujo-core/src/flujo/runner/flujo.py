@@ -143,7 +143,7 @@ class Flujo(Generic[In, Out, Ctx]):
         however often. Raises `StateError` when the record can't be written, or when `run_id` or `idempotency_key`
         stands for a run of another input, and `RunOwnedElsewhere` while another process works on it.
         """
-        return await self._result(self._start(input, run_id, initial_context_data, idempotency_key))
+        return await self._result(self._wanted(input, run_id, initial_context_data, idempotency_key))
 
     def run_sync(
         self,
@@ -154,7 +154,7 @@ class Flujo(Generic[In, Out, Ctx]):
         idempotency_key: str | None = None,
     ) -> PipelineResult[Out, Ctx]:
         """`run` for code that is not async. Raises `ConfigurationError` inside a running event loop."""
-        return in_loop_of_its_own(self._result, self._start(input, run_id, initial_context_data, idempotency_key))
+        return in_loop_of_its_own(self._result, self._wanted(input, run_id, initial_context_data, idempotency_key))
 
     def run_outcomes(
         self,
@@ -171,7 +171,7 @@ class Flujo(Generic[In, Out, Ctx]):
         `PipelineResult`. The run begins with the first item and waits for its reader, when that is far behind. It is
         stopped where it can be resumed when the generator is closed, or forgotten, before its end.
         """
-        return self._stream(self._start(input, run_id, initial_context_data, idempotency_key), outcome_of)
+        return self._stream(self._wanted(input, run_id, initial_context_data, idempotency_key), outcome_of)
 
     run_stream = run_outcomes
 
@@ -184,7 +184,7 @@ class Flujo(Generic[In, Out, Ctx]):
         idempotency_key: str | None = None,
     ) -> AsyncGenerator[Event | PipelineResult[Out, Ctx], None]:
         """As `run_outcomes`, with every event of this run instead, and of no other; the last item is the result."""
-        return self._stream(self._start(input, run_id, initial_context_data, idempotency_key), every)
+        return self._stream(self._wanted(input, run_id, initial_context_data, idempotency_key), every)
 
     def run_async(
         self,
@@ -195,7 +195,7 @@ class Flujo(Generic[In, Out, Ctx]):
         idempotency_key: str | None = None,
     ) -> RunHandle[Out, Ctx]:
         """One run to await, as `run`, or to iterate, as `run_outcomes`: it begins when either is done."""
-        return RunHandle(self._stream(self._start(input, run_id, initial_context_data, idempotency_key), outcome_of))
+        return RunHandle(self._stream(self._wanted(input, run_id, initial_context_data, idempotency_key), outcome_of))
 
     async def resume(
         self,
@@ -369,7 +369,7 @@ class Flujo(Generic[In, Out, Ctx]):
         self._at_work.check_open()
         return self._own
 
-    def _start(self, input: In, run_id: str | None, data: Mapping[str, Any] | None, key: str | None) -> _Start:
+    def _wanted(self, input: In, run_id: str | None, data: Mapping[str, Any] | None, key: str | None) -> _Start:
         fields = {**self._data, **mapping_of(data, "initial_context_data")}
         return partial(start, Wanted(input, run_id, fields, key))
 

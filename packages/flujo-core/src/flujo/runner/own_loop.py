@@ -8,12 +8,12 @@ from flujo.exceptions import ConfigurationError
 
 __all__ = ["in_loop_of_its_own"]
 
-Work = TypeVar("Work")
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
-def in_loop_of_its_own(do: Callable[[Work], Coroutine[Any, Any, Result]], work: Work) -> Result:
-    """What `do(work)` comes to, in an event loop that is made for it and closed again.
+def in_loop_of_its_own(do: Callable[[Given], Coroutine[Any, Any, Result]], given: Given) -> Result:
+    """What `do(given)` comes to, in an event loop that is made for it and closed again.
 
     Raises `ConfigurationError` inside a running event loop. At Ctrl-C the run is let go of, then comes the
     `KeyboardInterrupt`.
@@ -23,7 +23,7 @@ def in_loop_of_its_own(do: Callable[[Work], Coroutine[Any, Any, Result]], work: 
     results: list[Result] = []
 
     async def main() -> None:  # without a result: CPython writes out that of the main task, however large it is
-        results.append(await do(work))
+        results.append(await do(given))
 
     asyncio.run(main())
     return results[0]

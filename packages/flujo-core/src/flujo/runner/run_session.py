@@ -107,7 +107,7 @@ class RunSession:
         return Inbox(self.backend, self.codec, self.clock, self.questions)
 
     def but(self, **changes: Any) -> "RunSession":
-        """This session with other `events` or `usage_limits`; what it has worked out for all runs is shared."""
+        """This session with other parts, by their names; what it has worked out for all runs is shared."""
         shared = {"definition": self.definition, "_caches": self._caches}
         other = copy(self)
         vars(other).update(shared, **changes)
