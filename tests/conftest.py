@@ -19,7 +19,9 @@ import hypothesis
 import pytest
 
 _SUBJECTS = ("base", "ownership", "questions", "records", "removal", "rules", "runs")
-pytest.register_assert_rewrite("flujo.testing.cache", *(f"flujo.testing.state_{subject}" for subject in _SUBJECTS))
+_CONTRACTS = ("cache", "command", "event_sink", "lint", "plugin", "policy", "skill")
+pytest.register_assert_rewrite(*(f"flujo.testing.{name}" for name in _CONTRACTS))
+pytest.register_assert_rewrite(*(f"flujo.testing.state_{subject}" for subject in _SUBJECTS))
 
 from flujo.domain.events import StepStarted  # noqa: E402 - after what has to be said before it is imported
 from flujo.domain.interfaces import RecordKind, StateBackend  # noqa: E402

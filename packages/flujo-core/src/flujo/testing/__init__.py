@@ -4,5 +4,6 @@ from flujo.testing.clock import FakeClock
 from flujo.testing.dying import DyingBackend
 from flujo.testing.providers import InMemoryStateProvider
 from flujo.testing.sinks import RecordingSink
+from flujo.testing.stubs import stub_policy
 
-__all__ = ["DyingBackend", "FakeClock", "InMemoryStateProvider", "RecordingSink"]
+__all__ = ["DyingBackend", "FakeClock", "InMemoryStateProvider", "RecordingSink", "stub_policy"]

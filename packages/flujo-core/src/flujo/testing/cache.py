@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from flujo.domain.caching import CacheBackend, CacheEntry
+from flujo.testing.conformance import Conformance
 
 __all__ = ["CacheBackendConformance", "new_entry"]
 
@@ -23,7 +24,7 @@ def new_entry(key: bytes = b"\x00\xff", **fields: Any) -> CacheEntry:
     return entry._replace(**fields)
 
 
-class CacheBackendConformance:
+class CacheBackendConformance(Conformance):
     """Tests of the `CacheBackend` contract: subclass it as `Test...` and override the fixture `cache`.
 
     The tests are coroutines, for pytest-asyncio or anyio in their automatic modes. For readable failures call

@@ -9,6 +9,7 @@ import pytest
 
 from flujo.domain.interfaces import JournalRecord, NewRun, RunRow, StateBackend
 from flujo.domain.outcomes import ErrorInfo
+from flujo.testing.conformance import Conformance
 
 __all__ = ["ERROR", "START", "Reopen", "StateTests", "journal_of", "new_run", "row_of", "stored"]
 
@@ -51,7 +52,7 @@ def new_run(backend: StateBackend, run_id: str = "run-1", **fields: Any) -> NewR
     return run._replace(**fields)
 
 
-class StateTests:
+class StateTests(Conformance):
     """Where the tests have their backends from; `StateBackendConformance` says how it is used."""
 
     durable: ClassVar[bool] = False

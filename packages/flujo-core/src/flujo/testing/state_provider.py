@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 import pytest
 
 from flujo.domain.interfaces import StateProvider
+from flujo.testing.conformance import Conformance
 
 __all__ = ["StateProviderConformance"]
 
 
-class StateProviderConformance:
+class StateProviderConformance(Conformance):
     """Tests of the `StateProvider` contract: subclass it as `Test...` and override the fixture `provider`.
 
     `values` are two mutable values that the provider can keep, not equal. A provider that can't delete says so by

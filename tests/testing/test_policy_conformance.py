@@ -1,0 +1,170 @@
+"""Each promise of a policy can be broken, and the test of that promise notices."""
+
+import asyncio
+import itertools
+import time
+
+import pytest
+
+from flujo import Step, Success, Usage, branch
+from flujo.domain.kinds import ConditionalStep
+from flujo.engine.policy import StepPolicy
+from flujo.exceptions import PausedException, PipelineAbortSignal
+from flujo.testing import stub_policy
+from flujo.testing.policy import StepPolicyConformance
+
+
+class Calling(StepPolicy):
+    """A policy that keeps every promise."""
+
+    @property
+    def handles_type(self):
+        return Step
+
+    async def execute(self, core, frame):
+        return Success(await frame.step.call.target(frame.data))
+
+
+class OfAnother(Calling):
+    @property
+    def handles_type(self):
+        return ConditionalStep
+
+
+class Bare(Calling):
+    async def execute(self, core, frame):
+        return await frame.step.call.target(frame.data)
+
+
+class Swallowing(Calling):
+    """Makes a value of everything that goes wrong, as `caught` says."""
+
+    caught = (Exception,)
+
+    async def execute(self, core, frame):
+        try:
+            return await super().execute(core, frame)
+        except self.caught as error:
+            return Success(str(error))
+
+
+class SwallowingSignals(Swallowing):
+    caught = (PausedException, PipelineAbortSignal)
+
+
+class SwallowingCancellation(Swallowing):
+    caught = (asyncio.CancelledError,)
+
+
+class Scribbling(Calling):
+    async def execute(self, core, frame):
+        frame.context.scratchpad["tried"] = True
+        return await super().execute(core, frame)
+
+
+class Leaking(Calling):
+    async def execute(self, core, frame):
+        self.task = asyncio.create_task(asyncio.sleep(3600))
+        return await super().execute(core, frame)
+
+
+class Keeping(Calling):
+    async def execute(self, core, frame):
+        frame.quota.reserve(Usage(calls=1))
+        return await super().execute(core, frame)
+
+
+class Blocking(Calling):
+    async def execute(self, core, frame):
+        time.sleep(0.001)  # noqa: ASYNC251 - that is what is wrong with it
+        return Success(frame.data)
+
+
+class Gambling(Calling):
+    """Runs another branch at each call."""
+
+    def __init__(self):
+        self.turns = itertools.count()
+
+    @property
+    def handles_type(self):
+        return ConditionalStep
+
+    async def execute(self, core, frame):
+        branches = list(frame.step.branches.values())
+        return await core.execute(frame.child(branches[next(self.turns) % len(branches)], frame.data))
+
+
+class Good(StepPolicyConformance):
+    handles_type = Step
+    policy = Calling
+
+    def calling(self, function):
+        return Step("call", function)
+
+
+class Silent(StepPolicyConformance):
+    handles_type = Step
+
+    def policy(self):
+        return stub_policy(Step, "x")
+
+
+def suite(policy):
+    return type(f"With{policy.__name__}", (Good,), {"policy": policy})()
+
+
+class TestGood(Good):
+    """A policy that breaks nothing passes."""
+
+
+PROMISES = [
+    (OfAnother, "test_policy_names_the_type_it_runs"),
+    (Bare, "test_result_is_an_outcome"),
+    (Swallowing, "test_expected_failure_is_an_outcome"),
+    (Scribbling, "test_failure_leaves_the_context_as_it_was"),
+    (SwallowingSignals, "test_pause_goes_through"),
+    (SwallowingSignals, "test_abort_goes_through"),
+    (SwallowingCancellation, "test_cancellation_goes_through"),
+    (Leaking, "test_nothing_is_left_at_work"),
+    (Keeping, "test_quota_is_given_back"),
+    (Blocking, "test_others_have_their_turn_while_the_step_waits"),
+]
+
+
+@pytest.mark.parametrize(("policy", "promise"), PROMISES, ids=[promise for _, promise in PROMISES])
+async def test_a_broken_promise_fails_its_test(policy, promise):
+    with pytest.raises(AssertionError):
+        await _try(suite(policy), promise)
+
+
+async def test_a_policy_that_decides_by_chance_is_noticed():
+    class Faulty(Good):
+        handles_type = ConditionalStep
+        policy = Gambling
+
+        def calling(self, function):
+            return branch("either", on="previous_step", branches={"a": Step("a", function), "b": Step("b", function)})
+
+    with pytest.raises(Exception, match="either"):
+        await Faulty().test_replay_comes_to_the_same()
+
+
+def test_every_promise_is_shown_to_be_breakable():
+    every = {name for name in dir(StepPolicyConformance) if name.startswith("test_")}
+    assert every == {promise for _, promise in PROMISES} | {"test_replay_comes_to_the_same"}
+
+
+async def test_a_kind_that_calls_no_code_of_the_users_has_no_signals():
+    with pytest.raises(pytest.skip.Exception):
+        await Silent().test_pause_goes_through()
+    with pytest.raises(TypeError, match="override 'calling', or 'succeeds', 'fails' and 'waits'"):
+        await Silent().test_result_is_an_outcome()
+    with pytest.raises(TypeError, match="override 'policy'"):
+        StepPolicyConformance().policy()
+
+
+async def _try(tests, promise):
+    done = getattr(tests, promise)()
+    if done is not None:
+        await done
