@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from flujo.blueprint.kinds import KindSpec
 from flujo.exceptions import PluginError, PolicyConflictError
 from flujo.plugins import create_plugin_manager, hookimpl
-from flujo.plugins.contributions import Offer, Rank, settle
+from flujo.plugins.contributions import settle
 from flujo.plugins.manager import PluginManager
+from flujo.plugins.precedence import Offer, Rank
 from flujo.plugins.records import Candidate
 
 

@@ -86,7 +86,8 @@ def test_a_missing_backend_is_blamed_on_the_plugin_that_did_not_load(fake_dist, 
     with pytest.raises(StateUnavailable) as caught:
         create_plugin_manager().open_backend("zz://host", tmp_path)
 
-    assert "plugin flujo-state-zz 0.3.1 is not loaded (import-failed: ModuleNotFoundError" in caught.value.suggestion
+    told = "comes with flujo-state-zz 0.3.1, which is not loaded (import-failed: ModuleNotFoundError"
+    assert told in caught.value.suggestion
 
 
 def test_a_backend_that_can_not_be_imported_is_unavailable(tmp_path):

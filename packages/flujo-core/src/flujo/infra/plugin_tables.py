@@ -8,10 +8,13 @@ from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import SettingsError
 from flujo.infra.config_files import Table
 
-__all__ = ["PIN_TABLES", "PLUGIN_TABLES", "PluginTables", "read_plugins"]
+__all__ = ["FACETS", "PIN_TABLES", "PLUGIN_TABLES", "PluginTables", "read_plugins"]
 
 #: The sorts of contribution that a project can settle by naming the distribution whose counts.
 PIN_TABLES = ("agents", "backends", "commands", "kinds", "lint_rules", "policies", "skills", "state_providers")
+
+#: Every sort of contribution.
+FACETS = (*PIN_TABLES, "pricing", "sinks")
 
 #: The top-level tables that are read here.
 PLUGIN_TABLES = ("plugins", *PIN_TABLES)

@@ -24,13 +24,12 @@ if TYPE_CHECKING:
         Contributions,
         EventSinkSpec,
         LintRuleSpec,
-        Offer,
         PolicySpec,
         PricingSpec,
-        Rank,
     )
     from flujo.plugins.hookspecs import API_1, hookimpl
-    from flujo.plugins.manager import PluginManager, create_plugin_manager
+    from flujo.plugins.manager import PluginManager, PluginSnapshot, create_plugin_manager
+    from flujo.plugins.precedence import Conflict, Offer, Rank
     from flujo.plugins.records import PluginRecord, PluginStatus
     from flujo.plugins.registrars import (
         AgentRegistrar,
@@ -65,13 +64,12 @@ _HOMES = {
         "Contributions",
         "EventSinkSpec",
         "LintRuleSpec",
-        "Offer",
         "PolicySpec",
         "PricingSpec",
-        "Rank",
     ),
     "flujo.plugins.hookspecs": ("API_1", "hookimpl"),
-    "flujo.plugins.manager": ("PluginManager", "create_plugin_manager"),
+    "flujo.plugins.manager": ("PluginManager", "PluginSnapshot", "create_plugin_manager"),
+    "flujo.plugins.precedence": ("Conflict", "Offer", "Rank"),
     "flujo.plugins.records": ("PluginRecord", "PluginStatus"),
     "flujo.plugins.registry": ("create_default_registry",),
     "flujo.plugins.switches": ("PluginOptions", "plugin_options"),
@@ -87,6 +85,7 @@ __all__ = [
     "BuildContext",
     "CommandRegistrar",
     "CommandSpec",
+    "Conflict",
     "Contributions",
     "EventSink",
     "EventSinkRegistrar",
@@ -102,6 +101,7 @@ __all__ = [
     "PluginManager",
     "PluginOptions",
     "PluginRecord",
+    "PluginSnapshot",
     "PluginStatus",
     "PolicyRegistrar",
     "PolicySpec",

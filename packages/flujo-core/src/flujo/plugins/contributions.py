@@ -1,12 +1,11 @@
-"""What plugins contribute, and whose offer counts when two claim one thing."""
+"""What plugins contribute."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, SkillSpec
-from flujo.exceptions import PolicyConflictError
 from flujo.plugins.discovery import load_target
+from flujo.plugins.precedence import Offer, Table, ranked
 
 if TYPE_CHECKING:
     from flujo.domain.steps import Step
@@ -18,16 +17,11 @@ __all__ = [
     "Contributions",
     "EventSinkSpec",
     "LintRuleSpec",
-    "Offer",
     "PolicySpec",
     "PricingSpec",
-    "Rank",
     "StateProviderSpec",
-    "Table",
     "settle",
 ]
-
-V = TypeVar("V")
 
 #: The key of the policy that runs every step which has no other.
 ANY_STEP = "*"
@@ -97,71 +91,6 @@ class CommandSpec(NamedTuple):
     provider: str
 
 
-class Rank(IntEnum):
-    """Whose offer counts: given in code beats the one that the project names, and that its own plugin files; then
-    comes what is installed with `override`, and what is installed."""
-
-    INSTALLED = 0
-    OVERRIDE = 1
-    LOCAL = 2
-    PINNED = 3
-    EXPLICIT = 4
-
-
-class Offer(NamedTuple):
-    """One thing that one plugin, of the distribution `dist`, contributes: a `value` for `key` in the table `facet`."""
-
-    facet: str
-    key: str
-    value: Any
-    provider: str
-    rank: Rank
-    dist: str = ""
-
-
-class Table(Mapping[str, V], Generic[V]):
-    """The contributions of one sort. A key that two plugins claim is there, and an error when it is looked up.
-
-    Looking up raises `PolicyConflictError`, and `PluginError` for what can't be imported.
-    """
-
-    __slots__ = ("_load", "_noun", "_offers")
-
-    def __init__(
-        self, noun: str, offers: Mapping[str, tuple[Offer, ...]], load: Callable[[Any], V] = lambda value: value
-    ) -> None:
-        self._noun = noun
-        self._offers = offers
-        self._load = load
-
-    def offers(self, key: str) -> tuple[Offer, ...]:
-        """The offer that counts for `key`, or those that contradict each other."""
-        return self._offers[key]
-
-    def __getitem__(self, key: str) -> V:
-        offers = self._offers[key]
-        if len(offers) > 1:
-            raise PolicyConflictError(
-                f"{self._noun} {key!r} is claimed by {' and '.join(offer.provider for offer in offers)}",
-                suggestion="uninstall one of them, or a version that registers it with override=True",
-            )
-        return self._load(offers[0].value)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._offers
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._offers)
-
-    def __len__(self) -> int:
-        return len(self._offers)
-
-    def __eq__(self, other: object) -> bool:
-        return self._offers == other._offers if isinstance(other, Table) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # a mapping compares by what it holds
-
-
 class Contributions(NamedTuple):
     """Everything that the active plugins contribute.
 
@@ -182,23 +111,17 @@ class Contributions(NamedTuple):
     pricing: Table[PricingSpec]
 
 
-def settle(offers: Iterable[Offer]) -> Contributions:
-    """Let the highest rank win each key. The result does not depend on the order of `offers`."""
-    tables: dict[str, dict[str, list[Offer]]] = {}
-    for offer in offers:
-        tables.setdefault(offer.facet, {}).setdefault(offer.key, []).append(offer)
-    best = {facet: {key: _best(rivals) for key, rivals in sorted(table.items())} for facet, table in tables.items()}
+def settle(offers: Iterable[Offer], pins: Mapping[str, Mapping[str, str]] | None = None) -> Contributions:
+    """Let the highest rank win each key. The result does not depend on the order of `offers`.
+
+    `pins` name the distributions whose offers count, by facet and key.
+    """
+    tables, held = ranked(offers, pins or {})
     return Contributions(
-        policies=Table("policy for step type", best.get("policies", {})),
-        kinds=Table("kind", best.get("kinds", {}), _load_kind),
-        skills=Table("skill", best.get("skills", {})),
-        agents=Table("agent provider", best.get("agents", {}), _load_provider),
-        backends=Table("state backend", best.get("backends", {})),
-        state_providers=Table("state provider", best.get("state_providers", {})),
-        sinks=Table("event sink", best.get("sinks", {})),
-        commands=Table("command", best.get("commands", {})),
-        lint_rules=Table("lint rule", best.get("lint_rules", {})),
-        pricing=Table("pricing", best.get("pricing", {})),
+        **{
+            facet: Table(noun, tables.get(facet, {}), held.get(facet, {}), *load)
+            for facet, (noun, *load) in _SORTS.items()
+        }
     )
 
 
@@ -212,6 +135,24 @@ def _load_provider(provider: AgentProviderSpec) -> AgentProviderSpec:
     return provider._replace(factory=load_target(provider.factory, provider.provider))
 
 
-def _best(rivals: list[Offer]) -> tuple[Offer, ...]:
-    top = max(offer.rank for offer in rivals)
-    return tuple(sorted((offer for offer in rivals if offer.rank == top), key=lambda offer: offer.provider))
+def _load_rule(rule: LintRuleSpec) -> LintRuleSpec:
+    return rule._replace(target=load_target(rule.target, rule.provider))
+
+
+def _load_pricing(pricing: PricingSpec) -> PricingSpec:
+    return pricing._replace(target=load_target(pricing.target, pricing.provider))
+
+
+#: What each table holds, in words, and how what is given by name is imported.
+_SORTS: Mapping[str, tuple[Any, ...]] = {
+    "policies": ("policy for step type",),
+    "kinds": ("kind", _load_kind),
+    "skills": ("skill",),
+    "agents": ("agent provider", _load_provider),
+    "backends": ("state backend",),
+    "state_providers": ("state provider",),
+    "sinks": ("event sink",),
+    "commands": ("command",),
+    "lint_rules": ("lint rule", _load_rule),
+    "pricing": ("pricing", _load_pricing),
+}

@@ -6,9 +6,11 @@ from functools import partial
 from importlib import import_module
 from itertools import chain, count
 from operator import attrgetter
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from flujo.blueprint.modules import Project
 from flujo.domain import foreign
 from flujo.exceptions import PluginError
 from flujo.plugins.records import Candidate
@@ -20,11 +22,13 @@ if TYPE_CHECKING:
     from importlib_metadata import Distribution, EntryPoint
 
 __all__ = [
+    "API_GROUP",
     "GROUP",
     "attempt",
     "installed_plugins",
     "is_target",
     "load_target",
+    "local_plugins",
     "named_plugins",
 ]
 
@@ -33,6 +37,10 @@ T = TypeVar("T")
 #: The entry-point group that plugins announce themselves in.
 GROUP = "flujo.plugins"
 
+#: The group in which a distribution names the contract it was written for, so that nothing needs to be imported.
+API_GROUP = "flujo.plugin_api"
+
+_API = re.compile(r"flujo\.plugins:API_([0-9]+)(?:_([0-9]+))?")
 _TARGET = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
 
@@ -69,21 +77,47 @@ def installed_plugins() -> list[Candidate]:
         return [Candidate("installed plugins", "installed plugins", "", "installed", GROUP, partial(_refuse, error))]
 
 
+def local_plugins(files: "Iterable[Path]") -> list[Candidate]:
+    """The plugin files of a project: each is imported as a module of the folder it is in, called as the file is."""
+    taken: set[str] = set()
+    return [
+        Candidate(_unique(file.stem, taken), file.stem, "", "local", str(file), partial(_load_file, file))
+        for file in files
+    ]
+
+
 def named_plugins(plugins: "Iterable[object]") -> list[Candidate]:
     """Plugins that are given as objects: modules, classes or instances with decorated methods."""
     taken: set[str] = set()
     return [_named(plugin, taken) for plugin in plugins]
 
 
+def _load_file(file: Path) -> ModuleType:
+    if file.suffix != ".py" or not file.is_file():
+        raise PluginError(f"there is no plugin file {str(file)!r}", suggestion="plugins.local lists paths of .py files")
+    folder = file.resolve().parent
+    return Project(folder, folder).load(file.stem)
+
+
 def _scan() -> list[Candidate]:
     from importlib_metadata import entry_points  # noqa: PLC0415 - a tenth of a start, for those who look for plugins
 
-    found = sorted((*_identity(entry), entry.name, entry.value, entry) for entry in entry_points(group=GROUP))
+    every = entry_points()
+    found = sorted((*_identity(entry), entry.name, entry.value, entry) for entry in every.select(group=GROUP))
+    announced = {_identity(entry)[0]: _announced(entry.value) for entry in every.select(group=API_GROUP)}
     taken: set[str] = set()
     return [
-        Candidate(_unique(f"{dist}:{name}", taken), dist, version, "installed", value, entry.load)
+        Candidate(
+            _unique(f"{dist}:{name}", taken), dist, version, "installed", value, entry.load, announced.get(dist, "")
+        )
         for dist, version, name, value, entry in found
     ]
+
+
+def _announced(value: str) -> str:
+    """The version that "flujo.plugins:API_1" stands for; any other text as it is."""
+    found = _API.fullmatch(value)
+    return f"{found[1]}.{found[2] or 0}" if found else value
 
 
 def _identity(entry: "EntryPoint") -> tuple[str, str]:

@@ -1,27 +1,31 @@
 """The plugin manager: loads plugins one by one, keeps what became of each, and hands out what they contribute."""
 
 from collections.abc import Iterable
-from functools import partial
+from importlib import import_module
+from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 import pluggy
 
 from flujo.domain.suggest import nearest
 from flujo.exceptions import PluginError, StateUnavailable
 from flujo.plugins import hookspecs
-from flujo.plugins.contributions import BackendSpec, EventSinkSpec, Offer, Rank, settle
-from flujo.plugins.discovery import attempt, installed_plugins, load_target, named_plugins
+from flujo.plugins.blame import blame
+from flujo.plugins.contributions import BackendSpec, EventSinkSpec, settle
+from flujo.plugins.discovery import installed_plugins, load_target, local_plugins, named_plugins
+from flujo.plugins.loading import Loaded, admit, compared, record_of, veto
+from flujo.plugins.precedence import Conflict, Offer, Rank
 from flujo.plugins.records import Candidate, PluginRecord, PluginStatus
-from flujo.plugins.registrars import REGISTRARS
-from flujo.plugins.vetting import check_api, check_hooks
+from flujo.plugins.screening import check_names, check_required, refusal
+from flujo.plugins.switches import PluginOptions, plugin_options
 from flujo.version import __version__
 
 if TYPE_CHECKING:
     from flujo.domain.interfaces import StateBackend
 
-__all__ = ["PluginManager", "create_plugin_manager"]
+__all__ = ["PluginManager", "PluginSnapshot", "create_plugin_manager"]
 
 _CORE = f"flujo-core {__version__}"
 
@@ -42,44 +46,60 @@ _SINKS = (
     ),
 )
 
+_MEMORY = BackendSpec("memory", "flujo.infra.memory:open_memory", _CORE)
+
 #: What works without any plugin.
 _OWN = (
-    Offer("backends", "memory", BackendSpec("memory", "flujo.infra.memory:open_memory", _CORE), _CORE, Rank.INSTALLED),
-    *(Offer("sinks", spec.name, spec, _CORE, Rank.INSTALLED) for spec in _SINKS),
+    Offer("backends", "memory", _MEMORY, _CORE, Rank.INSTALLED, "flujo-core"),
+    *(Offer("sinks", spec.name, spec, _CORE, Rank.INSTALLED, "flujo-core") for spec in _SINKS),
 )
 
 #: State backends of this project that are installed by themselves.
 _KNOWN_BACKENDS = {"sqlite": "flujo-state-sqlite"}
 
 
-def create_plugin_manager(*plugins: object, discover: bool = True) -> "PluginManager":
-    """Make a manager of the installed plugins and of `plugins`: modules, classes or objects with hooks.
+def create_plugin_manager(
+    *plugins: object, discover: bool = True, options: PluginOptions | None = None
+) -> "PluginManager":
+    """Make a manager of the installed plugins, those of the project's plugin files, and `plugins`: modules, classes or
+    objects with hooks.
 
-    What `plugins` contribute beats what installed plugins do; with `discover=False` there is nothing else. A plugin
-    that does not work raises nothing: see `PluginManager.records`.
+    What `plugins` contribute beats what others do; with `discover=False` there is nothing else. `options` say which
+    plugins are loaded and what of them counts, by default as `plugin_options()` finds in the environment and the
+    project around the working directory. A plugin that does not work raises nothing: see `PluginManager.records`.
+    Raises `PluginError` for a plugin that is named or required and isn't there, and for the first problem where
+    options are `strict`.
     """
-    return PluginManager([*named_plugins(plugins), *(installed_plugins() if discover else ())])
+    if options is None:
+        options = plugin_options() if discover else PluginOptions()
+    options = options._replace(discover=options.discover and discover)
+    looks = options.discover or (discover and options.force)
+    found = [*local_plugins(options.local), *installed_plugins()] if looks else []
+    return PluginManager([*named_plugins(plugins), *found], options)
 
 
 class PluginManager(pluggy.PluginManager):
     """Every plugin there is, loaded once. Made by `create_plugin_manager`; nothing can be added later.
 
     `records` tells what became of each plugin, those given in code first; `contributions` is what the active ones
-    bring. No hook is called after the manager is made.
+    bring, and `options` which were to be loaded. No hook is called after the manager is made.
     """
 
-    def __init__(self, candidates: Iterable[Candidate] = ()) -> None:
+    def __init__(self, candidates: Iterable[Candidate] = (), options: PluginOptions | None = None) -> None:
         super().__init__(hookspecs.PROJECT)
         self.add_hookspecs(hookspecs)
+        self.options = options or PluginOptions()
         self._assembled = False
-        offers = list(_OWN)
-        records = []
-        for candidate in candidates:
-            record, contributed = self._admit(candidate)
-            records.append(record)
-            offers.extend(contributed)
-        self.records: tuple[PluginRecord, ...] = tuple(records)
-        self.contributions = settle(offers)
+        ordered = sorted(candidates, key=_place)
+        check_names(ordered, self.options)
+        loaded = veto([self._admit(candidate) for candidate in ordered])
+        for record, _ in loaded:
+            if record.status is PluginStatus.VETOED:
+                self.unregister(name=record.name)
+        offers = [*_OWN, *chain.from_iterable(offers for _, offers in loaded)]
+        self.contributions = settle(offers, self.options.pins)
+        self.records: tuple[PluginRecord, ...] = tuple(compared(loaded, self.contributions))
+        self._insist()
         self._assembled = True
 
     def register(self, plugin: object, name: str | None = None) -> str | None:
@@ -92,8 +112,46 @@ class PluginManager(pluggy.PluginManager):
         return super().register(plugin, name)
 
     def problems(self) -> list[str]:
-        """One line for each plugin that is not active."""
-        return [record.problem for record in self.records if record.status is not PluginStatus.ACTIVE]
+        """One line for each plugin that does not work."""
+        return [record.problem for record in self._failed()]
+
+    def notices(self) -> list[str]:
+        """One line for each loaded plugin of which there is something to tell."""
+        return [f"plugin {record.provider}: {record.note}" for record in self.records if record.note]
+
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """What nobody has, because several plugins claim it; looking it up raises `PolicyConflictError`."""
+        tables = self.contributions
+        found = (table.conflict(key) for table in tables for key in table)
+        return tuple(filter(None, found))
+
+    def blame(self, facet: str, key: str) -> str:
+        """Why `key` may not be among the contributions: the plugins that are not loaded and seem to bring it.
+
+        Without one that seems to, every plugin that does not work. Empty when all of them do.
+        """
+        return blame(self.records, facet, key)
+
+    def snapshot(self) -> "PluginSnapshot":
+        """What makes a manager like this one in another process. Raises `PluginError` for a plugin that can't go there,
+        which is an object that isn't a module or a class."""
+        return PluginSnapshot.of(self)
+
+    def _failed(self) -> list[PluginRecord]:
+        return [record for record in self.records if not record.loaded and record.status is not PluginStatus.DISABLED]
+
+    def _insist(self) -> None:
+        """Raise `PluginError` for what must not be, as the options say."""
+        check_required(self.records, self.options)
+        if self.options.strict:
+            for record in self._failed():
+                raise PluginError(record.problem, suggestion=record.suggestion or None)
+
+    def _admit(self, candidate: Candidate) -> Loaded:
+        reason = refusal(candidate, self.options)
+        if reason is not None:
+            return record_of(candidate, PluginStatus.DISABLED, phase="switches", error=reason), []
+        return admit(candidate, self, self.options)
 
     def open_backend(self, url: str, root: Path) -> "StateBackend":
         """Open the state at `url` by the backend of its scheme; `root` is the project's folder.
@@ -122,40 +180,60 @@ class PluginManager(pluggy.PluginManager):
         advice = [f"did you mean {near!r}?" if near else f"known schemes are {', '.join(map(repr, known))}"]
         if scheme in _KNOWN_BACKENDS:
             advice.append(f"pip install {_KNOWN_BACKENDS[scheme]}")
-        return "; ".join([*advice, *self.problems()])
-
-    def _admit(self, candidate: Candidate) -> tuple[PluginRecord, list[Offer]]:
-        """Load, check and ask one plugin: all of what it contributes counts, or nothing."""
-        offers: list[Offer] = []
-        status = PluginStatus.IMPORT_FAILED
-        try:
-            plugin = attempt(candidate.load)
-            status = PluginStatus.INCOMPATIBLE
-            attempt(partial(check_api, plugin))
-            status = PluginStatus.REJECTED
-            attempt(partial(check_hooks, plugin, partial(self.parse_hookimpl_opts, plugin)))
-            attempt(partial(self.register, plugin, candidate.name))
-            status = PluginStatus.REGISTER_FAILED
-            attempt(partial(self._ask, plugin, candidate, offers))
-        except PluginError as error:
-            if self.has_plugin(candidate.name):
-                self.unregister(name=candidate.name)
-            return _record(candidate, status, error=str(error)), []
-        return _record(candidate, PluginStatus.ACTIVE, offers), offers
-
-    def _ask(self, plugin: object, candidate: Candidate, offers: list[Offer]) -> None:
-        """Call the plugin's hooks, and no other plugin's, so that everything it offers bears its name."""
-        for caller in self.get_hookcallers(plugin) or ():
-            for implementation in caller.get_hookimpls():
-                if implementation.plugin is plugin:
-                    implementation.function(REGISTRARS[caller.name](candidate, offers, {}))
+        return "; ".join(filter(None, [*advice, self.blame("backends", scheme)]))
 
 
-def _record(
-    candidate: Candidate, status: PluginStatus, offers: Iterable[Offer] = (), *, error: str = ""
-) -> PluginRecord:
-    keys: dict[str, tuple[str, ...]] = {}
-    for offer in offers:
-        keys[offer.facet] = (*keys.get(offer.facet, ()), offer.key)
-    own = (candidate.name, candidate.dist, candidate.version, candidate.source, candidate.target)
-    return PluginRecord(*own, status, error, MappingProxyType(keys))
+def _place(candidate: Candidate) -> tuple[int, str, str]:
+    """Where a plugin stands among the others, whatever the order in which they were found."""
+    if candidate.source == "explicit":
+        return 0, "", ""  # as they were given
+    return (1 if candidate.source == "local" else 2), candidate.dist, candidate.name
+
+
+class PluginSnapshot(NamedTuple):
+    """The plugins of a manager, for a process that has to have the same ones; it can be pickled.
+
+    `loaded` are the distributions and versions of those that work, `given` the modules and classes given in code.
+    """
+
+    options: PluginOptions
+    loaded: tuple[str, ...]
+    given: tuple[str, ...]
+
+    @classmethod
+    def of(cls, manager: PluginManager) -> "PluginSnapshot":
+        """The snapshot of `manager`: see `PluginManager.snapshot`."""
+        given = [_sent(record.provider, manager.get_plugin(record.name)) for record in _given(manager) if record.loaded]
+        return cls(manager.options, _providers(manager), tuple(given))
+
+    def create(self) -> PluginManager:
+        """Make the manager again. Raises `PluginError` when other plugins, or other versions, are loaded here."""
+        given = (
+            load_target(target, "of a snapshot") if ":" in target else import_module(target) for target in self.given
+        )
+        manager = create_plugin_manager(*given, options=self.options)
+        here = _providers(manager)
+        if here != self.loaded:
+            lacking = ", ".join(sorted({*self.loaded} - {*here})) or "none"
+            more = ", ".join(sorted({*here} - {*self.loaded})) or "none"
+            raise PluginError(
+                f"the plugins of this process are others than expected: missing {lacking}; more than expected {more}",
+                suggestion="; ".join(manager.problems()) or "install the same distributions in both places",
+            )
+        return manager
+
+
+def _given(manager: PluginManager) -> Iterable[PluginRecord]:
+    return (record for record in manager.records if record.source == "explicit")
+
+
+def _providers(manager: PluginManager) -> tuple[str, ...]:
+    return tuple(sorted(record.provider for record in manager.records if record.loaded))
+
+
+def _sent(provider: str, plugin: object) -> str:
+    if isinstance(plugin, ModuleType):
+        return plugin.__name__
+    if isinstance(plugin, type) and "<" not in plugin.__qualname__:
+        return f"{plugin.__module__}:{plugin.__qualname__}"
+    raise PluginError(f"plugin {provider} can't be sent to another process", suggestion="give its module or its class")

@@ -16,13 +16,12 @@ from flujo.plugins.contributions import (
     CommandSpec,
     EventSinkSpec,
     LintRuleSpec,
-    Offer,
     PolicySpec,
     PricingSpec,
-    Rank,
     StateProviderSpec,
 )
 from flujo.plugins.discovery import is_target
+from flujo.plugins.precedence import Offer, Rank
 from flujo.plugins.records import Candidate
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from typing import Any
 from flujo.engine.policy import StepPolicy
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.exceptions import PluginError
-from flujo.plugins.contributions import ANY_STEP, PolicySpec, Table
+from flujo.plugins.contributions import ANY_STEP, PolicySpec
 from flujo.plugins.discovery import attempt, load_target
 from flujo.plugins.manager import PluginManager, create_plugin_manager
+from flujo.plugins.precedence import Table
 
 __all__ = ["create_default_registry"]
 

@@ -1,6 +1,7 @@
 """Is this a plugin? What would make a plugin do nothing, or fail later, is found before it is asked for anything."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,21 +10,42 @@ from flujo.exceptions import PluginError
 from flujo.plugins.hookspecs import API_1
 from flujo.plugins.registrars import REGISTRARS
 
-__all__ = ["check_api", "check_hooks"]
+__all__ = ["api_of", "check_api", "check_hooks", "is_newer"]
 
 #: Every function of a plugin whose name starts so is a hook.
 _PREFIX = "flujo_"
 
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)?")
+
 _NOT_PLAIN = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
-def check_api(plugin: object) -> None:
-    """Raise `PluginError` unless this core offers the version of the contract that `plugin` was written for."""
+def api_of(plugin: object) -> str:
+    """The version of the contract that `plugin` was written for. Raises `PluginError` for what is no text."""
     wanted = getattr(plugin, "FLUJO_PLUGIN_API", API_1)
     if not isinstance(wanted, str):
         raise PluginError(f"FLUJO_PLUGIN_API is {wanted!r}, expected text such as {API_1!r}")
+    return wanted
+
+
+def check_api(wanted: str, who: str = "it") -> None:
+    """Raise `PluginError` unless this core offers the version `wanted` of the contract, as `who` says it needs."""
+    if not _VERSION.fullmatch(wanted):
+        raise PluginError(f"{who} names plugin API {wanted!r}, expected a version such as {API_1!r}")
     if wanted.partition(".")[0] != API_1.partition(".")[0]:
-        raise PluginError(f"needs plugin API {wanted!r}, this flujo-core offers {API_1!r}")
+        raise PluginError(
+            f"needs plugin API {wanted!r}, this flujo-core offers {API_1!r}",
+            suggestion="install a version of the plugin for this flujo-core, or another flujo-core",
+        )
+
+
+def is_newer(wanted: str) -> bool:
+    """Whether `wanted` may use what this core does not have yet."""
+    return _minor(wanted) > _minor(API_1)
+
+
+def _minor(version: str) -> int:
+    return int(version.partition(".")[2] or 0)
 
 
 def check_hooks(plugin: object, options: Callable[[str], Mapping[str, Any] | None]) -> None:

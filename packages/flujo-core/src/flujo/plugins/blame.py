@@ -1,0 +1,48 @@
+"""Who may be to blame for what is not there: plugins that are not loaded, by what they are called."""
+
+import re
+from collections.abc import Iterable
+
+from flujo.plugins.records import PluginRecord, PluginStatus
+from flujo.plugins.switches import normal
+
+__all__ = ["blame"]
+
+#: A sort of contribution in words.
+_NOUNS = {
+    "agents": "agent provider",
+    "backends": "state backend",
+    "commands": "command",
+    "kinds": "kind",
+    "policies": "policy for",
+    "sinks": "event sink",
+    "skills": "skill",
+    "state_providers": "state provider",
+}
+
+
+def blame(records: Iterable[PluginRecord], facet: str, key: str) -> str:
+    """Which plugins that are not loaded seem to bring `key`, else every one that does not work, and what to do."""
+    absent = [record for record in records if not record.loaded]
+    words = {normal(part) for part in re.split(r"[.: ]", key)}
+    suspects = [record for record in absent if words & _names(record)]
+    if suspects:
+        return "; ".join(_told(record, facet, key) for record in suspects)
+    failed = (record for record in absent if record.status is not PluginStatus.DISABLED)
+    return "; ".join(f"{record.problem}, see `flujo plugins show {record.dist}`" for record in failed)
+
+
+def _names(record: PluginRecord) -> set[str]:
+    """What a plugin's contributions are probably called: "flujo-policy-http" brings "http"."""
+    dist = normal(record.dist)
+    _, _, rest = dist.partition("-")
+    module = normal(record.target.partition(":")[0].partition(".")[0])
+    return {dist, rest, rest.partition("-")[2], normal(record.name.rpartition(":")[2]), module} - {""}
+
+
+def _told(record: PluginRecord, facet: str, key: str) -> str:
+    what = f"{_NOUNS.get(facet, facet)} {key!r} probably comes with {record.provider}, which is"
+    if record.status is PluginStatus.DISABLED:
+        return f"{what} switched off {record.error}"
+    fix = f"{record.suggestion}; " if record.suggestion else ""
+    return f"{what} not loaded ({record.status.value}: {record.error}): {fix}see `flujo plugins show {record.dist}`"

@@ -1,0 +1,193 @@
+"""Whose offer counts when two plugins claim one thing, and how a project settles it."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import IntEnum
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from flujo.exceptions import PolicyConflictError
+from flujo.infra.plugin_tables import PIN_TABLES
+from flujo.plugins.switches import normal
+
+__all__ = ["Conflict", "Offer", "Rank", "Table", "ranked"]
+
+V = TypeVar("V")
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+#: What settings call a type that flujo itself exports, wherever that is defined.
+_PUBLIC = "flujo:"
+
+
+class Rank(IntEnum):
+    """Whose offer counts: given in code beats the one that the project names, and that its own plugin files; then
+    comes what is installed with `override`, and what is installed."""
+
+    INSTALLED = 0
+    OVERRIDE = 1
+    LOCAL = 2
+    PINNED = 3
+    EXPLICIT = 4
+
+
+_REASONS = {
+    Rank.INSTALLED: "it is the only one that offers it",
+    Rank.OVERRIDE: "it is registered with override=True",
+    Rank.LOCAL: "the project's own plugin files come before what is installed",
+    Rank.PINNED: "the project's settings name it",
+    Rank.EXPLICIT: "it is given in code, which comes before everything else",
+}
+
+
+class Offer(NamedTuple):
+    """One thing that one plugin, of the distribution `dist`, contributes: a `value` for `key` in the table `facet`."""
+
+    facet: str
+    key: str
+    value: Any
+    provider: str
+    rank: Rank
+    dist: str = ""
+
+
+class Conflict(NamedTuple):
+    """A key that nobody has, because several plugins claim it; `fix` is the line of flujo.toml that settles it.
+
+    `pin` is the distribution that the project's settings name, and that doesn't offer it.
+    """
+
+    noun: str
+    facet: str
+    key: str
+    providers: tuple[str, ...]
+    fix: str
+    pin: str = ""
+
+    def __str__(self) -> str:
+        if self.pin:
+            return f"{self.noun} {self.key!r} is to come from {self.pin!r}, which does not offer it"
+        return f"{self.noun} {self.key!r} is claimed by {' and '.join(self.providers)}"
+
+
+class Table(Mapping[str, V], Generic[V]):
+    """The contributions of one sort. A key that two plugins claim is there, and an error when it is looked up.
+
+    Looking up raises `PolicyConflictError`, and `PluginError` for what can't be imported. `pins` are the distributions
+    whose offers count, by key.
+    """
+
+    __slots__ = ("_load", "_noun", "_offers", "_pins")
+
+    def __init__(
+        self,
+        noun: str,
+        offers: Mapping[str, tuple[Offer, ...]],
+        pins: Mapping[str, str],
+        load: Callable[[Any], V] = lambda value: value,
+    ) -> None:
+        self._noun = noun
+        self._offers = offers
+        self._pins = pins
+        self._load = load
+
+    def rivals(self, key: str) -> tuple[Offer, ...]:
+        """Every offer for `key`, those that count first."""
+        return self._offers[key]
+
+    def offers(self, key: str) -> tuple[Offer, ...]:
+        """The offer that counts for `key`, or those that contradict each other."""
+        rivals = self._offers[key]
+        return tuple(offer for offer in rivals if offer.rank == rivals[0].rank)
+
+    def reason(self, key: str) -> str:
+        """Why the offer that counts for `key` does, in one line."""
+        conflict = self.conflict(key)
+        return str(conflict) if conflict else _REASONS[self._offers[key][0].rank]
+
+    def conflict(self, key: str) -> Conflict | None:
+        """What is wrong with `key`, if nobody has it."""
+        top = self.offers(key)
+        pin = self._pins.get(key, "")
+        unmet = bool(pin) and top[0].rank < Rank.PINNED
+        if len(top) == 1 and not unmet:
+            return None
+        providers = tuple(offer.provider for offer in top)
+        return Conflict(self._noun, top[0].facet, key, providers, _fix(top), pin if unmet else "")
+
+    def __getitem__(self, key: str) -> V:
+        rivals = self._offers[key]
+        conflict = self.conflict(key)
+        if conflict is not None:
+            raise PolicyConflictError(str(conflict), suggestion=_advice(conflict, rivals[0].rank))
+        return self._load(rivals[0].value)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._offers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._offers)
+
+    def __len__(self) -> int:
+        return len(self._offers)
+
+    def __eq__(self, other: object) -> bool:
+        return self._offers == other._offers if isinstance(other, Table) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # a mapping compares by what it holds
+
+
+def ranked(
+    offers: Iterable[Offer], pins: Mapping[str, Mapping[str, str]]
+) -> tuple[dict[str, dict[str, tuple[Offer, ...]]], dict[str, dict[str, str]]]:
+    """The offers by facet and key, best first, and the pins by facet and the keys that they are for.
+
+    Neither depends on the order of `offers`.
+    """
+    found: dict[str, dict[str, list[Offer]]] = {}
+    for offer in offers:
+        found.setdefault(offer.facet, {}).setdefault(offer.key, []).append(offer)
+    held = {
+        facet: {key: pin for key in table if (pin := _pin(key, pins.get(facet, {})))} for facet, table in found.items()
+    }
+    tables = {
+        facet: {key: _in_order(rivals, held[facet].get(key)) for key, rivals in sorted(table.items())}
+        for facet, table in found.items()
+    }
+    return tables, held
+
+
+def _pin(key: str, pins: Mapping[str, str]) -> str | None:
+    """The distribution that is to have `key`; "flujo:LoopStep" is for the type of that name wherever it is defined."""
+    module, _, name = key.partition(":")
+    public = f"{_PUBLIC}{name}" if module.partition(".")[0] == "flujo" else key
+    return pins.get(key, pins.get(public))
+
+
+def _in_order(rivals: Iterable[Offer], pin: str | None) -> tuple[Offer, ...]:
+    raised = (
+        offer._replace(rank=max(offer.rank, Rank.PINNED)) if pin and normal(pin) == normal(offer.dist) else offer
+        for offer in rivals
+    )
+    return tuple(sorted(raised, key=lambda offer: (-offer.rank, offer.provider)))
+
+
+def _fix(top: tuple[Offer, ...]) -> str:
+    """The line of flujo.toml by which the first of `top` counts."""
+    offer, *others = top
+    if offer.facet in PIN_TABLES:
+        return f"[{offer.facet}] {_toml(offer.key)} = {json.dumps(offer.dist)}"
+    dists = dict.fromkeys(f"{other.dist}:{other.facet}" for other in others)
+    return f"[plugins] disable = {json.dumps(list(dists))}"
+
+
+def _advice(conflict: Conflict, rank: Rank) -> str:
+    if conflict.pin:
+        return f"install {conflict.pin}, or say in flujo.toml: {conflict.fix}"
+    if rank is Rank.EXPLICIT:
+        return "give only one of them to create_plugin_manager(...)"
+    return f"say in flujo.toml which one counts: {conflict.fix}; or let one be registered with override=True"
+
+
+def _toml(key: str) -> str:
+    return key if _BARE.fullmatch(key) else json.dumps(key, ensure_ascii=False)

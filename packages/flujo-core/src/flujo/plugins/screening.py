@@ -1,0 +1,129 @@
+"""Which plugins stay out before anything of them is imported, and which must be there."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import zip_longest
+
+from flujo.domain.suggest import did_you_mean
+from flujo.exceptions import PluginError
+from flujo.infra.plugin_tables import FACETS
+from flujo.plugins.records import FIRST_PARTY, Candidate, PluginRecord
+from flujo.plugins.switches import PluginOptions, normal
+
+__all__ = ["check_names", "check_required", "dropped_facets", "is_called", "refusal"]
+
+_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*((?:[<>=!]=?\s*[0-9][0-9.]*\s*,?\s*)*)")
+_BOUND = re.compile(r"(==|!=|>=|<=|>|<)\s*([0-9][0-9.]*)")
+
+_COMPARED: dict[str, Callable[[int], bool]] = {
+    "==": lambda order: order == 0,
+    "!=": lambda order: order != 0,
+    ">=": lambda order: order >= 0,
+    "<=": lambda order: order <= 0,
+    ">": lambda order: order > 0,
+    "<": lambda order: order < 0,
+}
+
+
+def is_called(plugin: Candidate | PluginRecord, name: str) -> bool:
+    """Whether `name` means this plugin: its distribution, with or without "flujo-", its entry point, or its module."""
+    dist = normal(plugin.dist)
+    known = {dist, dist.removeprefix("flujo-"), normal(plugin.name.rpartition(":")[2]), normal(plugin.target)}
+    return normal(name) in known or name == plugin.name
+
+
+def check_names(candidates: Iterable[Candidate], options: PluginOptions) -> None:
+    """Raise `PluginError` for a name of `-P` or FLUJO_PLUGINS that no plugin has."""
+    there = [candidate for candidate in candidates if candidate.source != "explicit"]
+    for switch in (*options.block, *options.force, *(options.only or ())):
+        name = _split(switch)[0]
+        if not any(is_called(candidate, name) for candidate in there):
+            near = did_you_mean(normal(name), {candidate.dist for candidate in there}, what="installed are")
+            raise PluginError(f"no plugin is called {name!r}", suggestion=near)
+
+
+def refusal(plugin: Candidate, options: PluginOptions) -> str | None:
+    """By what `plugin` is switched off; None for one that may be loaded."""
+    if plugin.source == "explicit" or _is_among(plugin, options.force):
+        return None
+    reasons = list(_own_reasons(plugin, options))
+    if plugin.dist not in FIRST_PARTY:
+        reasons += _reasons_of_strangers(plugin, options)
+    return next((f"by {reason}" for reason in reasons), None)
+
+
+def _own_reasons(plugin: Candidate, options: PluginOptions) -> Iterator[str]:
+    """What switches off any plugin."""
+    yield from (f"-P no:{switch}" for switch in options.block if _means(plugin, switch))
+    if not options.discover:
+        yield "FLUJO_DISABLE_PLUGIN_AUTOLOAD"
+    if any(_means(plugin, name) for name in options.disable):
+        yield _written("disable", options)
+
+
+def _reasons_of_strangers(plugin: Candidate, options: PluginOptions) -> Iterator[str]:
+    """What switches off those that are not flujo's own; lists of what may load are about installed ones."""
+    if options.safe:
+        yield "--no-plugins or FLUJO_NO_PLUGINS: only flujo's own plugins are loaded"
+    if plugin.source == "installed":
+        if options.only is not None and not _is_among(plugin, options.only):
+            yield "FLUJO_PLUGINS, which does not name it"
+        if options.enable is not None and not _is_among(plugin, options.enable):
+            yield f"{_written('enable', options)}, which does not name it"
+
+
+def dropped_facets(plugin: Candidate, options: PluginOptions) -> frozenset[str]:
+    """The sorts of contribution that do not count of `plugin`: those of "NAME:kinds"."""
+    named = (_split(name) for name in (*options.block, *options.disable))
+    return frozenset(facet for name, facet in named if facet and is_called(plugin, name))
+
+
+def check_required(records: Iterable[PluginRecord], options: PluginOptions) -> None:
+    """Raise `PluginError` for a plugin of `require` that is not loaded, or is of another version."""
+    records = tuple(records)
+    for text in options.require:
+        parsed = _REQUIREMENT.fullmatch(text)
+        where = _written("require", options)
+        if parsed is None:
+            raise PluginError(
+                f"{text!r} ({where}) is no requirement", suggestion="write it as 'flujo-policy-http>=1.2'"
+            )
+        found = [record for record in records if is_called(record, parsed[1])]
+        bad = next((record for record in found if not record.loaded), None)
+        if bad is not None:
+            raise PluginError(f"{text!r} is required ({where}), but {bad.problem}", suggestion=bad.suggestion or None)
+        if not any(_fits(record.version, parsed[2]) for record in found):
+            have = f"version {found[0].version!r} is installed" if found else "it is not installed"
+            raise PluginError(f"{text!r} is required ({where}), but {have}", suggestion=f"pip install '{text}'")
+
+
+def _is_among(plugin: Candidate, names: Iterable[str]) -> bool:
+    return any(is_called(plugin, name) for name in names)
+
+
+def _means(plugin: Candidate, name: str) -> bool:
+    return not _split(name)[1] and is_called(plugin, name)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A plugin's name and a sort of contribution, from "NAME:kinds"; the sort is empty in any other text."""
+    plugin, _, facet = name.rpartition(":")
+    return (plugin, facet) if facet in FACETS else (name, "")
+
+
+def _written(name: str, options: PluginOptions) -> str:
+    place = options.origins.get(f"plugins.{name}")
+    return f"plugins.{name} ({place})" if place else f"plugins.{name}"
+
+
+def _fits(version: str, bounds: str) -> bool:
+    return all(_COMPARED[sign](_order(version, bound)) for sign, bound in _BOUND.findall(bounds))
+
+
+def _order(version: str, bound: str) -> int:
+    """Below zero where `version` is older than `bound`; letters in a version count for nothing."""
+    numbers = ([int(part) for part in re.findall(r"\d+", text)[:4]] for text in (version, bound))
+    for one, other in zip_longest(*numbers, fillvalue=0):
+        if one != other:
+            return 1 if one > other else -1
+    return 0
