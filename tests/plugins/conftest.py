@@ -1,4 +1,4 @@
-"""What plugin tests share: distributions that look installed, without being."""
+"""What plugin tests share: how the record of a plugin is found."""
 
 from collections.abc import Callable
 

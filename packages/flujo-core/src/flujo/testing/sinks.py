@@ -1,12 +1,20 @@
 """An event sink that remembers."""
 
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from flujo.domain.events import Event
 
 __all__ = ["RecordingSink"]
 
 E = TypeVar("E")
+
+
+class _Placed(Protocol):
+    @property
+    def path(self) -> str: ...
+
+
+P = TypeVar("P", bound=_Placed)
 
 
 class RecordingSink:
@@ -22,3 +30,13 @@ class RecordingSink:
     def of_type(self, kind: type[E]) -> list[E]:
         """The events that are of class `kind`, in order."""
         return [event for event in self.events if isinstance(event, kind)]
+
+    def one(self, kind: type[E]) -> E:
+        """The event of class `kind`. Raises `AssertionError` unless there is exactly one."""
+        found = self.of_type(kind)
+        assert len(found) == 1, f"there are {len(found)} events of class {kind.__name__}, expected one"
+        return found[0]
+
+    def paths(self, kind: type[P]) -> list[str]:
+        """Where the events of class `kind` have happened, in order."""
+        return [event.path for event in self.of_type(kind)]

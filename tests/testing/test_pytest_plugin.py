@@ -1,0 +1,78 @@
+"""The fixtures for authors of plugins: each does what its example says, and none does anything unasked."""
+
+import inspect
+import re
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+from _flujo_pytest import Fixtures
+
+HEAD = """\
+from flujo import Step
+from flujo.domain.events import RunFinished, StepStarted
+from flujo.plugins import create_plugin_manager, hookimpl
+from flujo.testing import stub_policy
+
+"""
+INI = """\
+[pytest]
+asyncio_mode = auto
+asyncio_default_fixture_loop_scope = function
+filterwarnings = error
+"""
+FIXTURES = [name for name in vars(Fixtures) if name.startswith(("flujo_", "fake_"))]
+
+
+def example(name):
+    text = getattr(Fixtures, name).__doc__
+    return dedent(re.split(r"Example:\n", inspect.cleandoc(text))[1])
+
+
+@pytest.fixture
+def pytest_process(tmp_path):
+    """Run pytest on a file in a folder of its own, by this flujo's fixtures."""
+
+    def run(source, *args, ini=""):
+        folder = tmp_path / "suite"
+        folder.mkdir()
+        (folder / "test_it.py").write_text(source)
+        (folder / "pytest.ini").write_text(INI + ini)
+        words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA", *args]
+        return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+    return run
+
+
+def test_every_fixture_does_what_its_example_says(pytest_process):
+    done = pytest_process(HEAD + "\n\n".join(map(example, FIXTURES)))
+
+    assert done.returncode == 0, done.stdout
+    assert f"{len(FIXTURES)} passed" in done.stdout
+
+
+def test_the_fixtures_can_be_left_out(pytest_process):
+    done = pytest_process("def test_it(flujo_run): ...\n", ini="flujo_testing = off")
+
+    assert done.returncode == 1
+    assert "fixture 'flujo_run' not found" in done.stdout
+
+
+def test_nothing_of_flujo_is_imported_until_a_fixture_is_used(pytest_process):
+    done = pytest_process(
+        "import sys\n\n"
+        "def flujos():\n    return [name for name in sys.modules if name.partition('.')[0] == 'flujo']\n\n"
+        "def test_before(request):\n    assert '_flujo_pytest' in sys.modules and flujos() == []\n\n"
+        "def test_after(flujo_events):\n    assert flujos()\n",
+        "-p",
+        "no:randomly",
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_fixture_is_used_unasked():
+    marked = [getattr(Fixtures, name) for name in (*FIXTURES, "_flujo_workbench")]
+    assert [each._fixture_function_marker.autouse for each in marked] == [False] * len(marked)
