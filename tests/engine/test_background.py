@@ -193,15 +193,22 @@ async def test_whoever_cancels_the_run_cancels_its_background_steps():
     assert ended == [True, True]
 
 
-async def test_one_that_asks_a_person_fails_for_nobody_waits_for_it():
+@pytest.mark.parametrize(
+    ("effects", "message"),
+    [
+        ("none", "step 'b' asks 'may I?' in the background, but nobody waits for it"),
+        ("at-most-once", "background step 'b' asks 'may I?', but nobody waits for it"),
+    ],
+)
+async def test_one_that_asks_a_person_fails_for_nobody_waits_for_it(effects, message):
     def ask(_):
         raise PausedException("may I?")
 
-    sink = RecordingSink()
-    result = await run(background("b", ask) >> Step("n", len), sinks=[sink])
+    asks = Step("b", ask, effects=effects, config=StepConfig(execution_mode="background"))
+    result = await run(asks >> Step("n", len))
 
     assert result.success
-    assert "'may I?', but nobody waits" in result.background[0].error.message
+    assert result.background[0].error.message == message
 
 
 async def test_one_that_the_budget_stops_stops_the_run():

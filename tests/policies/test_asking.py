@@ -7,7 +7,21 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from flujo import AgentResult, Flujo, Pipeline, Step, StepConfig, StepRun, Usage, agent, map_, parallel, step
+from flujo import (
+    AgentResult,
+    Flujo,
+    Pipeline,
+    Step,
+    StepConfig,
+    StepRun,
+    Usage,
+    agent,
+    human,
+    loop,
+    map_,
+    parallel,
+    step,
+)
 from flujo.exceptions import AnswerRejected, PausedException
 from flujo.infra.memory import InMemoryBackend
 
@@ -353,3 +367,40 @@ async def test_types_of_streams_are_those_of_what_they_come_to():
 
     declared = [Step("s", each).output_type for each in (text, numbers, mixed, bare)]
     assert declared == [str, list[int], Any, Any]
+
+
+def raising(data: str) -> str:
+    raise PausedException("sure?")
+
+
+def asking(data: str, *, run: StepRun) -> str:
+    return run.ask("sure?", str)
+
+
+BEHIND = StepConfig(execution_mode="background", max_retries=2)
+
+
+@pytest.mark.parametrize("function", [asking, raising])
+@pytest.mark.parametrize("is_inside", [False, True])
+async def test_a_function_in_the_background_can_not_ask_and_leaves_no_question_open(backend, function, is_inside):
+    asks = Step("ask", function, config=StepConfig() if is_inside else BEHIND)
+    behind = loop("l", asks, max_loops=1, config=BEHIND) if is_inside else asks
+    flujo = Flujo(behind >> human("go", "go on?"), state_backend=backend)
+
+    paused = await flujo.run("x")
+
+    assert asked(paused) == [("go", "go on?")]
+    assert [each.question.path for each in await flujo.inbox()] == ["go"]
+    [line] = paused.background
+    assert (line.success, line.paused, line.attempts) == (False, False, 1)
+    told = "step 'ask' asks 'sure?' in the background, but nobody waits for it"
+    assert (line.error.message, line.error.code, line.error.suggestion) == (told, "FLUJO-206", "ask in the foreground")
+    assert (await flujo.resume(paused, "yes")).status == "completed"
+
+
+async def test_the_fallback_of_a_function_in_the_background_does_what_it_can_not_ask_for(backend):
+    behind = Step("ask", asking, config=BEHIND, fallback=Step("guess", lambda data: "no"))
+
+    result = await Flujo(behind >> Step("on"), state_backend=backend).run("x")
+
+    assert [(line.success, line.fallback, line.output) for line in result.background] == [(True, "guess", "no")]

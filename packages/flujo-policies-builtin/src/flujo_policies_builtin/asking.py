@@ -9,7 +9,7 @@ from flujo.domain.outcomes import PendingAnswer
 from flujo.engine.chunks import tell
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.step_run import Asked
-from flujo.exceptions import ConfigurationError, PausedException
+from flujo.exceptions import BackgroundTaskError, ConfigurationError, PausedException
 
 __all__ = ["FunctionLine", "answered"]
 
@@ -43,6 +43,7 @@ class FunctionLine:
                 f"step {frame.step.name!r} asks {message!r}, but may run only once",
                 suggestion="let a step of kind hitl before it ask",
             )
+        _check_heard(frame, message)
         self._asked += 1
         path = f"{frame.path}?{self._asked}"
         asked = frame.run.journal.wait(path, frame.item)
@@ -90,6 +91,7 @@ async def answered(frame: ExecutionFrame, signal: PausedException) -> Any:
     if frame.step.effects == "at-most-once":
         raise signal
     number, message = 1, str(signal)
+    _check_heard(frame, message)
     while (asked := journal.wait(f"{frame.path}?p{number}", frame.item)) is not None:
         answer = journal.answer(asked.path)
         if answer is None:
@@ -100,6 +102,15 @@ async def answered(frame: ExecutionFrame, signal: PausedException) -> Any:
     asked = _question(frame, f"{frame.path}?p{number}", message, None)
     await _record(frame, asked)
     raise Asked(asked)
+
+
+def _check_heard(frame: ExecutionFrame, message: str) -> None:
+    """Raise `BackgroundTaskError` in a background step, before anything is written down that stays open."""
+    if not frame.run.is_heard:
+        raise BackgroundTaskError(
+            f"step {frame.step.name!r} asks {message!r} in the background, but nobody waits for it",
+            suggestion="ask in the foreground",
+        )
 
 
 def _question(frame: ExecutionFrame, path: str, message: str, schema: Any) -> PendingAnswer:

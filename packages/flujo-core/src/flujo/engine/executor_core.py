@@ -137,7 +137,7 @@ class ExecutorCore:
         """Let the step work on a context of its own while the pipeline goes on with the step's data."""
         run, step = frame.run, frame.step
         own = run.contexts.isolate(frame.context, purpose=f"background step {frame.path!r}")
-        alone = frame.with_data(unshared(frame.data))
+        alone = frame._replace(data=unshared(frame.data), run=run._replace(is_heard=False))
         alone = alone._replace(context=own.context, siblings=run.background.lines, history=None)
         line = told_of(asyncio.CancelledError(), frame.path)
         cut: StepResult[Any] = StepResult(step.name, False, None, frame.path, step.kind, error=line)

@@ -88,7 +88,7 @@ class RunScope(NamedTuple):
 
     `background` holds the steps that are at work while the pipeline goes on, `tally` counts the calls of each agent,
     `quotas` prices calls and guards the run's limits, `caches` is the cache of the run's state,
-    `watch` hears of it when somebody else stops the run,
+    `watch` hears of it when somebody else stops the run, `is_heard` says that somebody answers what its steps ask,
     `is_let_go` tells whether somebody outside of the run has cancelled all of it.
     """
 
@@ -106,6 +106,7 @@ class RunScope(NamedTuple):
     resources: Any = None
     root: Path | None = None
     watch: Lookout = NOBODY
+    is_heard: bool = True
     is_let_go: Callable[[], bool] = _is_kept
 
 

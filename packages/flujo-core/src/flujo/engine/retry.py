@@ -5,6 +5,7 @@ from typing import Any, TypeGuard
 from flujo.domain.config import StepConfig
 from flujo.domain.outcomes import Failure, RecordedError, StepOutcome
 from flujo.exceptions import (
+    BackgroundTaskError,
     ConfigurationError,
     ContextError,
     ControlFlowError,
@@ -20,7 +21,7 @@ __all__ = ["SIGNALS", "retry_delay", "tolerable"]
 SIGNALS = (ControlFlowError, EffectInDoubt)
 
 #: What can't come out differently at the next attempt.
-_FINAL = (ConfigurationError, ContextError, ValidationError, StateError, SystemExit)
+_FINAL = (BackgroundTaskError, ConfigurationError, ContextError, ValidationError, StateError, SystemExit)
 
 
 def tolerable(outcome: StepOutcome[Any]) -> TypeGuard[Failure[Any]]:

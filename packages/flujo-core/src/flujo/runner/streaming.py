@@ -123,15 +123,18 @@ async def _stopped(run: asyncio.Future[Any]) -> None:
 class RunHandle(Generic[Out, Ctx]):
     """One run, which begins when this is first awaited or iterated.
 
-    Awaited, it gives the result, as often as you like. Iterated, it gives what `Flujo.run_outcomes` gives. Who leaves
-    the loop early goes on by awaiting it, or by another loop, and stops the run where it can be resumed by `aclose`, or
-    by forgetting the handle. Once the run is over, iterating raises `ConfigurationError`.
+    Awaited, it gives the result, as often and by as many as you like. Iterated, it gives what `Flujo.run_outcomes`
+    gives. Who leaves the loop early goes on by awaiting it, or by another loop, and stops the run where it can be
+    resumed by `aclose`, or by forgetting the handle. A waiter or reader that is cancelled stops it, too. While one task
+    iterates, what another does with the handle raises `ConfigurationError`; so does iterating while one awaits it, and
+    once the run is over.
     """
 
     def __init__(self, stream: AsyncGenerator[Outcome | PipelineResult[Out, Ctx], None]) -> None:
         self._stream = stream
         self._result: PipelineResult[Out, Ctx] | None = None
-        self._is_over = False
+        self._is_over = self._is_read = False
+        self._turn = asyncio.Lock()
 
     def __aiter__(self) -> "RunHandle[Out, Ctx]":
         if self._is_over or self._result is not None:
@@ -142,28 +145,41 @@ class RunHandle(Generic[Out, Ctx]):
         return self
 
     async def __anext__(self) -> Outcome | PipelineResult[Out, Ctx]:
+        self._check_unread()
+        self._is_read = True
         try:
             item = await anext(self._stream)
         except BaseException:
             self._is_over = True
             raise
+        finally:
+            self._is_read = False
         if isinstance(item, PipelineResult):
             self._result = item
         return item
 
     async def aclose(self) -> None:
         """Stop the run where it can be resumed, unless it is over, and return when it has let go of everything."""
+        self._check_unread()
         self._is_over = True
         await self._stream.aclose()
+
+    def _check_unread(self) -> None:
+        if self._is_read:
+            raise ConfigurationError(
+                "the run of this handle is being read by another task",
+                suggestion="await that task, or stop the run by Flujo.cancel",
+            )
 
     def __await__(self) -> Generator[Any, None, PipelineResult[Out, Ctx]]:
         return self._awaited().__await__()
 
     async def _awaited(self) -> PipelineResult[Out, Ctx]:
-        with suppress(StopAsyncIteration):
-            while self._result is None:
-                await anext(self)
-        await self.aclose()
+        async with self._turn:
+            with suppress(StopAsyncIteration):
+                while self._result is None:
+                    await anext(self)
+            await self.aclose()
         if self._result is None:
             raise ConfigurationError(
                 "the run of this handle has been given up", suggestion="call run_async again, or resume the run"
