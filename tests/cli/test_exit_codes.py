@@ -20,6 +20,7 @@ from flujo_cli.exit_codes import EXIT_CODE_HELP, EXIT_CODES, ExitCode, code_for
         ("PluginError", 2),
         ("ContextFieldError", 2),
         ("RunNotFound", 2),
+        ("RunPoisoned", 2),
         ("StateCorrupt", 2),
         ("StateUnavailable", 2),
         ("StateStorageFull", 2),

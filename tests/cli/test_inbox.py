@@ -187,7 +187,7 @@ def test_many_answers_come_from_a_file_and_again_from_the_same(flujo, waiting, p
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--from", "none.json"], "--from 'none.json' can't be read: No such file or directory"),
+        (["--from", "none.json"], "error[FLUJO-701] --from 'none.json' can't be read: No such file or directory"),
         (["--from", "list.json"], "--from 'list.json' is a JSON list, expected an object"),
         (["--from", "unknown.json"], "'T-9' names no question of run 'r1'"),
         (["--from", "bad.json"], "the answer to 'map:tickets[2]/ask' does not fit its schema: $: 3 is not of type"),
@@ -258,6 +258,16 @@ def test_a_key_has_one_run(flujo, project):
     assert flujo("run", "--input", "x", "--key", " ").code == 2
     runs = flujo("runs", "list", "--json").json["runs"]
     assert [run["key"] for run in runs] == ["invoice 7"]
+
+
+def test_a_key_that_another_run_has_is_refused_with_the_ways_on(flujo):
+    assert flujo("run", "--input", "x", "--key", "work", "--run-id", "r1").code == 0
+    ran = flujo("run", "--input", "x", "--key", "work", "--run-id", "r2")
+    assert (ran.code, ran.err) == (
+        2,
+        "error[FLUJO-612] run 'r1' has the key 'work'\n"
+        "  help: leave the id 'r2' out to go on with that run, or take another key\n",
+    )
 
 
 def test_runs_are_listed_by_their_status(flujo, waiting):

@@ -4,7 +4,7 @@ import pytest
 
 from flujo.domain.interfaces import NewRun
 from flujo.domain.outcomes import RunStatus
-from flujo.exceptions import ConfigurationError, RunNotFound
+from flujo.exceptions import RunNotFound
 from flujo.infra.memory import InMemoryBackend
 from flujo_cli.references import find_run
 from flujo_cli.streams import CommandError
@@ -44,13 +44,13 @@ async def test_an_empty_reference_names_no_run_though_there_is_only_one(referenc
 
 
 async def test_a_prefix_of_several_runs_is_refused_with_their_ids(backend):
-    with pytest.raises(ConfigurationError, match="'a' is the beginning of several runs: ab2, ab1, aa1"):
+    with pytest.raises(CommandError, match="'a' is the beginning of several runs: ab2, ab1, aa1"):
         await find_run(backend, "a")
 
 
 @pytest.mark.parametrize("reference", ["@", "@first", "@{0}", "@{-1}", "@{x}", "@{9999999999}"])
 async def test_other_words_with_an_at_sign_name_no_run(backend, reference):
-    with pytest.raises(ConfigurationError, match="is no way to name a run"):
+    with pytest.raises(CommandError, match="is no way to name a run"):
         await find_run(backend, reference)
 
 

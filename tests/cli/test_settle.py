@@ -61,6 +61,16 @@ def test_what_is_in_doubt_is_shown(flujo, killed):
     assert flujo("runs", "show", "r1", "--json").json["in_doubt"] == ["pay"]
 
 
+@pytest.mark.parametrize(
+    ("output", "advice"), [("hi", "  help: a text stands in double quotes: '\"hi\"'\n"), ("{", "")]
+)
+def test_an_output_that_is_no_json_is_refused_with_how_a_text_is_written(flujo, output, advice):
+    ran = flujo("runs", "settle", "r1", "pay", "--output", output)
+    assert ran.code == 2
+    assert ran.err.startswith("error[FLUJO-701] --output is not JSON: ")
+    assert ran.err.partition("\n")[2] == advice
+
+
 def test_it_is_settled_with_its_output(flujo, killed):
     ran = flujo("runs", "settle", "@last", "pay", "--output", '{"amount": 9}', "--by", "ann")
 

@@ -3,11 +3,13 @@
 import json
 import os
 import select
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from flujo.exceptions import ConfigurationError
+from flujo_cli.streams import CommandError
 
 __all__ = [
     "INPUT_LIMIT",
@@ -25,6 +27,11 @@ __all__ = [
 INPUT_LIMIT = 64 * 1024 * 1024
 
 _CHUNK = 1024 * 1024
+
+#: What is shorter may be meant as a text.
+_WORDS = 60
+
+_LIKE = """write it like '{"name": "Ann", "limit": 3}'"""
 
 #: Seconds without anything from standard input after which the user is told what is waited for.
 _PATIENCE_S = 1.0
@@ -82,7 +89,7 @@ def read_context(file: Path | None, data: str | None, pairs: Sequence[str]) -> d
 
 
 def read_pairs(pairs: Sequence[str], option: str) -> dict[str, Any]:
-    """The `key=value` pairs of an option; a value is JSON where it can be read as such. Raises `ConfigurationError`."""
+    """The `key=value` pairs of an option; a value is JSON where it can be read as such. Raises `CommandError`."""
     return dict(_pair(pair, option) for pair in pairs)
 
 
@@ -114,13 +121,13 @@ def _read_chunk(descriptor: int) -> bytes:
 
 
 def read_file(file: Path, what: str, advice: str | None = None) -> str:
-    """The text of the file, which messages call `what`. Raises `ConfigurationError`."""
+    """The text of the file, which messages call `what`. Raises `CommandError` for one that can't be read."""
     try:
         with file.open("rb") as stream:
             data = stream.read(INPUT_LIMIT + 1)
     except (OSError, ValueError) as error:
         reason, way = (error.strerror, advice) if isinstance(error, OSError) else (error, None)
-        raise ConfigurationError(f"{what} can't be read: {reason}", suggestion=way) from error
+        raise CommandError(f"{what} can't be read: {reason}", suggestion=way) from error
     _refuse_over_limit(len(data), what)
     return _decoded(data, what)
 
@@ -157,21 +164,27 @@ def read_text(text: str, what: str) -> str:
     return _from_utf8(os.fsencode(text), what) if any("\udc80" <= char <= "\udcff" for char in text) else text
 
 
-def read_json(text: str, what: str) -> Any:
-    """The JSON value of an option, which messages call `what`. Raises `ConfigurationError`."""
+def read_json(text: str, what: str, advice: str | None = None) -> Any:
+    """The JSON value of an option, which messages call `what`. Raises `CommandError`."""
     try:
         return json.loads(read_text(text, what), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{what} is not JSON: {_reason(error)}") from error
+        raise CommandError(f"{what} is not JSON: {_reason(error)}", suggestion=advice or _quoted(text)) from error
+
+
+def _quoted(text: str) -> str | None:
+    """How to write what was probably meant as a text."""
+    is_word = text[:1].isalpha() and len(text) <= _WORDS and text.isprintable()
+    return f"a text stands in double quotes: {shlex.quote(json.dumps(text, ensure_ascii=False))}" if is_word else None
 
 
 def read_object(text: str, what: str) -> Mapping[str, Any]:
-    """The JSON object of an option or a file, which messages call `what`. Raises `ConfigurationError`."""
-    value = read_json(text, what)
+    """The JSON object of an option or a file, which messages call `what`. Raises `CommandError`."""
+    value = read_json(text, what, _LIKE)
     if not isinstance(value, dict):
-        raise ConfigurationError(
+        raise CommandError(
             f"{what} is a JSON {type(value).__name__}, expected an object",
-            suggestion="""write it like '{"name": "Ann", "limit": 3}'""",
+            suggestion=_LIKE,
         )
     return value
 
@@ -179,7 +192,7 @@ def read_object(text: str, what: str) -> Mapping[str, Any]:
 def _pair(pair: str, option: str) -> tuple[str, Any]:
     key, equals, text = pair.partition("=")
     if not equals or not key:
-        raise ConfigurationError(f"{option} {pair!r} is no key=value pair")
+        raise CommandError(f"{option} {pair!r} is no key=value pair", suggestion=f"write it as {option} name=value")
     key, text = read_text(key, option), read_text(text, f"{option} {key}")
     try:
         return key, json.loads(text, parse_constant=_no_constant)

@@ -81,6 +81,8 @@ def show_error(console: Console, error: FlujoError, *, trace: bool = False) -> N
         from flujo.blueprint.diagnostics import read_sources, render  # noqa: PLC0415 - who gets here has it loaded
 
         console.note(render(findings, read_sources(findings)))
+        if error.suggestion and all(error.suggestion != finding.help for finding in findings):
+            console.note(f"help: {masked(error.suggestion)}")
     else:
         console.note(f"{console.paint(f'error[{error.code}]', 'red', bold=True)} {one_line(masked(str(error)))}")
         if error.suggestion:

@@ -3,7 +3,7 @@
 import re
 
 from flujo.domain.interfaces import RunRow, StateBackend
-from flujo.exceptions import ConfigurationError, RunNotFound, StateCorrupt
+from flujo.exceptions import RunNotFound, StateCorrupt
 from flujo_cli.streams import CommandError
 
 __all__ = ["REFERENCE_HELP", "find_run"]
@@ -16,8 +16,8 @@ _SHOWN = 5
 async def find_run(backend: StateBackend, reference: str) -> RunRow:
     """The run that `reference` means.
 
-    Raises `RunNotFound`, `StateCorrupt`, `ConfigurationError` when it could be several, and `CommandError` for an empty
-    one: that begins every id, and is more often a variable that was never set.
+    Raises `RunNotFound`, `StateCorrupt`, and `CommandError` for one that could be several or is empty: that begins
+    every id, and is more often a variable that was never set.
     """
     if not reference.strip():
         raise CommandError(f"{reference!r} names no run", suggestion=REFERENCE_HELP)
@@ -31,14 +31,14 @@ async def find_run(backend: StateBackend, reference: str) -> RunRow:
         raise RunNotFound(f"no run {reference!r}", suggestion="`flujo runs list` shows the runs there are")
     if len(rows) > 1:
         ids = ", ".join(row.run_id for row in rows[:_SHOWN]) + (", ..." if len(rows) > _SHOWN else "")
-        raise ConfigurationError(f"{reference!r} is the beginning of several runs: {ids}")
+        raise CommandError(f"{reference!r} is the beginning of several runs: {ids}")
     return await _whole(backend, rows[0], prefix=reference)
 
 
 async def _newest(backend: StateBackend, reference: str) -> RunRow:
     match = re.fullmatch(r"@(?:last|\{([1-9][0-9]{0,8})\})", reference)
     if match is None:
-        raise ConfigurationError(f"{reference!r} is no way to name a run", suggestion=REFERENCE_HELP)
+        raise CommandError(f"{reference!r} is no way to name a run", suggestion=REFERENCE_HELP)
     offset = int(match[1] or 1) - 1
     rows = await backend.list(limit=1, offset=offset)
     if not rows:

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from flujo.blueprint.texts import Texts
@@ -15,6 +16,7 @@ from flujo.domain.scope import NOTHING
 from flujo.domain.steps import Pipeline
 from flujo.exceptions import (
     AnswerRejected,
+    BlueprintError,
     ConfigurationError,
     DefinitionChanged,
     FlujoError,
@@ -117,24 +119,42 @@ class Session:
         except RunNotFound as error:
             raise self.project.looked_in(error) from error
         self.reporter.run_id = row.run_id
-        if (instead := self.reporter.options.pipeline) is not None:
-            file, texts = instead, Texts(self.project.root)
-        elif records and not row.source:
-            return self.flujo(Pipeline([], name=row.pipeline), backend, "", {}), row
-        elif as_begun:
-            file, texts = self.project.root / next(iter(_kept(row))), Texts(self.project.root, row.files)
-        else:
-            file, texts = self.project.file_of(row.source, row.run_id), Texts(self.project.root)
-        pipeline = PipelineResolver(self.manager, self.project.settings).resolve(file, texts)
+        instead = self.reporter.options.pipeline
+        try:
+            file, texts = self._texts_of(row, as_begun)
+            pipeline = PipelineResolver(self.manager, self.project.settings).resolve(file, texts)
+        except (BlueprintError, ConfigurationError) as error:
+            if instead is not None:
+                raise
+            if records:
+                return self.flujo(Pipeline([], name=row.pipeline), backend, row.source, {}), row
+            if row.files and not as_begun:
+                self._advise_kept(error, row.run_id)
+            raise
         limits = replaced(self.project.settings.limits_for(pipeline.name), self.reporter.options)
         source = row.source if instead is None or not names_object(instead) else str(instead)
         return self.flujo(pipeline, backend, source, {}, limits, texts), row
+
+    def _texts_of(self, row: RunRow, as_begun: bool) -> tuple[Path, Texts]:
+        """What the run's pipeline is read from."""
+        if self.reporter.options.pipeline is not None:
+            return self.reporter.options.pipeline, Texts(self.project.root)
+        if as_begun:
+            return self.project.root / next(iter(_kept(row))), Texts(self.project.root, row.files)
+        return self.project.file_of(row.source, row.run_id), Texts(self.project.root)
+
+    def _advise_kept(self, error: FlujoError, run_id: str) -> None:
+        """Let the error about a run's file name the way to go on without it. Findings say themselves what helps."""
+        told = f"{error.suggestion}\n  or " if error.suggestion and not isinstance(error, BlueprintError) else ""
+        command = self.project.command("resume", run_id, "--as-begun")
+        error.suggestion = f"{told}go on with the pipeline as it was when the run began: {command}"
 
     async def going_on(self, backend: StateBackend, work: Awaitable[Result]) -> Result:
         """What `work` on a recorded run comes to. Of a changed pipeline it says by which commands the run goes on."""
         try:
             return await work
         except DefinitionChanged as error:
+            self.reporter.run_id = error.run_id or self.reporter.run_id
             row = await backend.get(self.reporter.run_id or "")
             if row is not None:
                 again = self.project.naming(row.source, self.reporter.options.pipeline)

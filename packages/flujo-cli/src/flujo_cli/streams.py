@@ -6,7 +6,7 @@ import select
 import sys
 from typing import Any, TextIO
 
-from flujo.exceptions import FlujoError
+from flujo.exceptions import ConfigurationError, FlujoError
 
 __all__ = ["CommandError", "OutputError", "guard_streams", "guarded_stream"]
 
@@ -15,8 +15,8 @@ class OutputError(FlujoError, code="FLUJO-700"):
     """A result could not be written to stdout."""
 
 
-class CommandError(FlujoError, code="FLUJO-701"):
-    """A command line can't be understood."""
+class CommandError(ConfigurationError, code="FLUJO-701"):
+    """A command line can't be understood, or the value of an option can't be."""
 
 
 class _Descriptor(io.FileIO):

@@ -39,7 +39,7 @@ FlujoError(message, *, suggestion=None, code=None, cause=None)
     ├── RunKeyTaken               there is a run with this idempotency key already
     ├── RunPoisoned               a run died too often without recording anything
     ├── RunNotPaused              an answer for a run that does not wait
-    ├── AnswerRejected            an answer that does not fit the question's schema
+    ├── AnswerRejected            an answer that does not fit its schema, is too late, or is to no open question
     ├── ValueNotStorable          a value can't be written down exactly
     ├── PayloadTooLarge           a value is over the size limit
     ├── StateStorageFull          the disk or the database is full
@@ -345,7 +345,10 @@ class RunNotPaused(StateError, code="FLUJO-603"):
 
 
 class AnswerRejected(StateError, code="FLUJO-604"):
-    """An answer does not fit the question's schema."""
+    """An answer will not do: it does not fit the schema, comes too late, or nothing waits for it.
+
+    So it is with what is said of a step that is in doubt.
+    """
 
 
 class ValueNotStorable(StateError, code="FLUJO-605"):
@@ -385,9 +388,13 @@ class RunPoisoned(StateError, code="FLUJO-613"):
 
 
 class DefinitionChanged(StateError, code="FLUJO-611"):
-    """The pipeline is no longer the one that the run began with; `path` is the first step whose record does not fit."""
+    """The pipeline is no longer the one that the run began with; `path` is the first step whose record does not fit.
+
+    `run_id` is told to who knows the run by its key only.
+    """
 
     path: str | None = None
+    run_id: str | None = None
 
 
 def __getattr__(name: str) -> type[FlujoError]:

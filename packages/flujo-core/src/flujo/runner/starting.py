@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import RunRow
-from flujo.exceptions import RunKeyTaken, RunOwnedElsewhere, StateError
+from flujo.exceptions import DefinitionChanged, RunKeyTaken, RunOwnedElsewhere, StateError
 from flujo.runner.ids import check_key, check_run_id, new_run_id
 from flujo.runner.resume_orchestrator import ResumeOrchestrator
 from flujo.runner.run_session import Begun, RunSession
@@ -37,6 +37,8 @@ async def start(wanted: Wanted, session: RunSession) -> Begun:
         taken = error.run_id if isinstance(error, RunKeyTaken) else run_id
         row = None if taken is None or run_id not in (None, taken) else await session.backend.get(taken)
         if row is None:
+            if isinstance(error, RunKeyTaken):
+                error.suggestion = f"leave the id {run_id!r} out to go on with that run, or take another key"
             raise
         return await _go_on(session, row, wanted)
 
@@ -56,6 +58,6 @@ async def _go_on(session: RunSession, row: RunRow, wanted: Wanted) -> Begun:
         )
     try:
         return await ResumeOrchestrator(session).resume(row.run_id)
-    except RunOwnedElsewhere as error:
+    except (DefinitionChanged, RunOwnedElsewhere) as error:
         error.run_id = row.run_id
         raise
