@@ -1,0 +1,151 @@
+"""What an installed plugin does when it is loaded, found out in a process of its own: `python probe.py DIST RESULT`.
+
+As a program it imports of flujo only what loads plugins, so that whatever else is imported is the plugin's doing.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flujo.exceptions import PluginError
+from flujo.plugins import PluginManager, PluginOptions, PluginRecord, create_plugin_manager
+from flujo.plugins.discovery import API_GROUP, is_target, load_target
+from flujo.plugins.switches import normal
+
+__all__ = ["PluginProbe", "probe_plugin", "problems"]
+
+#: A plugin that takes longer to load has come to a standstill, in seconds.
+_HUNG_S = 120.0
+
+#: The most that is shown of what a plugin prints.
+_SHOWN = 200
+
+
+class PluginProbe(NamedTuple):
+    """What loading the plugins of one distribution came to, as lines.
+
+    `records` are those that do not work, `printed` is what was written to stdout and stderr, `threads` those that were
+    begun, `modules` what was imported beside what flujo itself needs to load plugins. `unloadable` are targets that
+    can't be imported, `differs` what another manager, made right after the first, does not have as the first, and
+    `api` what is wrong with the versions of the contract and of flujo-core that the distribution names.
+    """
+
+    records: tuple[str, ...] = ()
+    printed: str = ""
+    threads: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    unloadable: tuple[str, ...] = ()
+    differs: tuple[str, ...] = ()
+    api: tuple[str, ...] = ()
+
+
+def problems(probe: PluginProbe) -> list[str]:
+    """Everything that is wrong with the plugin, one line each; `modules` are no problem by themselves."""
+    printed = [f"it prints {probe.printed[:_SHOWN]!r} when it is loaded"] if probe.printed else []
+    threads = [f"it starts the thread {name!r} when it is loaded" for name in probe.threads]
+    return [*probe.records, *printed, *threads, *probe.unloadable, *probe.differs, *probe.api]
+
+
+def probe_plugin(dist: str) -> PluginProbe:
+    """Load the plugins of the installed distribution `dist` in a process of its own, and import all they offer.
+
+    One that brings the process down is told as a record.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("FLUJO_")}
+    with tempfile.TemporaryDirectory(prefix="flujo-probe-") as folder:
+        found = Path(folder) / "found.json"
+        words = [sys.executable, "-P", __file__, dist, str(found)]
+        done = subprocess.run(  # noqa: S603 - this file, and the name of a distribution
+            words, cwd=folder, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_HUNG_S, check=False
+        )
+        printed = done.stdout.decode(errors="backslashreplace")
+        if not found.exists():
+            line = f"{dist}: loading it ended the process with exit code {done.returncode}"
+            return PluginProbe(records=(line,), printed=printed)
+        fields = json.loads(found.read_text(encoding="utf-8"))
+    return PluginProbe(printed=printed, **{name: tuple(lines) for name, lines in fields.items()})
+
+
+def _look(dist: str) -> dict[str, list[str]]:
+    """Everything but what is printed, found in this process."""
+    try:
+        create_plugin_manager(options=PluginOptions(only=(), block=(dist,)))
+        modules, threads = set(sys.modules), set(threading.enumerate())
+        manager = create_plugin_manager(options=PluginOptions(only=(dist,)))
+        own = _records(manager, dist)
+        imported = sorted(set(sys.modules) - modules)
+        begun = [thread.name for thread in threading.enumerate() if thread not in threads]
+        again = _records(create_plugin_manager(options=PluginOptions(only=(dist,))), dist)
+    except PluginError as error:
+        return {"records": [str(error)]}
+    return {
+        "records": [record.problem for record in own if not record.loaded],
+        "modules": imported,
+        "threads": begun,
+        "unloadable": [*_unloadable(manager, dist)],
+        "differs": [*_differing(own, again)],
+        "api": [*_wrong_versions(own, dist)],
+    }
+
+
+def _records(manager: PluginManager, dist: str) -> list[PluginRecord]:
+    return [record for record in manager.records if record.dist == normal(dist)]
+
+
+def _unloadable(manager: PluginManager, dist: str) -> Iterator[str]:
+    """Why targets can't be imported; each is imported."""
+    offers = (offer for table in manager.contributions for key in table for offer in table.rivals(key))
+    for offer in offers:
+        targets = offer.value if normal(offer.dist) == normal(dist) else ()
+        for target in targets:
+            if isinstance(target, str) and is_target(target):
+                try:
+                    load_target(target, offer.provider)
+                except PluginError as error:
+                    yield f"{offer.facet} {offer.key!r}: {error}"
+
+
+def _differing(first: list[PluginRecord], second: list[PluginRecord]) -> Iterator[str]:
+    for one, two in zip(first, second, strict=True):
+        if (one.status, dict(one.contributes)) != (two.status, dict(two.contributes)):
+            yield f"{one.name} is another when it is loaded again: {_shown(one)}, then {_shown(two)}"
+
+
+def _shown(record: PluginRecord) -> str:
+    return f"{record.status.value} with {dict(record.contributes)}"
+
+
+def _wrong_versions(records: list[PluginRecord], dist: str) -> Iterator[str]:
+    announced = [entry.value for entry in entry_points(group=API_GROUP) if normal(entry.name) == normal(dist)]
+    if not announced:
+        yield (
+            f"{dist} does not announce the plugin API it was written for, "
+            f'expected [project.entry-points."{API_GROUP}"] {dist} = "flujo.plugins:API_1"'
+        )
+    for record in records:
+        major = record.api.partition(".")[0]
+        for value in announced:
+            if major and value != f"flujo.plugins:API_{major}":
+                yield f"{record.name} is written for plugin API {record.api!r}, but {dist} announces {value!r}"
+    try:
+        needs = distribution(dist).requires or []
+    except PackageNotFoundError:
+        return
+    if not any(normal(each).startswith("flujo-core") for each in needs):
+        yield f"{dist} does not require flujo-core, expected a dependency such as 'flujo-core>=0.1'"
+
+
+def _main(dist: str, result: str) -> None:
+    found: Any = _look(dist)
+    Path(result).write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,87 @@
+"""Each promise of a plugin's distribution can be broken, and the test of that promise notices."""
+
+import itertools
+
+import pytest
+
+from flujo.testing.plugin import PluginConformance
+from flujo.testing.probe import PluginProbe, probe_plugin, problems
+
+GOOD = """
+@hookimpl
+def flujo_register_skills(registrar):
+    registrar.skill("good.skill", "json:dumps", summary="as text")
+"""
+numbers = itertools.count()
+
+
+@pytest.fixture
+def suite(fake_dist):
+    """The tests of a distribution with this plugin, whose name nobody had before: what is found out of it is kept."""
+
+    def make(source, api="flujo.plugins:API_1", requires=("flujo-core>=0.1",), **options):
+        name = f"flujo-probed-{next(numbers)}"
+        fake_dist(name, source, api=api, requires=requires, **options)
+        return type("Suite", (PluginConformance,), {"dist": name})()
+
+    return make
+
+
+class TestCommandLine(PluginConformance):
+    dist = "flujo-cli"
+
+
+class TestPolicies(PluginConformance):
+    dist = "flujo-policies-builtin"
+
+
+class TestState(PluginConformance):
+    dist = "flujo-state-sqlite"
+
+
+def test_a_good_plugin_keeps_every_promise(suite):
+    tests = suite(GOOD)
+    for promise in (name for name in dir(PluginConformance) if name.startswith("test_")):
+        getattr(tests, promise)()
+
+
+PROMISES = {
+    "test_plugin_is_loaded": [(GOOD + "raise RuntimeError('no')", {}), (GOOD + "import os; os._exit(7)", {})],
+    "test_loading_prints_nothing": [(GOOD + "print('hello')", {})],
+    "test_loading_starts_no_thread": [
+        (GOOD + "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()", {})
+    ],
+    "test_loading_imports_little": [(GOOD + "import flujo.runner.flujo", {})],
+    "test_everything_offered_can_be_imported": [(GOOD.replace("json:dumps", "json:dump_all"), {})],
+    "test_loading_again_gives_the_same": [
+        (GOOD.replace('"good.skill"', "f'good.a{next(N)}'") + "\nimport itertools\nN = itertools.count()", {})
+    ],
+    "test_versions_agree": [
+        (GOOD, {"api": None}),
+        (GOOD + "FLUJO_PLUGIN_API = '2.0'", {}),
+        (GOOD, {"requires": ()}),
+    ],
+}
+CASES = [(promise, *case) for promise, cases in PROMISES.items() for case in cases]
+
+
+@pytest.mark.parametrize(("promise", "source", "options"), CASES)
+def test_a_broken_promise_fails_its_test(suite, promise, source, options):
+    with pytest.raises(AssertionError):
+        getattr(suite(source, **options), promise)()
+
+
+def test_every_promise_is_shown_to_be_breakable():
+    assert set(PROMISES) == {name for name in dir(PluginConformance) if name.startswith("test_")}
+
+
+def test_what_is_wrong_is_told_in_lines(fake_dist):
+    fake_dist("flujo-loud", "print('hello')\n" + GOOD.replace("json:dumps", "json:nothing"))
+    found = problems(probe_plugin("flujo-loud"))
+    assert found[0] == "it prints 'hello\\n' when it is loaded"
+    assert found[1].startswith("skills 'good.skill': ") or found[1].startswith("plugin flujo-loud 1.0 is not loaded")
+    assert problems(PluginProbe(threads=("worker",))) == ["it starts the thread 'worker' when it is loaded"]
+
+
+def test_a_distribution_that_is_not_installed_is_told_of():
+    assert "flujo-nothing" in problems(probe_plugin("flujo-nothing"))[0]
