@@ -1,5 +1,6 @@
 """The README says only what is true: its example prints what it shows, and its commands work."""
 
+import ast
 import re
 import shlex
 import shutil
@@ -57,6 +58,15 @@ def test_the_second_command_is_the_gate_and_the_one_that_ci_runs():
     found = [line for line in README.splitlines() if re.search(pattern, line)]
     assert commands()[1] == "nox"
     assert [line.endswith("/nox") for line in found] == [True]
+
+
+def test_make_all_runs_what_the_second_command_runs_which_is_every_check():
+    """The Makefile is read: who only has what CI needs has no make."""
+    makefile, noxfile = ((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "noxfile.py"))
+    assert re.search(r"^all: .*\n((?:\t.*\n)*)", makefile, re.MULTILINE)[1] == "\t$(NOX)\n"
+    assert re.search(r"^NOX = (.+)$", makefile, re.MULTILINE)[1] == f".venv/bin/{commands()[1]}"
+    checks = re.search(r"^nox\.options\.sessions = (\[.+\])$", noxfile, re.MULTILINE)[1]
+    assert ast.literal_eval(checks) == ["lint", "types", "docs", "wheels", "tests", "plain"]
 
 
 REFERENCE = [page.relative_to(ROOT).as_posix() for page in sorted(ROOT.glob("docs/reference/*.md"))]

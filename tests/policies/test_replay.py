@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from flujo import Flujo, OpenContext, PipelineResult, StepResult
+from flujo import Flujo, OpenContext, PipelineResult, Step, StepConfig, StepResult, human
 from flujo.engine.frame import Pulse
-from flujo.exceptions import StateUnavailable
+from flujo.exceptions import PipelineAbortSignal, ReplayMismatchError, StateUnavailable
 from flujo.infra.memory import InMemoryBackend
 from flujo.testing import DyingBackend
 
@@ -92,7 +92,8 @@ async def lives(pipeline: Any, data: int, *, encodes: bool) -> None:
 def test_a_replay_comes_to_what_the_run_came_to(programs, strict, encodes, draw, data):
     program = draw.draw(programs.rough_programs())
     assume(not programs.reaches_out(program))
-    # What aborts in the background leaves no record, which shows where the run waits for a person meanwhile.
+    # What aborts in the background leaves no record: while the run waits for a person, a replay says of that step that
+    # it "has no result", as the how-to on replays tells.
     assume(not all(kind in repr(program) for kind in ("'aside'", "'stop'", "'ask'")))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -128,3 +129,16 @@ def test_a_run_that_died_and_was_resumed_replays_as_one_that_nothing_happened_to
 
     assert str(half.status) in ("running", "completed")
     assert again == undisturbed
+
+
+async def test_a_run_that_waits_is_not_replayed_where_a_background_step_gave_up_and_is_once_it_went_on():
+    def give_up(_: Any) -> None:
+        raise PipelineAbortSignal("enough")
+
+    aside = Step("aside", give_up, config=StepConfig(execution_mode="background"))
+    async with Flujo(aside >> human("ask", "go on?")) as flujo:
+        paused = await flujo.run("x", run_id="r")
+        with pytest.raises(ReplayMismatchError, match="'aside' has no result"):
+            await flujo.replay("r")
+        ended = await flujo.resume(paused, "yes")
+        assert told(await flujo.replay("r")) == told(ended)
