@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import assert_type
+from typing import Any, assert_type
 
 from pydantic import BaseModel
 
@@ -11,6 +11,7 @@ from flujo import (
     Chunk,
     Failure,
     Flujo,
+    OpenContext,
     Paused,
     Pipeline,
     PipelineContext,
@@ -25,6 +26,7 @@ from flujo import (
     agent,
     branch,
     human,
+    load_pipeline,
     loop,
     map_,
     parallel,
@@ -155,5 +157,6 @@ async def main() -> None:
     await flujo.aclose()
 
 
+assert_type(Flujo(load_pipeline("steps.yaml"), context_model=OpenContext), Flujo[Any, Any, OpenContext])
 assert_type(Flujo(approve).run_sync(3), PipelineResult[bool, PipelineContext])
 asyncio.run(main())
