@@ -26,7 +26,7 @@ print(*sys.modules)
 
 @cache
 def _loaded(path: str) -> frozenset[str]:
-    """Every module that is imported where all plugins are loaded, found in the places that PYTHONPATH, `path`, names."""
+    """Every module that is imported where all plugins are loaded; `path` is the PYTHONPATH that they are found on."""
     with TemporaryDirectory(prefix="flujo-commands-") as folder:
         return frozenset(Project(Path(folder)).python(_LOADING, env={"PYTHONPATH": path}).out.split())
 
