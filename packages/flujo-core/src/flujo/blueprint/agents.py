@@ -83,11 +83,13 @@ class Agents:
         providers: Mapping[str, AgentProviderSpec],
         context: AgentContext,
         note: Callable[[Callable[[], Any], Location | None], Any],
+        blame: Callable[[str, str], str],
     ) -> None:
         self._document = document
         self._providers = providers
         self._context = context
         self._note = note
+        self._blame = blame
         self._declared: Mapping[str, AgentPart | None] = {}
         self._made: dict[str, DeclaredAgent] = {}
 
@@ -140,7 +142,8 @@ class Agents:
             return self._providers[prefix].factory
         what = f"no installed plugin provides {prefix!r} agents" if colon else f"{brief(said.model)} names no provider"
         known = did_you_mean(prefix, self._providers, what="installed providers are")
-        advice = f"{known}; or install a plugin that provides it" if colon else f"write PROVIDER:NAME; {known}"
+        absent = self._blame("agents", prefix) or "or install a plugin that provides it"
+        advice = f"{known}; {absent}" if colon else f"write PROVIDER:NAME; {known}"
         raise MissingAgentError(what, suggestion=advice, code="V-A07")
 
 

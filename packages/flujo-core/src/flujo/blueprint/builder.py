@@ -12,8 +12,9 @@ from flujo.blueprint.diagnostics import Report, brief, finding_of, in_order
 from flujo.blueprint.document import Document, places_where
 from flujo.blueprint.imports import IMPORTED, MAX_STEPS, Child, Imports
 from flujo.blueprint.inputs import NO_STEPS, Visible
-from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, SkillSpec
+from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, SkillSpec, blame_nobody
 from flujo.blueprint.language import LanguageChecker
+from flujo.blueprint.lint import LintedFile, LintedStep, LintRuleSpec, lint
 from flujo.blueprint.loader import load, parse
 from flujo.blueprint.modules import running
 from flujo.blueprint.schema import ConfigSpec, DocumentSpec, StepSpec
@@ -42,7 +43,8 @@ class Sources(NamedTuple):
     """What pipeline files are made of: kinds by name, skills by id, and the project at `root`.
 
     `allowed_imports` are the modules and packages a file may name, looked for in its folder and then in `root`;
-    `providers` make agents, by prefix.
+    `providers` make agents, by prefix; `rules` are asked about each file. `blame` says which plugin may be why a thing
+    isn't there, given its sort ("kinds") and its name.
     """
 
     kinds: Mapping[str, KindSpec]
@@ -51,6 +53,8 @@ class Sources(NamedTuple):
     allowed_imports: Sequence[str]
     root: Path
     providers: Mapping[str, AgentProviderSpec] = NOTHING
+    rules: Mapping[str, LintRuleSpec] = NOTHING
+    blame: Callable[[str, str], str] = blame_nobody
 
 
 def load_pipeline(path: Path, sources: Sources, texts: Texts | None = None) -> Pipeline[Any, Any]:
@@ -78,7 +82,7 @@ def check_pipeline(path: Path, sources: Sources) -> tuple[Finding, ...]:
     except BlueprintError as error:
         return error.findings
     builder.pipeline(path.stem)
-    return in_order(builder.report.findings)
+    return in_order([*builder.report.findings, *builder.warnings])
 
 
 def _unresolved(data: Any = None, /, **_params: Any) -> Any:
@@ -93,24 +97,35 @@ class _Builder:
     """Builds the steps of one document; notes what is wrong, and goes on with a stand-in."""
 
     def __init__(
-        self, document: Document, sources: Sources, imports: Imports, *, importing: bool, report: Report | None = None
+        self,
+        document: Document,
+        sources: Sources,
+        imports: Imports,
+        *,
+        importing: bool,
+        above: "_Builder | None" = None,
     ) -> None:
-        self.report = report or Report(document.file)
+        self.report: Report = above.report if above else Report(document.file)
+        #: What rules warn of in this file and those that it imports; it refuses nothing.
+        self.warnings: list[Finding] = above.warnings if above else []
         self.document = document
         self.language = LanguageChecker(document, self.report, sources.templates)
         self.imports = imports
         base = imports.file.parent
-        self.resolver = SkillResolver(sources.skills, sources.allowed_imports, root=sources.root, base=base)
+        self.resolver = SkillResolver(
+            sources.skills, sources.allowed_imports, root=sources.root, base=base, blame=sources.blame
+        )
         self.importing = importing
         #: The files of the document's imports by name; None for one that is wrong.
         self.files: dict[str, Path | None] = {}
         find = partial(imports.find, code="V-A08", like="*.json*")
         context = AgentContext(lambda reference: self.named(reference, unasked), find)
-        self.agents = Agents(document, sources.providers, context, self._note_of_agent)
+        self.agents = Agents(document, sources.providers, context, self._note_of_agent, sources.blame)
         #: How many steps have been built, those of imported files each time.
         self.size = 0
         self._sources = sources
         self._places: dict[Step[Any, Any], Location | None] = {}
+        self._linted: list[LintedStep] = []
 
     def pipeline(self, stem: str) -> Pipeline[Any, Any] | None:
         """The whole pipeline, called `stem` if the file doesn't name it; None when something was noted."""
@@ -124,10 +139,16 @@ class _Builder:
         self._check_document(data, spec)
         raw = data.get("steps")
         steps = self.sequence(raw, "", NO_STEPS) if isinstance(raw, list) else ()
+        self._lint(data)
         if spec is None or self.report.findings:
             return None
         name = spec.name or _as_name(stem)
         return Pipeline(steps, name=name, version=str(spec.version), static_invariants=tuple(spec.static_invariants))
+
+    def _lint(self, data: Mapping[str, Any]) -> None:
+        """Ask the rules of plugins about the steps that could be built."""
+        for finding in lint(LintedFile(self.document.file, data, tuple(self._linted)), self._sources.rules):
+            (self.report.add if finding.severity == "error" else self.warnings.append)(finding)
 
     def _check_document(self, data: Mapping[str, Any], spec: DocumentSpec | None) -> None:
         self.language.check_invariants(data, "")
@@ -180,7 +201,7 @@ class _Builder:
             for finding in error.findings:
                 self.report.add(finding)
             return Child(None, 0)
-        builder = _Builder(document, self._sources, inside, importing=self.importing, report=self.report)
+        builder = _Builder(document, self._sources, inside, importing=self.importing, above=self)
         return Child(builder.pipeline(file.stem), builder.size)
 
     def sequence(self, raws: Sequence[Any], path: str, around: Visible) -> Steps:
@@ -217,6 +238,7 @@ class _Builder:
             return _STAND_IN
         kind = self._kind(raw, path)
         before = len(self.report.findings)
+        place = len(self._linted)
         spec = kind and validate(kind.model, raw, self.document, self.report, path)
         if kind is None or spec is None:
             return _STAND_IN
@@ -231,6 +253,7 @@ class _Builder:
             return _STAND_IN
         self.language.check_step(step, raw, path)
         self._places[step] = self._place_of_name(raw)
+        self._linted.insert(place, LintedStep(path, kind.name, raw, step, self.document))  # before those inside it
         return step
 
     def _kind(self, raw: Mapping[str, Any], path: str) -> KindSpec | None:
@@ -246,6 +269,7 @@ class _Builder:
             advice = did_you_mean(name, self._sources.kinds, what="known kinds are", most=100)
             if not self._sources.kinds:
                 advice = "no installed plugin has kinds of steps: pip install flujo-policies-builtin"
+            advice = "; ".join(filter(None, [advice, self._sources.blame("kinds", name)]))
             self.report.add(Finding("V-K01", f"unknown kind {brief(name)}", path=path, help=advice, location=where))
             return None
         try:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:  # a table of kinds is read without pydantic, which the models
     from flujo.blueprint.schema import StepSpec
     from flujo.domain.steps import Pipeline, Step
 
-__all__ = ["AgentProviderSpec", "BuildContext", "KindSpec", "SkillSpec"]
+__all__ = ["AgentProviderSpec", "BuildContext", "KindSpec", "SkillSpec", "blame_nobody"]
 
 
 class BuildContext(Protocol):
@@ -81,3 +81,8 @@ class AgentProviderSpec(NamedTuple):
     prefix: str
     factory: Any
     provider: str = ""
+
+
+def blame_nobody(_sort: str, _name: str, /) -> str:
+    """Say nothing on why a kind, skill or provider isn't there: no plugin is known to be missing."""
+    return ""

@@ -1,16 +1,29 @@
 """Rules of plugins about pipelines: what they are given, what they give, and the guard around each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from flujo.blueprint.document import Document
-from flujo.domain.validation import Location
+from flujo.domain.foreign import attempt
+from flujo.domain.validation import Finding, Location
+from flujo.exceptions import FlujoError, PluginError
 
 if TYPE_CHECKING:
     from flujo.domain.steps import Step
 
-__all__ = ["LintNote", "LintedFile", "LintedStep"]
+__all__ = ["LintNote", "LintRuleSpec", "LintedFile", "LintedStep", "lint", "steps_of"]
+
+
+class LintRuleSpec(NamedTuple):
+    """A rule about pipelines: `target` is a function of a `LintedFile` that gives `LintNote`s, or where it is."""
+
+    code: str
+    target: Any
+    severity: Literal["error", "warning"]
+    summary: str
+    provider: str
 
 
 class LintNote(NamedTuple):
@@ -59,3 +72,37 @@ class LintedFile(NamedTuple):
     file: str
     data: Mapping[str, Any]
     steps: tuple[LintedStep, ...]
+
+
+def lint(file: LintedFile, rules: Mapping[str, LintRuleSpec]) -> Iterator[Finding]:
+    """What the rules find in `file`. A rule that fails is a warning, which names its plugin."""
+    for code in rules:
+        try:
+            rule = rules[code]
+            yield from attempt(partial(_findings, rule, file), partial(_failed, rule), but=PluginError)
+        except FlujoError as error:  # two plugins claim the rule, or it can't be loaded, or raises
+            yield Finding("V-L01", error.message, "warning", help=error.suggestion)
+
+
+def steps_of(step: "Step[Any, Any]", path: str = "") -> Iterator[LintedStep]:
+    """The steps inside a step that was made in Python, in path order, fallbacks included."""
+    for child in (*step.children(), *filter(None, [step.fallback])):
+        inner = f"{path}{child.name}"
+        yield LintedStep(inner, child.kind, {}, child)
+        yield from steps_of(child, f"{inner}/")
+
+
+def _findings(rule: LintRuleSpec, file: LintedFile) -> list[Finding]:
+    notes = list(rule.target(file))
+    wrong = next((note for note in notes if not isinstance(note, LintNote)), None)
+    if wrong is not None:
+        raise TypeError(f"it gave {type(wrong).__name__!r}, expected LintNote")
+    return [Finding(rule.code, note.message, rule.severity, note.path, note.help, note.location) for note in notes]
+
+
+def _failed(rule: LintRuleSpec, said: str, error: BaseException) -> PluginError:
+    return PluginError(
+        f"lint rule {rule.code!r} of {rule.provider} failed: {said}",
+        suggestion="its other rules were asked all the same; tell the plugin's author",
+        cause=error,
+    )

@@ -4,14 +4,14 @@ import importlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from flujo.blueprint.diagnostics import brief
-from flujo.blueprint.kinds import SkillSpec
+from flujo.blueprint.kinds import SkillSpec, blame_nobody
 from flujo.blueprint.modules import Project, names_in, running
 from flujo.domain.suggest import did_you_mean, nearest
 from flujo.exceptions import ConfigurationError, MissingAgentError
@@ -35,9 +35,16 @@ class SkillResolver:
     """
 
     def __init__(
-        self, skills: Mapping[str, SkillSpec], allowed_imports: Sequence[str], *, root: Path, base: Path
+        self,
+        skills: Mapping[str, SkillSpec],
+        allowed_imports: Sequence[str],
+        *,
+        root: Path,
+        base: Path,
+        blame: Callable[[str, str], str] = blame_nobody,
     ) -> None:
         self.project = Project(base.resolve(), root.resolve())
+        self._blame = blame
         self._skills = skills
         self._allowed = tuple(allowed_imports)
 
@@ -101,6 +108,7 @@ class SkillResolver:
             )
         near = _nearest(reference, self._skills)
         advice = f"did you mean {near!r}?" if near else "for code of the project write 'module:name'"
+        advice = "; ".join(filter(None, [advice, self._blame("skills", reference)]))
         raise MissingAgentError(f"there is no skill {reference!r}", suggestion=advice, code="V-A01")
 
     def _is_allowed(self, module: str) -> bool:

@@ -1,7 +1,7 @@
 """What calls cost: prices by the model's name."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -48,12 +48,18 @@ class Price:
 class PriceTable(Mapping[str, Price]):
     """Prices by the name of the model, "openai:gpt-4o", or by a pattern of names, "openai:*".
 
-    A name's own price counts before any pattern's, and a longer pattern before a shorter one.
+    A name's own price counts before any pattern's, and a longer pattern before a shorter one. `others` is asked what a
+    usage of any other model costs, and gives None where it doesn't know.
     """
 
-    __slots__ = ("_patterns", "_prices")
+    __slots__ = ("_others", "_patterns", "_prices")
 
-    def __init__(self, prices: Mapping[str, Price] | None = None) -> None:
+    def __init__(
+        self,
+        prices: Mapping[str, Price] | None = None,
+        others: Callable[[str, Usage], Decimal | None] = lambda _model, _usage: None,
+    ) -> None:
+        self._others = others
         self._prices = dict(prices or {})
         self._patterns = sorted(self._prices, key=lambda pattern: (-len(pattern), pattern))
 
@@ -78,9 +84,8 @@ class PriceTable(Mapping[str, Price]):
         if usage.cost_usd:
             return usage
         price = self.find(model)
-        if price is None:
-            return None
-        return Usage(usage.calls, usage.tokens_in, usage.tokens_out, price.of(usage))
+        cost = self._others(model, usage) if price is None else price.of(usage)
+        return None if cost is None else Usage(usage.calls, usage.tokens_in, usage.tokens_out, cost)
 
 
 def no_price(model: str) -> PricingNotConfiguredError:

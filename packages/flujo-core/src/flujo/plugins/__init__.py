@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flujo.blueprint.agents import AgentContext, AgentDeclaration
     from flujo.blueprint.kinds import BuildContext
-    from flujo.blueprint.lint import LintedFile, LintedStep, LintNote
+    from flujo.blueprint.lint import LintedFile, LintedStep, LintNote, LintRuleSpec
     from flujo.blueprint.schema import StepSpec
     from flujo.domain.interfaces import EventSink, StateBackend, StateProvider
     from flujo.domain.outcomes import StepOutcome
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         CommandSpec,
         Contributions,
         EventSinkSpec,
-        LintRuleSpec,
         PolicySpec,
         PricingSpec,
     )
@@ -56,14 +55,13 @@ _HOMES = {
     "flujo.engine.frame": ("ExecutionFrame",),
     "flujo.engine.policy": ("StepExecutor", "StepPolicy"),
     "flujo.infra.schemas": ("OutputSchema",),
-    "flujo.blueprint.lint": ("LintNote", "LintedFile", "LintedStep"),
+    "flujo.blueprint.lint": ("LintNote", "LintRuleSpec", "LintedFile", "LintedStep"),
     "flujo.plugins.contributions": (
         "ANY_STEP",
         "BackendSpec",
         "CommandSpec",
         "Contributions",
         "EventSinkSpec",
-        "LintRuleSpec",
         "PolicySpec",
         "PricingSpec",
     ),

@@ -1,9 +1,10 @@
 """What plugins contribute."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, SkillSpec
+from flujo.blueprint.lint import LintRuleSpec
 from flujo.plugins.discovery import load_target
 from flujo.plugins.precedence import Offer, Table, ranked
 
@@ -16,7 +17,6 @@ __all__ = [
     "CommandSpec",
     "Contributions",
     "EventSinkSpec",
-    "LintRuleSpec",
     "PolicySpec",
     "PricingSpec",
     "StateProviderSpec",
@@ -62,16 +62,6 @@ class EventSinkSpec(NamedTuple):
     summary: str
     provider: str
     needs: str = ""
-
-
-class LintRuleSpec(NamedTuple):
-    """A rule about pipelines: `target` is a function of a `LintedFile` that gives `LintNote`s, or where it is."""
-
-    code: str
-    target: Any
-    severity: Literal["error", "warning"]
-    summary: str
-    provider: str
 
 
 class PricingSpec(NamedTuple):

@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from flujo.blueprint.kinds import AgentProviderSpec, BuildContext, KindSpec, SkillSpec
+from flujo.blueprint.lint import LintRuleSpec
 from flujo.exceptions import PluginError
 from flujo.plugins.contributions import (
     ANY_STEP,
     BackendSpec,
     CommandSpec,
     EventSinkSpec,
-    LintRuleSpec,
     PolicySpec,
     PricingSpec,
     StateProviderSpec,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from flujo.domain.suggest import did_you_mean
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.exceptions import ConfigurationError
 from flujo.plugins import PluginManager
+from flujo.plugins.prices import plugin_price
 
 __all__ = [
     "check_parts",
@@ -107,8 +109,8 @@ def providers_of(providers: object) -> dict[str, Any]:
     return found
 
 
-def prices_of(prices: object) -> PriceTable:
-    """The prices by model. Raises `ConfigurationError`."""
+def prices_of(prices: object, manager: PluginManager | None = None) -> PriceTable:
+    """The prices by model; those of plugins come after them. Raises `ConfigurationError`."""
     found = mapping_of(prices, "prices")
     for model, price in found.items():
         if not isinstance(price, Price):
@@ -116,7 +118,7 @@ def prices_of(prices: object) -> PriceTable:
                 f"prices[{model!r}] is {_told(price)}, expected Price",
                 suggestion=f"write prices={{{model!r}: Price(usd_per_call=...)}}",
             )
-    return PriceTable(found)
+    return PriceTable(found, partial(plugin_price, manager.contributions.pricing)) if manager else PriceTable(found)
 
 
 def choice_of(status: object, prefix: object, limit: object) -> tuple[RunStatus | None, str, int]:

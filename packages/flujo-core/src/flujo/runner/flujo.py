@@ -125,7 +125,7 @@ class Flujo(Generic[In, Out, Ctx]):
             root=root,
             on_background=on_background,
             usage_limits=limits_of(usage_limits),
-            prices=arguments.prices_of(prices),
+            prices=arguments.prices_of(prices, manager),
         )
 
     async def run(

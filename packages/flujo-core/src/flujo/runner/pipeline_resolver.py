@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from flujo.blueprint.builder import Sources, check_pipeline
 from flujo.blueprint.builder import load_pipeline as load_file
-from flujo.blueprint.diagnostics import finding_of
+from flujo.blueprint.diagnostics import finding_of, in_order
+from flujo.blueprint.lint import LintedFile, lint, steps_of
 from flujo.blueprint.skills import SkillResolver
 from flujo.blueprint.texts import Texts
 from flujo.domain.callables import reference
@@ -69,17 +70,17 @@ class PipelineResolver(NamedTuple):
     def check(self, target: str | Path) -> tuple[Finding, ...]:
         """Everything that is wrong with the file `target`, found without importing any of the project's code.
 
-        Of `module:name` that is what its module, which is imported, raises.
+        Of `module:name` that is what its module, which is imported, raises, or what rules of plugins find.
         """
         if not names_object(target):
             return check_pipeline(_file(target), self._sources())
         try:
-            self.resolve(target)
+            linted = LintedFile(str(target), {}, tuple(steps_of(self.resolve(target))))
+            return in_order(lint(linted, self.manager.contributions.lint_rules))
         except BlueprintError as error:
             return error.findings
         except FlujoError as error:
             return (finding_of(error, "V-K02", str(target), None),)
-        return ()
 
     def _object(self, target: str) -> Step[Any, Any]:
         settings = self.settings
@@ -96,7 +97,8 @@ class PipelineResolver(NamedTuple):
     def _sources(self) -> Sources:
         there, settings = self.manager.contributions, self.settings
         allowed = settings.blueprint_allowed_imports
-        return Sources(there.kinds, there.skills, Templates(), allowed, settings.root, there.agents)
+        own = (Templates(), allowed, settings.root)
+        return Sources(there.kinds, there.skills, *own, there.agents, there.lint_rules, self.manager.blame)
 
 
 def _what(found: Any) -> str:
