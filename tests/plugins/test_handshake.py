@@ -1,0 +1,222 @@
+"""For which contract a plugin was written, and what is known of it before and after it is imported."""
+
+import importlib
+import pickle
+import sys
+from types import ModuleType
+
+import pytest
+
+from flujo.exceptions import PluginError
+from flujo.plugins import PluginSnapshot, create_plugin_manager, hookimpl
+
+SKILL = """
+    @hookimpl
+    def flujo_register_skills(registrar):
+        registrar.skill("acme.greet", "m:greet", summary="greet")
+"""
+
+
+@pytest.fixture
+def announce(fake_dist, tmp_path):
+    """An installed plugin whose distribution names a contract: `announce(value, module=)`."""
+
+    def write(value: str, head: str = "") -> None:
+        fake_dist("flujo-acme", f"{head}\n{SKILL}" if not head else head + SKILL.replace("\n    ", "\n"))
+        [entries] = [each for each in tmp_path.rglob("entry_points.txt") if "flujo_acme" in str(each)]
+        entries.write_text(entries.read_text() + f"\n[flujo.plugin_api]\nflujo-acme = {value}\n")
+        importlib.invalidate_caches()
+
+    return write
+
+
+def test_a_plugin_for_another_contract_is_not_even_imported(announce, record_of):
+    announce("flujo.plugins:API_2")
+
+    record = record_of(create_plugin_manager(), "flujo-acme")
+
+    assert (record.status, record.phase, record.api) == ("incompatible", "api", "2.0")
+    assert record.error == "needs plugin API '2.0', this flujo-core offers '1.0'"
+    assert "flujo-core" in record.suggestion
+    assert "flujo_acme" not in sys.modules
+
+
+@pytest.mark.parametrize(("value", "api"), [("flujo.plugins:API_1", "1.0"), ("flujo.plugins:API_1_3", "1.0")])
+def test_a_plugin_for_this_contract_is_loaded(announce, record_of, value, api):
+    announce(value)
+
+    record = record_of(create_plugin_manager(), "flujo-acme")
+
+    assert (record.status, record.api) == ("active", api)
+
+
+def test_a_contract_that_is_named_wrongly_is_told(announce, record_of):
+    announce("flujo.plugins:LATEST")
+
+    record = record_of(create_plugin_manager(), "flujo-acme")
+
+    told = "its distribution names plugin API 'flujo.plugins:LATEST', expected a version such as '1.0'"
+    assert (record.status, record.error) == ("incompatible", told)
+
+
+def test_a_plugin_for_a_newer_minor_version_is_loaded_with_a_note(announce, record_of):
+    announce("flujo.plugins:API_1", "FLUJO_PLUGIN_API = '1.7'\n")
+
+    manager = create_plugin_manager()
+
+    note = "it was written for plugin API 1.7, this flujo-core offers 1.0"
+    record = record_of(manager, "flujo-acme")
+    assert (record.status, record.api, record.note) == ("active", "1.7", note)
+    assert manager.notices() == [f"plugin flujo-acme 1.0: {note}"]
+    assert manager.problems() == []
+
+
+@pytest.mark.parametrize("value", ["'1.x'", "''", "'one'"])
+def test_a_module_that_names_no_version_is_incompatible(announce, record_of, value):
+    announce("flujo.plugins:API_1", f"FLUJO_PLUGIN_API = {value}\n")
+
+    assert record_of(create_plugin_manager(), "flujo-acme").error.startswith("it names plugin API")
+
+
+def test_a_plugin_can_ask_what_there_is(record_of):
+    answers = {}
+
+    class Asking:
+        @hookimpl
+        def flujo_register_skills(self, registrar):
+            features = ("skills", "skills.skill", "lint_rules.rule", "lint_rules.fix", "policies.fallback", "teapots")
+            answers.update({feature: registrar.supports(feature) for feature in features})
+
+    create_plugin_manager(Asking(), discover=False)
+
+    assert [feature for feature, there in answers.items() if not there] == ["lint_rules.fix", "teapots"]
+
+
+def test_a_record_tells_where_a_plugin_is_and_how_long_its_import_took(announce, record_of, tmp_path):
+    announce("flujo.plugins:API_1")
+
+    record = record_of(create_plugin_manager(), "flujo-acme")
+
+    assert record.file.endswith("flujo_acme.py")
+    assert record.load_ms >= 0
+    assert (record.phase, record.traceback, record.suggestion) == ("", "", "")
+
+
+def test_a_record_shows_the_plugins_own_part_of_a_traceback(fake_dist, record_of):
+    fake_dist(
+        "flujo-acme",
+        """
+        def inner():
+            raise KeyError("lost")
+
+        @hookimpl
+        def flujo_register_skills(registrar):
+            inner()
+        """,
+    )
+
+    record = record_of(create_plugin_manager(), "flujo-acme")
+
+    assert (record.status, record.phase) == ("register-failed", "register")
+    lines = record.traceback.splitlines()
+    assert [line.rpartition(", in ")[2] for line in lines if line.startswith("  File")] == [
+        "flujo_register_skills",
+        "inner",
+    ]
+    assert lines[-1] == "KeyError: 'lost'"
+
+
+def test_a_refused_contribution_shows_the_line_that_made_it(fake_dist, record_of):
+    fake_dist("flujo-acme", SKILL.replace("acme.greet", "greet"))
+
+    record = record_of(create_plugin_manager(), "flujo-acme")
+
+    assert 'registrar.skill("greet", "m:greet", summary="greet")' in record.traceback
+    assert "is not a skill id" in record.traceback
+
+
+def test_a_file_that_is_no_python_shows_where(fake_dist, record_of):
+    fake_dist("flujo-acme", "def broken(:")
+
+    assert "def broken(:" in record_of(create_plugin_manager(), "flujo-acme").traceback
+
+
+def test_a_stale_copy_of_a_distribution_counts_once(fake_dist, tmp_path):
+    fake_dist("flujo-acme", SKILL)
+    [info] = tmp_path.rglob("flujo_acme-1.0.dist-info")
+    stale = info.with_name("flujo_acme-0.9.dist-info")
+    stale.mkdir()
+    for file in info.iterdir():
+        (stale / file.name).write_text(file.read_text().replace("Version: 1.0", "Version: 0.9"))
+    importlib.invalidate_caches()
+
+    found = [record for record in create_plugin_manager().records if record.dist == "flujo-acme"]
+
+    assert [record.status for record in found] == ["active"]
+
+
+BLAMED = [
+    ("kinds", "acme", "kind 'acme' probably comes with flujo-policy-acme 0.3.1, which is not loaded (import-failed"),
+    ("skills", "acme.fetch", "skill 'acme.fetch' probably comes with flujo-policy-acme 0.3.1"),
+    ("policies", "flujo_policy_acme.steps:Acme", "probably comes with flujo-policy-acme 0.3.1"),
+    ("kinds", "other", "plugin flujo-policy-acme 0.3.1 is not loaded (import-failed: ModuleNotFoundError"),
+]
+
+
+@pytest.mark.parametrize(("facet", "key", "told"), BLAMED)
+def test_what_is_not_there_is_blamed_on_a_plugin_that_is_called_so_or_on_all_that_failed(fake_dist, facet, key, told):
+    fake_dist("flujo-policy-acme", "import no_such_driver", version="0.3.1")
+
+    blame = create_plugin_manager().blame(facet, key)
+
+    assert told in blame
+    assert blame.endswith("see `flujo plugins show flujo-policy-acme`")
+
+
+def test_what_is_not_there_is_blamed_on_a_plugin_that_is_switched_off(fake_dist, monkeypatch):
+    fake_dist("flujo-policy-acme", SKILL)
+    monkeypatch.setenv("FLUJO_NO_PLUGINS", "1")
+
+    manager = create_plugin_manager()
+
+    assert manager.blame("kinds", "acme") == (
+        "kind 'acme' probably comes with flujo-policy-acme 1.0, which is switched off by --no-plugins or "
+        "FLUJO_NO_PLUGINS: only flujo's own plugins are loaded"
+    )
+    assert manager.blame("kinds", "other") == ""
+
+
+class Given:
+    @staticmethod
+    @hookimpl
+    def flujo_register_skills(registrar):
+        registrar.skill("given.greet", "m:greet", summary="")
+
+
+def test_a_snapshot_makes_the_same_plugins_in_another_process(monkeypatch):
+    module = ModuleType("given_module")
+    module.flujo_register_skills = Given.flujo_register_skills
+    monkeypatch.setitem(sys.modules, "given_module", module)
+    manager = create_plugin_manager(Given, module)
+
+    sent = pickle.loads(pickle.dumps(manager.snapshot()))
+
+    assert isinstance(sent, PluginSnapshot)
+    assert sent.given == (f"{__name__}:Given", "given_module")
+    assert sent.create().contributions == manager.contributions
+
+
+def test_a_snapshot_tells_where_other_plugins_are_installed(fake_dist):
+    snapshot = create_plugin_manager().snapshot()
+    fake_dist("flujo-acme", SKILL)
+
+    with pytest.raises(PluginError, match=r"others than expected: missing none; more than expected flujo-acme 1\.0"):
+        snapshot.create()
+    with pytest.raises(PluginError, match=r"missing lost 1\.0; more than expected flujo-acme 1\.0"):
+        snapshot._replace(loaded=(*snapshot.loaded, "lost 1.0")).create()
+
+
+def test_an_object_can_not_go_to_another_process():
+    with pytest.raises(PluginError, match="plugin Given can't be sent to another process") as caught:
+        create_plugin_manager(Given(), discover=False).snapshot()
+    assert caught.value.suggestion == "give its module or its class"
