@@ -161,6 +161,24 @@ def test_an_import_inside_a_function_says_why_it_stands_there():
     assert [(where, line) for where, line in lines if re.search(r"noqa: PLC0415(?! - \w)", line)] == []
 
 
+def test_a_tuple_that_is_made_without_its_class_has_a_value_for_each_field():
+    fields = {
+        node.name: [ast.unparse(each.target) for each in node.body if isinstance(each, ast.AnnAssign)]
+        for _, node in each_node(ast.ClassDef)
+        if "NamedTuple" in map(dotted, node.bases)
+    }
+    made = []
+    for where, function in each_node(*FUNCTIONS):
+        inside = list(ast.walk(function))
+        named = {dotted(n.targets[0]): n.value for n in inside if isinstance(n, ast.Assign)}
+        for call in (n for n in inside if isinstance(n, ast.Call) and dotted(n.func) in ("tuple_of", "_new")):
+            kind, values = call.args
+            parts = named[values.id].elts if isinstance(values, ast.Name) else values.elts
+            made.append((where, dotted(kind), len(parts), len(fields[dotted(kind)])))
+    assert len(made) >= 7
+    assert [each for each in made if each[2] != each[3]] == []
+
+
 def test_time_is_read_by_the_clock():
     readers = {"time.time", "time.time_ns", "time.monotonic", "time.sleep", "datetime.now", "datetime.utcnow"}
     readers |= {f"datetime.{name}" for name in readers if name.startswith("datetime.")}

@@ -37,7 +37,7 @@ FlujoError(message, *, suggestion=None, code=None, cause=None)
     ├── RunNotFound               no such run in this state
     ├── RunOwnedElsewhere         a living process owns the run
     ├── RunKeyTaken               there is a run with this idempotency key already
-    ├── RunPoisoned               a run died too often without recording anything
+    ├── RunPoisoned               a run died too often without getting on
     ├── RunNotPaused              an answer for a run that does not wait
     ├── AnswerRejected            an answer that does not fit its schema, is too late, or is to no open question
     ├── ValueNotStorable          a value can't be written down exactly
@@ -345,10 +345,7 @@ class RunNotPaused(StateError, code="FLUJO-603"):
 
 
 class AnswerRejected(StateError, code="FLUJO-604"):
-    """An answer will not do: it does not fit the schema, comes too late, or nothing waits for it.
-
-    So it is with what is said of a step that is in doubt.
-    """
+    """An answer, or what is said of a step in doubt, will not do: it does not fit, is too late, or not waited for."""
 
 
 class ValueNotStorable(StateError, code="FLUJO-605"):
@@ -384,14 +381,11 @@ class RunKeyTaken(StateError, code="FLUJO-612"):
 
 
 class RunPoisoned(StateError, code="FLUJO-613"):
-    """The run's process died again and again, and never recorded anything more."""
+    """The run's process died again and again, and the run got no further."""
 
 
 class DefinitionChanged(StateError, code="FLUJO-611"):
-    """The pipeline is no longer the one that the run began with; `path` is the first step whose record does not fit.
-
-    `run_id` is told to who knows the run by its key only.
-    """
+    """The pipeline isn't the run's any more: `path` is the first step that misfits, `run_id` for who knows its key only."""
 
     path: str | None = None
     run_id: str | None = None

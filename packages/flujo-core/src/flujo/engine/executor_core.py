@@ -12,6 +12,7 @@ from flujo.domain.interfaces import TemplateCompiler
 from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
+from flujo.domain.tuples import tuple_of
 from flujo.domain.usage import NO_USAGE
 from flujo.engine.cancelling import cancelled, told_of
 from flujo.engine.changes import restore, snapshot, unshared
@@ -201,7 +202,7 @@ class ExecutorCore:
         if type(outcome) is Failure and plan.tries and not run.journal.closed:
             await self._note_failure(work, outcome, final=True)
         if type(outcome) is Success:
-            outcome = Success(outcome.value, result.usage, (), result)
+            outcome = tuple_of(Success, (outcome.value, result.usage, (), result, False, None))
         else:
             outcome = outcome._replace(usage=result.usage, children=result.children, step_result=result)
         return finished(frame, outcome, result)

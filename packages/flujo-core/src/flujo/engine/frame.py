@@ -12,6 +12,7 @@ from flujo.domain.interfaces import Clock, Template
 from flujo.domain.quota import Quota
 from flujo.domain.scope import NOTHING, Outputs, Scope
 from flujo.domain.steps import Step
+from flujo.domain.tuples import tuple_of
 from flujo.engine.background_task_manager import BackgroundTaskManager
 from flujo.engine.cache_manager import CacheManager
 from flujo.engine.call_tally import CallTally
@@ -159,7 +160,7 @@ class ExecutionFrame(NamedTuple):
         path = self.path + at
         if self.history is not None:
             self.history.setdefault(path, None)
-        return ExecutionFrame(
+        frame = (
             step,
             data,
             self.run,
@@ -178,6 +179,7 @@ class ExecutionFrame(NamedTuple):
             None,
             self.limits,
         )
+        return tuple_of(ExecutionFrame, frame)
 
     def with_data(self, data: Any) -> "ExecutionFrame":
         """This frame with other data."""

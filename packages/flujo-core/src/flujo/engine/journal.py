@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend, Sync
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.scope import NOTHING
+from flujo.domain.tuples import tuple_of
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.asides import NO_ASIDES, Asides
 from flujo.engine.changes import unshared
@@ -99,7 +100,7 @@ class Journal:
         if self._codec is None:
             return Recorded(unshared(record.out), record.delta, record)
         delta = None if record.delta is None else self._delta(record)
-        return Recorded(self._codec.decode(record.out, where=path), delta, record)
+        return tuple_of(Recorded, (self._codec.decode(record.out, where=path), delta, record))
 
     def _delta(self, record: JournalRecord) -> Any:
         if self._codec is None or record.delta is None:

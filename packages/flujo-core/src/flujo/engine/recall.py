@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 from flujo.domain.events import StepAbandoned, StepFinished
 from flujo.domain.outcomes import ErrorInfo, Failure, RecordedError, StepOutcome, StepResult, Success
+from flujo.domain.tuples import tuple_of
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import apply, sink, unshared
 from flujo.engine.frame import ExecutionFrame
@@ -68,10 +69,9 @@ def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any]
         usage += spent
     took, cached, told = ended_at - started_at, attempt == 0, error if fallback else None
     own, kind = unshared(value), step.kind
-    result: StepResult[Any] = StepResult(
-        step.name, True, own, path, kind, attempt, took, usage, told, True, fallback, parts, cached
-    )
-    outcome = Success(value, usage, (), result)
+    line = (step.name, True, own, path, kind, attempt, took, usage, told, True, fallback, parts, cached, False)
+    result: StepResult[Any] = tuple_of(StepResult, line)
+    outcome = tuple_of(Success, (value, usage, (), result, False, None))
     return finished(frame, outcome, result) if run.events.active else filed(frame, outcome, result)
 
 

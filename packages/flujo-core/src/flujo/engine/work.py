@@ -15,6 +15,7 @@ from flujo.domain.interfaces import CACHE_MISSED, JournalRecord, RecordKind
 from flujo.domain.outcomes import ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
+from flujo.domain.tuples import tuple_of
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import Change, Snapshot, change, merge_output, sink, snapshot, unshared
 from flujo.engine.frame import ExecutionFrame
@@ -114,7 +115,7 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
     if history:
         children = history.results
         usage += history.usage
-    return StepResult(
+    line = (
         frame.step.name,
         type(outcome) is Success,
         unshared(outcome.value) if type(outcome) is Success else None,
@@ -130,6 +131,7 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
         cached,
         type(outcome) is Paused,
     )
+    return tuple_of(StepResult, line)
 
 
 def told(work: Work, failed: Failure[Any]) -> ErrorInfo:
@@ -142,7 +144,7 @@ def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> Journa
     """The record of the step's result, its values as the journal holds them."""
     path, journal, item = work.frame.path, work.frame.run.journal, work.frame.item
     now = work.frame.run.clock.now()
-    return JournalRecord(
+    record = (
         path,
         RecordKind.RESULT,
         0 if outcome.cached else work.attempt,
@@ -156,6 +158,7 @@ def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> Journa
         now,
         work.plan.sync,
     )
+    return tuple_of(JournalRecord, record)
 
 
 def is_answer_kept(work: Work, failed: Failure[Any]) -> bool:
