@@ -316,7 +316,8 @@ def test_a_run_at_work_is_cancelled_from_another_process(flujo, at_work):
     out, err = at_work.communicate(timeout=60)
 
     assert (at_work.returncode, json.loads(out)["status"]) == (1, "cancelled")
-    assert "cancelled in " in err.decode()
+    assert "\nerror the run was cancelled\ncancelled in " in err.decode()
+    assert "\nerror     the run was cancelled\n" in flujo("runs", "show", "r1").out
     shown = flujo("runs", "show", "r1", "--json").json
     assert (shown["status"], [record["path"] for record in shown["records"]]) == ("cancelled", ["first"])
 

@@ -84,7 +84,9 @@ class Progress:
 
 
 def brief(error: ErrorInfo, limit: int = 2000) -> str:
-    """The error's type and what it says; the type alone where it says nothing."""
+    """The error's type and what it says; the type alone where it says nothing, and no type where nothing was raised."""
+    if error.type == "Aborted":
+        return one_line(error.message, limit)
     return error.type if error.message == error.type else f"{error.type}: {one_line(error.message, limit)}"
 
 
