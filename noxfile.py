@@ -154,6 +154,20 @@ def _outside(command: Path, *arguments: str, cwd: Path, stdin: str = "") -> subp
 
 
 @nox.session(default=False)
+def plugins(session: nox.Session) -> None:
+    """The tests of plugins by the oldest pluggy that flujo allows, and by the newest."""
+    python = _python(session)
+    suites = ("tests/plugins", "tests/testing", "tests/cli/test_plugins.py")
+    for wanted in ("pluggy==1.6.*", "pluggy<2"):
+        with tempfile.TemporaryDirectory(prefix="flujo-pluggy-") as folder:
+            pip = ("-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", folder, wanted)
+            session.run(python, *pip, external=True)
+            found = {"PYTHONPATH": folder}
+            session.run(python, "-c", "import pluggy; print(pluggy.__version__)", env=found, external=True)
+            session.run(python, "-m", "pytest", *suites, env=found, external=True)
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure the scenarios beside hand-written code; `nox -s bench -- S1` for one of them."""
     session.run(_python(session), "-m", "benchmarks", *session.posargs, external=True)
