@@ -194,12 +194,12 @@ def test_the_context_comes_from_the_command_line(flujo, pipeline):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--context-data", "{nope"], "error[FLUJO-100] --context-data is not JSON: "),
+        (["--context-data", "{nope"], "error[FLUJO-701] --context-data is not JSON: "),
         (["--input", "-", "--no-stdin"], "--no-stdin forbids it"),
         (["--context", "run_id=3"], "error[FLUJO-401] context field 'run_id' is the engine's own"),
         (["--context", "scratchpad=3"], "error[FLUJO-401] context field 'scratchpad'"),
         (["--state", "nowhere:x"], "error[FLUJO-610] no state backend opens 'nowhere' urls"),
-        (["--run-id", "@last"], "error[FLUJO-100] '@last' is no run id"),
+        (["--run-id", "@last"], "error[FLUJO-701] '@last' is not a run id"),
         (["--state", " "], "error[FLUJO-101] state_uri can't be ' ' (--state): expected a text that is not empty"),
         (["nope.yaml"], "error[FLUJO-100] no pipeline file 'nope.yaml'"),
     ],
@@ -310,14 +310,18 @@ def test_broken_plugins_are_named_and_the_run_goes_on(flujo, broken_plugin):
     ran = flujo("--log-format", "json", "run", "--input", "x", "--state", "memory:", "-q")
     assert (ran.code, ran.out) == (0, "x\n")
     assert '"level": "warning"' in ran.err
-    assert [json.loads(line)["entry_point"] for line in ran.err.splitlines()] == ["broken", "worse"]
+    assert [json.loads(line)["see"] for line in ran.err.splitlines()] == [
+        "flujo plugins show flujo-broken:broken",
+        "flujo plugins show flujo-broken:worse",
+    ]
     assert "flujo-broken 1.0 is not loaded" in ran.err
 
 
 def test_broken_plugins_are_listed_with_the_reason(flujo, broken_plugin):
     row = next(line for line in flujo("plugins").out.splitlines() if line.startswith("flujo-broken"))
+    assert "import-failed" in row
     assert row.endswith(
-        "1.0      import-failed  installed  ModuleNotFoundError: No module named 'nothing_of_that_name'"
+        "ModuleNotFoundError: No module named 'nothing_of_that_name'  -> flujo plugins show flujo-broken:broken"
     )
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from flujo import __version__
 from flujo.domain.masking import masked
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import FlujoError, PluginError
-from flujo_cli.commands import COMMANDS, GROUPS, CommandEntry
+from flujo_cli.commands import COMMANDS, DEFAULTS, GROUPS, CommandEntry
 from flujo_cli.exit_codes import ExitCode, code_for
 from flujo_cli.options import Options
 from flujo_cli.output import Console, show_error
@@ -25,11 +25,14 @@ from flujo_cli.streams import CommandError
 
 if TYPE_CHECKING:
     from flujo.infra.logging import LogFormat, LogLevel
-    from flujo.plugins import CommandSpec
+    from flujo.plugins import CommandSpec, PluginManager
 
 __all__ = ["LazyGroup", "run_command_line"]
 
 _TABLE = {entry.path: entry for entry in COMMANDS}
+
+#: Where a command line's plugins are kept, once they are loaded.
+_PLUGINS = "flujo_cli.plugins"
 
 
 class LazyGroup(click.Group):
@@ -43,7 +46,11 @@ class LazyGroup(click.Group):
         self._prefix = f"{words} " if words else ""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the options before a command; without a word the help is all there is to say."""
+        """Take the options before a command; without a word the help is all there is to say, or a command's name."""
+        default = DEFAULTS.get(self._prefix.rstrip())
+        is_option = bool(args) and args[0].startswith("-") and args[0] not in ctx.help_option_names
+        if default and not ctx.resilient_parsing and (not args or is_option):
+            args = [default, *args]
         if not args and not ctx.resilient_parsing:
             Console().note(ctx.get_help())
             ctx.exit(ExitCode.USAGE)
@@ -58,12 +65,12 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands and groups at this place, in the order of the table: flujo's own, or a plugin's group's."""
-        return list(self._short_helps())
+        return list(self._short_helps(ctx))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import the command `name`, or make the group that its word stands for."""
         words = self._prefix + name
-        return self._among(words, _TABLE) or self._among(words, _plugin_commands())
+        return self._among(words, _TABLE) or self._among(words, _plugin_commands(ctx))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -72,25 +79,26 @@ class LazyGroup(click.Group):
         name = args[0]
         command = None if name.startswith("-") else self.get_command(ctx, name)
         if command is None:
-            ctx.fail(f"there is no command {self._prefix + name!r}; {self._advice(name)}")
+            ctx.fail(f"there is no command {self._prefix + name!r}; {self._advice(ctx, name)}")
         return name, command, args[1:]
 
-    def _advice(self, name: str) -> str:
+    def _advice(self, ctx: click.Context, name: str) -> str:
         """What may be meant by an unknown `name`: commands that end so elsewhere, or what there is at this place."""
-        paths = dict.fromkeys((*_TABLE, *_plugin_commands()))
+        of_plugins = _plugin_commands(ctx)
+        paths = dict.fromkeys((*_TABLE, *of_plugins))
         elsewhere = [f"`flujo {path}`" for path in paths if path.rpartition(" ")[2] == name]
         if elsewhere:
             return f"did you mean {' or '.join(elsewhere)}?"
-        here = {*_below(self._prefix, _TABLE), *_below(self._prefix, _plugin_commands())}
+        here = {*_below(self._prefix, _TABLE), *_below(self._prefix, of_plugins)}
         return did_you_mean(name, here, what="commands are")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by their table: help imports none of them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(self._short_helps().items()))
+            formatter.write_dl(list(self._short_helps(ctx).items()))
 
-    def _short_helps(self) -> dict[str, str]:
-        return _below(self._prefix, _TABLE) or _below(self._prefix, _plugin_commands())
+    def _short_helps(self, ctx: click.Context) -> dict[str, str]:
+        return _below(self._prefix, _TABLE) or _below(self._prefix, _plugin_commands(ctx))
 
     def _among(self, words: str, table: "Mapping[str, CommandEntry | CommandSpec]") -> click.Command | None:
         if words in table:
@@ -129,18 +137,41 @@ def _load(entry: "CommandEntry | CommandSpec") -> click.Command:
     return command
 
 
-@cache
-def _plugin_commands() -> "Mapping[str, CommandSpec]":
-    """The commands that plugins add: loads the plugins, so only for a name that flujo doesn't have itself."""
-    from flujo.plugins import create_plugin_manager  # noqa: PLC0415 - plugins are loaded for what needs them
+def _plugins(ctx: click.Context, *, quiet: bool) -> "PluginManager":
+    """The plugins, loaded once for a command line: only for what flujo doesn't have itself."""
+    from flujo_cli.installed import load_plugins  # noqa: PLC0415 - plugins are loaded for what needs them
 
-    return create_plugin_manager().contributions.commands
+    if _PLUGINS not in ctx.meta:
+        ctx.meta[_PLUGINS] = load_plugins(ctx.ensure_object(Options), quiet=quiet)
+    manager: PluginManager = ctx.meta[_PLUGINS]
+    return manager
+
+
+def _plugin_commands(ctx: click.Context) -> "Mapping[str, CommandSpec]":
+    return _plugins(ctx, quiet=ctx.resilient_parsing).contributions.commands
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Say the version. Not eager: what `-v`, `-C` and the switches of plugins say is known by then."""
     if wanted and not ctx.resilient_parsing:
         Console().out(f"flujo {__version__}")
+        records = _plugins(ctx, quiet=True).records if ctx.ensure_object(Options).verbose else ()
+        for record in records:
+            if record.loaded:
+                Console().out(f"{record.provider} ({record.source})")
         ctx.exit()
+
+
+def _note(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Keep the value of an option in the `Options`, under the option's name."""
+    setattr(ctx.ensure_object(Options), str(param.name), value)
+    return value
+
+
+def _work_in(ctx: click.Context, _: click.Parameter, folder: str | None) -> None:
+    """Go there before anything is looked for: a project may have plugins of its own, and they commands."""
+    if folder is not None:
+        os.chdir(folder)
 
 
 @click.group(
@@ -148,25 +179,55 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Plugins may add commands: `flujo plugins` lists them.",
 )
-@click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work in DIR.")
+@click.option(
+    "-C",
+    "folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    is_eager=True,
+    expose_value=False,
+    callback=_work_in,
+    help="Work in DIR.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option("--log-format", type=click.Choice(["human", "json"]), help="How log lines are written to stderr.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="The least that is logged.")
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Say which.")
+@click.option(
+    "--no-plugins",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_note,
+    help="Load no plugins but flujo's own.",
+)
+@click.option(
+    "-P",
+    "plugin_switches",
+    metavar="NAME",
+    multiple=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_note,
+    help="Load the plugin NAME, whatever settings say, or with no:NAME do not load it. May be repeated.",
+)
+@click.option("--version", is_flag=True, expose_value=False, callback=_show_version, help="Say which.")
+@click.option(
+    "-v", "--verbose", is_flag=True, is_eager=True, callback=_note, help="With --version: and which plugins are loaded."
+)
 @click.pass_obj
 def _flujo(
     options: Options,
-    folder: str | None,
     debug: bool,
     log_format: "LogFormat | None",
     log_level: "LogLevel | None",
+    verbose: bool,
 ) -> None:
     """Run durable pipelines of typed steps."""
+    if verbose:
+        raise click.UsageError("--verbose belongs to --version")
     options.debug = debug
     options.log_format = log_format
     options.log_level = log_level
-    if folder is not None:
-        os.chdir(folder)
 
 
 def run_command_line(args: Sequence[str]) -> int:

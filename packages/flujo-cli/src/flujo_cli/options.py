@@ -35,7 +35,8 @@ class Options:
     that a run was given, by their names; `no_input` forbids to ask anything at the terminal; with `strict_background`
     a background step that fails makes the exit code that of a failed run. `log_format` and `log_level` go before the
     settings of the same names. `sinks` are the names of event sinks that hear the run. `pipeline` takes the place of
-    what a run was begun with, a file or `module:name`.
+    what a run was begun with, a file or `module:name`. With `no_plugins` only flujo's own plugins are loaded;
+    `verbose` is more of what `--version` says; `plugin_switches` are the names of those to load, or not to ("no:NAME").
     """
 
     started_in: Path | None
@@ -48,6 +49,9 @@ class Options:
     strict_background: bool = False
     sinks: tuple[str, ...] = ()
     pipeline: Path | None = None
+    verbose: bool = False
+    no_plugins: bool = False
+    plugin_switches: tuple[str, ...] = ()
 
     @property
     def stands(self) -> Path:
@@ -55,6 +59,11 @@ class Options:
         if self.started_in is None:
             raise ConfigurationError("the working directory is gone", suggestion="go to a folder that exists")
         return self.started_in
+
+    @property
+    def works(self) -> Path:
+        """The folder the command works in, after any `-C`. Raises `ConfigurationError` when the user's is gone."""
+        return self.stands if self.started_in is None else Path.cwd()
 
 
 def json_option(function: F) -> F:

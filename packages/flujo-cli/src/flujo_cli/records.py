@@ -10,10 +10,10 @@ from flujo.engine.journal import Journal
 from flujo.exceptions import RunNotFound
 from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec, jsonable, readable
-from flujo.plugins import create_plugin_manager
 from flujo.runner.answers import waiting
 from flujo.runner.state_backend_manager import open_state
 from flujo.runner.trace import Trace, read_trace
+from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options
 from flujo_cli.progress import elapsed
 from flujo_cli.project import Project
@@ -30,7 +30,7 @@ _QUICK_S = 5.0
 async def read_state(options: Options, state: str | None, read: Callable[[StateBackend], Awaitable[T]]) -> T:
     """What `read` finds in the state of the project the user stands in."""
     project = Project.here(stands=options.stands, state=state)
-    backend = open_state(project.settings.state_uri, create_plugin_manager(), project.root)
+    backend = open_state(project.settings.state_uri, load_plugins(options), project.root)
     try:
         return await read(backend)
     except RunNotFound as error:
@@ -46,7 +46,7 @@ async def took(backend: StateBackend, row: RunRow) -> float:
     """
     whole = _QUICK_S if row.ended_at is None or row.epoch > 1 else row.ended_at - row.created_at
     if whole < _QUICK_S:
-        return whole
+        return max(whole, 0.0)  # the clock may have been set back meanwhile
     full = await backend.get(row.run_id) or row
     return (await read_trace(backend, full, SystemClock().now())).took_s
 

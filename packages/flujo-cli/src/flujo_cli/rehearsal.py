@@ -19,7 +19,7 @@ from flujo.domain.steps import Pipeline
 from flujo.engine.changes import fields_of
 from flujo.exceptions import ConfigurationError, FlujoError
 from flujo.infra.codec import JsonCodec
-from flujo.plugins import create_plugin_manager
+from flujo.plugins import create_plugin_manager, plugin_options
 from flujo.runner.flujo import Flujo
 from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo.runner.state_backend_manager import open_state
@@ -37,7 +37,8 @@ class Job(NamedTuple):
     """What is rehearsed: the pipeline `file` of the project in the working directory, recorded in `state`.
 
     `answers` are given by a question's path, or a word of its message. The process dies after the record of number
-    `die_after`, counted from 1; None is never.
+    `die_after`, counted from 1; None is never. The
+    options of plugins are those of the command line.
     """
 
     file: str
@@ -46,6 +47,8 @@ class Job(NamedTuple):
     context: Mapping[str, Any]
     answers: Mapping[str, Any]
     die_after: int | None = None
+    no_plugins: bool = False
+    plugin_switches: Sequence[str] = ()
 
 
 class Report(NamedTuple):
@@ -70,7 +73,8 @@ class Report(NamedTuple):
 
 async def live(job: Job) -> Report:
     """Begin the run, or go on with it, until it ends, asks something without an answer, or this process dies."""
-    manager = create_plugin_manager()
+    options = plugin_options(no_plugins=job.no_plugins, switches=job.plugin_switches)
+    manager = create_plugin_manager(options=options)
     project = Project.around(Path(job.file), stands=Path.cwd(), state=job.state)
     pipeline = PipelineResolver(manager, project.settings).resolve(Path(job.file))
     state = open_state(job.state, manager, project.root)

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -12,7 +11,6 @@ from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.exceptions import FlujoError
 from flujo.infra.config_manager import Settings
 from flujo.infra.logging import Logger
-from flujo.plugins import PluginManager
 from flujo_cli.options import Options
 from flujo_cli.output import Console, show_error, show_trace
 from flujo_cli.progress import Progress
@@ -120,12 +118,7 @@ class Reporter:
             self.options.owes_json = False
             self.console.json(described)
 
-    def begin(self, manager: PluginManager, settings: Settings) -> None:
-        """Log as `settings` say, but for what the command line says; each installed plugin that is broken first."""
+    def begin(self, settings: Settings) -> None:
+        """Log as `settings` say, but for what the command line says."""
         log_format, level = self.options.log_format, self.options.log_level
         self.log = Logger(log_format or settings.log_format, self.console.stderr, level or settings.log_level)
-        number = Counter(record.dist for record in manager.records)
-        for record in manager.records:
-            if record.error:
-                entry = {"entry_point": record.name.partition(":")[2]} if number[record.dist] > 1 else {}
-                self.log.log("warning", record.problem, **entry, see="flujo plugins")

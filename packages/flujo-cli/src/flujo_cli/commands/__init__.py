@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["COMMANDS", "GROUPS", "CommandEntry"]
+__all__ = ["COMMANDS", "DEFAULTS", "GROUPS", "CommandEntry"]
 
 
 class CommandEntry(NamedTuple):
@@ -47,7 +47,21 @@ COMMANDS = (
     CommandEntry("db check", "flujo_cli.commands.db:db_check", "Say what is wrong with the state."),
     CommandEntry("db migrate", "flujo_cli.commands.db:db_migrate", "Bring the state to this version's schema."),
     CommandEntry("db backup", "flujo_cli.commands.db:db_backup", "Copy the state to a new file."),
-    CommandEntry("plugins", "flujo_cli.commands.plugins:plugins", "List plugins and what each one adds."),
+    CommandEntry(
+        "plugins list", "flujo_cli.commands.plugins_list:plugins_list", "List plugins and what each one adds."
+    ),
+    CommandEntry(
+        "plugins show", "flujo_cli.commands.plugins_show:plugins_show", "Show one plugin: all there is to say."
+    ),
+    CommandEntry(
+        "plugins why", "flujo_cli.commands.plugins_why:plugins_why", "Say which plugin brings something, and why."
+    ),
+    CommandEntry(
+        "plugins check", "flujo_cli.commands.plugins_check:plugins_check", "Check plugins as their authors should."
+    ),
+    CommandEntry(
+        "plugins new", "flujo_cli.commands.plugins_new:plugins_new", "Write a package to begin a plugin with."
+    ),
 )
 
 #: What is said of the words that stand before others.
@@ -56,4 +70,8 @@ GROUPS = {
     "budget": "See what runs may use.",
     "config": "See what the project is configured with.",
     "db": "Look after the state.",
+    "plugins": "Look at plugins, and begin one; without a further word, list them.",
 }
+
+#: What a group's word alone, or with options, stands for; the others show their help.
+DEFAULTS = {"plugins": "list"}

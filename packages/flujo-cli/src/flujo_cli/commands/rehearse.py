@@ -15,10 +15,10 @@ from flujo.domain.steps import Pipeline, Step
 from flujo.exceptions import ConfigurationError, ExecutionError
 from flujo.infra.config_manager import get_config_manager
 from flujo.infra.scripted import ScriptedAgent
-from flujo.plugins import create_plugin_manager
 from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_context, read_file, read_json, resolve_input
+from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options, json_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.project import Project
@@ -85,8 +85,8 @@ def rehearse(
     reporter = Reporter(options)
     with reporter.telling():
         project = _project(file, options)
-        manager = create_plugin_manager()
-        reporter.begin(manager, project.settings)
+        manager = load_plugins(options, project.root)
+        reporter.begin(project.settings)
         pipeline = PipelineResolver(manager, project.settings).resolve(file)
         text = resolve_input(input_flag, os.environ.get("FLUJO_INPUT"), lambda: "")
         Given(text).fitting(pipeline)  # a mistake is told before anything is copied
@@ -96,6 +96,8 @@ def rehearse(
             input=text,
             context=read_context(None, None, context),
             answers=_answers(answers),
+            no_plugins=options.no_plugins,
+            plugin_switches=options.plugin_switches,
         )
         _ask_leave(reporter.console, pipeline, yes=yes)
         with tempfile.TemporaryDirectory(prefix="flujo-rehearsal-") as folder:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import click
 
 from flujo.domain.interfaces import StateBackend
-from flujo.plugins import create_plugin_manager
 from flujo.runner.answers import NO_ANSWER, Reply
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
+from flujo_cli.installed import load_plugins
 from flujo_cli.limits import limit_options
 from flujo_cli.options import (
     Options,
@@ -85,8 +85,8 @@ def resume(
         if as_begun and options.pipeline is not None:
             raise click.UsageError("--as-begun takes the pipeline that the run has kept: leave --pipeline out")
         reply = reply_of(answer, answer_json, answer_file, token)
-        session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
-        reporter.begin(session.manager, session.project.settings)
+        session = Session(Project.here(stands=options.stands, state=state), load_plugins(options), reporter)
+        reporter.begin(session.project.settings)
         how = _How(force, allow_changed, as_begun)
         return session.drive(partial(_resume, session, reference, reply, how))
 

@@ -1,7 +1,6 @@
 """`flujo run`: give a pipeline file its input, run it, write its output."""
 
 import os
-import re
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +13,11 @@ from flujo.blueprint.texts import Texts
 from flujo.domain.interfaces import StateBackend
 from flujo.domain.steps import Pipeline
 from flujo.exceptions import ConfigurationError, RunOwnedElsewhere
-from flujo.plugins import create_plugin_manager
+from flujo.runner.ids import check_run_id
 from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_context, read_stdin, resolve_input
+from flujo_cli.installed import load_plugins
 from flujo_cli.limits import limit_options, tightened
 from flujo_cli.options import Options, json_option, no_input_option, sink_option, state_option, strict_background_option
 from flujo_cli.output import Console
@@ -25,12 +25,10 @@ from flujo_cli.plan import describe_plan, show_plan
 from flujo_cli.project import Project
 from flujo_cli.reporter import Reporter
 from flujo_cli.session import Result, Runner, Session
+from flujo_cli.streams import CommandError
 from flujo_cli.typed import Given
 
 __all__ = ["run"]
-
-#: What needs no quotes in a shell and is no option and no reference.
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +102,8 @@ def run(
         reporter.run_id = _checked_id(run_id)
         fields = read_context(context_file, context_data, context)
         given = Given("") if dry_run else _given(input_flag, input_json, no_stdin, reporter.console)
-        session = Session(project, create_plugin_manager(), reporter)
-        reporter.begin(session.manager, session.project.settings)
+        session = Session(project, load_plugins(options, project.root), reporter)
+        reporter.begin(session.project.settings)
         texts = Texts(project.root)
         pipeline = PipelineResolver(session.manager, project.settings).resolve(file, texts)
         job = _Job(pipeline, project.source(file), given, fields, run_id, key, texts)
@@ -113,11 +111,11 @@ def run(
 
 
 def _checked_id(run_id: str | None) -> str | None:
-    if run_id is not None and not _RUN_ID.fullmatch(run_id):
-        raise ConfigurationError(
-            f"{run_id!r} is no run id",
-            suggestion="expected letters, digits, '_', '.' and '-', at most 64 of them, a letter or digit first",
-        )
+    try:
+        if run_id is not None:
+            check_run_id(run_id)
+    except ConfigurationError as error:
+        raise CommandError(error.message, suggestion=error.suggestion) from error
     return run_id
 
 

@@ -10,10 +10,11 @@ import click
 
 from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
-from flujo.plugins import create_plugin_manager
+from flujo.exceptions import BlueprintError, ConfigurationError
 from flujo.runner.inbox import OpenQuestion
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_file, read_json, read_object, read_pairs, read_text
+from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options, json_option, no_input_option, pipeline_option, state_option
 from flujo_cli.project import Project
 from flujo_cli.questions import describe_pending, user_name
@@ -106,8 +107,8 @@ def _decide(
         elif file is not None:
             what = f"--from {str(file)!r}"
             said = said._replace(decisions=read_object(read_file(file, what), what))
-        session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
-        reporter.begin(session.manager, session.project.settings)
+        session = Session(Project.here(stands=options.stands, state=state), load_plugins(options), reporter)
+        reporter.begin(session.project.settings)
         if not no_resume:
             return session.drive(partial(_go_on, session, reference, said, quiet))
         row, answered, waits = asyncio.run(read_state(options, state, partial(_write, session, reference, said)))
@@ -127,7 +128,12 @@ def _next(project: Project, row: RunRow, waits: tuple[OpenQuestion, ...], pipeli
 async def _go_on(
     session: Session, reference: str, said: _Said, quiet: bool, backend: StateBackend
 ) -> tuple[Runner, Result]:
-    flujo, row = await session.reopen(backend, reference)
+    try:
+        flujo, row = await session.reopen(backend, reference)
+    except (BlueprintError, ConfigurationError):  # of the pipeline, which can be put right later
+        row, answered, _ = await _write(session, reference, said, backend)
+        session.reporter.console.note(_summary(row, answered))
+        raise
     answered = await _answer(flujo, row, said)
     if not quiet:
         session.reporter.console.note(_summary(row, answered))

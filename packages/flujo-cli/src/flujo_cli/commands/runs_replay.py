@@ -8,9 +8,9 @@ import click
 
 from flujo.domain.outcomes import StepResult
 from flujo.exceptions import ConfigurationError, ReplayMismatchError
-from flujo.plugins import create_plugin_manager
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.exit_codes import ExitCode
+from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import show_error
 from flujo_cli.project import Project
@@ -36,8 +36,8 @@ def runs_replay(options: Options, reference: str, file: Path | None, as_json: bo
     """Replay the run, and say whether it came to the same."""
     reporter = Reporter(options)
     with reporter.telling():
-        session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
-        reporter.begin(session.manager, session.project.settings)
+        session = Session(Project.here(stands=options.stands, state=state), load_plugins(options), reporter)
+        reporter.begin(session.project.settings)
         try:
             result = asyncio.run(_replay(session, reference, file))
         except ReplayMismatchError as error:

@@ -9,10 +9,10 @@ import click
 
 from flujo.domain.interfaces import StateBackend
 from flujo.exceptions import ConfigurationError
-from flujo.plugins import create_plugin_manager
 from flujo.runner.rerun import SAME_INPUT
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_pairs, read_stdin, resolve_input
+from flujo_cli.installed import load_plugins
 from flujo_cli.limits import limit_options
 from flujo_cli.options import Options, json_option, no_input_option, pipeline_option, state_option
 from flujo_cli.project import Project
@@ -60,8 +60,8 @@ def runs_rerun(
         given = {"initial_context_data": _fields(pairs), "input": SAME_INPUT}
         if input_flag is not None:
             given["input"] = Given(resolve_input(input_flag, None, partial(read_stdin, sys.stdin, explicit=True)))
-        session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
-        reporter.begin(session.manager, session.project.settings)
+        session = Session(Project.here(stands=options.stands, state=state), load_plugins(options), reporter)
+        reporter.begin(session.project.settings)
         return session.drive(partial(_rerun, session, reference, path, given))
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from flujo.domain.interfaces import RunRow
-from flujo.plugins import create_plugin_manager
 from flujo.runner.answers import NO_ANSWER
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.input import read_json
+from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options, json_option, pipeline_option, state_option
 from flujo_cli.project import Project
 from flujo_cli.questions import user_name
@@ -51,7 +51,7 @@ def runs_settle(
     who = user_name() if by is None else by
     reporter = Reporter(options)
     with reporter.telling():
-        session = Session(Project.here(stands=options.stands, state=state), create_plugin_manager(), reporter)
+        session = Session(Project.here(stands=options.stands, state=state), load_plugins(options), reporter)
         row = asyncio.run(_settle(session, reference, path, said, who))
     if as_json:
         told = {"run_id": row.run_id, "path": path, "again": again, "by": who}

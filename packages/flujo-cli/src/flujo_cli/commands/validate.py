@@ -8,9 +8,9 @@ import click
 from flujo.blueprint.diagnostics import read_sources, render
 from flujo.domain.validation import Finding
 from flujo.infra.codec import jsonable
-from flujo.plugins import create_plugin_manager
 from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo_cli.exit_codes import ExitCode, code_of, exit_code_help
+from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options, note_json
 from flujo_cli.project import Project
 from flujo_cli.reporter import Reporter
@@ -36,11 +36,11 @@ def validate(options: Options, files: tuple[Path, ...], form: str) -> ExitCode:
     None of the project's own code is imported; `flujo run --dry-run` also checks that. For FILE there may be
     module:name, a pipeline made in Python: its module is imported.
     """
-    manager = create_plugin_manager()
     reporter = Reporter(options)
     projects = {file: Project.around(file, stands=options.stands) for file in files}
-    reporter.begin(manager, projects[files[0]].settings)
-    found = {file: PipelineResolver(manager, at.settings).check(file) for file, at in projects.items()}
+    managers = {root: load_plugins(options, root) for root in dict.fromkeys(at.root for at in projects.values())}
+    reporter.begin(projects[files[0]].settings)
+    found = {file: PipelineResolver(managers[at.root], at.settings).check(file) for file, at in projects.items()}
     if form == "json":
         reporter.console.json({"schema": "flujo.validate/1", "files": [_describe(*item) for item in found.items()]})
     else:

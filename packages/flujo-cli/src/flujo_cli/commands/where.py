@@ -11,8 +11,8 @@ from flujo.domain.locations import LocatedBackend
 from flujo.domain.masking import masked
 from flujo.exceptions import FlujoError
 from flujo.infra.config_manager import get_config_manager
-from flujo.plugins import create_plugin_manager
 from flujo.runner.state_backend_manager import open_state
+from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.project import Project
@@ -37,7 +37,7 @@ def where(options: Options, as_json: bool, state: str | None) -> None:
     """Say where the project's folder, settings and state are, and which of them exist. Nothing is made."""
     project = Project.here(stands=options.stands, state=state)
     console = Console()
-    found = [*_settings(), *asyncio.run(_state(project))]
+    found = [*_settings(), *asyncio.run(_state(options, project))]
     if as_json:
         console.json({"schema": "flujo.where/1", "places": [each._asdict() for each in found]})
         return
@@ -53,11 +53,11 @@ def _settings() -> Iterator[_Place]:
             yield _Place("settings", str(each.file), each.state == "read", each.state)
 
 
-async def _state(project: Project) -> list[_Place]:
+async def _state(options: Options, project: Project) -> list[_Place]:
     """The state's places; why it can't be opened, where it can't."""
     uri = masked(project.settings.state_uri)
     try:
-        backend = open_state(project.settings.state_uri, create_plugin_manager(), project.root)
+        backend = open_state(project.settings.state_uri, load_plugins(options), project.root)
     except FlujoError as error:
         return [_Place("state", uri, False, one_line(masked(str(error))))]
     try:

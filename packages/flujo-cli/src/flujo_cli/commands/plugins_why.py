@@ -1,0 +1,101 @@
+"""`flujo plugins why`: who brings a kind, a step type, a skill, a command, and why it is that one."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import click
+
+from flujo.domain.suggest import did_you_mean
+from flujo.exceptions import PluginError
+from flujo.plugins import PluginManager
+from flujo.plugins.discovery import load_target
+from flujo_cli.installed import NOUNS, load_plugins
+from flujo_cli.options import Options, json_option
+from flujo_cli.output import Console
+
+__all__ = ["plugins_why"]
+
+
+class _Answer(NamedTuple):
+    """Who brings `key`: nobody where several claim it. `shadowed` are those that do not count; `fix` settles it."""
+
+    facet: str
+    key: str
+    winner: str | None
+    rule: str
+    shadowed: tuple[str, ...]
+    fix: str | None
+
+
+@click.command()
+@click.argument("key")
+@json_option
+@click.pass_obj
+def plugins_why(options: Options, key: str, as_json: bool) -> None:
+    """Say which plugin brings KEY, which others would, and the rule that decided.
+
+    KEY is a kind, a step type such as LoopStep, a skill's id, a URL scheme, a command, or any other name that plugins
+    register.
+    """
+    manager = load_plugins(options, quiet=True)
+    answers = list(_answers(manager, key))
+    if not answers:
+        raise PluginError(f"no plugin brings {key!r}", suggestion=_advice(manager, key))
+    console = Console()
+    if as_json:
+        console.json({"schema": "flujo.plugins.why/1", "answers": [answer._asdict() for answer in answers]})
+        return
+    for answer in answers:
+        console.out(f"{NOUNS[answer.facet]} {answer.key!r}: {answer.winner or 'nobody'}")
+        console.out(f"  rule      {answer.rule}")
+        for provider in answer.shadowed:
+            console.out(f"  shadowed  {provider}")
+        if answer.fix:
+            console.out(f"  settle    {answer.fix}")
+
+
+def _answers(manager: PluginManager, key: str) -> Iterator[_Answer]:
+    for facet in NOUNS:
+        table = getattr(manager.contributions, facet)
+        if facet != "policies":
+            keys = [key] if key in table else []
+        else:
+            keys = [each for each in table if key == each or each.endswith(f":{key.rpartition(':')[2]}")]
+            keys = keys or list(_by_base(manager, key))
+        for each in keys:
+            yield _answer(manager, facet, each)
+
+
+def _by_base(manager: PluginManager, key: str) -> Iterator[str]:
+    """The nearest base of the class at `key` that has a policy."""
+    if ":" not in key:
+        return
+    policies = manager.contributions.policies
+    bases = getattr(load_target(key, "flujo-cli"), "__mro__", ())
+    names = (f"{base.__module__}:{base.__qualname__}" for base in bases)
+    found = next((name for name in names if name in policies), None)
+    if found is not None:
+        yield found
+
+
+def _answer(manager: PluginManager, facet: str, key: str) -> _Answer:
+    table = getattr(manager.contributions, facet)
+    counts = table.offers(key)
+    others = [offer for offer in table.rivals(key) if offer not in counts or len(counts) > 1]
+    conflict = table.conflict(key)
+    return _Answer(
+        facet,
+        key,
+        counts[0].provider if conflict is None else None,
+        table.reason(key),
+        tuple(offer.provider for offer in others),
+        None if conflict is None else conflict.fix,
+    )
+
+
+def _advice(manager: PluginManager, key: str) -> str:
+    """The plugin that would bring it if it were loaded, or the names most like it."""
+    tables: dict[str, Any] = {facet: getattr(manager.contributions, facet) for facet in NOUNS}
+    blames = dict.fromkeys(blame for facet in tables if (blame := manager.blame(facet, key)))
+    known = {each.rpartition(":")[2] for table in tables.values() for each in table}
+    return "; ".join(blames) or did_you_mean(key, known)

@@ -1,0 +1,324 @@
+"""`flujo plugins`: what there is, what became of it, who brings what, and the switches that stand before a command."""
+
+import pytest
+
+from flujo.plugins import create_plugin_manager
+
+FIRST = ["flujo-cli", "flujo-policies-builtin", "flujo-state-sqlite"]
+
+SINKS = """
+    @hookimpl
+    def flujo_register_event_sinks(registrar):
+        registrar.sink("bells", "bells:open_bells", summary="ring for each run")
+
+    @hookimpl
+    def flujo_register_skills(registrar):
+        registrar.skill("bells.chime", "bells:chime", summary="a text and a bell", side_effects=True)
+"""
+FASTER = """
+    @hookimpl
+    def flujo_register_policies(registrar):
+        registrar.policy("flujo.domain.kinds:LoopStep", "faster:Loop", override=True)
+"""
+KIND = """
+    @hookimpl
+    def flujo_register_step_kinds(registrar):
+        registrar.kind("sql", "nowhere:Spec", "nowhere:build", summary="ask a database")
+"""
+COMMAND = """
+    import click
+
+    @click.command()
+    def ring():
+        click.echo("ding")
+
+    @hookimpl
+    def flujo_register_commands(registrar):
+        registrar.command("ring", ring, short_help="Ring.")
+"""
+BROKEN = "import no_such_module"
+
+
+def rows(ran):
+    """The lines of a table by their first word."""
+    return {line.split()[0]: line for line in ran.out.splitlines()[1:]}
+
+
+@pytest.mark.parametrize("words", [["plugins"], ["plugins", "list"]])
+def test_the_plugins_are_listed_with_what_they_add(flujo, fake_dist, words):
+    fake_dist("bells", SINKS)
+    ran = flujo(*words)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[0].split() == ["NAME", "VERSION", "API", "STATUS", "SOURCE", "LOAD", "CONTRIBUTES"]
+    assert [*rows(ran)] == ["bells", *FIRST]
+    assert rows(ran)["bells"].split(maxsplit=7)[:5] == ["bells", "1.0", "1.0", "active", "installed"]
+    assert "sinks bells" in rows(ran)["bells"]
+    assert "skills bells.chime" in rows(ran)["bells"]
+    assert "backends sqlite" in rows(ran)["flujo-state-sqlite"]
+
+
+def test_what_another_plugin_loses_is_said_of_the_one_that_takes_it(flujo, fake_dist):
+    fake_dist("faster", FASTER)
+    assert "policies 1 (overrides flujo-policies-builtin: LoopStep)" in rows(flujo("plugins"))["faster"]
+
+
+def test_a_broken_plugin_is_listed_with_the_reason_and_is_no_failure(flujo, fake_dist):
+    fake_dist("bells", BROKEN)
+    ran = flujo("plugins")
+    assert (ran.code, ran.err) == (0, "")
+    assert "import-failed" in rows(ran)["bells"]
+    assert "No module named 'no_such_module'" in rows(ran)["bells"]
+    assert rows(ran)["bells"].endswith("-> flujo plugins show bells")
+
+
+def test_with_check_a_broken_plugin_is_a_failure(flujo, fake_dist):
+    assert flujo("plugins", "--check").code == 0
+    fake_dist("bells", BROKEN)
+    assert flujo("plugins", "list", "--check").code == 1
+
+
+def test_what_two_plugins_claim_is_told_below_with_what_settles_it(flujo, fake_dist):
+    fake_dist("db", KIND)
+    fake_dist("sql", KIND, version="2.1")
+    ran = flujo("plugins", "--check")
+    assert ran.code == 1
+    (line,) = [line for line in ran.out.splitlines() if line.startswith("conflict: ")]
+    assert "db 1.0" in line
+    assert "sql 2.1" in line
+    assert '[kinds] sql = "db"' in line
+    (conflict,) = flujo("plugins", "--json").json["conflicts"]
+    assert (conflict["facet"], conflict["key"], conflict["providers"]) == ("kinds", "sql", ["db 1.0", "sql 2.1"])
+
+
+def test_a_plugin_that_is_switched_off_is_listed_when_all_are_asked_for(flujo, project, fake_dist):
+    fake_dist("bells", SINKS)
+    (project / "flujo.toml").write_text('[plugins]\ndisable = ["bells"]\n')
+    assert [*rows(flujo("plugins"))] == FIRST
+    assert "disabled" in rows(flujo("plugins", "--all"))["bells"]
+
+
+@pytest.mark.parametrize("hook", ["event_sinks", "event-sinks", "flujo_register_event_sinks"])
+def test_the_plugins_with_one_hook_are_listed(flujo, fake_dist, hook):
+    fake_dist("bells", SINKS)
+    assert [*rows(flujo("plugins", "--hook", hook))] == ["bells"]
+
+
+def test_a_hook_that_there_is_not_is_refused(flujo):
+    ran = flujo("plugins", "list", "--hook", "skils")
+    assert ran.code == 2
+    assert ran.err == "error[FLUJO-701] there is no hook 'skils'\n  help: did you mean 'skills'?\n"
+
+
+def test_the_loaded_plugins_are_written_as_requirements(flujo, fake_dist):
+    fake_dist("bells", SINKS, version="3.1")
+    fake_dist("gongs", BROKEN)
+    lines = flujo("plugins", "list", "--requirements").out.splitlines()
+    assert [line.partition("==")[0] for line in lines] == ["bells", *FIRST]
+    assert lines[0] == "bells==3.1"
+
+
+def test_a_list_is_an_object_too(flujo, fake_dist):
+    fake_dist("bells", SINKS)
+    told = flujo("plugins", "--json").json
+    assert told["schema"] == "flujo.plugins/1"
+    (bells,) = [each for each in told["plugins"] if each["dist"] == "bells"]
+    assert bells["contributes"] == {"sinks": ["bells"], "skills": ["bells.chime"]}
+    assert (bells["status"], bells["error"], bells["api"]) == ("active", None, "1.0")
+
+
+def test_one_plugin_is_shown_with_everything_that_it_adds(flujo, fake_dist, project):
+    fake_dist("bells", SINKS)
+    (project / "flujo.toml").write_text("[plugins.settings.bells]\nloud = true\n")
+    ran = flujo("plugins", "show", "Bells")
+    lines = ran.out.splitlines()
+    assert (ran.code, lines[0]) == (0, "bells 1.0: active")
+    assert "  from      installed, bells" in lines
+    assert "  hooks     flujo_register_event_sinks, flujo_register_skills" in lines
+    assert "  setting   loud = True" in lines
+    assert "  event sink bells: ring for each run -> bells:open_bells" in lines
+    assert "  skill bells.chime: a text and a bell (side effects) -> bells:chime" in lines
+    assert any(line.startswith("  file ") and line.endswith("bells.py") for line in lines)
+
+
+def test_a_thing_that_is_no_text_is_shown_by_its_name(flujo, fake_dist):
+    fake_dist("ringer", COMMAND)
+    assert "  command ring: Ring. -> click.core:Command" in flujo("plugins", "show", "ringer").out
+
+
+def test_a_broken_plugin_is_shown_with_its_own_lines_of_the_traceback(flujo, fake_dist):
+    fake_dist("bells", BROKEN)
+    ran = flujo("plugins", "show", "bells")
+    assert (ran.code, ran.err) == (0, "")
+    assert "bells 1.0: import-failed\n" in ran.out
+    assert "  error     ModuleNotFoundError: No module named 'no_such_module' (import)\n" in ran.out
+    assert "import no_such_module" in ran.out
+    assert "importlib" not in ran.out
+
+
+def test_what_is_shown_is_an_object_too(flujo, fake_dist):
+    fake_dist("faster", FASTER)
+    told = flujo("plugins", "show", "faster", "--json").json
+    assert told["schema"] == "flujo.plugin/1"
+    (thing,) = told["plugin"]["things"]
+    assert (thing["key"], thing["target"], thing["overrides"]) == ("flujo.domain.kinds:LoopStep", "faster:Loop", True)
+    assert told["plugin"]["hooks"] == ["flujo_register_policies"]
+
+
+def test_a_plugin_that_there_is_not_is_refused(flujo):
+    ran = flujo("plugins", "show", "flujo-stat-sqlite")
+    assert (ran.code, ran.out) == (2, "")
+    assert "there is no plugin 'flujo-stat-sqlite'\n  help: did you mean 'flujo-state-sqlite'?" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("loop", "kind 'loop': flujo-policies-builtin"),
+        ("LoopStep", "policy for step type 'flujo.domain.kinds:LoopStep': flujo-policies-builtin"),
+        ("flujo:LoopStep", "policy for step type 'flujo.domain.kinds:LoopStep': flujo-policies-builtin"),
+        ("flujo.builtins.to_json", "skill 'flujo.builtins.to_json': flujo-policies-builtin"),
+        ("sqlite", "state backend 'sqlite': flujo-state-sqlite"),
+        ("memory", "state backend 'memory': flujo-core"),
+        ("runs list", "command 'runs list': flujo-cli"),
+        ("tree", "event sink 'tree': flujo-core"),
+    ],
+)
+def test_who_brings_something_is_said(flujo, key, line):
+    ran = flujo("plugins", "why", key)
+    assert ran.code == 0
+    assert ran.out.splitlines()[0].startswith(line)
+    assert "\n  rule      " in ran.out
+
+
+def test_a_step_type_without_a_policy_of_its_own_has_that_of_its_nearest_base(flujo, project, monkeypatch):
+    (project / "mine.py").write_text("from flujo import LoopStep\n\nclass Mine(LoopStep): ...\n")
+    monkeypatch.syspath_prepend(project)
+    assert flujo("plugins", "why", "mine:Mine").out.startswith("policy for step type 'flujo.domain.kinds:LoopStep'")
+
+
+def test_what_does_not_count_is_said_with_the_one_that_does(flujo, fake_dist):
+    fake_dist("faster", FASTER)
+    lines = flujo("plugins", "why", "LoopStep").out.splitlines()
+    assert lines[0].endswith(": faster 1.0")
+    assert "override" in lines[1]
+    assert lines[2].startswith("  shadowed  flujo-policies-builtin ")
+
+
+def test_nobody_brings_what_two_claim_and_the_line_that_settles_it_is_said(flujo, fake_dist):
+    fake_dist("db", KIND)
+    fake_dist("sql", KIND)
+    ran = flujo("plugins", "why", "sql")
+    assert ran.out.startswith("kind 'sql': nobody\n")
+    assert '  settle    [kinds] sql = "db"' in ran.out
+    (answer,) = flujo("plugins", "why", "sql", "--json").json["answers"]
+    assert (answer["winner"], answer["shadowed"]) == (None, ["db 1.0", "sql 1.0"])
+
+
+@pytest.mark.parametrize(("key", "advice"), [("lop", "did you mean 'loop'?"), ("x:Y", "known names are ")])
+def test_what_nobody_brings_is_refused(flujo, key, advice):
+    ran = flujo("plugins", "why", key)
+    assert ran.code == 2
+    assert advice in ran.err or "can't be loaded" in ran.err
+
+
+def test_the_plugin_that_would_bring_it_is_named(flujo, fake_dist):
+    fake_dist("flujo-policy-http", BROKEN)
+    assert "flujo-policy-http" in flujo("plugins", "why", "http").err
+
+
+def test_flujos_own_plugins_pass_the_checks_for_authors(flujo):
+    ran = flujo("plugins", "check")
+    assert (ran.code, ran.out.splitlines()) == (0, [f"{dist}: ok" for dist in FIRST])
+
+
+def test_what_is_wrong_with_a_plugin_is_told_line_by_line(flujo, fake_dist):
+    fake_dist("bells", SINKS + "\n    print('here I am')\n")
+    ran = flujo("plugins", "check", "bells")
+    assert ran.code == 1
+    assert all(line.startswith("bells: ") for line in ran.out.splitlines())
+    assert "here I am" in ran.out
+    assert "bells:open_bells" in ran.out
+    (told,) = flujo("plugins", "check", "bells", "--json").json["plugins"]
+    assert told["dist"] == "bells"
+    assert len(told["problems"]) == len(ran.out.splitlines())
+
+
+def test_a_command_that_loads_plugins_tells_of_a_broken_one(flujo, fake_dist):
+    fake_dist("bells", BROKEN)
+    ran = flujo("run", "pipeline.yaml", "--input", "x", "--quiet")
+    assert (ran.code, ran.out) == (0, "x\n")
+    assert ran.err == (
+        "warning: plugin bells 1.0 is not loaded (import-failed: ModuleNotFoundError: No module named 'no_such_module')"
+        " (see=flujo plugins show bells)\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--version", "-v"], ["plugins"], ["plugins", "show", "bells"]])
+def test_what_is_about_plugins_and_versions_does_not_tell_of_it_beside(flujo, fake_dist, words):
+    fake_dist("bells", BROKEN)
+    ran = flujo(*words)
+    assert (ran.code, ran.err) == (0, "")
+
+
+@pytest.mark.parametrize("words", [["--version", "-v"], ["-v", "--version"]])
+def test_the_version_in_full_names_the_plugins_that_are_loaded(flujo, fake_dist, words):
+    fake_dist("bells", SINKS)
+    fake_dist("gongs", BROKEN)
+    lines = flujo(*words).out.splitlines()
+    assert [line.split()[0] for line in lines] == ["flujo", "bells", *FIRST]
+    assert lines[1] == "bells 1.0 (installed)"
+
+
+def test_verbose_is_for_the_version_alone(flujo):
+    ran = flujo("-v", "plugins")
+    assert ran.code == 2
+    assert "--verbose belongs to --version" in ran.err
+
+
+def test_without_plugins_flujos_own_stay(flujo, fake_dist):
+    fake_dist("bells", SINKS)
+    fake_dist("gongs", BROKEN)
+    ran = flujo("--no-plugins", "run", "pipeline.yaml", "--input", "x", "--quiet")
+    assert (ran.code, ran.out, ran.err) == (0, "x\n", "")
+    assert [*rows(flujo("--no-plugins", "plugins"))] == FIRST
+
+
+def test_one_plugin_can_be_left_out_or_let_in(flujo, project, fake_dist):
+    fake_dist("bells", SINKS)
+    assert [*rows(flujo("-P", "no:bells", "plugins"))] == FIRST
+    (project / "flujo.toml").write_text('[plugins]\ndisable = ["bells"]\n')
+    assert [*rows(flujo("-P", "bells", "plugins"))] == ["bells", *FIRST]
+
+
+def test_a_plugin_to_leave_out_that_there_is_not_is_refused(flujo):
+    ran = flujo("-P", "no:bels", "plugins")
+    assert (ran.code, ran.out) == (2, "")
+    assert "'bels'" in ran.err
+
+
+def test_a_plugins_command_is_found_where_the_switches_let_it(flujo, fake_dist):
+    fake_dist("ringer", COMMAND)
+    assert flujo("ring").out == "ding\n"
+    ran = flujo("--no-plugins", "ring")
+    assert ran.code == 2
+    assert "there is no command 'ring'" in ran.err
+
+
+def test_a_projects_own_plugin_brings_a_command_also_from_elsewhere(flujo, project, tmp_path, monkeypatch):
+    (project / "flujo_plugins.py").write_text(
+        "import click\nfrom flujo.plugins import hookimpl\n\n@click.command()\ndef ring():\n    click.echo('dong')\n\n"
+        "@hookimpl\ndef flujo_register_commands(registrar):\n    registrar.command('ring', ring, short_help='Ring.')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert flujo("-C", "project", "ring").out == "dong\n"
+
+
+def test_the_commands_of_a_plugin_are_those_of_the_manager(fake_dist):
+    fake_dist("ringer", COMMAND)
+    assert "ring" in create_plugin_manager().contributions.commands
+
+
+def test_a_plugin_to_check_that_is_not_installed_is_refused(flujo):
+    ran = flujo("plugins", "check", "flujo-stat-sqlite")
+    assert ran.code == 2
+    assert "no plugin 'flujo-stat-sqlite' is installed\n  help: did you mean 'flujo-state-sqlite'?" in ran.err

@@ -1,0 +1,103 @@
+"""`flujo plugins new`: the package that it writes is whole, says what it should, and is good."""
+
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from flujo_cli.rendering import PARTS, Scaffold
+
+ALL = ",".join(PARTS)
+COMBINATIONS = [some for count in range(1, len(PARTS) + 1) for some in combinations(PARTS, count)]
+
+
+@pytest.fixture
+def python(project):
+    """Run Python's module in a folder, with the package there in sight."""
+
+    def run(*words: str, cwd: Path, env: dict[str, str]):
+        done = subprocess.run(
+            [sys.executable, "-m", *words], cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_a_package_is_written_and_its_files_are_told(flujo, project):
+    ran = flujo("plugins", "new", "http", "--with", "policy")
+    folder = project / "flujo-policy-http"
+    assert ran.code == 0
+    assert {Path(line) for line in ran.out.splitlines()} == {
+        each.relative_to(project) for each in folder.rglob("*") if each.is_file()
+    }
+    assert "next: pip install --editable 'flujo-policy-http[test]'; flujo plugins check flujo-policy-http" in ran.err
+    assert (folder / "src/flujo_policy_http/py.typed").read_text() == ""
+    assert "class HttpStep(" in (folder / "src/flujo_policy_http/steps.py").read_text()
+
+
+def test_the_folder_may_be_said_and_what_is_written_is_an_object_too(flujo, project):
+    told = flujo("plugins", "new", "http", "--with", "sink,lint", "--into", "there/now", "--json").json
+    assert (told["schema"], told["dist"]) == ("flujo.plugins.new/1", "flujo-plugin-http")
+    assert all((project / told["folder"] / file).is_file() for file in told["files"])
+
+
+@pytest.mark.parametrize("some", COMBINATIONS, ids="-".join)
+def test_any_parts_go_together(some):
+    texts = Scaffold("http", some).files()
+    hooks = texts[next(path for path in texts if path.endswith("/plugin.py"))]
+    assert hooks.count("@hookimpl") == sum(len(PARTS[part].registrars) for part in some)
+    assert [path for path in texts if path.startswith("tests/test_")] == sorted(
+        ["tests/test_plugin.py", *(f"tests/test_{PARTS[part].module}.py" for part in some)]
+    )
+    assert not any("$" in text for path, text in texts.items() if path.endswith((".py", ".toml", ".md")))
+
+
+@pytest.mark.parametrize(
+    ("parts", "dist"),
+    [
+        (["policy"], "flujo-policy-http"),
+        (["state"], "flujo-state-http"),
+        (["sink"], "flujo-sink-http"),
+        (["lint"], "flujo-plugin-http"),
+        (["policy", "lint"], "flujo-plugin-http"),
+    ],
+)
+def test_the_distribution_is_named_after_what_it_adds(parts, dist):
+    assert Scaffold("http", parts).dist == dist
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["HTTP"], "'HTTP' is no name for a plugin"),
+        (["h_t"], "'h_t' is no name for a plugin"),
+        (["a" * 21], "is no name for a plugin"),
+        (["flujo-http"], "begins with 'flujo', as the package will anyway"),
+        (["class"], "'class' is a word of Python's own"),
+        (["http", "--with", "polcy"], "a plugin has no part 'polcy'\n  help: did you mean 'policy'?"),
+        (["http", "--with", ","], "--with names no part\n  help: the parts are policy, state, sink, command, lint"),
+        (["loop"], "'loop' in kinds is flujo-policies-builtin"),
+        (["sqlite", "--with", "state"], "'sqlite' in backends is flujo-state-sqlite"),
+        (["run", "--with", "command"], "'run' in commands is flujo-cli"),
+        (["http", "--into", "pipeline.yaml/x"], "can't be written"),
+    ],
+)
+def test_what_can_not_be_a_package_is_refused(flujo, project, args, message):
+    before = sorted(project.rglob("*"))
+    ran = flujo("plugins", "new", *args)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+    assert sorted(project.rglob("*")) == before
+
+
+def test_nothing_is_overwritten(flujo, project):
+    assert flujo("plugins", "new", "http").code == 0
+    mine = project / "flujo-policy-http/README.md"
+    mine.write_text("mine")
+    ran = flujo("plugins", "new", "http")
+    assert ran.code == 2
+    assert "'flujo-policy-http' is there already, and not empty" in ran.err
+    assert mine.read_text() == "mine"
