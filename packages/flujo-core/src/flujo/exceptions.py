@@ -385,7 +385,7 @@ class RunPoisoned(StateError, code="FLUJO-613"):
 
 
 class DefinitionChanged(StateError, code="FLUJO-611"):
-    """The pipeline isn't the run's any more: `path` is the first step that misfits, `run_id` for who knows its key only."""
+    """The pipeline isn't the run's any more: `path` is the first step that misfits, `run_id` for who knows its key."""
 
     path: str | None = None
     run_id: str | None = None
