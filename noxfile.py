@@ -5,6 +5,8 @@ environments of their own otherwise. `nox --default-venv-backend venv` asks for 
 """
 
 import importlib.util
+import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +18,8 @@ import nox
 
 ROOT = Path(__file__).parent
 PACKAGES = ("flujo-core", "flujo-state-sqlite", "flujo-cli", "flujo-policies-builtin")
-CHECKED = ("packages", "tests", "examples", "benchmarks", "docs/generate.py", "noxfile.py")
+WRITERS = ("docs/generate.py", "docs/hook_pages.py", "docs/sources.py")
+CHECKED = ("packages", "tests", "examples", "benchmarks", *WRITERS, "noxfile.py")
 HELLO = """\
 version: "0.1"
 name: "test"
@@ -59,7 +62,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Strict types over the four packages, the examples, the benchmarks and what writes the reference."""
     sources = [f"packages/{package}/src" for package in PACKAGES]
-    session.run(_python(session), "-m", "mypy", *sources, "examples", "benchmarks", "docs/generate.py", external=True)
+    session.run(_python(session), "-m", "mypy", *sources, "examples", "benchmarks", *WRITERS, external=True)
 
 
 @nox.session
@@ -101,17 +104,24 @@ def plain(session: nox.Session) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build the four wheels and use them as a user will: in fresh environments, outside the checkout."""
-    python = _python(session)
+    """Build the wheels, and use them as a user and an author of plugins will: in fresh environments, outside."""
     dist = ROOT / "dist"
-    shutil.rmtree(dist, ignore_errors=True)
-    for package in PACKAGES:
-        source = str(ROOT / "packages" / package)
-        build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", str(dist), source)
-        session.run(python, *build, external=True, silent=True)
+    _build_wheels(session, dist)
     with tempfile.TemporaryDirectory(prefix="flujo-wheels-") as folder:
         _check_core_alone(session, Path(folder) / "core", dist)
         _check_command(session, Path(folder) / "full", dist)
+        _check_example(session, Path(folder) / "example", dist)
+
+
+def _build_wheels(session: nox.Session, dist: Path) -> None:
+    shutil.rmtree(dist, ignore_errors=True)
+    for package in PACKAGES:
+        _build_wheel(session, ROOT / "packages" / package, dist)
+
+
+def _build_wheel(session: nox.Session, source: Path, dist: Path) -> None:
+    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", str(dist), str(source))
+    session.run(_python(session), *build, external=True, silent=True)
 
 
 def _fresh(session: nox.Session, folder: Path, dist: Path, *packages: str) -> Path:
@@ -143,6 +153,19 @@ def _check_command(session: nox.Session, folder: Path, dist: Path) -> None:
         session.error(f"flujo runs list does not show the run:\n{kept.stdout}{kept.stderr}")
 
 
+def _check_example(session: nox.Session, folder: Path, dist: Path) -> None:
+    """The example of a plugin is installed from its wheel, passes `flujo plugins check` and its own tests."""
+    source = ROOT / "examples" / "plugins" / "flujo-policy-http"
+    _build_wheel(session, source, dist)
+    commands = _fresh(session, folder, dist, "flujo-policy-http[test]")
+    shutil.copytree(source / "tests", folder / "tests")
+    shutil.copy(source / "pyproject.toml", folder)
+    for command in (("flujo", "plugins", "check", "flujo-policy-http"), ("pytest", "-q")):
+        done = _outside(commands / command[0], *command[1:], cwd=folder)
+        if done.returncode != 0:
+            session.error(f"{' '.join(command)} failed in {folder}:\n{done.stdout}{done.stderr}")
+
+
 def _outside(command: Path, *arguments: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run `command` with nothing in its environment that could lead back to the checkout."""
     clean = {
@@ -151,6 +174,47 @@ def _outside(command: Path, *arguments: str, cwd: Path, stdin: str = "") -> subp
     return subprocess.run(
         [command, *arguments], cwd=cwd, input=stdin, env=clean, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+@nox.session(default=False)
+def template(session: nox.Session) -> None:
+    """Write every package that `flujo plugins new` can (31), build its wheel, and use it as a stranger's: 12 minutes.
+
+    All have one environment, of wheels, one after the other: each is checked, linted, typed and tested there, and taken
+    out again. `nox -s template -- policy,lint` for one of them.
+    """
+    parts = ("policy", "state", "sink", "command", "lint")
+    every = [",".join(some) for count in range(1, 6) for some in itertools.combinations(parts, count)]
+    tools = ("build", "hatchling", "hypothesis", "mypy", "pytest", "pytest-asyncio", "ruff")
+    with tempfile.TemporaryDirectory(prefix="flujo-template-") as name:
+        folder = Path(name)
+        _build_wheels(session, folder / "dist")
+        commands = _fresh(session, folder / "venv", folder / "dist", "flujo-core", "flujo-policies-builtin", *tools)
+        for number, some in enumerate(session.posargs or every):
+            _use_template(session, commands, folder / str(number), some)
+
+
+def _use_template(session: nox.Session, commands: Path, folder: Path, parts: str) -> None:
+    """Do with one package what its author and its users do."""
+    folder.mkdir()
+
+    def run(*words: str, cwd: Path = folder) -> str:
+        done = _outside(commands / words[0], *words[1:], cwd=cwd)
+        if done.returncode != 0:
+            session.error(f"{' '.join(words)} of a package with {parts}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    dist = json.loads(run("flujo", "plugins", "new", "probe", "--with", parts, "--json"))["dist"]
+    package = folder / dist
+    run("python", "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(package))
+    run("pip", "install", "--quiet", "--no-index", "--no-deps", *map(str, folder.glob("*.whl")))
+    run("flujo", "plugins", "check", dist)
+    run("ruff", "format", "--check", ".", cwd=package)
+    run("ruff", "check", ".", cwd=package)
+    run("mypy", cwd=package)
+    said = run("pytest", "-q", cwd=package)
+    run("pip", "uninstall", "--quiet", "--yes", dist)
+    session.log(f"{parts}: {said.splitlines()[-1]}")
 
 
 @nox.session(default=False)
