@@ -125,6 +125,9 @@ def test_runs_show_and_list_tell_that_a_run_was_stopped(flujo, asks):
     assert "stopped: budget" in flujo("runs", "list").out
     shown = flujo("runs", "show", "r1").out.splitlines()
     assert {"status    stopped: budget", "used      2 calls, 20 tokens, 0.2 USD"} <= set(shown)
+    assert [line.split()[0] for line in shown[shown.index("steps") + 1 :]] == ["one", "two"]
+    records = flujo("runs", "show", "r1", "--json").json["records"]
+    assert [record["kind"] for record in records] == ["result", "result"]
 
 
 def test_the_budgets_of_the_project_hold_and_the_tightest_limit_wins(flujo, asks):

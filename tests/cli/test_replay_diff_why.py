@@ -378,6 +378,10 @@ def test_why_a_step_at_work_and_one_that_another_process_had_begun():
     assert [each.code for each in reasons_of(row_of(RunStatus.RUNNING), [begun], {}, in_doubt=False)] == ["at-work"]
 
     done, other = JournalRecord("a", out=b"1", attempt=1), {"z": 1, "y": 2, "a": 2}
+    called = JournalRecord("a^c1", RecordKind.CALL)
+    for status, code in [(RunStatus.RUNNING, "at-work"), (RunStatus.INTERRUPTED, "lost")]:
+        assert [each.code for each in reasons_of(row_of(status), [called], {}, in_doubt=False)] == [code]
+
     first = reasons_of(row_of(RunStatus.COMPLETED, 2), [done], {"z": 1, "a": 2}, in_doubt=False)
     assert [each.code for each in first] == ["no-result", "ran"]
     assert first[0].words.endswith("(once), and it had no result: it was at work then, or about to begin")

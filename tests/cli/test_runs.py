@@ -1,11 +1,12 @@
 """`flujo runs list`, `flujo runs show`, `flujo plugins` and `flujo validate`."""
 
 import asyncio
+import json
 import re
 
 import pytest
 
-from flujo.domain.interfaces import JournalRecord, NewRun, RecordKind
+from flujo.domain.interfaces import MAX_CLAIMS, JournalRecord, NewRun, RecordKind
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.plugins import create_plugin_manager
 
@@ -105,6 +106,48 @@ def record(project):
         await backend.close()
 
     return lambda *records: asyncio.run(write(*records))
+
+
+@pytest.mark.parametrize(("records", "where"), [((), "its beginning"), (("a", "b"), "'b'")])
+def test_a_run_whose_processes_have_died_too_often_says_so_and_how_it_goes_on(flujo, project, records, where):
+    async def write() -> None:
+        backend = create_plugin_manager().open_backend("sqlite:///.flujo/state.db", project)
+        claim = await backend.create_run(NewRun("r1", "p", "", "{}", b"d", b'"in"', b"{}", 1.0, "p.yaml"))
+        for path in records:
+            await backend.append(claim, JournalRecord(path, out=b"1"))
+        for _ in range(MAX_CLAIMS):
+            await backend.finish(claim, RunStatus.INTERRUPTED, at=2.0)
+            claim = await backend.claim("r1")
+        await backend.close()
+
+    asyncio.run(write())
+    told = f"run 'r1' was claimed {MAX_CLAIMS} times and got no further than {where}"
+    shown = flujo("runs", "show", "r1").out
+    assert f"\npoisoned  {told}: find out where it breaks off, then: flujo resume r1 --force" in shown
+    assert flujo("runs", "show", "r1", "--json").json["poisoned"] is True
+
+
+@pytest.mark.parametrize("answered_at", [900.0, 1001.0, 8202.0])
+@pytest.mark.parametrize("ended_at", [999.0, 1002.0])
+def test_a_run_that_has_an_answer_and_was_not_gone_on_with_took_no_less_than_nothing(
+    flujo, project, answered_at, ended_at
+):
+    async def write() -> None:
+        backend = create_plugin_manager().open_backend("sqlite:///.flujo/state.db", project)
+        claim = await backend.create_run(NewRun("r1", "p", "", "{}", b"d", b'"in"', b"{}", 1000.0))
+        question = {"token": "t", "message": "well?", "schema": None, "deadline": None}
+        told = json.dumps(question).encode()
+        await backend.append(
+            claim, JournalRecord("ask?", RecordKind.WAIT, out=told, started_at=1001.0, ended_at=1001.0)
+        )
+        await backend.finish(claim, RunStatus.PAUSED, at=ended_at)
+        answer = JournalRecord("ask!1", RecordKind.ANSWER, out=b'{"value": "yes", "by": ""}', ended_at=answered_at)
+        await backend.answer("r1", answer._replace(started_at=answered_at))
+        await backend.close()
+
+    asyncio.run(write())
+    shown = [flujo("runs", "show", "r1").out, flujo("runs", "list").out]
+    assert [each for each in shown if " -" in each] == []
 
 
 def test_the_time_that_a_run_waited_for_a_person_is_not_what_it_took(flujo, project):

@@ -49,6 +49,24 @@ async def test_an_unknown_path_is_not_recalled():
     assert not journal.knows("a")
 
 
+@pytest.mark.parametrize("encodes", [True, False])
+async def test_a_call_that_began_and_did_not_end_is_counted_once_by_the_next_owner(encodes):
+    journal, backend, _ = await open_journal(encodes=encodes)
+    most = Usage(1, 2, 3, Decimal("0.1"))
+    for _ in range(2):
+        await journal.record_call("a", most, 5.0)
+    await journal.record_call("b", most, 6.0)
+    await journal.record(JournalRecord("b"))
+    assert (journal.spent(), [each.path for each in await backend.load("r")]) == (Usage(), ["a^c1", "b^c1", "b"])
+
+    again = Journal(backend, await backend.claim("r", force=True), JsonCodec(), await backend.load("r"))
+    for _ in range(2):
+        await again.count_lost()
+    assert (again.spent(), again.spent_on("a"), again.retries_used("a")) == (most, most, 0)
+    (lost,) = again.attempts("a")
+    assert (lost.path, lost.attempt, lost.started_at, lost.ended_at) == ("a#a1", 0, 5.0, 5.0)
+
+
 async def test_attempts_are_numbered_over_every_owner():
     journal, backend, _ = await open_journal()
     await journal.record_attempt("a", ERROR, final=False, usage=Usage(cost_usd=Decimal(1)), started_at=1, ended_at=2)

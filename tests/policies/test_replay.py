@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from flujo import Flujo, OpenContext, PipelineResult, Step, StepConfig, StepResult, human
+from flujo import Flujo, OpenContext, PipelineResult, Step, StepConfig, StepResult, UsageLimits, human
 from flujo.engine.frame import Pulse
 from flujo.exceptions import PipelineAbortSignal, ReplayMismatchError, StateUnavailable
 from flujo.infra.memory import InMemoryBackend
@@ -69,10 +69,10 @@ async def replayed(flujo: Flujo[Any, Any, Any], backend: Any) -> PipelineResult[
     return told(result)
 
 
-async def lives(pipeline: Any, data: int, *, encodes: bool) -> None:
+async def lives(pipeline: Any, data: int, *, encodes: bool, limits: UsageLimits | None) -> None:
     """Run the pipeline, answer what it asks, and replay it every time it has come to a stop."""
     backend = InMemoryBackend(encodes=encodes)
-    async with Flujo(pipeline, state_backend=backend, **SETTINGS) as flujo:
+    async with Flujo(pipeline, state_backend=backend, usage_limits=limits, **SETTINGS) as flujo:
         result = await flujo.run(data, run_id="r")
         again = await replayed(flujo, backend)
         assert lines(again) == lines(told(result))
@@ -86,10 +86,12 @@ async def lives(pipeline: Any, data: int, *, encodes: bool) -> None:
             assert all(is_told(each, again.background) for each in mine.background), (mine, again)
 
 
-@pytest.mark.parametrize(("strict", "encodes"), [("0", False), ("1", True)])
+@pytest.mark.parametrize(
+    ("strict", "encodes", "limits"), [("0", False, None), ("1", True, UsageLimits(max_calls=10_000))]
+)
 @settings(max_examples=60)
 @given(draw=st.data(), data=st.integers(-1, 4))
-def test_a_replay_comes_to_what_the_run_came_to(programs, strict, encodes, draw, data):
+def test_a_replay_comes_to_what_the_run_came_to(programs, strict, encodes, limits, draw, data):
     program = draw.draw(programs.rough_programs())
     assume(not programs.reaches_out(program))
     # What aborts in the background leaves no record: while the run waits for a person, a replay says of that step that
@@ -99,7 +101,7 @@ def test_a_replay_comes_to_what_the_run_came_to(programs, strict, encodes, draw,
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLUJO_STRICT_CONTEXT", strict)
         patch.setattr(Pulse, "interval_s", 1e9)  # the order of things must not depend on how busy the machine is
-        asyncio.run(lives(programs.pipeline(program), data, encodes=encodes))
+        asyncio.run(lives(programs.pipeline(program), data, encodes=encodes, limits=limits))
 
 
 async def broken_off(pipeline: Any, data: int, records: int) -> tuple[Any, Any, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flujo import Flujo, OpenContext, RunStatus, StepResult, Tracer, TracingManager
+from flujo import Flujo, OpenContext, RunStatus, StepResult, Tracer, TracingManager, UsageLimits
 from flujo.domain.interfaces import RecordKind
 from flujo.infra.memory import InMemoryBackend
 
@@ -40,10 +40,10 @@ def walked(lines: tuple[StepResult[Any], ...]) -> Iterator[StepResult[Any]]:
         yield from walked(each.children)
 
 
-async def traced(pipeline: Any, data: int) -> None:
+async def traced(pipeline: Any, data: int, limits: UsageLimits | None) -> None:
     backend, nested = InMemoryBackend(), Nested()
     sinks = [TracingManager(nested)]
-    async with Flujo(pipeline, state_backend=backend, sinks=sinks, **SETTINGS) as flujo:
+    async with Flujo(pipeline, state_backend=backend, sinks=sinks, usage_limits=limits, **SETTINGS) as flujo:
         result = await flujo.run(data, run_id="r")
         while result.pending:
             result = await flujo.resume(result, ANSWER, token=result.pending[0].token)
@@ -67,9 +67,9 @@ async def traced(pipeline: Any, data: int) -> None:
     assert len(spans) == len(list(trace.root.walk()))
 
 
-@given(draw=st.data(), data=st.integers(-1, 4))
-def test_a_trace_tells_what_the_run_came_to(programs, draw, data):
+@given(draw=st.data(), data=st.integers(-1, 4), limits=st.sampled_from([None, UsageLimits(max_calls=10_000)]))
+def test_a_trace_tells_what_the_run_came_to(programs, draw, data, limits):
     program = draw.draw(programs.rough_programs())
     assume(not programs.reaches_out(program))
 
-    asyncio.run(traced(programs.pipeline(program), data))
+    asyncio.run(traced(programs.pipeline(program), data, limits))

@@ -9,9 +9,16 @@ from flujo.domain.agent_step import AgentStep
 from flujo.domain.agents import AgentResult
 from flujo.domain.config import StepConfig
 from flujo.domain.events import BudgetWarning
-from flujo.exceptions import ExecutionError, PricingNotConfiguredError, UsageLimitExceededError
+from flujo.domain.interfaces import RecordKind
+from flujo.exceptions import (
+    ExecutionError,
+    PipelineAbortSignal,
+    PricingNotConfiguredError,
+    StateUnavailable,
+    UsageLimitExceededError,
+)
 from flujo.infra.memory import InMemoryBackend
-from flujo.testing import RecordingSink
+from flujo.testing import DyingBackend, RecordingSink
 
 PRICES = {"m": Price(1_000_000), "m-*": Price(usd_per_call=1)}
 
@@ -103,6 +110,112 @@ async def test_nothing_swallows_the_end_of_a_budget():
     result = await Flujo(Pipeline([inner, fold], name="p"), usage_limits=UsageLimits(max_calls=1)).run("abc")
     assert (result.status, len(agent.heard)) == (RunStatus.STOPPED, 1)
     assert "fold" not in [each.name for each in result.step_history]
+
+
+class Lives:
+    """Runs of a pipeline over one state; in some calls of its `agent` the process dies."""
+
+    def __init__(self, agent, pipeline, **options):
+        self.agent, self.pipeline, self.options = agent, pipeline, options
+        self.inner = InMemoryBackend()
+
+    async def live(self):
+        """What a life comes to, or None if it dies."""
+        backend = DyingBackend(self.inner)
+        self.agent.dies = lambda: setattr(backend, "dead", True)
+        flujo = Flujo(self.pipeline, state_backend=backend, **self.options)
+        try:
+            if await self.inner.get("r") is None:
+                return await flujo.run("abc", run_id="r")
+            return await flujo.resume("r", force=True)
+        except StateUnavailable:
+            return None
+
+
+class Deadly(Model):
+    async def run(self, data):
+        if len(self.heard) + 1 in self.fails:
+            self.dies()
+        return await Model.run(self, data)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        (UsageLimits(None, None, 3), "max_calls of 3 is used up: spent 3, reserved 0, asked 1, left 0"),
+        (UsageLimits(10), "total_cost_usd_limit of 10 is not enough: spent 9, reserved 0, asked 3, left 1"),
+        (UsageLimits(None, 9), "total_tokens_limit of 9 is used up: spent 9, reserved 0, asked 3, left 0"),
+    ],
+)
+async def test_a_process_that_dies_in_the_same_call_again_and_again_spends_no_more_than_there_is(limits, told):
+    agent = Deadly(fails=range(1, 100))
+    lives = Lives(agent, ask("ask", agent), usage_limits=limits, prices=PRICES)
+    for _ in range(3):
+        assert await lives.live() is None
+    last = await lives.live()
+    assert (last.status, last.error.message, len(agent.heard)) == (RunStatus.STOPPED, told, 3)
+    assert last.usage == (await lives.inner.get("r")).usage == Usage(3, 9, cost_usd=Decimal(9))
+
+
+async def test_a_call_that_was_lost_counts_once_and_is_no_try():
+    agent = Deadly(fails=[1])
+    lives = Lives(agent, ask("ask", agent), usage_limits=UsageLimits(9), prices=PRICES)
+    assert await lives.live() is None
+    assert (await lives.inner.get("r")).usage == Usage()
+    result = await lives.live()
+    assert (result.status, result.usage, result.step_history[0].attempts) == (
+        RunStatus.COMPLETED,
+        Usage(2, 6, cost_usd=Decimal(6)),
+        1,
+    )
+    records = await lives.inner.load("r")
+    assert [(each.path, each.kind, each.attempt) for each in records] == [
+        ("ask^c1", RecordKind.CALL, 1),
+        ("ask#a1", RecordKind.ATTEMPT, 0),
+        ("ask^c2", RecordKind.CALL, 2),
+        ("ask", RecordKind.RESULT, 1),
+    ]
+    assert records[1].error.message == "the process died while the call was made"
+    again = await Flujo(lives.pipeline, state_backend=lives.inner).replay("r")
+    assert (again.usage, again.output) == (result.usage, result.output)
+
+
+async def test_a_lost_call_counts_for_who_goes_on_without_limits_and_then_with_them():
+    agent = Deadly(fails=[1])
+    lives = Lives(agent, asks(agent, 2), usage_limits=UsageLimits(max_calls=1))
+    assert await lives.live() is None
+    lives.options = {}
+    assert (await lives.live()).usage.calls == 3
+
+
+async def test_an_agent_that_says_nothing_of_its_use_has_lost_one_call():
+    class Silent:
+        model, run = "m", Deadly.run
+
+    agent = Silent()
+    agent.heard, agent.fails = [], [1]
+    lives = Lives(agent, ask("ask", agent), usage_limits=UsageLimits(9), prices={"m": Price(usd_per_call=1)})
+    assert await lives.live() is None
+    assert (await lives.live()).usage == Usage(2, 3, cost_usd=Decimal(2))
+
+
+@pytest.mark.parametrize("limits", [None, UsageLimits(max_calls=9)])
+async def test_a_call_that_ends_the_run_on_purpose_counts_once(limits):
+    class Aborting(Model):
+        async def run(self, data):
+            raise PipelineAbortSignal("enough")
+
+    backend = InMemoryBackend()
+    flujo = Flujo(ask("ask", Aborting()), state_backend=backend, usage_limits=limits)
+    result = await flujo.run("abc", run_id="r")
+    assert (result.status, result.usage.calls, (await backend.get("r")).usage.calls) == (RunStatus.CANCELLED, 1, 1)
+    assert (await flujo.resume("r")).usage.calls == 2
+
+
+async def test_without_limits_no_call_is_written_down_before_it_is_made():
+    backend = InMemoryBackend()
+    await Flujo(asks(Model()), state_backend=backend).run("abc", run_id="r")
+    assert {each.kind for each in await backend.load("r")} == {RecordKind.RESULT}
 
 
 async def test_failed_attempts_count_and_a_crash_loop_can_not_spend_for_ever():

@@ -12,6 +12,7 @@ from flujo import (
     Pipeline,
     Step,
     StepConfig,
+    UsageLimits,
     agent,
     branch,
     human,
@@ -135,6 +136,16 @@ async def test_what_is_copied_costs_nothing_again():
 
     assert first.usage.calls == 1
     assert (again.usage, (await backend.get("s")).usage) == (NO_USAGE, NO_USAGE)
+
+
+async def test_beginnings_of_calls_are_not_copied():
+    backend = InMemoryBackend()
+    pipeline = agent("first", scripted(["a"])) >> Step("last", str.upper)
+    async with Flujo(pipeline, state_backend=backend, usage_limits=UsageLimits(max_calls=1)) as flujo:
+        await flujo.run("x", run_id="r")
+        again = await flujo.rerun_from("r", "last", run_id="s")
+    assert (again.output, again.usage) == ("A", NO_USAGE)
+    assert [record.path for record in await backend.load("s")] == ["first", "last"]
 
 
 async def test_a_loop_begins_anew_at_one_of_its_iterations():

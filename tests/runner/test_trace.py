@@ -423,6 +423,11 @@ async def test_what_is_at_work_counts_until_now(watched):
     step = (await lived(watched, (A, 1), (begun, 1), **running)).root.children[1]
     assert (step.status, step.total_s, step.ended_at) == (RunStatus.RUNNING, 490, 500)
 
+    lost = JournalRecord("b#a1", RecordKind.ATTEMPT, 0, started_at=10.0, ended_at=10.0)
+    called = JournalRecord("b^c2", RecordKind.CALL, 2, started_at=20.0, ended_at=20.0)
+    step = (await lived(watched, (A, 1), (lost, 1), (called, 1), **running)).root.children[1]
+    assert (step.status, step.total_s, step.ended_at) == (RunStatus.RUNNING, 480, 500)
+
 
 async def test_a_run_that_broke_off_was_at_work_until_its_last_record(watched):
     trace = await lived(watched, (A, 1), epoch=1, status=RunStatus.INTERRUPTED, ended_at=None)

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from flujo.domain.caching import CachingBackend
-from flujo.domain.interfaces import Claim, JournalRecord, NewRun
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RecordKind
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import StateUnavailable
 from flujo.infra.memory import InMemoryBackend
@@ -51,6 +51,12 @@ async def test_it_dies_before_or_after_the_record_is_written(inner, at, written)
     with pytest.raises(StateUnavailable, match="the process that used this state has died"):
         await write(state, 5)
     assert (died.times, await paths(inner), state.records) == (1, written, len(written))
+
+
+async def test_the_beginning_of_a_call_is_written_and_no_record_of_what_was_done(inner):
+    state = DyingBackend(inner, die_after=1, at="before", die=Heard())
+    await state.append(await state.create_run(RUN), JournalRecord("s1^c1", RecordKind.CALL))
+    assert (state.records, await paths(inner)) == (0, ["s1^c1"])
 
 
 @pytest.mark.parametrize(("at", "there"), [("before", False), ("after", True)])

@@ -122,7 +122,9 @@ def _unended(row: RunRow, records: Sequence[JournalRecord], *, in_doubt: bool) -
         yield Reason("waits", "nobody has answered: the run waits here")
     elif last.kind is RecordKind.ANSWER:
         yield Reason("to-do", "it has its answer: the run is to be gone on with")
-    elif last.kind is RecordKind.INTENT:
+    elif last.kind is RecordKind.CALL and row.status is not RunStatus.RUNNING:
+        yield Reason("lost", "its process died while it was called: when the run is gone on with, that call counts")
+    elif last.kind in (RecordKind.INTENT, RecordKind.CALL):
         yield Reason("at-work", "it began, and is at work")
     elif last.kind is RecordKind.SETTLED:
         yield Reason("settled", "a person has said what became of it: the run is to be gone on with")
@@ -191,7 +193,7 @@ def _before(records: Sequence[JournalRecord], lives: Mapping[str, int]) -> Itera
         yield Reason("no-result", f"the run was gone on with ({_times(life - 1)}), and it was tried again")
         return
     first = next(path for path, other in lives.items() if other == life)
-    at_work = ": it was at work then, or about to begin" if first == last.path else ""
+    at_work = ": it was at work then, or about to begin" if first in {record.path for record in records} else ""
     yield Reason("no-result", f"the run was gone on with before ({_times(life - 1)}), and it had no result{at_work}")
 
 

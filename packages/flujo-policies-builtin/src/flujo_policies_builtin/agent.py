@@ -11,6 +11,7 @@ from flujo.domain.outcomes import Failure, StepOutcome, Success
 from flujo.domain.usage import Usage
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
+from flujo.engine.recorded import calls_in
 from flujo.exceptions import AgentIOValidationError, ConfigurationError, SchemaMismatchError
 from flujo.infra.schemas import OutputSchema
 from flujo_policies_builtin.calls import arguments_of, invoke
@@ -40,7 +41,7 @@ class AgentPolicy(StepPolicy[AgentStep[Any, Any]]):
         assert isinstance(step, AgentStep)
         assert step.call is not None
         run, data = frame.run, _with_feedback(step, frame)
-        made = run.journal.spent_on(frame.path).calls
+        made = calls_in(run.journal.attempts(frame.path))
         run.tally.note(step.agent_key, frame.path, made)
         estimate = _estimate(step, frame, data, run.tally.total(step.agent_key))
         asked = await run.quotas.reserve(frame.quota, _model(step), estimate, timer=frame.timer)
@@ -49,6 +50,8 @@ class AgentPolicy(StepPolicy[AgentStep[Any, Any]]):
         if run.events.active:
             run.events.emit(AgentAsked(run.run_id, frame.path, frame.attempt, step.agent_key, _model(step)))
         try:
+            if asked.quota is not None:
+                await run.journal.record_call(frame.path, run.quotas.at_most(asked), run.clock.now())
             answer = await invoke(step.call, frame, data, calls=calls)
             result = answer if type(answer) is AgentResult else AgentResult(answer)
             usage = run.quotas.settle(asked, result.usage, result.model or None)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from flujo.domain.interfaces import MAX_CLAIMS, Claim, NewRun, RunRow
+from flujo.domain.lives import poisoned
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.domain.scope import NOTHING
 from flujo.domain.usage import Usage
-from flujo.exceptions import RunKeyTaken, RunNotFound, RunOwnedElsewhere, RunPoisoned, StateError
+from flujo.exceptions import RunKeyTaken, RunNotFound, RunOwnedElsewhere, StateError
 from flujo_state_sqlite import workers
 from flujo_state_sqlite.schema import VALUE_ENCODING
 from flujo_state_sqlite.statefile import StateFile
@@ -81,6 +82,15 @@ WHERE id = ? AND epoch = ? AND status = 1
 _ASKED_TO_STOP = "SELECT id, epoch, owner FROM run WHERE status NOT IN (3, 5) AND status = 1 AND cancel"
 _ASKED_ONE = "SELECT id, epoch, owner FROM run WHERE run_id = ? AND status = 1 AND cancel"
 
+# Which records count is what `flujo.domain.lives.gets_on` says, here and in the totals.
+_HAS_GOT_ON = """
+SELECT EXISTS (SELECT 1 FROM journal WHERE run = ? AND epoch = ? AND kind <> 7 AND (kind <> 1 OR attempt))
+"""
+
+_LAST_OF_ALL = (
+    "SELECT path FROM journal WHERE run = ? AND kind <> 7 AND (kind <> 1 OR attempt) ORDER BY id DESC LIMIT 1"
+)
+
 _REDEFINE = "UPDATE run SET def_hash = ?, files = ? WHERE id = ? AND epoch = ? AND status = 1"
 
 _ROW = """
@@ -105,7 +115,7 @@ ORDER BY r.id DESC
 """
 
 _TOTALS = """
-SELECT COUNT(*) FILTER (WHERE kind = 0), COALESCE(MAX(epoch), 0),
+SELECT COUNT(*) FILTER (WHERE kind = 0), COALESCE(MAX(epoch) FILTER (WHERE kind <> 7 AND (kind <> 1 OR attempt)), 0),
        COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0), COUNT(cost)
 FROM journal WHERE run = ?
 """
@@ -179,24 +189,20 @@ def claim(file: StateFile, run_id: str, wid: bytes, *, force: bool) -> Claim:
                 f"run {run_id!r} is at work in {workers.describe(worker.folder, owner)}",
                 suggestion="wait until it ends there, or take it over: resume it with force=True, or --force",
             )
-        if force or (claims and _has_recorded(connection, number, epoch)):
+        if force or (claims and _has_got_on(connection, number, epoch)):
             claims = 0
         if claims >= MAX_CLAIMS:
-            raise RunPoisoned(
-                f"run {run_id!r} was claimed {claims} times and never recorded anything",
-                suggestion="find out where it breaks off, then resume it with force=True: "
-                f"flujo resume {run_id} --force",
-            )
+            last = connection.execute(_LAST_OF_ALL, (number,)).fetchone()
+            raise poisoned(run_id, claims, last[0] if last else None)
         connection.execute(_CLAIM, (worker.name, wid, claims + 1, number, epoch))
         epoch += 1
     worker.take(file.holding, number, epoch)
     return Claim(run_id, number, epoch)
 
 
-def _has_recorded(connection: sqlite3.Connection, number: int, epoch: int) -> bool:
-    """Whether there is a record of the run's latest claim."""
-    statement = "SELECT EXISTS (SELECT 1 FROM journal WHERE run = ? AND epoch = ?)"
-    return bool(connection.execute(statement, (number, epoch)).fetchone()[0])
+def _has_got_on(connection: sqlite3.Connection, number: int, epoch: int) -> bool:
+    """Whether the run has got on under its latest claim."""
+    return bool(connection.execute(_HAS_GOT_ON, (number, epoch)).fetchone()[0])
 
 
 def finish(

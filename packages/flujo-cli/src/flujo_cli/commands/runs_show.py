@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.interfaces import MAX_CLAIMS, JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.lives import gets_on, poisoned
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.infra.clock import SystemClock
 from flujo.runner.trace import Trace, read_trace
@@ -42,7 +43,7 @@ def runs_show(options: Options, reference: str, as_json: bool, state: str | None
 
     async def read(backend: StateBackend) -> Record:
         row = await find_run(backend, reference)
-        records = await backend.load(row.run_id)
+        records = [each for each in await backend.load(row.run_id) if each.kind is not RecordKind.CALL]
         trace = await read_trace(backend, row, SystemClock().now())
         return row, records, open_questions(row, records, backend), doubts(row, records, backend), trace
 
@@ -62,6 +63,7 @@ def _describe(record: Record) -> dict[str, Any]:
         "output": None if row.output is None else value_of(row.output),
         "pending": describe_pending(pending),
         "in_doubt": list(in_doubt),
+        "poisoned": _is_poisoned(row),
         "records": [describe_record(record) for record in records],
     }
 
@@ -70,6 +72,10 @@ def _show(console: Console, record: Record, project: Project) -> None:
     row, records, pending, in_doubt, trace = record
     shown = describe_row(row)
     _show_origin(console, row)
+    if _is_poisoned(row):
+        error = poisoned(row.run_id, row.claims, next((each.path for each in reversed(records) if gets_on(each)), None))
+        again = project.command("resume", row.run_id, "--force", *project.naming(row.source, None))
+        console.out(f"poisoned  {error.message}: find out where it breaks off, then: {again}")
     console.out(f"started   {shown['created_at']}")
     console.out(f"took      {took_text(trace)}")
     if used := usage_text(row.usage):
@@ -87,6 +93,11 @@ def _show(console: Console, record: Record, project: Project) -> None:
     console.out("steps" if records else "steps     none recorded")
     for each in records:
         console.out(_line(each))
+
+
+def _is_poisoned(row: RunRow) -> bool:
+    """Whether nobody goes on with the run but by force: its processes have died too often."""
+    return row.status is RunStatus.INTERRUPTED and row.claims >= MAX_CLAIMS
 
 
 def _show_questions(console: Console, row: RunRow, pending: Pending, project: Project) -> None:

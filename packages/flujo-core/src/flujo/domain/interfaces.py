@@ -37,7 +37,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-#: How often a run is claimed without recording anything, until nobody tries it again by himself.
+#: How often a run is claimed without getting on, until nobody tries it again by himself.
 MAX_CLAIMS = 10
 
 #: The type of the `error` in the record of a cache step's result that no kept one served: its message says what
@@ -139,6 +139,7 @@ class RecordKind(IntEnum):
     `ATTEMPT` is a failed attempt that was followed by another, `FAILED` the one after which the step gave up; a
     resumed run tries such a step again. `WAIT` is a question to a person, and `ANSWER` the answer to it.
     `INTENT` says that a step which may run only once begins, `SETTLED` what a person says of one that never ended.
+    `CALL` says that a call begins, where there are limits, and what it may use at most.
     """
 
     RESULT = 0
@@ -148,12 +149,13 @@ class RecordKind(IntEnum):
     ANSWER = 4
     INTENT = 5
     SETTLED = 6
+    CALL = 7
 
 
 class JournalRecord(NamedTuple):
     """One line of a run's journal. A result stands at the step's bare path, failed attempt n at `path#an`, a question
-    at `path?` and answer n to it at `path!n`, beginning n at `path^n` and what settles it at `path^n!`. Of a step that
-    may ask more than once, "?" and a word that names the question stand at the end of `path`.
+    at `path?` and answer n to it at `path!n`, beginning n at `path^n` and what settles it at `path^n!`, and the call of
+    attempt n at `path^cn`. Of a step that may ask more than once, "?" and a word that names the question end `path`.
 
     `out` and `delta` are encoded bytes for a backend that `encodes`, the values themselves otherwise; `delta` is
     what the step changed in the context, None for nothing. `error` belongs to attempts, and to a result that a
@@ -212,7 +214,7 @@ class Claim(NamedTuple):
 class RunRow(NamedTuple):
     """One run as the state knows it; `input`, `base` and `output` as they were given.
 
-    `claims` counts how often it was claimed since it last recorded something or came to an end other than
+    `claims` counts how often it was claimed since a record that `gets_on` or an end other than
     `INTERRUPTED`; `cancelled` says that somebody has asked its owner to stop.
     """
 
@@ -274,7 +276,7 @@ class StateBackend(Protocol):
         """Own an existing run whose owner is gone, or, by `force`, whose owner lives.
 
         Raises `RunNotFound`; `RunOwnedElsewhere` while a living owner holds it; `RunPoisoned`, unless by `force`, for
-        a run that was claimed `MAX_CLAIMS` times without recording anything. A claim takes back a wish to cancel.
+        a run that was claimed `MAX_CLAIMS` times without a record that `gets_on`. A claim takes back a wish to cancel.
         """
         ...
 

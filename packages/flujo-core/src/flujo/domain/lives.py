@@ -1,9 +1,29 @@
-"""The port of states that know which process wrote what."""
+"""What is known of the processes that worked on a run one after the other."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-__all__ = ["LivesBackend"]
+from flujo.domain.interfaces import JournalRecord, RecordKind
+from flujo.exceptions import RunPoisoned
+
+__all__ = ["CALL_LOST", "LivesBackend", "gets_on", "poisoned"]
+
+#: The type of the `error` of an attempt whose process died while its call was made.
+CALL_LOST = "CallLost"
+
+
+def gets_on(record: JournalRecord) -> bool:
+    """Whether the run has got on by this record: not by the beginning of a call, nor by an attempt that was no try."""
+    return record.kind is not RecordKind.CALL and (record.kind is not RecordKind.ATTEMPT or record.attempt > 0)
+
+
+def poisoned(run_id: str, claims: int, last: str | None) -> RunPoisoned:
+    """The error for a run that was claimed so often without getting on after the record at `last`, if there is one."""
+    where = "got no further than its beginning" if last is None else f"got no further than {last!r}"
+    return RunPoisoned(
+        f"run {run_id!r} was claimed {claims} times and {where}",
+        suggestion=f"find out where it breaks off, then resume it with force=True: flujo resume {run_id} --force",
+    )
 
 
 @runtime_checkable

@@ -8,11 +8,11 @@ __all__ = ["NO_ASIDES", "Asides"]
 class Asides:
     """Failed attempts, questions, answers, beginnings and settlements, by the path of the step that they are of.
 
-    `reopened` are the paths whose last answer their step has failed with. Most runs have nothing of all this, and share
-    `NO_ASIDES`.
+    `calls` are the last beginnings of calls that limits count, their numbers as `attempt`. `reopened` are the paths
+    whose last answer their step has failed with. Most runs have nothing of all this, and share `NO_ASIDES`.
     """
 
-    __slots__ = ("answers", "attempts", "intents", "reopened", "settled", "waits")
+    __slots__ = ("answers", "attempts", "calls", "intents", "reopened", "settled", "waits")
 
     def __init__(self) -> None:
         self.attempts: dict[str, list[JournalRecord]] = {}
@@ -20,6 +20,7 @@ class Asides:
         self.answers: dict[str, list[JournalRecord]] = {}
         self.intents: dict[str, list[JournalRecord]] = {}
         self.settled: dict[str, JournalRecord] = {}
+        self.calls: dict[str, JournalRecord] = {}
         self.reopened: set[str] = set()
 
     def note(self, record: JournalRecord) -> None:
@@ -32,6 +33,8 @@ class Asides:
             self.reopened.discard(path)
         elif record.kind is RecordKind.INTENT:
             self.intents.setdefault(record.path.rpartition("^")[0], []).append(record)
+        elif record.kind is RecordKind.CALL:
+            self.calls[record.path.rpartition("^")[0]] = record
         elif record.kind is RecordKind.SETTLED:
             self.settled[record.path.removesuffix("!")] = record
         else:

@@ -372,9 +372,10 @@ def _stopped(frame: ExecutionFrame) -> Aborted[Any] | None:
 async def _came_to(work: Work, error: BaseException) -> StepOutcome[Any]:
     """What a step came to that raised `error`. No budget is used up where there is none."""
     frame, work.raised = work.frame, None
-    if isinstance(error, PipelineAbortSignal):
-        return Aborted(str(error))
     owed = frame.run.tally.owed(frame.path)
+    if isinstance(error, PipelineAbortSignal):
+        await note_owed(work, ErrorInfo("Aborted", str(error), path=frame.path), owed)
+        return Aborted(str(error), owed)
     if isinstance(error, PausedException):
         await note_owed(work, ErrorInfo("Paused", str(error), path=frame.path), owed)
         return paused(error, owed)

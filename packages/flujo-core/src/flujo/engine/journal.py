@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, NoReturn
 
 from flujo.domain.interfaces import Claim, Codec, JournalRecord, RecordKind, StateBackend, Sync
+from flujo.domain.lives import CALL_LOST
 from flujo.domain.outcomes import ErrorInfo, PendingAnswer
 from flujo.domain.scope import NOTHING
 from flujo.domain.tuples import tuple_of
@@ -336,14 +338,27 @@ class Journal:
         number = len(self._asides.intents.get(path, ())) + 1
         record = self._words(f"{path}^{number}", RecordKind.INTENT, {"idempotency_key": key}, at, fingerprint)
         await self._append(record)
-        self._note(record)
+
+    async def record_call(self, path: str, most: Usage, at: float) -> None:
+        """Write down that a call of the step at `path` begins, and uses `most` at most: to be counted if it is lost."""
+        number, known = len(self._asides.attempts.get(path, ())) + 1, self._asides.calls.get(path)
+        if known is None or known.attempt != number:
+            record = self._words(f"{path}^c{number}", RecordKind.CALL, asdict(most), at)
+            await self._append(record._replace(attempt=number, sync=Sync.NORMAL))
+
+    async def count_lost(self) -> None:
+        """Count each call that began and has no end, as its process died: all it could use, as if it was cancelled."""
+        for path, call in list(self._asides.calls.items()):
+            if path not in self._results and len(self._asides.attempts.get(path, ())) < call.attempt:
+                error = ErrorInfo(CALL_LOST, "the process died while the call was made", path=path)
+                used, at = Usage(**self._decoded(call)), call.ended_at
+                await self.record_attempt(path, error, cancelled=True, usage=used, started_at=at, ended_at=at)
 
     async def record_settlement(self, path: str, settled: Settlement) -> None:
         """Write down what a beginning without an end came to. Raises `ValueNotStorable` and `StateError`."""
         told = {name: value for name, value in settled._asdict().items() if name != "at"}
         record = self._words(f"{self._asides.intents[path][-1].path}!", RecordKind.SETTLED, told, settled.at)
         await self._append(record)
-        self._note(record)
 
     def _words(
         self, path: str, kind: RecordKind, told: dict[str, Any], at: float, fingerprint: bytes = b""

@@ -115,6 +115,10 @@ class QuotaManager:
         self._given_back.set()
         return priced
 
+    def at_most(self, call: Call) -> Usage:
+        """What the call was to use at most, as far as anybody knew, with its cost."""
+        return self._prices.price(call.model, call.estimate) or call.estimate
+
     def lose(self, call: Call) -> Usage:
         """Count a call of which nobody will tell what it has used, as much as it was to use at most."""
         return self.settle(call, call.estimate)

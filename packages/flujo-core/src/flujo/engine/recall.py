@@ -9,6 +9,7 @@ from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changes import apply, sink, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
+from flujo.engine.recorded import calls_in
 from flujo.exceptions import ContextFieldError, DefinitionChanged, ExecutionError
 
 __all__ = ["NeverEnded", "abandoned", "accounted", "ended", "filed", "finished", "passed", "recalled"]
@@ -63,7 +64,7 @@ def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any]
     if step.asks and step.sink_to is not None:
         _put(frame, value)
     if plan.agent is not None:
-        run.tally.note(plan.agent, path, (usage + journal.spent_on(path)).calls)
+        run.tally.note(plan.agent, path, usage.calls + calls_in(journal.attempts(path)))
     spent = _spent(frame, fallback is not None) if plan.parts else journal.spent_on(path)
     if spent is not NO_USAGE:
         usage += spent

@@ -1,10 +1,12 @@
 """What is read back from a run's journal, and how much of a text goes into it."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import JournalRecord
+from flujo.domain.lives import CALL_LOST
 
-__all__ = ["Answer", "Item", "Recorded", "Settlement", "asker_of", "kept"]
+__all__ = ["Answer", "Item", "Recorded", "Settlement", "asker_of", "calls_in", "kept"]
 
 #: How much of what an attempt taught is kept for the next: characters.
 _MOST_FEEDBACK = 100_000
@@ -46,6 +48,12 @@ class Settlement(NamedTuple):
 def asker_of(path: str) -> str:
     """The path of the step that has asked at `path`: its own, or one with "?" and the question's number after it."""
     return path.partition("?")[0]
+
+
+def calls_in(attempts: Iterable[JournalRecord]) -> int:
+    """How many calls came to an end: not those that their process died over, which are made again."""
+    heard = (record for record in attempts if record.error is None or record.error.type != CALL_LOST)
+    return sum(record.usage.calls for record in heard)
 
 
 def kept(feedback: str) -> str:

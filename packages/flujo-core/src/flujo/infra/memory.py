@@ -9,6 +9,7 @@ from typing import Any
 
 from flujo.domain.caching import CacheBackend, CacheEntry
 from flujo.domain.interfaces import MAX_CLAIMS, Claim, JournalRecord, NewRun, RecordKind, RunRow, StateBackend, Wait
+from flujo.domain.lives import gets_on, poisoned
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.domain.scope import NOTHING
 from flujo.domain.usage import NO_USAGE
@@ -16,7 +17,6 @@ from flujo.exceptions import (
     RunKeyTaken,
     RunNotFound,
     RunOwnedElsewhere,
-    RunPoisoned,
     SettingsError,
     StateError,
     StateUnavailable,
@@ -143,10 +143,8 @@ class InMemoryBackend:
                 f"run {run_id!r} is at work in this process", suggestion="wait until it ends, or take it over by force"
             )
         if run.claims >= MAX_CLAIMS and not force:
-            raise RunPoisoned(
-                f"run {run_id!r} was claimed {run.claims} times and never recorded anything",
-                suggestion="find out where it breaks off, then claim it by force",
-            )
+            done = [path for path, record in run.records.items() if gets_on(record)]
+            raise poisoned(run_id, run.claims, done[-1] if done else None)
         run.epoch += 1
         run.claims = 1 if force else run.claims + 1
         run.owned, run.status, run.cancelled = True, RunStatus.RUNNING, False
@@ -267,7 +265,7 @@ class InMemoryBackend:
 
     def _note(self, run: _Run, record: JournalRecord) -> None:
         run.records[record.path] = record
-        run.claims = 0
+        run.claims = 0 if gets_on(record) else run.claims
         if record.kind is RecordKind.WAIT:
             self._asked.append((run, record))
 

@@ -80,7 +80,7 @@ def records_before(
         near = did_you_mean(path, known, what="its steps are")
         raise ConfigurationError(f"run {run_id!r} has no step {path!r}", suggestion=near)
     first = (number for number, record in enumerate(records) if path in _ends(bare_path(record)))
-    before = records[: next(first, len(records))]
+    before = [record for record in records[: next(first, len(records))] if record.kind is not RecordKind.CALL]
     order = {place: number for number, place in enumerate(places)}
     closed = {bare_path(record) for record in before if record.kind in (RecordKind.RESULT, RecordKind.ANSWER)}
 

@@ -269,6 +269,8 @@ class RunSession:
             tally=CallTally(),
             quotas=quotas,
             caches=self._caches,
+        if not journal.closed:
+            await journal.count_lost()
             input=unshared(input),
             resources=self.resources,
             root=self.root,

@@ -27,7 +27,7 @@ _TRIES = (RecordKind.ATTEMPT, RecordKind.FAILED)
 #: What people have written, at a time when no process may have had the run.
 _SAID = (RecordKind.ANSWER, RecordKind.SETTLED)
 #: What a step that has begun has as its last record.
-_BEGUN = (RecordKind.ATTEMPT, RecordKind.INTENT)
+_BEGUN = (RecordKind.ATTEMPT, RecordKind.INTENT, RecordKind.CALL)
 _OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 #: The classes of kinds of which more is to be known than their names, where no pipeline is at hand to tell it.
 _KNOWN: Sequence[type[Step[Any, Any]]] = (Pipeline, MapStep, ParallelStep, DynamicParallelRouterStep)
@@ -320,7 +320,7 @@ def _status(node: _Node, spans: Sequence[Span], unended: RunStatus | None) -> Ru
     last = next((record for record in reversed(node.records) if record.kind in _TRIES), None)
     if last is not None and last.kind is RecordKind.FAILED:
         return RunStatus.FAILED
-    if last is not None and last.attempt == 0:
+    if last is not None and last.attempt == 0 and node.records[-1].kind is not RecordKind.CALL:
         return RunStatus.CANCELLED
     if unended is not None:
         return unended

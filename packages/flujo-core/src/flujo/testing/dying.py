@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from flujo.domain.caching import CacheBackend, CachingBackend
-from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RunRow, StateBackend, Wait
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RecordKind, RunRow, StateBackend, Wait
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.exceptions import StateUnavailable
 from flujo.infra.memory import InMemoryCache
@@ -69,7 +69,10 @@ class DyingBackend:
         await self._living.redefine(claim, definition, digest, files)
 
     async def append(self, claim: Claim, record: JournalRecord, /) -> None:
-        """Forward one record and count it."""
+        """Forward one record and count it; the beginning of a call is none of what was done."""
+        if record.kind is RecordKind.CALL:
+            await self._living.append(claim, record)
+            return
         await self._record(lambda: self._inner.append(claim, record))
 
     async def answer(self, run_id: str, record: JournalRecord, /) -> bool:

@@ -1,6 +1,7 @@
 """Who may write to a run: one owner, the newest."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -88,13 +89,24 @@ class OwnershipTests(StateTests):
         assert new.epoch > old.epoch
         assert [record.path for record in await journal_of(again)] == ["a", "b"]
 
-    async def test_run_that_never_gets_on_is_not_claimed_for_ever(self, backend: StateBackend) -> None:
-        """After so many claims without a record only force helps, and its count begins anew."""
-        await _let_go(backend, await backend.create_run(new_run(backend)))
+    @pytest.mark.parametrize(("recorded", "where"), [((), "its beginning"), (("x", "y"), "'y'")])
+    async def test_run_that_never_gets_on_is_not_claimed_for_ever(
+        self, backend: StateBackend, recorded: Sequence[str], where: str
+    ) -> None:
+        """After so many claims without a record only force helps, and its count begins anew.
+
+        Neither a call that begins nor one that was lost or broken off, attempt 0, gets the run on.
+        """
+        await _let_go(backend, await backend.create_run(new_run(backend)), recorded)
         for number in range(MAX_CLAIMS):
             assert (await row_of(backend)).claims == number
-            await _let_go(backend, await backend.claim("run-1"))
-        with pytest.raises(RunPoisoned, match="'run-1'") as caught:
+            claim = await backend.claim("run-1")
+            await backend.append(claim, JournalRecord(f"a#a{number}", RecordKind.ATTEMPT, 0))
+            await backend.append(claim, JournalRecord(f"a^c{number + 1}", RecordKind.CALL, number + 1))
+            await _let_go(backend, claim)
+        with pytest.raises(
+            RunPoisoned, match=f"'run-1' was claimed {MAX_CLAIMS} times and got no further than {where}"
+        ) as caught:
             await backend.claim("run-1")
         assert "force" in (caught.value.suggestion or "")
         assert ((await row_of(backend)).status, (await row_of(backend)).claims) == (RunStatus.INTERRUPTED, MAX_CLAIMS)
@@ -117,5 +129,7 @@ class OwnershipTests(StateTests):
             assert (await row_of(backend)).claims == 0
 
 
-async def _let_go(backend: StateBackend, claim: Claim) -> None:
+async def _let_go(backend: StateBackend, claim: Claim, recorded: Sequence[str] = ()) -> None:
+    for path in recorded:
+        await backend.append(claim, JournalRecord(path))
     await backend.finish(claim, RunStatus.INTERRUPTED, at=START)

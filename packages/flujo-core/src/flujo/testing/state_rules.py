@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 
 from flujo.domain.interfaces import MAX_CLAIMS, Claim, JournalRecord, RecordKind, StateBackend, Sync
+from flujo.domain.lives import gets_on
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import RunKeyTaken, RunNotFound, RunOwnedElsewhere, RunPoisoned, StateError
 from flujo.testing.state_base import StateTests, new_run, stored
@@ -42,6 +43,7 @@ _RECORDS = {
     "a#a1": RecordKind.FAILED,
     "a#a2": RecordKind.FAILED,
     "b#a1": RecordKind.ATTEMPT,
+    "b^c1": RecordKind.CALL,
 }
 
 
@@ -106,7 +108,7 @@ class _History(RuleBasedStateMachine):
 
     def _note(self, run: _Run, record: JournalRecord) -> None:
         run.records.append(record)
-        run.claims = 0
+        run.claims = 0 if gets_on(record) else run.claims
         if record.kind is RecordKind.WAIT:
             self._asked.append((run.number, record.path))
 
