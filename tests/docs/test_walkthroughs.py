@@ -1,4 +1,4 @@
-"""The tutorial and the how-tos: what they say to write and to type is done, in order, and gives what they show.
+"""The tutorial, the how-tos and the pages for authors of plugins: what they say to write and type gives what they show.
 
 A block after a line that ends with `NAME`: is the file of that name. In a console block a line with `$` is typed, one
 with `>` goes on with it, and the others are what a terminal shows of it. Any other Python is run, and prints the text
@@ -18,7 +18,8 @@ from flujo import Flujo
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 HOW_TOS = sorted(set((DOCS / "how-to").glob("*.md")) - {DOCS / "how-to/README.md"})
-PAGES = [DOCS / "tutorial.md", DOCS / "security.md", DOCS / "rehearse.md", *HOW_TOS]
+PLUGINS = sorted((DOCS / "plugins").rglob("*.md"))
+PAGES = [DOCS / "tutorial.md", DOCS / "security.md", DOCS / "rehearse.md", *HOW_TOS, *PLUGINS]
 BLOCK = re.compile(r"^(?:(?P<before>\S[^\n]*)\n\n?)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`([\w./-]+)`:$")
 
@@ -32,16 +33,18 @@ class Block(NamedTuple):
 
 
 def blocks(page):
-    for found in BLOCK.finditer(page.read_text(encoding="utf-8")):
+    text = page.read_text(encoding="utf-8").partition("\n## What it is handed\n")[0]  # the rest is the reference
+    for found in BLOCK.finditer(text):
         name = FILE.search(found["before"] or "")
         yield Block(name[1] if name else "", found["language"], found["text"])
 
 
-def environment(folder):
+def environment(folder, page):
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("FLUJO", "XDG", "PYTEST"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     user = {"HOME": str(folder), "USER": "ann", "LOGNAME": "ann", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
-    plain = "-p no:randomly -p no:cacheprovider -p no:asyncio"  # pytest as it is without plugins
+    plain = "-p no:randomly -p no:cacheprovider"  # pytest as it is without plugins, but for pages that name one
+    plain += "" if "asyncio_mode" in page.read_text(encoding="utf-8") else " -p no:asyncio"
     return {**kept, **user, "PATH": path, "PYTEST_ADDOPTS": plain, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
@@ -67,7 +70,7 @@ def same(shown, printed):
 def test_a_page_gives_what_it_shows(page, tmp_path):
     folder, status = tmp_path / "work", 0
     folder.mkdir()
-    shell = {"cwd": folder, "env": environment(tmp_path), "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+    shell = {"cwd": folder, "env": environment(tmp_path, page), "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
 
     def run(*command):
         return subprocess.run(command, stderr=subprocess.STDOUT, text=True, check=False, timeout=120, **shell)
