@@ -152,6 +152,17 @@ MUTANTS = (
         "tests/faults/test_crash_points.py::test_a_crash_at_the_point_loses_and_repeats_nothing[after_finish]",
     ),
     Mutant(
+        "a pause that is written before its question",
+        f"{SQLITE}/backend.py",
+        "        work = partial(records.add, claim=claim, record=record, wid=wid)\n",
+        "        if record.kind == 3:\n"
+        "            late = partial(self.answer, claim.run_id, record)\n"
+        "            asyncio.get_running_loop().call_later(0.2, lambda: asyncio.ensure_future(late()))\n"
+        "            return\n"
+        "        work = partial(records.add, claim=claim, record=record, wid=wid)\n",
+        "tests/faults/test_crash_points.py::test_a_crash_at_the_point_loses_and_repeats_nothing[after_finish]",
+    ),
+    Mutant(
         "an answer without its guard",
         f"{SQLITE}/records.py",
         "ON CONFLICT DO NOTHING",
@@ -249,6 +260,28 @@ MUTANTS = (
         "wid, claims + 1, number, epoch))",
         "wid, claims, number, epoch))",
         f"{CONFORMANCE}::test_run_that_never_gets_on_is_not_claimed_for_ever",
+    ),
+    Mutant(
+        "a call that begins taken for progress",
+        f"{SQLITE}/runs.py",
+        "WHERE run = ? AND epoch = ? AND kind <> 7 AND (kind <> 1 OR attempt))",
+        "WHERE run = ? AND epoch = ?)",
+        f"{CONFORMANCE}::test_run_that_never_gets_on_is_not_claimed_for_ever",
+    ),
+    Mutant(
+        "calls that are lost and not counted",
+        f"{RUNNER}/run_session.py",
+        "            await journal.count_lost()\n",
+        "            pass\n",
+        "tests/runner/test_budgets.py::"
+        "test_a_process_that_dies_in_the_same_call_again_and_again_spends_no_more_than_there_is",
+    ),
+    Mutant(
+        "a wish to cancel that dies with the owner",
+        f"{SQLITE}/runs.py",
+        "return RunStatus.CANCELLED if cancel else RunStatus.INTERRUPTED, None",
+        "return RunStatus.INTERRUPTED, None",
+        "tests/state/test_sqlite_ownership.py::test_killed_owner_that_was_asked_to_stop_leaves_a_cancelled_run",
     ),
 )
 
