@@ -32,12 +32,12 @@ def test_a_file_asks_as_python_does(flujo_project, write, service):
 
 
 def test_a_type_in_python_may_be_the_schema(flujo_project, write, service):
-    service.says("/n", 7)
-    flujo_project.write("shapes.py", "Number = int\n")
+    service.says("/n", {"total": 7})
+    flujo_project.write("shapes.py", "from pydantic import BaseModel\n\n\nclass Order(BaseModel):\n    total: int\n")
     flujo_project.write("flujo.toml", 'blueprint_allowed_imports = ["shapes"]\n' + SETTINGS.format(url=service.url))
-    write('url: "URL/n"', 'output_schema: "shapes:Number"')
+    write('url: "URL/n"', 'output_schema: "shapes:Order"')
 
-    assert flujo_project.flujo("run", "--quiet", "--input", "x").out == "7\n"
+    assert flujo_project.flujo("run", "--quiet", "--input", "x").json == {"total": 7}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,13 @@ def test_what_is_wrong_is_found_at_its_place_before_anything_runs(flujo_project,
 
 
 @pytest.mark.parametrize(
-    "lines", [["url: '{{ input }}'"], ["url: 'https://{{ input }}/a'"], ["url: URL/", "query: {token: '{{ input }}'}"]]
+    "lines",
+    [
+        ["url: '{{ input }}'"],
+        ["url: 'http://[::1'"],
+        ["url: 'https://{{ input }}/a'"],
+        ["url: URL/", "query: {token: '{{ input }}'}"],
+    ],
 )
 def test_what_only_the_run_can_tell_is_no_mistake_of_the_file(flujo_project, write, lines):
     write(*lines)

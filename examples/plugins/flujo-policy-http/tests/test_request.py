@@ -90,9 +90,10 @@ async def test_a_header_of_several_lines_is_refused(service, run):
     assert result.error.message == "the value of header 'X-Name' is no line of ascii text"
 
 
-async def test_a_url_that_is_not_allowed_is_refused_before_anything_runs(run):
+@pytest.mark.parametrize("url", ["https://other.example/", "https://other.example/{{ input }}"])
+async def test_a_url_that_is_not_allowed_is_refused_before_anything_runs(run, url):
     with pytest.raises(ConfigurationError, match=r"may not go to 'https://other\.example'"):
-        await run(http("x", "https://other.example/"))
+        await run(http("x", url))
 
 
 async def test_a_secret_is_sent_but_stands_in_no_record(service, run, plugins, monkeypatch):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ from flujo.plugins import LintedFile, LintedStep, LintNote
 from flujo_policy_http.errors import HostNotAllowed
 from flujo_policy_http.request import allowed, check_secrets
 from flujo_policy_http.settings import HttpSettings
-from flujo_policy_http.step import HttpStep, literal_part
+from flujo_policy_http.step import HttpStep, literal_part, says_origin
 
 __all__ = ["places", "secrets"]
 
@@ -23,8 +24,7 @@ _ADVICE = "put it into an environment variable, and say secret_headers: {%s: '${
 
 def secrets(file: LintedFile) -> Iterator[LintNote]:
     """Passwords and keys that are written in the url, the query or the headers of a request."""
-    for each, step in _requests(file):
-        url = httpx.URL(literal_part(step.url, "x"))
+    for each, step, url in _requests(file):
         if url.password:
             yield each.note("the url holds a password", "url", help=_ADVICE % "Authorization")
         named: list[tuple[str, Any, str]] = [(name, value, "url") for name, value in url.params.multi_items()]
@@ -37,20 +37,21 @@ def secrets(file: LintedFile) -> Iterator[LintNote]:
 
 def places(settings: HttpSettings, file: LintedFile) -> Iterator[LintNote]:
     """Hosts and secrets that the settings do not allow; where a template says the host, only the run can tell."""
-    for each, step in _requests(file):
+    for each, step, url in _requests(file):
         try:
             check_secrets(step, settings)
         except ConfigurationError as error:
             yield each.note(error.message, "secret_headers", help=error.suggestion)
-        if "{" in step.url.partition("://")[2].partition("/")[0]:
-            continue
         try:
-            allowed(httpx.URL(literal_part(step.url, "x")), settings)
+            if says_origin(step.url):
+                allowed(url, settings)
         except HostNotAllowed as error:
             yield each.note(error.message, "url", help=error.suggestion)
 
 
-def _requests(file: LintedFile) -> Iterator[tuple[LintedStep, HttpStep]]:
+def _requests(file: LintedFile) -> Iterator[tuple[LintedStep, HttpStep, httpx.URL]]:
+    """The requests of a file, each with its url, in which a word stands for what a template puts there."""
     for each in file.steps:
         if isinstance(each.step, HttpStep):
-            yield each, each.step
+            with suppress(httpx.InvalidURL):  # which is told when the pipeline is prepared
+                yield each, each.step, httpx.URL(literal_part(each.step.url, "x"))

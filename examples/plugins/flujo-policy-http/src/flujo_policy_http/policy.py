@@ -11,9 +11,9 @@ from flujo import Success
 from flujo.plugins import ExecutionFrame, OutputSchema, StepExecutor, StepPolicy
 from flujo_policy_http.answers import expected, problem, value_of
 from flujo_policy_http.errors import HttpRefused, HttpUnavailable
-from flujo_policy_http.request import Asked, allowed, asked, check_secrets, hop, place
+from flujo_policy_http.request import Asked, allowed, asked, check_secrets, hop, parsed, place
 from flujo_policy_http.settings import HttpSettings
-from flujo_policy_http.step import HttpStep, literal_part
+from flujo_policy_http.step import HttpStep, literal_part, says_origin
 
 __all__ = ["HttpPolicy"]
 
@@ -43,8 +43,8 @@ class HttpPolicy(StepPolicy[HttpStep]):
     def prepare(self, step: HttpStep) -> None:
         """Refuse, before anything runs, a url or a secret that is not allowed, and what is no schema."""
         check_secrets(step, self._settings)
-        if literal_part(step.url) == step.url:
-            allowed(httpx.URL(step.url), self._settings)
+        if says_origin(step.url):
+            allowed(parsed(step, literal_part(step.url, "x")), self._settings)
         if step.output_schema is not None:
             self._schemas[step] = OutputSchema.of(step.output_schema)
 

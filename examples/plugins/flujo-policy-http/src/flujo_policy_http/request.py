@@ -14,7 +14,7 @@ from flujo_policy_http.errors import HostNotAllowed, HttpRefused
 from flujo_policy_http.settings import HttpSettings, Origin
 from flujo_policy_http.step import HttpStep, literal_part, secret_names
 
-__all__ = ["Asked", "allowed", "asked", "check_secrets", "hop", "place"]
+__all__ = ["Asked", "allowed", "asked", "check_secrets", "hop", "parsed", "place"]
 
 #: What a part of a url may not bring when a template puts it there: it would end the part, or leave it.
 _MARKS = "?#&\\"
@@ -47,6 +47,14 @@ def asked(core: StepExecutor, frame: ExecutionFrame, step: HttpStep, settings: H
     sent: dict[str, Any] = {"content": body.encode()} if isinstance(body, str) else {"json": body}
     address = url.copy_merge_params(query) if query else url
     return Asked(httpx.Request(step.method, address, headers=headers, **(sent if body is not None else {})), secrets)
+
+
+def parsed(step: HttpStep, text: str) -> httpx.URL:
+    """`text` as the url of `step`. Raises `HttpRefused` for what is none."""
+    try:
+        return httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise HttpRefused(f"the url of step {step.name!r} is none: {error}", cause=error) from error
 
 
 def place(url: httpx.URL) -> str:
@@ -106,10 +114,7 @@ def _url(step: HttpStep, text: Any) -> httpx.URL:
             f"the data of step {step.name!r} would change the url, not only fill it in",
             suggestion="say under query what stands behind the '?'",
         )
-    try:
-        return httpx.URL(text)
-    except httpx.InvalidURL as error:
-        raise HttpRefused(f"the url of step {step.name!r} is none: {error}", cause=error) from error
+    return parsed(step, text)
 
 
 def _query(values: Mapping[str, Any]) -> dict[str, Any]:

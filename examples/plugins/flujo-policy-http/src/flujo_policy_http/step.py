@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from flujo import Step
 
-__all__ = ["METHODS", "HttpStep", "http", "literal_part", "secret_names"]
+__all__ = ["METHODS", "HttpStep", "http", "literal_part", "says_origin", "secret_names"]
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
@@ -104,6 +104,11 @@ def http(name: str, url: str, *, method: str = "GET", **options: Any) -> HttpSte
 def literal_part(text: str, filler: str = "") -> str:
     """`text` with `filler` in the place of what templates put into it."""
     return _IN_BRACES.sub(filler, text)
+
+
+def says_origin(url: str) -> bool:
+    """Whether it is written in `url` where it leads to, whatever templates put into the rest."""
+    return "{" not in "/".join(url.split("/", 3)[:3])
 
 
 def secret_names(headers: Mapping[str, str]) -> list[str]:
