@@ -54,9 +54,9 @@ def test_a_type_in_python_may_be_the_schema(flujo_project, write, service):
         (["url: URL/", "secret_headers: {X-Key: $HOME}"], "step 'ask' may not send the variable 'HOME'"),
     ],
 )
-def test_what_is_wrong_is_found_at_its_place_before_anything_runs(flujo_project, write, lines, says):
+def test_what_is_wrong_is_found_at_its_place_before_anything_runs(flujo_cli, write, lines, says):
     write(*lines)
-    done = flujo_project.flujo("validate", "pipeline.yaml")
+    done = flujo_cli("validate", "pipeline.yaml")
 
     assert done.code != 0
     assert says in done.out + done.err
@@ -71,8 +71,8 @@ def test_what_is_wrong_is_found_at_its_place_before_anything_runs(flujo_project,
         ["url: URL/", "query: {token: '{{ input }}'}"],
     ],
 )
-def test_what_only_the_run_can_tell_is_no_mistake_of_the_file(flujo_project, write, lines):
+def test_what_only_the_run_can_tell_is_no_mistake_of_the_file(flujo_cli, write, lines):
     write(*lines)
-    done = flujo_project.flujo("validate", "pipeline.yaml")
+    done = flujo_cli("validate", "pipeline.yaml")
 
     assert done.code == 0, done.err

@@ -2,10 +2,12 @@
 
 import json
 
+import httpx
 import pytest
 
 from flujo import ConfigurationError, StepConfig
-from flujo_policy_http import http
+from flujo_policy_http import HostNotAllowed, HttpSettings, http
+from flujo_policy_http.request import hop
 
 
 async def test_a_request_goes_where_the_template_says_and_its_json_is_the_output(service, run):
@@ -156,6 +158,15 @@ async def test_a_redirect_to_a_host_that_is_not_allowed_is_not_followed(service,
     result = await run(http("x", f"{service.url}/old"))
 
     assert result.error.message == "requests may not go to 'http://169.254.169.254'"
+
+
+def test_a_redirect_from_https_to_http_is_not_followed():
+    settings = HttpSettings.of({"allow": ["https://api.example.com", "http://api.example.com"]})
+    response = httpx.Response(302, request=httpx.Request("GET", "https://api.example.com/a?key=private"))
+    response.next_request = httpx.Request("GET", "http://api.example.com/b")
+
+    with pytest.raises(HostNotAllowed, match=r"^https://api\.example\.com/a redirects from https to http$"):
+        hop(response, settings)
 
 
 async def test_redirects_without_end_are_left(service, run):
