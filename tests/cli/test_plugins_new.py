@@ -1,5 +1,6 @@
 """`flujo plugins new`: the package that it writes is whole, says what it should, and is good."""
 
+import os
 import subprocess
 import sys
 from itertools import combinations
@@ -11,19 +12,6 @@ from flujo_cli.rendering import PARTS, Scaffold
 
 ALL = ",".join(PARTS)
 COMBINATIONS = [some for count in range(1, len(PARTS) + 1) for some in combinations(PARTS, count)]
-
-
-@pytest.fixture
-def python(project):
-    """Run Python's module in a folder, with the package there in sight."""
-
-    def run(*words: str, cwd: Path, env: dict[str, str]):
-        done = subprocess.run(
-            [sys.executable, "-m", *words], cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300
-        )
-        return done.returncode, done.stdout + done.stderr
-
-    return run
 
 
 def test_a_package_is_written_and_its_files_are_told(flujo, project):
@@ -101,3 +89,24 @@ def test_nothing_is_overwritten(flujo, project):
     assert ran.code == 2
     assert "'flujo-policy-http' is there already, and not empty" in ran.err
     assert mine.read_text() == "mine"
+
+
+def test_a_package_with_everything_is_good_code_and_passes_its_own_tests(flujo, tmp_path):
+    told = flujo("plugins", "new", "probe", "--with", ALL, "--into", str(tmp_path), "--json").json
+    package, installed = Path(told["folder"]), tmp_path / "installed"
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTEST"))}
+    environment = {**kept, "PYTHONPATH": str(installed), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+    def run(*words):
+        command = [Path(sys.executable).with_name("flujo")] if words[0] == "plugins" else [sys.executable, "-m"]
+        done = subprocess.run(
+            [*command, *words], cwd=package, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(installed), str(package))
+    run("plugins", "check", told["dist"])
+    run("ruff", "format", "--check", "--no-cache", ".")
+    run("ruff", "check", "--no-cache", ".")
+    run("mypy")
+    run("pytest", "-p", "no:cacheprovider")
