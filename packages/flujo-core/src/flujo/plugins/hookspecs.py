@@ -53,6 +53,9 @@ hookimpl = HookimplMarker(PROJECT)
 def flujo_register_policies(registrar: "PolicyRegistrar") -> None:
     """Say which policy runs which type of step.
 
+    A policy is made when a pipeline first needs it, and looks at each step of its type before any runs. What it raises
+    while it runs one is the failure of that attempt.
+
     Example:
         @hookimpl
         def flujo_register_policies(registrar):
@@ -63,6 +66,9 @@ def flujo_register_policies(registrar: "PolicyRegistrar") -> None:
 @hookspec
 def flujo_register_step_kinds(registrar: "StepKindRegistrar") -> None:
     """Say which kinds of step a pipeline file may name.
+
+    The model checks a step, and the builder makes it, while a file is read and nothing runs. A `FlujoError` that the
+    builder raises is a finding at the step.
 
     Example:
         @hookimpl
@@ -77,6 +83,9 @@ def flujo_register_step_kinds(registrar: "StepKindRegistrar") -> None:
 def flujo_register_skills(registrar: "SkillRegistrar") -> None:
     """Name callables that pipeline files may use without an entry in the list of allowed imports.
 
+    A skill is imported when a file that names it is loaded to be run; to validate a file imports nothing. What it
+    raises is the failure of that attempt of the step.
+
     Example:
         @hookimpl
         def flujo_register_skills(registrar):
@@ -87,6 +96,9 @@ def flujo_register_skills(registrar: "SkillRegistrar") -> None:
 @hookspec
 def flujo_register_agents(registrar: "AgentRegistrar") -> None:
     """Say who makes the agents of pipeline files, by what their `model` begins with.
+
+    The provider makes each agent of a file once, when the file is loaded to be run. A `FlujoError` that it raises is a
+    finding at the agent; what the agent raises is the failure of that attempt of the step.
 
     Example:
         @hookimpl
@@ -99,6 +111,9 @@ def flujo_register_agents(registrar: "AgentRegistrar") -> None:
 def flujo_register_state_backends(registrar: "StateBackendRegistrar") -> None:
     """Say which state backend opens URLs of a scheme.
 
+    It is opened when a state is first needed; what it raises then reaches who asked for the state. A record that it
+    can't write ends the work on the run, which can be resumed.
+
     Example:
         @hookimpl
         def flujo_register_state_backends(registrar):
@@ -109,6 +124,9 @@ def flujo_register_state_backends(registrar: "StateBackendRegistrar") -> None:
 @hookspec
 def flujo_register_state_providers(registrar: "StateProviderRegistrar") -> None:
     """Name external state that fields of contexts may refer to.
+
+    A provider is made at its first use, before the run begins. A run whose fields it can't load does not begin, one
+    whose fields it can't save has failed.
 
     Example:
         @hookimpl
@@ -121,6 +139,8 @@ def flujo_register_state_providers(registrar: "StateProviderRegistrar") -> None:
 def flujo_register_event_sinks(registrar: "EventSinkRegistrar") -> None:
     """Name listeners to the events of runs. `factory(settings, root)` gives an object with `handle(event)`.
 
+    A sink is made for each `Flujo` that asks for it. One that raises is detached and told of once; the run goes on.
+
     Example:
         @hookimpl
         def flujo_register_event_sinks(registrar):
@@ -131,6 +151,9 @@ def flujo_register_event_sinks(registrar: "EventSinkRegistrar") -> None:
 @hookspec
 def flujo_register_commands(registrar: "CommandRegistrar") -> None:
     """Add commands to the command line; a command's module is imported when the command is called.
+
+    The lists of commands show its short help without importing anything. One that can't be imported is an error where
+    it is called.
 
     Example:
         @hookimpl
@@ -143,6 +166,8 @@ def flujo_register_commands(registrar: "CommandRegistrar") -> None:
 def flujo_register_lint_rules(registrar: "LintRegistrar") -> None:
     """Check pipelines for what only you know to be wrong. A rule that raises is a warning, and stops no other.
 
+    Rules are asked when a file is validated and whenever it is loaded, and nothing runs.
+
     Example:
         @hookimpl
         def flujo_register_lint_rules(registrar):
@@ -153,6 +178,9 @@ def flujo_register_lint_rules(registrar: "LintRegistrar") -> None:
 @hookspec
 def flujo_register_pricing(registrar: "PricingRegistrar") -> None:
     """Say what calls of models cost, where the project has no price of its own.
+
+    It is asked for each call of such a model, and for its estimate. What it raises is the failure of the step, which is
+    not tried again.
 
     Example:
         @hookimpl
