@@ -79,8 +79,8 @@ async def test_what_was_before_the_step_is_taken_and_the_rest_is_done_anew():
     assert (result.run_id, result.output, CALLS) == ("s", "x>a>b>c", ["b", "c"])
     assert [each.recalled for each in result.step_history] == [True, False, False]
     row = await backend.get("s")
-    assert dict(row.tags) == {"rerun_of": "r", "rerun_from": "b"}
-    assert (await backend.get("r")).tags == {}
+    assert (row.tags["rerun_of"], row.tags["rerun_from"]) == ("r", "b")
+    assert "rerun_of" not in (await backend.get("r")).tags
     assert (await flujo(Pipeline([A, B, C]), backend).resume("s")).output == result.output
 
 

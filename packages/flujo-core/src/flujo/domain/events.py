@@ -14,6 +14,7 @@ __all__ = [
     "CacheMissed",
     "Chunk",
     "Event",
+    "PluginChanged",
     "RunFinished",
     "RunInterrupted",
     "RunPaused",
@@ -149,6 +150,17 @@ class Chunk(NamedTuple):
     attempt: int = 1
 
 
+class PluginChanged(NamedTuple):
+    """A plugin that a resumed run needs is not what it was when the run began: `was` and `now` are "name version".
+
+    `now` is empty for one that takes no part any more, `was` for one that did not take part.
+    """
+
+    run_id: str
+    was: str
+    now: str
+
+
 class RunPaused(NamedTuple):
     """The run waits for people; `pending` are its open questions. `RunFinished` comes after it."""
 
@@ -193,6 +205,7 @@ Event: TypeAlias = (
     | BackgroundLaunched
     | BackgroundFinished
     | Chunk
+    | PluginChanged
     | StepFinished
     | StepAbandoned
     | RunPaused

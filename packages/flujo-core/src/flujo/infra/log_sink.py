@@ -79,6 +79,11 @@ LOG_LINES: dict[type[Any], LogLine] = {
     events.BudgetWarning: LogLine(
         "warning", "a model has no price: its calls do not count as cost", lambda e: {"model": e.model}
     ),
+    events.PluginChanged: LogLine(
+        "warning",
+        "a plugin is not the one that the run began with",
+        lambda e: {"was": e.was or "none", "now": e.now or "none"},
+    ),
     events.BudgetOverdrawn: LogLine(
         "warning",
         "the budget is overdrawn",

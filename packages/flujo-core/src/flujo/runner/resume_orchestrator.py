@@ -9,6 +9,7 @@ from flujo.exceptions import RunOwnedElsewhere
 from flujo.runner.answers import Reply
 from flujo.runner.definitions import misfits, refusal
 from flujo.runner.ending import Progress
+from flujo.runner.plugin_set import check_policies, plugin_changes
 from flujo.runner.run_session import Begun, RunSession
 
 __all__ = ["ResumeOrchestrator"]
@@ -24,18 +25,21 @@ class ResumeOrchestrator(NamedTuple):
     ) -> Begun:
         """Claim a run to go on with it where its record ends; of a completed run, hand out what is recorded.
 
-        Raises `RunNotFound`, `DefinitionChanged`, and `RunOwnedElsewhere` while a living process owns it; for a `reply`
-        that won't do `RunNotPaused` or `AnswerRejected`, and then nothing has changed. A reply that will do is written
-        down first, and stays whatever comes after.
+        Raises `RunNotFound`, `DefinitionChanged` (also where another plugin runs a step now), and `RunOwnedElsewhere`
+        while a living process owns it; for a `reply` that won't do `RunNotPaused` or `AnswerRejected`, and then nothing
+        has changed. A reply that will do is written down first, and stays whatever comes after.
         """
         session = self.session
         row = await session.find(run_id)
         changed = await self._is_changed(row, allowed=allow_changed)
+        if not allow_changed and row.status is not RunStatus.COMPLETED:
+            check_policies(row, session.plugins)
         if reply is not None:
             await session.inbox.answer(row, reply)
             row = await session.find(run_id)
         if row.status is RunStatus.COMPLETED:
             return self._handed_out(row)
+        notes = plugin_changes(row, session.plugins)
         claim = await self._claim(row, force=force, replied=reply is not None)
         try:
             journal, context, input = await session.opened(row, claim, tracks=changed)
@@ -44,7 +48,8 @@ class ResumeOrchestrator(NamedTuple):
         except BaseException as error:  # nobody could go on with a run that this process owns and does not work on
             await asyncio.shield(session.let_go(claim, error))
             raise
-        return session.work_on(claim, journal, context, input, resumed=True, was=row if changed else None)
+        was = row if changed else None
+        return session.work_on(claim, journal, context, input, resumed=True, was=was, notes=notes)
 
     async def _handed_out(self, row: RunRow) -> PipelineResult[Any, Any]:
         journal, context, input = await self.session.opened(row, None)

@@ -1,7 +1,7 @@
 """One run from its start or its claim to its end: the record, the context, and what came of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -13,7 +13,15 @@ from pydantic import ValidationError as PydanticError
 from flujo.domain.caching import CachingBackend
 from flujo.domain.canonical import canonical
 from flujo.domain.context import PipelineContext
-from flujo.domain.events import BudgetOverdrawn, BudgetWarning, RunFinished, RunInterrupted, RunPaused, RunStarted
+from flujo.domain.events import (
+    BudgetOverdrawn,
+    BudgetWarning,
+    PluginChanged,
+    RunFinished,
+    RunInterrupted,
+    RunPaused,
+    RunStarted,
+)
 from flujo.domain.interfaces import Claim, Clock, Codec, NewRun, RunRow, StateBackend
 from flujo.domain.outcomes import ErrorInfo, Paused, PipelineResult, RunStatus, Success
 from flujo.domain.pricing import PriceTable
@@ -45,6 +53,7 @@ from flujo.infra.memory import InMemoryCache
 from flujo.runner.answers import Questions
 from flujo.runner.ending import Ending, Progress, cut_off, ended, taken_over, unsaved, with_questions
 from flujo.runner.inbox import Inbox, find
+from flujo.runner.plugin_set import PluginSet, tags_of
 from flujo.runner.watching import Watch
 
 __all__ = ["Begun", "RunSession"]
@@ -76,6 +85,7 @@ class RunSession:
     resources: Any = None
     source: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+    plugins: PluginSet = field(default_factory=dict)
     root: Path | None = None
     on_background: OnEnd = "wait"
     prices: PriceTable | None = None
@@ -137,6 +147,7 @@ class RunSession:
             created_at=self.clock.now(),
             source=self.source,
             files=self.files,
+            tags={**more.pop("tags", {}), **tags_of(self.plugins)},
             **more,
         )
         claim = await self.owning(self.backend.create_run(new))
@@ -182,19 +193,20 @@ class RunSession:
         *,
         resumed: bool,
         was: RunRow | None = None,
+        notes: Sequence[PluginChanged] = (),
     ) -> Result:
         """Work on the run until it has ended, or waits: what is answered meanwhile is used at once.
 
-        `was` is the row of a run that had another pipeline.
+        `was` is the row of a run that had another pipeline; `notes` are told when it has begun.
         """
-        while (result := await self._pass(claim, journal, context, input, resumed=resumed, was=was)) is None:
+        while (result := await self._pass(claim, journal, context, input, resumed, was, notes)) is None:
             try:
                 row = await self.find(claim.run_id)
                 journal, context, input = await self.opened(row, claim, tracks=was is not None)
             except BaseException as error:
                 await asyncio.shield(self.let_go(claim, error))
                 raise
-            resumed = True
+            resumed, notes = True, ()
         return result
 
     async def _pass(
@@ -203,15 +215,17 @@ class RunSession:
         journal: Journal,
         context: PipelineContext,
         input: Any,
-        *,
         resumed: bool,
         was: RunRow | None,
+        notes: Sequence[PluginChanged],
     ) -> Result | None:
         """Execute what is not recorded, and write the end down; None when somebody has answered meanwhile."""
         began = self.clock.monotonic()
         held = self.hydration.hold(context)
         if self.events.active:
             self.events.emit(RunStarted(claim.run_id, self.pipeline.name, resumed, len(journal)))
+            for note in notes:
+                self.events.emit(note)
         try:
             ending = await self._watched(claim, journal, context, input)
             if isinstance(ending.outcome, Paused) and await journal.catch_up():
@@ -255,6 +269,8 @@ class RunSession:
         `progress` takes what each step comes to.
         """
         quotas = self._unlimited
+        if not journal.closed:
+            await journal.count_lost()
         if self.usage_limits is not None and not journal.closed:
             notice = partial(self._warn, context.run_id)
             quotas = QuotaManager(self.prices, self.usage_limits, journal.spent(), notice=notice)
@@ -269,8 +285,6 @@ class RunSession:
             tally=CallTally(),
             quotas=quotas,
             caches=self._caches,
-        if not journal.closed:
-            await journal.count_lost()
             input=unshared(input),
             resources=self.resources,
             root=self.root,

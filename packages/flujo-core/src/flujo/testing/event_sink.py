@@ -41,6 +41,7 @@ EVENTS: tuple[events.Event, ...] = (
     events.BudgetOverdrawn("r", "total_cost_usd_limit", Decimal("1.5"), Decimal(1)),
     events.BackgroundFinished("r", "one", _LINE),
     events.BackgroundLaunched("r", "one", "one"),
+    events.PluginChanged("r", "acme 1.0", "acme 1.2"),
     events.RunPaused("r", (PendingAnswer("one", "t", "sure?"),)),
     events.RunFinished("r", _RESULT),
     events.RunInterrupted("r", _ERROR),

@@ -1,0 +1,104 @@
+"""Which plugins a pipeline needs: noted with each run, and compared when it goes on."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+from flujo.domain.agent_step import AgentStep
+from flujo.domain.events import PluginChanged
+from flujo.domain.interfaces import RunRow
+from flujo.domain.steps import Step
+from flujo.exceptions import DefinitionChanged
+from flujo.plugins import PluginManager
+from flujo.plugins.contributions import ANY_STEP
+from flujo.plugins.precedence import Table
+
+__all__ = ["PLUGINS", "PluginSet", "check_policies", "plugin_changes", "plugin_set", "tags_of"]
+
+#: The tag of a run that holds its plugins.
+PLUGINS = "plugins"
+
+#: The kinds of step that each plugin runs, by its distribution and version, "acme 1.0"; none of one that is needed
+#: otherwise, for a kind in files or for an agent.
+PluginSet: TypeAlias = Mapping[str, tuple[str, ...]]
+
+
+def plugin_set(manager: PluginManager | None, pipeline: Step[Any, Any]) -> PluginSet:
+    """What of the plugins of `manager` the steps of `pipeline` need."""
+    if manager is None:
+        return {}
+    found: dict[str, set[str]] = {}
+    for step in pipeline.walk():
+        for provider in _beside(manager, step):
+            found.setdefault(provider, set())
+        for provider in _policies(manager, step):
+            found.setdefault(provider, set()).add(step.kind)
+    return {provider: tuple(sorted(kinds)) for provider, kinds in sorted(found.items())}
+
+
+def tags_of(plugins: PluginSet) -> dict[str, str]:
+    """The tag that notes `plugins` with a run."""
+    return {PLUGINS: json.dumps(plugins)} if plugins else {}
+
+
+def plugin_changes(row: RunRow, plugins: PluginSet) -> list[PluginChanged]:
+    """How `plugins` differ from those that a run began with; nothing for a run that has none noted."""
+    noted = _noted(row)
+    if not noted:
+        return []
+    was, now = ({_dist(provider): provider for provider in each} for each in (noted, plugins))
+    return [
+        PluginChanged(row.run_id, was.get(dist, ""), now.get(dist, ""))
+        for dist in sorted({*was, *now})
+        if was.get(dist) != now.get(dist)
+    ]
+
+
+def check_policies(row: RunRow, plugins: PluginSet) -> None:
+    """Raise `DefinitionChanged` where another installed plugin runs a kind of step now than when the run began."""
+    was, now = _by_kind(_noted(row)), _by_kind(plugins)
+    for kind, before in was.items():
+        after = now.get(kind, before)
+        if _dist(after) != _dist(before) and _is_installed(before) and _is_installed(after):
+            raise DefinitionChanged(
+                f"steps of kind {kind!r} were run by {before} when run {row.run_id!r} began, and by {after} now",
+                suggestion=f"install {before}, or name it under [policies] in flujo.toml; or go on with the plugin as "
+                "it is: resume(run_id, allow_changed=True)",
+            )
+
+
+def _noted(row: RunRow) -> PluginSet:
+    noted: PluginSet = json.loads(row.tags.get(PLUGINS, "{}"))
+    return noted
+
+
+def _by_kind(plugins: PluginSet) -> dict[str, str]:
+    return {kind: provider for provider, kinds in plugins.items() for kind in kinds}
+
+
+def _dist(provider: str) -> str:
+    return provider.partition(" ")[0]
+
+
+def _is_installed(provider: str) -> bool:
+    """Whether it has a version: what is given in code, or by a file of the project, is its owner's choice."""
+    return " " in provider
+
+
+def _policies(manager: PluginManager, step: Step[Any, Any]) -> Iterator[str]:
+    policies = manager.contributions.policies
+    bases = (base for base in type(step).__mro__ if issubclass(base, Step) and base.kind == step.kind)
+    keys = [f"{base.__module__}:{base.__qualname__}" for base in bases]
+    yield from _providers(policies, next((key for key in (*keys, ANY_STEP) if key in policies), ""))
+
+
+def _beside(manager: PluginManager, step: Step[Any, Any]) -> Iterator[str]:
+    """Who has the step's kind in files, and who provides its agent."""
+    yield from _providers(manager.contributions.kinds, step.kind)
+    if isinstance(step, AgentStep):
+        yield from _providers(manager.contributions.agents, step.model.partition(":")[0])
+
+
+def _providers(table: Table[Any], key: str) -> Iterator[str]:
+    if key in table:
+        yield from (offer.provider for offer in table.offers(key)[:1])
