@@ -1,16 +1,26 @@
 """Each promise of a plugin's distribution can be broken, and the test of that promise notices."""
 
 import itertools
+import threading
 
 import pytest
 
 from flujo.testing.plugin import PluginConformance
-from flujo.testing.probe import PluginProbe, probe_plugin, problems
+from flujo.testing.probe import PluginProbe, look, probe_plugin, problems
 
 GOOD = """
 @hookimpl
 def flujo_register_skills(registrar):
     registrar.skill("good.skill", "json:dumps", summary="as text")
+"""
+SLOPPY = """
+import itertools, threading, flujo_lax_more
+NUMBERS = itertools.count()
+threading.Thread(target=threading.Event().wait, args=(0.2,), name="lazy").start()
+
+@hookimpl
+def flujo_register_skills(registrar):
+    registrar.skill(f"lax.a{next(NUMBERS)}", "json:nothing", summary="not there")
 """
 numbers = itertools.count()
 
@@ -85,3 +95,27 @@ def test_what_is_wrong_is_told_in_lines(fake_dist):
 
 def test_a_distribution_that_is_not_installed_is_told_of():
     assert "flujo-nothing" in problems(probe_plugin("flujo-nothing"))[0]
+
+
+def test_everything_wrong_with_a_plugin_is_found_at_once(fake_dist):
+    fake_dist("flujo-lax", SLOPPY, api="flujo.plugins:API_1", modules={"flujo_lax_more": ""})
+    found = look("flujo-lax")
+    for thread in threading.enumerate():
+        if thread.name == "lazy":
+            thread.join()
+    assert found["records"] == []
+    assert found["modules"] == ["flujo_lax", "flujo_lax_more"]
+    assert found["threads"] == ["lazy"]
+    assert "'json:nothing'" in found["unloadable"][0]
+    assert "flujo-lax:flujo-lax is another when it is loaded again" in found["differs"][0]
+    assert found["api"] == ["flujo-lax does not require flujo-core, expected a dependency such as 'flujo-core>=0.1'"]
+
+
+def test_a_plugin_that_is_not_there_or_of_another_api_is_told_of(fake_dist):
+    assert "flujo-nothing" in look("flujo-nothing")["records"][0]
+    fake_dist("flujo-later", "FLUJO_PLUGIN_API = '2.0'\n" + GOOD, api="flujo.plugins:API_1")
+    assert look("flujo-later")["api"][0] == (
+        "flujo-later:flujo-later is written for plugin API '2.0', but flujo-later announces 'flujo.plugins:API_1'"
+    )
+    fake_dist("flujo-silent", GOOD)
+    assert look("flujo-silent")["api"][0].startswith("flujo-silent does not announce the plugin API")

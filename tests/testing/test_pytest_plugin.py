@@ -9,6 +9,7 @@ from textwrap import dedent
 import pytest
 
 from _flujo_pytest import Fixtures
+from flujo.exceptions import PluginError
 
 HEAD = """\
 from flujo import Step
@@ -76,3 +77,25 @@ def test_nothing_of_flujo_is_imported_until_a_fixture_is_used(pytest_process):
 def test_no_fixture_is_used_unasked():
     marked = [getattr(Fixtures, name) for name in (*FIXTURES, "_flujo_workbench")]
     assert [each._fixture_function_marker.autouse for each in marked] == [False] * len(marked)
+
+
+def test_the_settings_of_whoever_runs_the_tests_are_not_those_of_a_command(flujo_cli, flujo_project, monkeypatch):
+    monkeypatch.setenv("FLUJO_STATE_URI", "memory:")
+
+    assert "sqlite" in flujo_cli("config", "show").out
+    assert "sqlite" in flujo_project.flujo("config", "show").out
+
+
+def test_where_the_command_line_is_not_installed_its_tests_are_skipped(pytest_process):
+    hidden = "import importlib.util\nimportlib.util.find_spec = lambda name, *_: None\n"
+    done = pytest_process(hidden + "def test_it(flujo_cli): ...\n")
+
+    assert "SKIPPED" in done.stdout, done.stdout
+    assert "flujo-cli is not installed: pip install flujo-cli" in done.stdout
+
+
+async def test_a_broken_plugin_is_refused_or_told_of(flujo_plugin):
+    with pytest.raises(PluginError, match="plugin object is not loaded"), flujo_plugin(object()):
+        pass
+    with flujo_plugin(object(), strict=False) as record:
+        assert record.status == "rejected"

@@ -10,16 +10,16 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution, entry_points
+from importlib.metadata import distributions, entry_points
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager, PluginOptions, PluginRecord, create_plugin_manager
 from flujo.plugins.discovery import API_GROUP, is_target, load_target
 from flujo.plugins.switches import normal
 
-__all__ = ["PluginProbe", "probe_plugin", "problems"]
+__all__ = ["PluginProbe", "look", "probe_plugin", "problems"]
 
 #: A plugin that takes longer to load has come to a standstill, in seconds.
 _HUNG_S = 120.0
@@ -73,8 +73,8 @@ def probe_plugin(dist: str) -> PluginProbe:
     return PluginProbe(printed=printed, **{name: tuple(lines) for name, lines in fields.items()})
 
 
-def _look(dist: str) -> dict[str, list[str]]:
-    """Everything but what is printed, found in this process."""
+def look(dist: str) -> dict[str, list[str]]:
+    """What a probe tells but for what is printed, by field, found in this process: it should be a new one."""
     try:
         create_plugin_manager(options=PluginOptions(only=(), block=(dist,)))
         modules, threads = set(sys.modules), set(threading.enumerate())
@@ -102,14 +102,15 @@ def _records(manager: PluginManager, dist: str) -> list[PluginRecord]:
 def _unloadable(manager: PluginManager, dist: str) -> Iterator[str]:
     """Why targets can't be imported; each is imported."""
     offers = (offer for table in manager.contributions for key in table for offer in table.rivals(key))
-    for offer in offers:
-        targets = offer.value if normal(offer.dist) == normal(dist) else ()
-        for target in targets:
-            if isinstance(target, str) and is_target(target):
-                try:
-                    load_target(target, offer.provider)
-                except PluginError as error:
-                    yield f"{offer.facet} {offer.key!r}: {error}"
+    own = (offer for offer in offers if normal(offer.dist) == normal(dist))
+    for facet, key, provider, target in (
+        (each.facet, each.key, each.provider, field) for each in own for field in each.value
+    ):
+        if isinstance(target, str) and is_target(target):
+            try:
+                load_target(target, provider)
+            except PluginError as error:
+                yield f"{facet} {key!r}: {error}"
 
 
 def _differing(first: list[PluginRecord], second: list[PluginRecord]) -> Iterator[str]:
@@ -134,18 +135,10 @@ def _wrong_versions(records: list[PluginRecord], dist: str) -> Iterator[str]:
         for value in announced:
             if major and value != f"flujo.plugins:API_{major}":
                 yield f"{record.name} is written for plugin API {record.api!r}, but {dist} announces {value!r}"
-    try:
-        needs = distribution(dist).requires or []
-    except PackageNotFoundError:
-        return
+    needs = [each for found in distributions(name=dist) for each in found.requires or ()]
     if not any(normal(each).startswith("flujo-core") for each in needs):
         yield f"{dist} does not require flujo-core, expected a dependency such as 'flujo-core>=0.1'"
 
 
-def _main(dist: str, result: str) -> None:
-    found: Any = _look(dist)
-    Path(result).write_text(json.dumps(found), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    Path(sys.argv[2]).write_text(json.dumps(look(sys.argv[1])), encoding="utf-8")

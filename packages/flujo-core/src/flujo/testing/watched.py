@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 from flujo.domain.outcomes import StepOutcome
-from flujo.domain.quota import Quota
 from flujo.domain.steps import Step
 from flujo.domain.usage import Usage
 from flujo.engine.frame import ExecutionFrame
@@ -22,7 +21,7 @@ class Call:
     def __init__(self, frame: ExecutionFrame) -> None:
         self.frame = frame
         self.context = frame.context.model_dump()
-        self.owed = kept_back(frame.quota)
+        self.owed = kept_back(frame)
         self.outcome: StepOutcome[Any] | None = None
         self.raised: BaseException | None = None
         self._is_over = False
@@ -35,7 +34,7 @@ class Call:
     def end(self) -> None:
         """Note how things stand now that the call is over."""
         self._is_over = True
-        self.left = kept_back(self.frame.quota)
+        self.left = kept_back(self.frame)
 
 
 class WatchedPolicy(StepPolicy[Step[Any, Any]]):
@@ -70,14 +69,12 @@ class WatchedPolicy(StepPolicy[Step[Any, Any]]):
             call.end()
         return call.outcome
 
-    async def retell(self, core: StepExecutor, frame: ExecutionFrame) -> StepOutcome[Any] | None:
-        """As `inner`."""
-        return await self.inner.retell(core, frame)
 
+def kept_back(frame: ExecutionFrame) -> tuple[Usage, Usage]:
+    """What open reservations of the frame's quota hold, and what parts of it hold that were not given back.
 
-def kept_back(quota: Quota | None) -> tuple[Usage, Usage] | None:
-    """What open reservations hold, and what parts hold that were not given back; None where nothing is limited."""
-    if quota is None:
-        return None
-    parts = quota.limits.amounts - quota.spent - quota.reserved - quota.remaining.amounts
-    return quota.reserved, parts
+    The run has to have limits.
+    """
+    quota = frame.quota
+    assert quota is not None
+    return quota.reserved, quota.limits.amounts - quota.spent - quota.reserved - quota.remaining.amounts
