@@ -6,6 +6,7 @@ from pathlib import Path
 from flujo.domain.quota import UsageLimits
 from flujo.infra import config_manager
 from flujo.infra.config_manager import Settings, get_config_manager
+from flujo.infra.plugin_tables import PIN_TABLES
 from flujo.infra.spending import BUDGET_KEYS, PRICE_KEYS
 
 
@@ -37,6 +38,17 @@ def test_the_examples_of_prices_and_budgets_are_read(page, tmp_path):
     assert settings.prices.find("search:web").usd_per_call == Decimal("0.01")
     assert settings.limits_for("tickets-new") == UsageLimits("0.5", None, 100)
     assert settings.limits_for("letters") == UsageLimits(5)
+
+
+def test_what_is_said_of_plugins_is_what_is_read(page, tmp_path):
+    assert set(page("settings").table("key of plugins")) == {"disable", "enable", "require", "local", "settings"}
+    example = next(block for block in page("settings").blocks("toml") if "[plugins]" in block)
+    (tmp_path / "flujo.toml").write_text(example, encoding="utf-8")
+    found = get_config_manager(tmp_path, force_reload=True).plugins
+    assert found.pins == {"kinds": {"sql": "flujo-policy-db"}, "policies": {"flujo:LoopStep": "flujo-policies-builtin"}}
+    assert found.settings == {"flujo-policy-http": {"hosts": ["api.example.org"]}}
+    assert found.local == (tmp_path / "tools/our_steps.py",)
+    assert all(f"`{table}`" in page("settings").text for table in PIN_TABLES)
 
 
 def test_the_order_of_sources_is_the_one_that_counts(page, tmp_path, monkeypatch):
