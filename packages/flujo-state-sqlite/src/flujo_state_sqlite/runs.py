@@ -318,8 +318,8 @@ def cancelled_by_death(connection: sqlite3.Connection, folder: Path, run_id: str
 
 def write_down_cancelled(file: StateFile, run_id: str | None = None) -> None:
     """Write down what `cancelled_by_death` finds, of one run or all: then the status alone says it."""
-    gone = cancelled_by_death(file.connection, file.worker.folder, run_id)
-    file.connection.executemany(_LET_GO, gone.items())
+    for run in cancelled_by_death(file.connection, file.worker.folder, run_id).items():
+        file.connection.execute(_LET_GO, run)
 
 
 def standing(folder: Path, number: int, status: int, owner: str | None, cancel: int) -> tuple[RunStatus, str | None]:
