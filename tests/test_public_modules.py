@@ -31,8 +31,8 @@ CORE = {
     *(
         f"flujo.engine.{each}"
         for each in (
-            *("cache_manager", "changes", "chunks", "context_manager", "frame", "journal", "policy", "recall"),
-            *("recorded", "retry", "step_run"),
+            *("cache_manager", "changed", "changes", "chunks", "context_manager", "frame", "journal", "policy"),
+            *("recall", "recorded", "retry", "step_run"),
         )
     ),
     *(f"flujo.infra.{each}" for each in ("questions", "repair", "schemas", "scripted")),

@@ -10,10 +10,10 @@ from flujo.blueprint.schema import StepSpec
 from flujo.domain.composite import WENT_ON
 from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, Success
 from flujo.domain.steps import Step
+from flujo.engine.changed import pass_over
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor
-from flujo.engine.recall import passed
 from flujo.exceptions import ConfigurationError
 
 __all__ = [
@@ -80,7 +80,7 @@ def gone_on(frame: ExecutionFrame, at: str) -> str | None:
     """From what the step has gone on at `at`, by the record: "failure" or "pause" of a child that is not run again."""
     on = next((on for on in WENT_ON if frame.run.journal.knows(f"{frame.path}{at}/on:{on}")), None)
     if on is not None:
-        passed(frame, at)
+        pass_over(frame, at)
     return on
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from flujo.domain.outcomes import ErrorInfo, Failure
 from flujo.engine.changes import restore
 from flujo.engine.frame import ExecutionFrame
-from flujo.engine.recall import abandoned, finished
 from flujo.engine.shield import undisturbed
+from flujo.engine.telling import tell_abandoned, tell_finished
 from flujo.engine.work import Work, note_owed, result_of
 
 __all__ = ["cancelled", "told_of"]
@@ -25,20 +25,20 @@ async def cancelled(work: Work, error: BaseException) -> None:
     if outcome is None and work.before is not None and work.plan.watches:
         restore(frame.context, work.before)
     if not isinstance(error, asyncio.CancelledError):
-        abandoned(frame, line)
+        tell_abandoned(frame, line)
         return
     work.duration_s = run.clock.monotonic() - work.started
     if outcome is None:
         owed = run.tally.owed(frame.path)
         await undisturbed(note_owed(work, line, owed))
         if _is_let_go(frame):
-            abandoned(frame, line)
+            tell_abandoned(frame, line)
             return
         failure: Failure[Any] = Failure(error, usage=owed)
         result = result_of(work, failure)._replace(error=line)
-        finished(frame, failure._replace(step_result=result), result)
+        tell_finished(frame, failure._replace(step_result=result), result)
     else:
-        finished(frame, outcome, result_of(work, outcome))
+        tell_finished(frame, outcome, result_of(work, outcome))
 
 
 def told_of(error: BaseException, path: str = "") -> ErrorInfo:

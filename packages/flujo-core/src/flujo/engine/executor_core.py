@@ -15,16 +15,18 @@ from flujo.domain.steps import Step
 from flujo.domain.tuples import tuple_of
 from flujo.domain.usage import NO_USAGE
 from flujo.engine.cancelling import cancelled, told_of
+from flujo.engine.changed import check_used, pass_over
 from flujo.engine.changes import restore, snapshot, unshared
 from flujo.engine.fallback_handler import FallbackHandler
-from flujo.engine.frame import ExecutionFrame, RunScope
+from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
-from flujo.engine.recall import accounted, ended, filed, finished, passed, recalled
+from flujo.engine.recall import ended, recalled
 from flujo.engine.retelling import parts_of
 from flujo.engine.retry import SIGNALS, retry_delay
 from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.engine.step_run import paused
+from flujo.engine.telling import enter, in_step, tell_finished
 from flujo.engine.work import (
     Work,
     check_invariants,
@@ -145,9 +147,9 @@ class ExecutorCore:
         is_new = run.background.launch(frame.path, self._work_in_background(alone, plan), cut)
         if is_new and run.events.active and not (run.journal.closed or run.journal.knows(frame.path)):
             run.events.emit(BackgroundLaunched(run.run_id, frame.path, step.name))
-        passed(frame)
+        pass_over(frame)
         result: StepResult[Any] = StepResult(step.name, True, frame.data, frame.path, step.kind, 0)
-        return filed(frame, Success(frame.data, NO_USAGE, (), result), result)
+        return enter(frame, Success(frame.data, NO_USAGE, (), result), result)
 
     async def _work_in_background(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         run = frame.run
@@ -167,7 +169,7 @@ class ExecutorCore:
         if plan.records and (frame.quota is not None or run.journal.knows(frame.path)):
             early = recalled(frame, plan, await parts_of(self, frame, plan) if plan.parts else ()) or _stopped(frame)
             if early is not None:
-                return await _in_step(run, early) if run.events.full else early
+                return await in_step(run, early) if run.events.full else early
         if plan.tries and run.journal.closed and (early := ended(frame, plan)) is not None:
             return early
         now = run.clock.monotonic()
@@ -197,7 +199,7 @@ class ExecutorCore:
         if type(outcome) is Success and (plan.records or plan.writes or frame.invariants):
             outcome = await self._settle(work, outcome)
         if run.journal.tracker is not None:
-            accounted(frame, outcome)
+            check_used(frame, outcome)
         result = result_of(work, outcome)
         if type(outcome) is Failure and plan.tries and not run.journal.closed:
             await self._note_failure(work, outcome, final=True)
@@ -205,7 +207,7 @@ class ExecutorCore:
             outcome = tuple_of(Success, (outcome.value, result.usage, (), result, False, None))
         else:
             outcome = outcome._replace(usage=result.usage, children=result.children, step_result=result)
-        return finished(frame, outcome, result)
+        return tell_finished(frame, outcome, result)
 
     async def _guarded(self, work: Work) -> StepOutcome[Any]:
         """Run the step's attempts, then its fallback when they have all failed."""
@@ -225,7 +227,7 @@ class ExecutorCore:
             await self._note_failure(work, primary, final=False, fallback=fallback.name)
         else:
             render_again(work)
-        passed(work.frame)
+        pass_over(work.frame)
         return await self._fall_back(work, fallback)
 
     async def _fall_back(self, work: Work, fallback: Step[Any, Any]) -> StepOutcome[Any]:
@@ -355,12 +357,6 @@ async def _begun(frame: ExecutionFrame, plan: StepPlan, now: float) -> None:
     if run.events.active:
         await run.events.room()
         run.events.emit(StepStarted(run.run_id, frame.path, frame.step.name, frame.step.kind))
-
-
-async def _in_step(run: RunScope, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
-    """The outcome of a step, once a reader of the events has come nearer."""
-    await run.events.room()
-    return outcome
 
 
 def _stopped(frame: ExecutionFrame) -> Aborted[Any] | None:
