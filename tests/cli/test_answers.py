@@ -213,6 +213,10 @@ def test_a_question_of_a_run_in_memory_names_no_command(flujo, asking):
 
     assert ran.code == 6
     assert "next:" not in ran.err
+    assert ran.err.endswith(
+        "its record was in memory only: nobody can answer any more. To be answered later it needs a state that stays, "
+        "as --state sqlite:///runs.db\n"
+    )
 
 
 class Terminal:

@@ -98,6 +98,44 @@ def test_a_run_goes_on_with_the_files_as_they_were_though_none_is_there_any_more
     assert flujo("resume", "r", "--as-begun", "--answer", "yes").out == "a letter of x by ann: yes\n"
 
 
+KEPT = "go on with the pipeline as it was when the run began: flujo resume r --as-begun\n"
+
+
+def test_a_file_that_is_gone_or_broken_names_the_way_on_without_it(flujo, waiting):
+    (waiting / "pipeline.yaml").write_text("steps: [")
+    assert flujo("resume", "r").err.endswith(f"\nhelp: {KEPT}")
+    (waiting / "pipeline.yaml").unlink()
+    ran = flujo("resume", "r")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.endswith(f"  help: put the file back as it was to go on with the run\n  or {KEPT}")
+    assert flujo("resume", "r", "--as-begun").code == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("steps: [", 4), (MAIN.replace("kind: hitl", "kind: nosuch"), 4), (None, 2)],
+    ids=["broken", "without its plugin", "gone"],
+)
+def test_an_answer_is_recorded_though_the_pipeline_can_not_be_read(flujo, waiting, text, code):
+    if text is None:
+        (waiting / "pipeline.yaml").unlink()
+    else:
+        (waiting / "pipeline.yaml").write_text(text)
+    ran = flujo("runs", "approve", "r", "--answer", "yes")
+    assert (ran.code, ran.out) == (code, "")
+    assert ran.err.startswith("recorded the answer to ask\nerror[")
+    assert ran.err.endswith(KEPT)
+    assert flujo("resume", "r", "--as-begun").out == "a letter of x by ann: yes\n"
+
+
+def test_an_answer_that_is_only_recorded_needs_no_pipeline_that_can_be_read(flujo, waiting):
+    (waiting / "pipeline.yaml").unlink()
+    ran = flujo("runs", "approve", "r", "--answer", "yes", "--no-resume")
+    assert (ran.code, ran.err) == (0, "recorded the answer to ask\nnext: flujo resume r\n")
+    named = flujo("runs", "approve", "r", "--answer", "no", "--no-resume", "--pipeline", "gone.yaml")
+    assert (named.code, "recorded" in named.err) == (2, False)
+
+
 def test_a_completed_run_is_handed_out_as_it_was(flujo, waiting):
     flujo("resume", "r", "--answer", "yes")
     change(waiting, "last, input: ", "end, input: ")
@@ -113,6 +151,14 @@ def test_a_run_of_the_same_id_says_the_ways_on_too(flujo, waiting):
     ran = flujo("run", "--input", "x", "--run-id", "r")
     assert ran.code == 4
     assert "flujo resume r --allow-changed" in ran.err
+
+
+def test_a_run_of_the_same_key_says_the_ways_on_too(flujo, letters):
+    run_id = flujo("run", "--input", "x", "--key", "K", "--json").json["run_id"]
+    change(letters, "last, input: ", "end, input: ")
+    ran = flujo("run", "--input", "x", "--key", "K", "--json")
+    assert (ran.code, ran.json["run_id"]) == (4, run_id)
+    assert f"flujo resume {run_id} --allow-changed" in ran.err
 
 
 def test_a_run_from_python_has_no_files_to_go_back_to(flujo, project):
@@ -166,7 +212,8 @@ def test_a_run_begins_at_a_step_of_another_and_says_so(flujo, waiting):
     assert (ran.code, ran.json["status"]) == (6, "paused")
     shown = flujo("runs", "show", "@last")
     assert "begun     at import:child of run r\n" in shown.out
-    assert flujo("runs", "show", "@last", "--json").json["tags"] == {"rerun_of": "r", "rerun_from": "import:child"}
+    tags = flujo("runs", "show", "@last", "--json").json["tags"]
+    assert (tags["rerun_of"], tags["rerun_from"]) == ("r", "import:child")
     assert flujo("resume", "@last", "--answer", "no").out == "a letter of x by ann: no\n"
 
 

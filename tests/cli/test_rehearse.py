@@ -169,6 +169,16 @@ def test_a_question_without_an_answer_ends_the_rehearsal(flujo, pipeline):
     assert "undisturbed: paused, records: 1, and asks at ask: publish it now?\n" in ran.err
 
 
+def test_an_answer_that_nothing_is_asked_for_is_told(flujo, pipeline, project):
+    pipeline(ASKING)
+    (project / "answers.json").write_text('{"publish": true, "nope": 1}')
+
+    ran = flujo("rehearse", "--answers", "answers.json")
+
+    assert ran.code == 0
+    assert "warning: no question was asked for these answers: 'nope'\n" in ran.err
+
+
 def test_a_step_that_may_run_only_once_ends_in_doubt_when_it_is_killed_in_the_middle(flujo, pipeline):
     pipeline('{ name: pay, uses: "skills.work:note", effects: at-most-once }')
 
@@ -254,7 +264,7 @@ def test_what_reaches_further_than_the_folder_needs_leave(flujo, pipeline, step,
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--boundaries", "0"], "'0' is neither 'all' nor a number"),
+        (["--boundaries", "0"], "'0' is neither 'all' nor a number of 1 or more"),
         (["--boundaries", "some"], "'some' is neither 'all' nor a number"),
         (["--answers", "none.json"], "--answers 'none.json' can't be read: No such file or directory"),
         (["--answers", "list.json"], "--answers 'list.json' is no JSON object"),

@@ -6,6 +6,7 @@ import pytest
 
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow
 from flujo.domain.outcomes import RunStatus
+from flujo_cli.differences import pairs_of
 from flujo_cli.reasons import reasons_of, unrecorded
 
 SKILLS = """\
@@ -377,11 +378,11 @@ def test_why_a_step_at_work_and_one_that_another_process_had_begun():
     begun = JournalRecord("a^1", RecordKind.INTENT)
     assert [each.code for each in reasons_of(row_of(RunStatus.RUNNING), [begun], {}, in_doubt=False)] == ["at-work"]
 
-    done, other = JournalRecord("a", out=b"1", attempt=1), {"z": 1, "y": 2, "a": 2}
     called = JournalRecord("a^c1", RecordKind.CALL)
     for status, code in [(RunStatus.RUNNING, "at-work"), (RunStatus.INTERRUPTED, "lost")]:
         assert [each.code for each in reasons_of(row_of(status), [called], {}, in_doubt=False)] == [code]
 
+    done, other = JournalRecord("a", out=b"1", attempt=1), {"z": 1, "y": 2, "a": 2}
     first = reasons_of(row_of(RunStatus.COMPLETED, 2), [done], {"z": 1, "a": 2}, in_doubt=False)
     assert [each.code for each in first] == ["no-result", "ran"]
     assert first[0].words.endswith("(once), and it had no result: it was at work then, or about to begin")
@@ -392,3 +393,16 @@ def test_why_a_step_at_work_and_one_that_another_process_had_begun():
 def test_why_of_a_step_that_may_be_at_work_without_a_record():
     told = unrecorded(row_of(RunStatus.RUNNING), [], "p")
     assert told == ("not-yet", "it has not ended yet, or not begun, or took another way: it is running")
+
+
+@pytest.mark.parametrize("status", [RunStatus.INTERRUPTED, RunStatus.CANCELLED])
+def test_why_of_a_step_that_may_have_been_at_work_when_the_run_was_stopped(status):
+    stopped = "it was at work when the run was stopped, or the run had not come to it, or took another way"
+    assert unrecorded(row_of(status), [], "p") == ("not-yet", f"{stopped}: it is {status}")
+
+
+def test_what_only_the_second_run_has_stands_where_it_has_it():
+    a, b = ([JournalRecord(path) for path in paths] for paths in ("acd", "xabcyd"))
+    assert "".join(pair.path for pair in pairs_of(a, b)) == "xabcyd"
+    c = [JournalRecord(path) for path in "dca"]
+    assert "".join(pair.path for pair in pairs_of(c, b)) == "xdcyab"

@@ -1,8 +1,12 @@
 """`config show` and `where`: what a project is configured with, and where it is; how commands log."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+
+import flujo_cli
 
 URI = "db://ann:hunter2@host/x?token=abc"
 
@@ -26,6 +30,30 @@ def test_the_settings_are_an_object_for_programs(flujo, project, monkeypatch):
     assert told["settings"]["log.format"] == {"value": "json", "origin": "FLUJO_LOG_FORMAT"}
     assert told["settings"]["blueprint_allowed_imports"]["value"] == ["skills"]
     assert told["files"][0] == {"file": f"{project}/flujo.toml", "state": "read"}
+
+
+@pytest.mark.parametrize("words", [["config", "show"], ["where"]])
+def test_a_variable_that_nothing_reads_is_told_and_no_error(flujo, monkeypatch, words):
+    monkeypatch.setenv("FLUJO_STATE_URL", "x")
+    monkeypatch.setenv("FLUJO_INPUT", "x")
+    ran = flujo(*words)
+    told = "flujo reads no variable FLUJO_STATE_URL, unless a plugin does; did you mean 'FLUJO_STATE_URI'?"
+    assert (ran.code, ran.err) == (0, f"warning: {told}\n")
+
+
+def test_every_variable_that_flujo_reads_is_known(flujo, monkeypatch):
+    packages = Path(flujo_cli.__file__).parents[3]
+    named = {
+        name
+        for file in packages.glob("flujo-c*/src/**/*.py")
+        for name in re.findall(r'environ\w*, "(FLUJO_\w+)"|get\("(FLUJO_\w+)"', file.read_text("utf-8"))
+        for name in name
+        if name
+    }
+    assert {"FLUJO_INPUT", "FLUJO_STRICT_CONTEXT", "FLUJO_PLUGINS"} <= named
+    for name in named:
+        monkeypatch.setenv(name, "")
+    assert flujo("config", "show").err == ""
 
 
 def test_the_places_of_a_project_are_told_and_nothing_is_made(flujo, project):

@@ -27,6 +27,14 @@ def test_a_run_that_is_gone_on_with_is_heard_too(flujo, project):
     assert "  + ask\n  ok ask: " in ran.err
 
 
+@pytest.mark.parametrize("words", [["approve", "r"], ["reject", "r"], ["rerun", "r", "--from", "ask"]])
+def test_a_run_that_is_answered_or_begun_again_is_heard_too(flujo, project, words):
+    steps = "[{ name: first }, { kind: hitl, name: ask, message: 'Ready?' }, { name: last }]"
+    (project / "pipeline.yaml").write_text(f"steps: {steps}\n")
+    flujo("run", "--input", "x", "--run-id", "r")
+    assert "  + ask\n" in flujo("runs", *words, "--sink", "tree", "--quiet").err
+
+
 def test_a_sinks_settings_are_shown_with_their_places(flujo, project):
     (project / "flujo.toml").write_text('[sinks.otel]\nendpoint = "http://u:p@127.0.0.1:1/v1/traces"\n')
     shown = flujo("config", "show", "--origin", "--json").json["settings"]["sinks.otel.endpoint"]

@@ -207,6 +207,13 @@ def test_text_that_is_no_toml_is_refused_with_its_place(home):
         get_config_manager(home)
 
 
+def test_text_that_ends_in_the_middle_is_refused_with_its_last_line_and_a_way_round(home):
+    (home / "flujo.toml").write_text("# x\nx = [")
+    with pytest.raises(SettingsError, match=r"is not TOML: invalid value \(at line 2, the end\)") as caught:
+        get_config_manager(home)
+    assert "flujo -C / runs list --state sqlite:////PATH" in caught.value.suggestion
+
+
 def test_a_file_that_is_not_utf8_is_refused_with_the_byte(home):
     (home / "flujo.toml").write_bytes(b'# \xff\nstate_uri = "x"')
     with pytest.raises(SettingsError, match="is not UTF-8: byte 0xff at 2"):

@@ -86,9 +86,23 @@ def _step(records: Sequence[JournalRecord]) -> Step:
 
 
 def pairs_of(a: Sequence[JournalRecord], b: Sequence[JournalRecord]) -> list[Pair]:
-    """The steps of both runs by path: those of the first in their order, then what only the second has."""
+    """The steps of both runs by path: in the order of the first, and what only the second has where it has it."""
     mine, others = steps_of(a), steps_of(b)
-    return [Pair(path, mine.get(path), others.get(path)) for path in {**mine, **others}]
+    return [Pair(path, mine.get(path), others.get(path)) for path in _merged(mine, others)]
+
+
+def _merged(mine: Iterable[str], others: Iterable[str]) -> Iterator[str]:
+    """All of `mine`, and what else is in `others` after what stands before it there."""
+    following: dict[str, list[str]] = {"": []}
+    following |= {path: [] for path in mine}
+    before = ""
+    for path in others:
+        if path in following:
+            before = path
+        else:
+            following[before].append(path)
+    for path, more in following.items():
+        yield from (path, *more) if path else more
 
 
 def decisions(pairs: Sequence[Pair]) -> Iterator[Decision]:

@@ -228,11 +228,20 @@ def unrecorded(row: RunRow, records: Sequence[JournalRecord], step: str) -> Reas
     stands = f"it is {row.status}{where}{around}"
     if row.status is RunStatus.COMPLETED:
         return Reason("never", f"the run took another way, or found nothing to do in it: {stands}")
-    if row.status in (RunStatus.FAILED, RunStatus.CANCELLED):
+    if row.status is RunStatus.FAILED:
         return Reason("never", f"the run ended before it, or took another way: {stands}")
-    could_be_in_it = row.status in (RunStatus.RUNNING, RunStatus.INTERRUPTED)
-    yet = "it has not ended yet, or not begun" if could_be_in_it else "the run has not come to it yet"
+    yet = _NOT_YET.get(row.status, "the run has not come to it yet")
     return Reason("not-yet", f"{yet}, or took another way: {stands}")
+
+
+_STOPPED = "it was at work when the run was stopped, or the run had not come to it"
+
+#: What may be of a step without a record, where it may have begun.
+_NOT_YET = {
+    RunStatus.RUNNING: "it has not ended yet, or not begun",
+    RunStatus.INTERRUPTED: _STOPPED,
+    RunStatus.CANCELLED: _STOPPED,
+}
 
 
 def _served(records: Sequence[JournalRecord]) -> list[str]:

@@ -56,7 +56,8 @@ class Report(NamedTuple):
 
     `pending` are the questions that are open, path and message, and `steps` the paths of all results. `before` is what
     was recorded when this life began, oldest first, `again` the steps that it began although they had a result.
-    `records` counts what was recorded by it, `doubts` are the steps that began and may not be repeated.
+    `records` counts what was recorded by it, `doubts` are the steps that began and may not be repeated, and `unused`
+    the keys of answers that nothing was asked for in this life.
     """
 
     status: str
@@ -69,6 +70,7 @@ class Report(NamedTuple):
     again: Sequence[str]
     records: int
     doubts: Sequence[str]
+    unused: Sequence[str] = ()
 
 
 async def live(job: Job) -> Report:
@@ -94,19 +96,25 @@ async def live(job: Job) -> Report:
             usage_limits=project.settings.limits_for(pipeline.name),
             prices=project.settings.prices,
         )
-        result = await _to_the_end(flujo, job, Given(job.input).fitting(pipeline))
+        result, used = await _to_the_end(flujo, job, Given(job.input).fitting(pipeline))
         await flujo.aclose()
-        return _report(pipeline, result, sink, before, await _recorded(state), dying.records)
+        report = _report(pipeline, result, sink, before, await _recorded(state), dying.records)
+        return report._replace(unused=sorted({*job.answers} - used))
     finally:
         await state.close()
 
 
-async def _to_the_end(flujo: Flujo[Any, Any, OpenContext], job: Job, input: Any) -> PipelineResult[Any, OpenContext]:
+async def _to_the_end(
+    flujo: Flujo[Any, Any, OpenContext], job: Job, input: Any
+) -> tuple[PipelineResult[Any, OpenContext], set[str]]:
+    """What the run comes to, and the keys of the answers that it was given."""
+    used = set()
     result = await flujo.run(input, run_id=RUN_ID)
     while (given := _answer(result.pending, job.answers)) is not None:
         asked, key = given
+        used.add(key)
         result = await flujo.resume(RUN_ID, job.answers[key], token=asked.token, by=RUN_ID)
-    return result
+    return result, used
 
 
 def _answer(pending: Sequence[PendingAnswer], answers: Mapping[str, Any]) -> tuple[PendingAnswer, str] | None:

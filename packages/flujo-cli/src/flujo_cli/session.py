@@ -186,6 +186,11 @@ class Session:
     def _tell(self, result: Result) -> ExitCode:
         try:
             self.reporter.ended(self._with_origin(result), self._following(result))
+            if result.pending and not self.project.keeps_runs:
+                self.reporter.console.note(
+                    "its record was in memory only: nobody can answer any more. "
+                    "To be answered later it needs a state that stays, as --state sqlite:///runs.db"
+                )
         except OutputError as error:
             if not self.project.keeps_runs:
                 raise

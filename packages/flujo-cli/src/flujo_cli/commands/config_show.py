@@ -9,6 +9,7 @@ from flujo.domain.masking import masked
 from flujo.infra.config_manager import get_config_manager
 from flujo_cli.options import Options, json_option
 from flujo_cli.output import Console, one_line
+from flujo_cli.variables import warn_of_variables
 
 __all__ = ["config_show"]
 
@@ -21,9 +22,10 @@ def config_show(options: Options, origin: bool, as_json: bool) -> None:
     """Show every setting of the project around the working directory. Passwords in addresses are not shown."""
     manager = get_config_manager()
     settings = manager.settings(log_format=options.log_format, log_level=options.log_level)
+    console = Console()
+    warn_of_variables(console)
     values = {name: _plain(value) for name, value in settings.values.items()}
     files = [(str(each.file), each.state) for each in manager.looked]
-    console = Console()
     if as_json:
         found = {name: {"value": value, "origin": settings.origins[name]} for name, value in values.items()}
         looked = [{"file": file, "state": state} for file, state in files]

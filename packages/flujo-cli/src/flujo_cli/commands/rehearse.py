@@ -49,7 +49,7 @@ def _how_many(_: click.Context, __: click.Parameter, value: str) -> int | None:
     if value == "all":
         return None
     if not value.isdecimal() or not int(value):
-        raise click.BadParameter(f"{value!r} is neither 'all' nor a number")
+        raise click.BadParameter(f"{value!r} is neither 'all' nor a number of 1 or more")
     return int(value)
 
 
@@ -153,6 +153,9 @@ def _perform(
         )
     asks = "".join(f", and asks at {path}: {one_line(message)}" for path, message in report.pending)
     console.note(f"undisturbed: {report.status}, records: {report.records}{asks}")
+    if report.unused:
+        told = console.paint("warning", "yellow", bold=True)
+        console.note(f"{told}: no question was asked for these answers: {', '.join(map(repr, report.unused))}")
     found = []
     for each in _killed(stage, undisturbed, boundaries):
         found.append(each)

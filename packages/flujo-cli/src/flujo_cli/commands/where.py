@@ -16,6 +16,7 @@ from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.project import Project
+from flujo_cli.variables import warn_of_variables
 
 __all__ = ["where"]
 
@@ -37,6 +38,7 @@ def where(options: Options, as_json: bool, state: str | None) -> None:
     """Say where the project's folder, settings and state are, and which of them exist. Nothing is made."""
     project = Project.here(stands=options.stands, state=state)
     console = Console()
+    warn_of_variables(console)
     found = [*_settings(), *asyncio.run(_state(options, project))]
     if as_json:
         console.json({"schema": "flujo.where/1", "places": [each._asdict() for each in found]})

@@ -128,8 +128,12 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        reason = str(error)
-        raise SettingsError(f"{file} is not TOML: {reason[:1].lower()}{reason[1:]}") from error
+        reason = str(error).replace("at end of document", f"at line {text.count(chr(10)) + 1}, the end")
+        raise SettingsError(
+            f"{file} is not TOML: {reason[:1].lower()}{reason[1:]}",
+            suggestion="correct that line; meanwhile a command that runs nothing works from a folder outside, with the "
+            "state's whole address: flujo -C / runs list --state sqlite:////PATH",
+        ) from error
 
 
 def _names(text: str) -> list[str]:

@@ -20,7 +20,15 @@ from flujo.infra.plugin_tables import PLUGIN_TABLES, PluginTables, read_plugins
 from flujo.infra.sink_tables import SINK_TABLE, SinkTable, read_sinks
 from flujo.infra.spending import SPENDING_TABLES, SpendingTable, read_spending
 
-__all__ = ["DEFAULT_STATE_URI", "Budget", "ConfigManager", "Settings", "get_config_manager", "invalidate_config_cache"]
+__all__ = [
+    "DEFAULT_STATE_URI",
+    "Budget",
+    "ConfigManager",
+    "Settings",
+    "get_config_manager",
+    "invalidate_config_cache",
+    "setting_variables",
+]
 
 DEFAULT_STATE_URI = "sqlite:///.flujo/state.db"
 
@@ -190,7 +198,7 @@ class ConfigManager:
 
     def _look_up(self, name: str, environment: Mapping[str, str]) -> tuple[str, Any] | None:
         """Where the setting `name` is given, and as what; None where its default holds."""
-        variable = f"FLUJO_{_field(name).upper()}"
+        variable = _variable(name)
         if value := environment.get(variable):
             return variable, value
         for table in self._tables:
@@ -204,6 +212,15 @@ def _option(name: str, options: Mapping[str, str | None]) -> tuple[str, Any] | N
     """The option of the command line for the setting `name`, and its value, where it was given."""
     value = options.get(name)
     return None if value is None else (_OPTIONS[name], value)
+
+
+def setting_variables() -> list[str]:
+    """The variables of the environment that settings are read from."""
+    return [_variable(name) for name in _KEYS]
+
+
+def _variable(name: str) -> str:
+    return f"FLUJO_{_field(name).upper()}"
 
 
 def _field(name: str) -> str:
