@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from flujo.blueprint.lint import LintedFile, LintRuleSpec, lint, steps_of
+from flujo.blueprint.lint import LintedFile, lint, steps_of
 from flujo.domain.steps import Pipeline, Step
 from flujo.domain.validation import Finding
 from flujo.infra.config_manager import get_config_manager
-from flujo.plugins import PluginManager, PluginOptions, create_plugin_manager
+from flujo.plugins import LintRuleSpec, PluginManager, PluginOptions, create_plugin_manager
 from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo.testing.conformance import Conformance
 
