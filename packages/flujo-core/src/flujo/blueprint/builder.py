@@ -12,9 +12,9 @@ from flujo.blueprint.diagnostics import Report, brief, finding_of, in_order
 from flujo.blueprint.document import Document, places_where
 from flujo.blueprint.imports import IMPORTED, MAX_STEPS, Child, Imports
 from flujo.blueprint.inputs import NO_STEPS, Visible
-from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, SkillSpec, blame_nobody
+from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, LintRuleSpec, SkillSpec, blame_nobody
 from flujo.blueprint.language import LanguageChecker
-from flujo.blueprint.lint import LintedFile, LintedStep, LintRuleSpec, lint
+from flujo.blueprint.lint import LintedFile, LintedStep, lint
 from flujo.blueprint.loader import load, parse
 from flujo.blueprint.modules import running
 from flujo.blueprint.schema import ConfigSpec, DocumentSpec, StepSpec

@@ -1,7 +1,7 @@
 """The kinds of step that a pipeline file may name, each with its schema and its builder."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a table of kinds is read without pydantic, which the models need
     from flujo.blueprint.agents import DeclaredAgent
@@ -86,3 +86,13 @@ class AgentProviderSpec(NamedTuple):
 def blame_nobody(_sort: str, _name: str, /) -> str:
     """Say nothing on why a kind, skill or provider isn't there: no plugin is known to be missing."""
     return ""
+
+
+class LintRuleSpec(NamedTuple):
+    """A rule about pipelines: `target` is a function of a `LintedFile` that gives `LintNote`s, or where it is."""
+
+    code: str
+    target: Any
+    severity: Literal["error", "warning"]
+    summary: str
+    provider: str

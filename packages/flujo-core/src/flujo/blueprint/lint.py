@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flujo.blueprint.document import Document
+from flujo.blueprint.kinds import LintRuleSpec
 from flujo.domain.foreign import attempt
 from flujo.domain.validation import Finding, Location
 from flujo.exceptions import FlujoError, PluginError
@@ -13,17 +14,7 @@ from flujo.exceptions import FlujoError, PluginError
 if TYPE_CHECKING:
     from flujo.domain.steps import Step
 
-__all__ = ["LintNote", "LintRuleSpec", "LintedFile", "LintedStep", "lint", "steps_of"]
-
-
-class LintRuleSpec(NamedTuple):
-    """A rule about pipelines: `target` is a function of a `LintedFile` that gives `LintNote`s, or where it is."""
-
-    code: str
-    target: Any
-    severity: Literal["error", "warning"]
-    summary: str
-    provider: str
+__all__ = ["LintNote", "LintedFile", "LintedStep", "lint", "steps_of"]
 
 
 class LintNote(NamedTuple):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flujo.blueprint.agents import AgentContext, AgentDeclaration
-    from flujo.blueprint.kinds import BuildContext
-    from flujo.blueprint.lint import LintedFile, LintedStep, LintNote, LintRuleSpec
+    from flujo.blueprint.kinds import BuildContext, LintRuleSpec
+    from flujo.blueprint.lint import LintedFile, LintedStep, LintNote
     from flujo.blueprint.schema import StepSpec
     from flujo.domain.interfaces import EventSink, StateBackend, StateProvider
     from flujo.domain.outcomes import StepOutcome
@@ -48,14 +48,14 @@ if TYPE_CHECKING:
 #: Where the public names live; those that are not here are registrars.
 _HOMES = {
     "flujo.blueprint.agents": ("AgentContext", "AgentDeclaration"),
-    "flujo.blueprint.kinds": ("BuildContext",),
+    "flujo.blueprint.kinds": ("BuildContext", "LintRuleSpec"),
     "flujo.blueprint.schema": ("StepSpec",),
     "flujo.domain.interfaces": ("EventSink", "StateBackend", "StateProvider"),
     "flujo.domain.outcomes": ("StepOutcome",),
     "flujo.engine.frame": ("ExecutionFrame",),
     "flujo.engine.policy": ("StepExecutor", "StepPolicy"),
     "flujo.infra.schemas": ("OutputSchema",),
-    "flujo.blueprint.lint": ("LintNote", "LintRuleSpec", "LintedFile", "LintedStep"),
+    "flujo.blueprint.lint": ("LintNote", "LintedFile", "LintedStep"),
     "flujo.plugins.contributions": (
         "ANY_STEP",
         "BackendSpec",

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, SkillSpec
-from flujo.blueprint.lint import LintRuleSpec
+from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, LintRuleSpec, SkillSpec
 from flujo.plugins.discovery import load_target
 from flujo.plugins.precedence import Offer, Table, ranked
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from flujo.blueprint.kinds import AgentProviderSpec, BuildContext, KindSpec, SkillSpec
-from flujo.blueprint.lint import LintRuleSpec
+from flujo.blueprint.kinds import AgentProviderSpec, BuildContext, KindSpec, LintRuleSpec, SkillSpec
 from flujo.exceptions import PluginError
 from flujo.plugins.contributions import (
     ANY_STEP,
