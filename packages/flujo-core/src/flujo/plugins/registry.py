@@ -22,7 +22,7 @@ def create_default_registry(manager: PluginManager | None = None) -> PolicyRegis
     """
     manager = manager or create_plugin_manager()
     policies = manager.contributions.policies
-    registry = PolicyRegistry(problems=manager.problems())
+    registry = PolicyRegistry(problems=[record.problem for record in manager.records if not record.loaded])
     for key in policies:
         make = partial(_make, policies, key)
         if key == ANY_STEP:

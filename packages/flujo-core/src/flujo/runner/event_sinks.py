@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from flujo.blueprint.kinds import blame_nobody
 from flujo.domain.callables import reference
 from flujo.domain.foreign import attempt
 from flujo.domain.interfaces import ClosableSink, EventSink
@@ -46,6 +47,7 @@ class EventSinks:
 
     def __init__(self, wanted: Iterable[Sink], manager: PluginManager | None, root: Path | None) -> None:
         self._offered: Mapping[str, EventSinkSpec] = manager.contributions.sinks if manager else {}
+        self._blame = manager.blame if manager else blame_nobody
         self._root = root or Path.cwd()
         self._made: list[EventSink] = []
         sinks = [self._sink(each) for each in wanted]
@@ -58,7 +60,8 @@ class EventSinks:
         if not isinstance(wanted, NamedSink):
             return _checked(wanted)
         if wanted.name not in self._offered:
-            advice = did_you_mean(wanted.name, self._offered, what="installed plugins have")
+            known = did_you_mean(wanted.name, self._offered, what="installed plugins have")
+            advice = "; ".join(filter(None, [known, self._blame("sinks", wanted.name)]))
             raise ConfigurationError(f"there is no event sink {wanted.name!r}", suggestion=advice)
         spec = self._offered[wanted.name]
         make = partial(_factory(spec), dict(wanted.settings), self._root)

@@ -123,7 +123,7 @@ class Flujo(Generic[In, Out, Ctx]):
             resources=resources,
             source=source,
             files=mapping_of(files, "files"),
-            plugins=plugin_set(manager, whole) if registry is None else {},
+            plugins=plugin_set(None if registry else manager, whole),
             root=root,
             on_background=on_background,
             usage_limits=limits_of(usage_limits),

@@ -1,0 +1,58 @@
+"""What is not there is blamed on the plugin that would bring it, where it is asked for."""
+
+import pytest
+
+from flujo import Flujo, Step
+from flujo.engine.policy_registry import PolicyRegistry
+from flujo.exceptions import BlueprintError, ConfigurationError, MissingPolicyError
+from flujo.infra.config_manager import get_config_manager
+from flujo.plugins import create_default_registry, create_plugin_manager, plugin_options
+from flujo.runner.pipeline_resolver import PipelineResolver
+
+FILES = {
+    "kind": "steps: [{name: a, kind: acme}]",
+    "skill": "steps: [{name: a, agent: {id: acme.fetch}}]",
+    "agent provider": "agents: {writer: {model: 'acme:large'}}\nsteps: [{name: a, uses: agents.writer}]",
+}
+
+
+@pytest.fixture
+def acme(fake_dist):
+    fake_dist("flujo-policy-acme", "import no_such_driver", version="0.3.1")
+
+
+@pytest.mark.parametrize("what", FILES)
+def test_what_a_file_names_and_is_not_there_is_blamed_on_the_plugin_that_failed(acme, tmp_path, what):
+    (tmp_path / "flujo.toml").touch()
+    (tmp_path / "p.yaml").write_text(FILES[what])
+    resolver = PipelineResolver(create_plugin_manager(), get_config_manager(tmp_path).settings())
+
+    with pytest.raises(BlueprintError) as caught:
+        resolver.resolve(tmp_path / "p.yaml")
+
+    told = caught.value.findings[0].help
+    assert f"{what} 'acme" in told
+    assert (
+        "probably comes with flujo-policy-acme 0.3.1, which is not loaded (import-failed: ModuleNotFoundError" in told
+    )
+    assert "see `flujo plugins show flujo-policy-acme`" in told
+
+
+def test_a_sink_that_is_not_there_is_blamed_on_the_plugin_that_failed(acme):
+    with pytest.raises(ConfigurationError, match="there is no event sink 'acme'") as caught:
+        Flujo(Step("a", lambda data: data), sinks=["acme"])
+    assert "event sink 'acme' probably comes with flujo-policy-acme 0.3.1" in caught.value.suggestion
+
+    with pytest.raises(ConfigurationError, match="there is no event sink 'acme'") as caught:
+        Flujo(Step("a", lambda data: data), sinks=["acme"], registry=create_default_registry())
+    assert "flujo-policy-acme" not in caught.value.suggestion
+
+
+def test_a_policy_that_is_not_there_is_blamed_on_what_is_switched_off():
+    options = plugin_options(environ={}, switches=["no:flujo-policies-builtin"])
+    registry = create_default_registry(create_plugin_manager(options=options))
+
+    with pytest.raises(MissingPolicyError) as caught:
+        registry.require(Step("a"))
+    assert "is not loaded (disabled: by -P no:flujo-policies-builtin)" in caught.value.suggestion
+    assert isinstance(registry, PolicyRegistry)
