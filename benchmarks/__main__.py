@@ -15,6 +15,7 @@ from benchmarks.durable import durable
 from benchmarks.fan_out import fan_out
 from benchmarks.growth import growth
 from benchmarks.linear import linear
+from benchmarks.listing import listing
 from benchmarks.looping import looping
 from benchmarks.measure import Comparison
 from benchmarks.resuming import resuming
@@ -31,6 +32,7 @@ SCENARIOS: dict[str, tuple[Callable[[int], Iterator[Comparison]], int]] = {
     "S7": (start, 21),
     "S8": (waiting, 2),
     "S9": (resuming, 15),
+    "S11": (listing, 21),
 }
 
 

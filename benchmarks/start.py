@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.measure import Comparison, Target, compare
 
-__all__ = ["start"]
+__all__ = ["environment", "spent", "start"]
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("flujo-core", "flujo-state-sqlite", "flujo-cli", "flujo-policies-builtin")
@@ -46,7 +46,7 @@ print(asyncio.run(main()))
 FLOOR = "from pydantic import BaseModel; import click, yaml, jinja2, pluggy"
 
 
-def _environment(folder: Path) -> Path:
+def environment(folder: Path) -> Path:
     """Build the wheels, install them in a new environment, and return its folder of commands."""
     dist = folder / "dist"
     for package in PACKAGES:
@@ -59,7 +59,7 @@ def _environment(folder: Path) -> Path:
     return commands
 
 
-def _cpu(command: Sequence[str | Path], folder: Path, expected: str) -> float:
+def spent(command: Sequence[str | Path], folder: Path, expected: str) -> float:
     """Milliseconds of CPU, user and system, that the process took from start to end."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "FLUJO", "COV"))}
     process = subprocess.Popen(
@@ -79,7 +79,7 @@ def start(rounds: int) -> Iterator[Comparison]:
     """CPU time of `flujo run`, `flujo --version` and a script of three steps."""
     with tempfile.TemporaryDirectory(prefix="flujo-bench-") as name:
         folder = Path(name)
-        commands = _environment(folder)
+        commands = environment(folder)
         (folder / "hello.yaml").write_text(HELLO)
         (folder / "three.py").write_text(SCRIPT)
         (folder / "by_hand.py").write_text(SCRIPT_BY_HAND)
@@ -96,8 +96,8 @@ def start(rounds: int) -> Iterator[Comparison]:
                 unit="ms CPU",
                 limit=limits[0],
                 goal=limits[1],
-                ours=lambda: _cpu(ours[0], folder, ours[1]),
-                bare=lambda: _cpu(bare[0], folder, bare[1]),
+                ours=lambda: spent(ours[0], folder, ours[1]),
+                bare=lambda: spent(bare[0], folder, bare[1]),
                 rounds=rounds,
             )
 
