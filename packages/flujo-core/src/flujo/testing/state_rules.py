@@ -265,6 +265,7 @@ class RuleTests(StateTests):
         """Runs, claims by force or not, records, answers by racers, ends, wishes to cancel, removals and deaths."""
 
         def begin() -> _History:
+            gc.freeze()  # each death collects garbage, and need not look at what was there before its history
             return _History(partial(self.open, tmp_path_factory.mktemp("history")), durable=self.durable)
 
         chosen = settings(
@@ -273,7 +274,6 @@ class RuleTests(StateTests):
             deadline=None,
             suppress_health_check=list(HealthCheck),
         )
-        gc.freeze()  # each death collects garbage, and need not look at what was there before
         try:
             run_state_machine_as_test(begin, settings=chosen)  # type: ignore[arg-type] # any factory will do
         finally:
