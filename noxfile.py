@@ -18,6 +18,7 @@ import nox
 
 ROOT = Path(__file__).parent
 PACKAGES = ("flujo-core", "flujo-state-sqlite", "flujo-cli", "flujo-policies-builtin")
+EXAMPLE = ROOT / "examples" / "plugins" / "flujo-policy-http"
 WRITERS = ("docs/generate.py", "docs/hook_pages.py", "docs/sources.py")
 CHECKED = ("packages", "tests", "examples", "benchmarks", *WRITERS, "noxfile.py")
 HELLO = """\
@@ -53,8 +54,8 @@ def lint(session: nox.Session) -> None:
     session.run(python, "-m", "codespell_lib", external=True)
     floors = "from importlinter.cli import lint_imports_command as main; main()"
     session.run(python, "-c", floors, "--no-cache", external=True)  # its cache keeps an answer that is no longer true
-    for package in PACKAGES:
-        with session.chdir(ROOT / "packages" / package):
+    for folder in (*(ROOT / "packages" / package for package in PACKAGES), EXAMPLE):
+        with session.chdir(folder):
             session.run(python, "-m", "deptry", "src", external=True)
 
 
@@ -155,11 +156,10 @@ def _check_command(session: nox.Session, folder: Path, dist: Path) -> None:
 
 def _check_example(session: nox.Session, folder: Path, dist: Path) -> None:
     """The example of a plugin is installed from its wheel, passes `flujo plugins check` and its own tests."""
-    source = ROOT / "examples" / "plugins" / "flujo-policy-http"
-    _build_wheel(session, source, dist)
+    _build_wheel(session, EXAMPLE, dist)
     commands = _fresh(session, folder, dist, "flujo-policy-http[test]")
-    shutil.copytree(source / "tests", folder / "tests")
-    shutil.copy(source / "pyproject.toml", folder)
+    shutil.copytree(EXAMPLE / "tests", folder / "tests")
+    shutil.copy(EXAMPLE / "pyproject.toml", folder)
     for command in (("flujo", "plugins", "check", "flujo-policy-http"), ("pytest", "-q")):
         done = _outside(commands / command[0], *command[1:], cwd=folder)
         if done.returncode != 0:
