@@ -159,7 +159,8 @@ def _check_example(session: nox.Session, folder: Path, dist: Path) -> None:
     _build_wheel(session, EXAMPLE, dist)
     commands = _fresh(session, folder, dist, "flujo-policy-http[test]")
     shutil.copytree(EXAMPLE / "tests", folder / "tests")
-    shutil.copy(EXAMPLE / "pyproject.toml", folder)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(EXAMPLE / name, folder)
     for command in (("flujo", "plugins", "check", "flujo-policy-http"), ("pytest", "-q")):
         done = _outside(commands / command[0], *command[1:], cwd=folder)
         if done.returncode != 0:

@@ -40,6 +40,18 @@ def test_a_type_in_python_may_be_the_schema(flujo_project, write, service):
     assert flujo_project.flujo("run", "--quiet", "--input", "x").json == {"total": 7}
 
 
+@pytest.mark.parametrize("status", [200, 403])
+def test_a_secret_is_in_no_file_of_the_project_and_in_no_line(flujo_project, write, service, status):
+    service.says("/a", {"n": 1}, status)
+    write('url: "URL/a?day=7"', 'secret_headers: {X-Key: "${BILLING}"}', "config: {max_retries: 0}")
+    done = flujo_project.flujo("run", "--input", "x", env={"BILLING": "hush-4711"})
+
+    assert service.got[0].headers["x-key"] == "hush-4711"
+    kept = [path.read_bytes() for path in flujo_project.root.rglob("*") if path.is_file()]
+    assert any(b"SQLite" in text for text in kept)
+    assert b"hush-4711" not in b"".join([*kept, done.out.encode(), done.err.encode()])
+
+
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
