@@ -7,7 +7,7 @@ from pathlib import Path
 from docs.sources import described, page, source, words
 
 from flujo.plugins import hookspecs
-from flujo.plugins.registrars import REGISTRARS
+from flujo.plugins.registrars import REGISTRARS, Registrar
 
 __all__ = ["HOOK_PAGES", "hooks"]
 
@@ -16,7 +16,7 @@ PREFIX = "flujo_register_"
 
 #: What begins after the example of a page, which tests run.
 HANDED_HEAD = "## What it is handed"
-HANDED_ALL = "Every registrar has `settings` and `supports`, too: see [anatomy](../README.md#anatomy)."
+HANDED_ALL = "Every registrar has [`settings` and `supports`](../../reference/hooks.md#registrar), too."
 
 #: What each hook's page describes beside the registrar: what is handed to a plugin, and what it has to give.
 HANDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -65,12 +65,17 @@ def hooks() -> str:
         assert hook
         first = words(hook).partition("\n\n")[0].replace("\n", " ")
         rows.append(f"| [`{name}`](../plugins/hooks/{name.removeprefix(PREFIX)}.md) | {first} |")
+    base = source(Registrar.__module__, Registrar.__name__)
+    assert base
+    heading, _, *rest = described(base, "##")  # without how it is made, which is not for plugins
     return page(
         "Hooks",
         "What a plugin can add. A plugin is a module with functions under `@hookimpl` from `flujo.plugins`, announced\n"
         "by an entry point in the group `flujo.plugins`: see [Plugins](../plugins/README.md). Each hook is called\n"
         "once, when a plugin manager is made. This page and those of the hooks are made by `nox -s reference`.",
         "\n".join(rows),
+        heading,
+        *rest,
     )
 
 
