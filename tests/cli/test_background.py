@@ -31,6 +31,14 @@ def test_with_strict_background_it_makes_the_run_fail(failing, flujo):
     assert "background step 'count' failed" in ran.err
 
 
+def test_whatever_goes_on_with_a_run_can_be_strict(failing, flujo):
+    flujo("run", "--input", "x", "--run-id", "r1")
+
+    ran = flujo("runs", "rerun", "r1", "--from", "out", "--strict-background", "--quiet")
+
+    assert (ran.code, ran.out) == (1, "got x\n")
+
+
 def test_the_object_of_a_run_tells_its_background_steps(failing, flujo):
     ran = flujo("run", "--input", "x", "--json")
 

@@ -113,6 +113,16 @@ def ask(data):
 """
 
 
+def test_who_answers_limits_the_run_that_goes_on(flujo, asks):
+    file = asks / "pipeline.yaml"
+    file.write_text(ASKS.replace("steps:\n", "steps:\n  - { kind: hitl, name: ask, message: 'ok?' }\n"))
+    assert flujo("run", "--input", "x", "--run-id", "r1").code == 6
+
+    ran = flujo("runs", "approve", "r1", "--max-calls", "1")
+
+    assert (ran.code, "max_calls of 1 is used up" in ran.err) == (5, True)
+
+
 def test_the_object_of_a_stopped_run_has_its_status_and_usage(flujo, asks):
     ran = flujo("run", "--input", "x", "--max-calls", "2", "--json")
     assert (ran.code, ran.json["status"], ran.json["success"]) == (5, "stopped: budget", False)

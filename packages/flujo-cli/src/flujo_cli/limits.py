@@ -1,4 +1,4 @@
-"""The options that limit what a run may use, and the command that goes on where a limit stopped it."""
+"""The options of commands that work on a run, what limits it before all; and the command that raises a limit."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -8,9 +8,16 @@ import click
 from flujo.domain.quota import UsageLimits
 from flujo.domain.usage import amount_text, dollars
 from flujo.exceptions import UsageLimitExceededError
-from flujo_cli.options import Options
+from flujo_cli.options import (
+    Options,
+    json_option,
+    no_input_option,
+    sink_option,
+    state_option,
+    strict_background_option,
+)
 
-__all__ = ["in_options", "limit_options", "limit_words", "replaced", "tightened"]
+__all__ = ["in_options", "limit_words", "replaced", "run_options", "tightened"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,7 +25,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = {"total_cost_usd_limit": "--max-cost", "total_tokens_limit": "--max-tokens", "max_calls": "--max-calls"}
 
 
-def limit_options(function: F) -> F:
+def run_options(function: F) -> F:
+    """Add what every command takes that works on a run: its limits, what is asked and heard, `--quiet` as the argument
+    `quiet`, `--json` and `--state`.
+    """
+    quiet = click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr.")
+    for add in (state_option, json_option, quiet, sink_option, strict_background_option, no_input_option):
+        function = add(function)
+    return _limit_options(function)
+
+
+def _limit_options(function: F) -> F:
     """Add `--max-cost`, `--max-tokens` and `--max-calls`, whose values become `Options.limits`."""
     for name, metavar, text in (
         ("max_calls", "N", "Calls of models that the run may make."),

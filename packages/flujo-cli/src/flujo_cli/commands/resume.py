@@ -10,16 +10,8 @@ from flujo.domain.interfaces import StateBackend
 from flujo.runner.answers import NO_ANSWER, Reply
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.installed import load_plugins
-from flujo_cli.limits import limit_options
-from flujo_cli.options import (
-    Options,
-    json_option,
-    no_input_option,
-    pipeline_option,
-    sink_option,
-    state_option,
-    strict_background_option,
-)
+from flujo_cli.limits import run_options
+from flujo_cli.options import Options, pipeline_option
 from flujo_cli.project import Project
 from flujo_cli.questions import reply_of
 from flujo_cli.references import REFERENCE_HELP
@@ -57,13 +49,7 @@ class _How(NamedTuple):
 @click.option("--answer-file", metavar="FILE", type=click.Path(path_type=Path), help="The same as a file's text.")
 @click.option("--token", metavar="TOKEN", help="Which question is answered, where several are open.")
 @pipeline_option
-@limit_options
-@no_input_option
-@strict_background_option
-@sink_option
-@click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr.")
-@json_option
-@state_option
+@run_options
 @click.pass_obj
 def resume(
     options: Options,

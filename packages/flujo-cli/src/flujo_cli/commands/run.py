@@ -18,8 +18,8 @@ from flujo.runner.pipeline_resolver import PipelineResolver
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_context, read_stdin, resolve_input
 from flujo_cli.installed import load_plugins
-from flujo_cli.limits import limit_options, tightened
-from flujo_cli.options import Options, json_option, no_input_option, sink_option, state_option, strict_background_option
+from flujo_cli.limits import run_options, tightened
+from flujo_cli.options import Options
 from flujo_cli.output import Console
 from flujo_cli.plan import describe_plan, show_plan
 from flujo_cli.project import Project
@@ -67,13 +67,7 @@ class _Job:
     "--key", metavar="KEY", help="Your own name for this work: however often it is run, there is one run of it."
 )
 @click.option("--dry-run", is_flag=True, help="Check the pipeline and show its steps; run and record nothing.")
-@limit_options
-@no_input_option
-@strict_background_option
-@sink_option
-@click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr.")
-@json_option
-@state_option
+@run_options
 @click.pass_obj
 def run(
     options: Options,

@@ -15,14 +15,8 @@ from flujo.runner.inbox import OpenQuestion
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_file, read_json, read_object, read_pairs, read_text
 from flujo_cli.installed import load_plugins
-from flujo_cli.options import (
-    Options,
-    json_option,
-    no_input_option,
-    pipeline_option,
-    sink_option,
-    state_option,
-)
+from flujo_cli.limits import run_options
+from flujo_cli.options import Options, pipeline_option
 from flujo_cli.project import Project
 from flujo_cli.questions import describe_pending, user_name
 from flujo_cli.records import read_state
@@ -70,11 +64,7 @@ def _command(approved: bool) -> click.Command:
             help="Record the answer, and leave it to others to go on, as the program that began the run.",
         ),
         pipeline_option,
-        no_input_option,
-        sink_option,
-        click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr."),
-        json_option,
-        state_option,
+        run_options,
         click.pass_obj,
     )
     function: Any = partial(_decide, approved)

@@ -13,15 +13,8 @@ from flujo.runner.rerun import SAME_INPUT
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_pairs, read_stdin, resolve_input
 from flujo_cli.installed import load_plugins
-from flujo_cli.limits import limit_options
-from flujo_cli.options import (
-    Options,
-    json_option,
-    no_input_option,
-    pipeline_option,
-    sink_option,
-    state_option,
-)
+from flujo_cli.limits import run_options
+from flujo_cli.options import Options, pipeline_option
 from flujo_cli.project import Project
 from flujo_cli.references import REFERENCE_HELP
 from flujo_cli.reporter import Reporter
@@ -45,12 +38,7 @@ _CONTEXT = "context."
 @click.option("--set", "pairs", metavar="context.KEY=VALUE", multiple=True, help="A field of the first context.")
 @click.option("--input", "input_flag", metavar="VALUE", help="Another input: a text, - for standard input, or @FILE.")
 @pipeline_option
-@limit_options
-@no_input_option
-@sink_option
-@click.option("--quiet", "-q", is_flag=True, help="Write only warnings and errors to stderr.")
-@json_option
-@state_option
+@run_options
 @click.pass_obj
 def runs_rerun(
     options: Options,
