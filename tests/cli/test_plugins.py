@@ -241,7 +241,14 @@ def test_what_nobody_brings_is_refused(flujo, key, message):
 
 def test_the_plugin_that_would_bring_it_is_named(flujo, fake_dist):
     fake_dist("flujo-policy-http", BROKEN)
-    assert "flujo-policy-http" in flujo("plugins", "why", "http").err
+    err = flujo("plugins", "why", "http").err
+    assert err.count("probably comes with flujo-policy-http 1.0, which is not loaded (import-failed: ") == 1
+
+
+def test_completion_tells_of_no_broken_plugin(flujo_process, fake_dist):
+    fake_dist("bells", BROKEN)
+    words = {"_FLUJO_COMPLETE": "bash_complete", "COMP_WORDS": "flujo nothing x", "COMP_CWORD": "2"}
+    assert flujo_process(env=words).err == ""
 
 
 def test_flujos_own_plugins_pass_the_checks_for_authors(flujo):

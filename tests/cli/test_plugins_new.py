@@ -65,7 +65,7 @@ def test_the_distribution_is_named_after_what_it_adds(parts, dist):
         (["a" * 21], "is no name for a plugin"),
         (["flujo-http"], "begins with 'flujo', as the package will anyway"),
         (["class"], "'class' is a word of Python's own"),
-        (["http", "--with", "polcy"], "a plugin has no part 'polcy'\n  help: did you mean 'policy'?"),
+        (["http", "--with", "stat"], "a plugin has no part 'stat'\n  help: did you mean 'state'?"),
         (["http", "--with", ","], "--with names no part\n  help: the parts are policy, state, sink, command, lint"),
         (["loop"], "'loop' in kinds is flujo-policies-builtin"),
         (["sqlite", "--with", "state"], "'sqlite' in backends is flujo-state-sqlite"),

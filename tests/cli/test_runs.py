@@ -194,21 +194,6 @@ def test_records_stand_in_the_tree_with_attempts_and_fallbacks(flujo, record):
     assert kinds == ["attempt", "result", "failed"]
 
 
-def test_plugins_are_listed_with_what_they_add(flujo):
-    lines = flujo("plugins").out.splitlines()
-    assert lines[0].split() == ["NAME", "VERSION", "STATUS", "SOURCE", "CONTRIBUTES"]
-    rows = {line.split()[0]: line for line in lines[1:]}
-    assert rows["flujo-cli"].split()[2] == "active"
-    assert rows["flujo-state-sqlite"].endswith(" 1 backend")
-    contributes = rows["flujo-policies-builtin"].partition("installed  ")[2]
-    assert re.search(r"\d+ policies, \d+ skills, \d+ kinds", contributes)
-
-
-def test_plugins_as_json_have_every_key(flujo):
-    listed = {plugin["dist"]: plugin for plugin in flujo("plugins", "--json").json["plugins"]}
-    assert "runs list" in listed["flujo-cli"]["contributes"]["commands"]
-
-
 def test_a_valid_file_is_ok(flujo):
     ran = flujo("validate", "pipeline.yaml")
     assert (ran.code, ran.out, ran.err) == (0, "pipeline.yaml: ok\n", "")

@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
         """Find the command that `args` begin with; an unknown name gets the nearest known one as advice."""
         name = args[0]
         command = None if name.startswith("-") else self.get_command(ctx, name)
-        if command is None:
+        if command is None and not ctx.resilient_parsing:  # which is a shell that completes what is typed
             ctx.fail(f"there is no command {self._prefix + name!r}; {self._advice(ctx, name)}")
         return name, command, args[1:]
 

@@ -94,8 +94,7 @@ def _answer(manager: PluginManager, facet: str, key: str) -> _Answer:
 
 
 def _advice(manager: PluginManager, key: str) -> str:
-    """The plugin that would bring it if it were loaded, or the names most like it."""
+    """The plugin that would bring it if it were loaded, and the names most like it."""
     tables: dict[str, Any] = {facet: getattr(manager.contributions, facet) for facet in NOUNS}
-    blames = dict.fromkeys(blame for facet in tables if (blame := manager.blame(facet, key)))
     known = {each.rpartition(":")[2] for table in tables.values() for each in table}
-    return "; ".join(blames) or did_you_mean(key, known)
+    return "; ".join(filter(None, [manager.blame("kinds", key), did_you_mean(key, known)]))
