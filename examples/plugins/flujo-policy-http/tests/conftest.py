@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 
 from flujo import Flujo, Step
@@ -13,6 +14,9 @@ from flujo.plugins import PluginManager, PluginOptions, create_plugin_manager
 from flujo.testing import FakeClock
 
 pytest.register_assert_rewrite("flujo.testing.plugin", "flujo.testing.policy", "flujo.testing.lint")
+
+hypothesis.settings.register_profile("patient", deadline=None)  # no test depends on how busy the machine is
+hypothesis.settings.load_profile("patient")
 
 NAME = "flujo-policy-http"
 
