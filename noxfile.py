@@ -179,7 +179,7 @@ def _outside(command: Path, *arguments: str, cwd: Path, stdin: str = "") -> subp
 
 @nox.session(default=False)
 def template(session: nox.Session) -> None:
-    """Write every package that `flujo plugins new` can (31), build its wheel, and use it as a stranger's: 12 minutes.
+    """Write every package that `flujo plugins new` can (31), build its wheel, and use it as a stranger's: 20 minutes.
 
     All have one environment, of wheels, one after the other: each is checked, linted, typed and tested there, and taken
     out again. `nox -s template -- policy,lint` for one of them.
