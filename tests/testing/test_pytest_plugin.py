@@ -99,3 +99,14 @@ async def test_a_broken_plugin_is_refused_or_told_of(flujo_plugin):
         pass
     with flujo_plugin(object(), strict=False) as record:
         assert record.status == "rejected"
+
+
+async def test_a_file_may_name_the_code_of_its_project(flujo_run, flujo_project):
+    flujo_project.write("flujo.toml", 'blueprint_allowed_imports = ["shouts"]')
+    flujo_project.write("shouts.py", "def shout(text: str) -> str:\n    return text.upper()\n")
+
+    first = await flujo_run("steps: [{name: loud, uses: 'shouts:shout'}]", "hi", initial_context_data={"a": 1})
+    second = await flujo_run("steps: [{name: same}]", "ho")
+
+    assert (first.result.output, first.context.a, second.result.output) == ("HI", 1, "ho")
+    assert {event.run_id for event in second.events} == {second.result.run_id}
