@@ -169,6 +169,18 @@ def test_without_a_token_several_questions_are_not_answered(flujo, waiting):
     assert len(flujo("inbox", "--json").json["questions"]) == 2
 
 
+def test_the_path_or_the_beginning_of_its_token_names_a_question_and_its_schema(flujo, waiting):
+    schema = "input_schema: { properties: { decision: { type: string } } }"
+    b = f'b: [{{ kind: hitl, name: ask, message: "b?", {schema} }}]'
+    waiting(TWO.replace(TWO[TWO.index("b: [") :], f"{b}\n"))
+
+    first = flujo("runs", "approve", "r1", "--token", "parallel:both/b/ask", "--json")
+    assert first.code == 6
+    beginning = first.json["pending"][0]["token"][:6]
+    done = flujo("runs", "reject", "r1", "--token", beginning, "--json")
+    assert done.json["output"] == {"a": False, "b": {"decision": "approve"}}
+
+
 def test_many_answers_come_from_a_file_and_again_from_the_same(flujo, waiting, project):
     waiting(TICKETS)
     (project / "some.json").write_text(json.dumps({"T-1": "a", "T-12": "b"}))

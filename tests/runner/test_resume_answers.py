@@ -15,9 +15,10 @@ from pydantic import BaseModel
 
 from flujo import Flujo, OpenContext, Pipeline, Step, human, parallel
 from flujo.domain.events import RunFinished, RunStarted
-from flujo.domain.outcomes import RunStatus
+from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.exceptions import AnswerRejected, ConfigurationError, RunNotPaused, RunOwnedElsewhere, ValueNotStorable
 from flujo.infra.memory import InMemoryBackend
+from flujo.runner.answers import meant
 from flujo.testing import FakeClock, RecordingSink
 
 VERDICT = {
@@ -122,10 +123,28 @@ async def test_several_open_questions_need_a_token():
     error = await refused(TWO, backend, "yes")
     assert isinstance(error, AnswerRejected)
     assert str(error) == "run 'r' waits for 2 answers, and no token says which this is"
-    assert error.suggestion == f"open are {a.token} (parallel:both/a/ask), {b.token} (parallel:both/b/ask)"
+    assert error.suggestion == (
+        "name it by its token, the beginning of that, or its path; "
+        f"open are {a.token} (parallel:both/a/ask: {a.message!r}), {b.token} (parallel:both/b/ask: {b.message!r})"
+    )
 
     await flujo(TWO, backend).resume("r", "A", token=a.token)
     assert (await flujo(TWO, backend).resume("r", "B")).output == {"a": "A", "b": "B"}
+
+
+async def test_a_question_is_named_by_the_beginning_of_its_token_or_by_its_path():
+    backend, paused = await started(TWO)
+    a, b = paused.pending
+    for name in ("", "-", a.path[:-1]):
+        assert str(await refused(TWO, backend, "x", token=name)) == f"run 'r' has no question {name!r}"
+
+    await flujo(TWO, backend).answer("r", "A", token=a.token[:8])
+    assert (await flujo(TWO, backend).resume("r", "B", token=b.path)).output == {"a": "A", "b": "B"}
+
+
+def test_a_beginning_that_two_tokens_have_names_none_and_a_path_the_question_asked_last():
+    asked = [PendingAnswer(path, token, "?", None, 0.0) for path, token in [("p", "ab1"), ("q", "ab2"), ("p", "c")]]
+    assert [meant(asked, name) for name in ("ab", "ab2", "c", "p")] == [None, asked[1], asked[2], asked[2]]
 
 
 async def test_of_very_many_open_questions_only_some_are_listed():

@@ -21,6 +21,7 @@ __all__ = [
     "sink_option",
     "state_option",
     "strict_background_option",
+    "token_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -135,6 +136,12 @@ def pipeline_option(function: F) -> F:
 
 def _note_pipeline(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
     ctx.ensure_object(Options).pipeline = value
+
+
+def token_option(function: F) -> F:
+    """Add `--token` as the argument `token`."""
+    text = "Which question is answered, where several are open: its token, the beginning of that, or its path."
+    return click.option("--token", metavar="TOKEN", help=text)(function)
 
 
 def state_option(function: F) -> F:

@@ -11,7 +11,7 @@ from flujo.runner.answers import NO_ANSWER, Reply
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.installed import load_plugins
 from flujo_cli.limits import run_options
-from flujo_cli.options import Options, pipeline_option
+from flujo_cli.options import Options, pipeline_option, token_option
 from flujo_cli.project import Project
 from flujo_cli.questions import reply_of
 from flujo_cli.references import REFERENCE_HELP
@@ -47,7 +47,7 @@ class _How(NamedTuple):
 @click.option("--answer", metavar="TEXT", help="The answer that the run waits for; JSON where it asks for no text.")
 @click.option("--answer-json", metavar="JSON", help="The same as a JSON value.")
 @click.option("--answer-file", metavar="FILE", type=click.Path(path_type=Path), help="The same as a file's text.")
-@click.option("--token", metavar="TOKEN", help="Which question is answered, where several are open.")
+@token_option
 @pipeline_option
 @run_options
 @click.pass_obj

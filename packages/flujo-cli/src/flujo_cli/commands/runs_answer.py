@@ -11,12 +11,13 @@ import click
 from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.exceptions import BlueprintError, ConfigurationError
+from flujo.runner.answers import meant
 from flujo.runner.inbox import OpenQuestion
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
 from flujo_cli.input import read_file, read_json, read_object, read_pairs, read_text
 from flujo_cli.installed import load_plugins
 from flujo_cli.limits import run_options
-from flujo_cli.options import Options, pipeline_option
+from flujo_cli.options import Options, pipeline_option, token_option
 from flujo_cli.project import Project
 from flujo_cli.questions import describe_pending, user_name
 from flujo_cli.records import read_state
@@ -46,7 +47,7 @@ def _command(approved: bool) -> click.Command:
     word = "Approve" if approved else "Reject"
     options = (
         click.argument("reference", metavar="RUN"),
-        click.option("--token", metavar="TOKEN", help="Which question is answered, where several are open."),
+        token_option,
         click.option("--set", "pairs", metavar="KEY=VALUE", multiple=True, help="A field of the answer, JSON or text."),
         click.option("--answer", metavar="TEXT", help="The whole answer; JSON where the question asks for no text."),
         click.option("--answer-json", metavar="JSON", help="The same as a JSON value."),
@@ -152,7 +153,7 @@ async def _answer(flujo: Runner, row: RunRow, said: _Said) -> tuple[PendingAnswe
         value = said.answer[0]
     else:
         waits = [each.question for each in await flujo.inbox(row.run_id)]
-        asked = next((each for each in waits if said.token in (None, each.token)), None)
+        asked = meant(waits, said.token) if said.token is not None else next(iter(waits), None)
         value = verdict(said.approved, asked and asked.schema, said.fields)
     return (await flujo.answer(row.run_id, value, token=said.token, by=said.by),)
 

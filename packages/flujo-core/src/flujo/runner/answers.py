@@ -11,10 +11,10 @@ from flujo.domain.steps import Step
 from flujo.engine.journal import Answer, Journal
 from flujo.exceptions import AnswerRejected, ConfigurationError, RunNotPaused, SchemaMismatchError
 
-__all__ = ["NO_ANSWER", "Questions", "Reply", "open_question", "reply_of", "too_late", "waiting"]
+__all__ = ["NO_ANSWER", "Questions", "Reply", "meant", "open_question", "reply_of", "too_late", "waiting"]
 
-#: As many open questions are listed in advice.
-_SHOWN = 12
+#: As many open questions are listed in advice, and so much of what each asks.
+_SHOWN, _SHORT = 12, 30
 
 
 class _NoAnswer:
@@ -27,7 +27,10 @@ NO_ANSWER: Any = _NoAnswer()
 
 
 class Reply(NamedTuple):
-    """An answer as it is given: `token` names the question, None where only one is open; `by` says whose it is."""
+    """An answer as it is given: `token` names the question, None where only one is open; `by` says whose it is.
+
+    For a token its beginning will do, or the question's path.
+    """
 
     value: Any
     token: str | None = None
@@ -99,13 +102,20 @@ def open_question(row: RunRow, journal: Journal, token: str | None) -> PendingAn
     if len(waits) > 1:
         raise AnswerRejected(
             f"run {row.run_id!r} waits for {len(waits)} answers, and no token says which this is",
-            suggestion=_listed(waits),
+            suggestion=f"name it by its token, the beginning of that, or its path; {_listed(waits)}",
         )
     return waits[0]
 
 
+def meant(questions: Sequence[PendingAnswer], name: str) -> PendingAnswer | None:
+    """The question with this token or path, the one asked last of several; else the only one whose token begins so."""
+    exact = [asked for asked in questions if name in (asked.token, asked.path)]
+    begun = [asked for asked in questions if name and asked.token.startswith(name)]
+    return exact[-1] if exact else begun[0] if len(begun) == 1 else None
+
+
 def _named(row: RunRow, journal: Journal, waits: Sequence[PendingAnswer], token: str) -> PendingAnswer:
-    found = next((asked for asked in journal.questions() if asked.token == token), None)
+    found = meant(journal.questions(), token)
     if found is None:
         raise AnswerRejected(f"run {row.run_id!r} has no question {token!r}", suggestion=_listed(waits))
     if found not in waits:
@@ -133,4 +143,9 @@ def _listed(waits: Sequence[PendingAnswer]) -> str:
     if not waits:
         return "it waits for no answer"
     more = ", ..." if len(waits) > _SHOWN else ""
-    return f"open are {', '.join(f'{asked.token} ({asked.path})' for asked in waits[:_SHOWN])}{more}"
+    return f"open are {', '.join(f'{asked.token} ({asked.path}: {_brief(asked)})' for asked in waits[:_SHOWN])}{more}"
+
+
+def _brief(asked: PendingAnswer) -> str:
+    text = " ".join(asked.message.split())
+    return repr(text if len(text) <= _SHORT else f"{text[:_SHORT]}...")
