@@ -8,7 +8,7 @@ if TYPE_CHECKING:  # a table of kinds is read without pydantic, which the models
     from flujo.blueprint.schema import StepSpec
     from flujo.domain.steps import Pipeline, Step
 
-__all__ = ["AgentProviderSpec", "BuildContext", "KindSpec", "SkillSpec", "blame_nobody"]
+__all__ = ["AgentProviderSpec", "BuildContext", "KindSpec", "LintRuleSpec", "SkillSpec", "blame_nobody"]
 
 
 class BuildContext(Protocol):
