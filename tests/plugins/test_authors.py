@@ -30,6 +30,7 @@ PUBLIC = {
     "EventSinkRegistrar",
     "EventSinkSpec",
     "ExecutionFrame",
+    "InMemoryBackend",
     "LintNote",
     "LintRegistrar",
     "LintRuleSpec",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flujo.domain.outcomes import StepOutcome
     from flujo.engine.frame import ExecutionFrame
     from flujo.engine.policy import StepExecutor, StepPolicy
+    from flujo.infra.memory import InMemoryBackend
     from flujo.infra.schemas import OutputSchema
     from flujo.plugins.contributions import (
         ANY_STEP,
@@ -54,6 +55,7 @@ _HOMES = {
     "flujo.domain.outcomes": ("StepOutcome",),
     "flujo.engine.frame": ("ExecutionFrame",),
     "flujo.engine.policy": ("StepExecutor", "StepPolicy"),
+    "flujo.infra.memory": ("InMemoryBackend",),
     "flujo.infra.schemas": ("OutputSchema",),
     "flujo.blueprint.lint": ("LintNote", "LintedFile", "LintedStep"),
     "flujo.plugins.contributions": (
@@ -89,6 +91,7 @@ __all__ = [
     "EventSinkRegistrar",
     "EventSinkSpec",
     "ExecutionFrame",
+    "InMemoryBackend",
     "LintNote",
     "LintRegistrar",
     "LintRuleSpec",
