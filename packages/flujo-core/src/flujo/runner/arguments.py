@@ -15,7 +15,7 @@ from flujo.domain.steps import Pipeline, Step
 from flujo.domain.suggest import did_you_mean
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.exceptions import ConfigurationError
-from flujo.plugins import PluginManager
+from flujo.plugins import PluginManager, create_plugin_manager
 from flujo.plugins.prices import plugin_price
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "declared_types",
     "id_of",
     "limits_of",
+    "manager_of",
     "mapping_of",
     "model_of",
     "pipeline_of",
@@ -93,6 +94,14 @@ def check_parts(uri: object, backend: object, registry: object, plugins: object)
     for value, argument, wanted in ((registry, "registry", PolicyRegistry), (plugins, "plugins", PluginManager)):
         if value is not None and not isinstance(value, wanted):
             raise ConfigurationError(f"{argument} is {_told(value)}, expected {wanted.__name__}")
+
+
+def manager_of(
+    uri: object, backend: object, registry: PolicyRegistry | None, plugins: PluginManager | None
+) -> PluginManager | None:
+    """The plugins that were given, or everything installed where no registry was. Raises as `check_parts` does."""
+    check_parts(uri, backend, registry, plugins)
+    return create_plugin_manager() if plugins is None and registry is None else plugins
 
 
 def _check_methods(value: object, argument: str, *methods: str) -> None:

@@ -24,7 +24,7 @@ from flujo.engine.policy_registry import PolicyRegistry
 from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec
 from flujo.infra.templates import Templates
-from flujo.plugins import PluginManager, create_default_registry, create_plugin_manager
+from flujo.plugins import PluginManager, create_default_registry
 from flujo.runner import arguments
 from flujo.runner.answers import NO_ANSWER, Questions, Reply, reply_of
 from flujo.runner.arguments import id_of, limits_of, mapping_of, model_of, pipeline_of, root_of, text_of
@@ -102,8 +102,7 @@ class Flujo(Generic[In, Out, Ctx]):
         delete_on_completion: bool = False,
     ) -> None:
         whole, model, root = pipeline_of(pipeline), model_of(context_model), root_of(root)
-        arguments.check_parts(state_uri, state_backend, registry, plugins)
-        manager = create_plugin_manager() if plugins is None and registry is None else plugins
+        manager = arguments.manager_of(state_uri, state_backend, registry, plugins)
         core = _prepared_core(whole, registry if registry is not None else create_default_registry(manager))
         self._state = StateBackendManager(backend=state_backend, uri=state_uri, manager=manager, root=root)
         self._data = mapping_of(initial_context_data, "initial_context_data")
