@@ -1,6 +1,7 @@
 """`flujo plugins new`: the package that it writes is whole, says what it should, and is good."""
 
 import os
+import re
 import subprocess
 import sys
 from itertools import combinations
@@ -11,6 +12,7 @@ import pytest
 from flujo_cli.rendering import PARTS, Scaffold
 
 ALL = ",".join(PARTS)
+PUBLIC = {"flujo", "flujo.plugins", "flujo.domain.events"}
 COMBINATIONS = [some for count in range(1, len(PARTS) + 1) for some in combinations(PARTS, count)]
 
 
@@ -40,6 +42,8 @@ def test_any_parts_go_together(some):
     assert [path for path in texts if path.startswith("tests/test_")] == sorted(
         ["tests/test_plugin.py", *(f"tests/test_{PARTS[part].module}.py" for part in some)]
     )
+    modules = re.findall(r"^from (flujo(?:\.\w+)*) import", "\n".join(texts.values()), re.MULTILINE)
+    assert {module for module in modules if not module.startswith("flujo.testing")} <= PUBLIC
     assert not any("$" in text for path, text in texts.items() if path.endswith((".py", ".toml", ".md")))
 
 
