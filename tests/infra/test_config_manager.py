@@ -353,3 +353,13 @@ def test_a_reload_can_be_forced(home):
 def test_the_working_directory_is_the_default_start(home, monkeypatch):
     monkeypatch.chdir(home)
     assert get_config_manager().root == home
+
+
+def test_what_is_set_for_plugins_is_among_the_values_with_its_place(home):
+    (home / "flujo.toml").write_text('[plugins]\ndisable = ["a"]\n[plugins.settings.b]\nx = 1\n[kinds]\nsql = "c"\n')
+
+    settings = get_config_manager(home).settings(environ={})
+
+    given = {"plugins.disable": ["a"], "plugins.settings.b.x": 1, "kinds.sql": "c"}
+    assert given.items() <= dict(settings.values).items()
+    assert [settings.origins[name].rpartition(":")[2] for name in given] == ["2", "4", "6"]

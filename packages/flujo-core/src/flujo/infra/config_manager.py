@@ -48,8 +48,8 @@ class Settings:
     `root` is the project's folder: state and imports are relative to it. `origins` tells for each setting where
     its value came from: `--state`, an environment variable's name, `file:line`, or `default`. `prices` are those of
     `[pricing]`; `budgets` are limits, each with the pattern of the pipelines' names that it is for. `sinks` are those
-    of `[sinks.NAME]`, each with its settings. `values` has every setting by its dotted name, those of prices, budgets
-    and sinks as they are written.
+    of `[sinks.NAME]`, each with its settings. `values` has every setting by its dotted name, those of prices, budgets,
+    sinks and plugins as they are written.
     """
 
     root: Path
@@ -183,7 +183,7 @@ class ConfigManager:
         spending = self._spending.values()
         own = Settings(self.root, **fields)
         values = {name: getattr(own, _field(name)) for name in _KEYS}
-        tables: list[SpendingTable | SinkTable] = [*spending, *self._sinks.values()]
+        tables: list[SpendingTable | SinkTable | PluginTables] = [*spending, *self._sinks.values(), self.plugins]
         for table in tables:
             origins.update(table.origins)
             values.update(table.given)

@@ -23,7 +23,10 @@ _LISTS = ("disable", "enable", "local", "require")
 
 
 class PluginTables(NamedTuple):
-    """What settings files say of plugins. `local` are files; `origins` has the place of every setting by its name."""
+    """What settings files say of plugins. `local` are files.
+
+    `given` has every setting as it is written, by its dotted name, and `origins` where.
+    """
 
     disable: tuple[str, ...] = ()
     enable: tuple[str, ...] | None = None
@@ -32,6 +35,7 @@ class PluginTables(NamedTuple):
     pins: Mapping[str, Mapping[str, str]] = {}
     settings: Mapping[str, Mapping[str, Any]] = {}
     origins: Mapping[str, str] = {}
+    given: Mapping[str, Any] = {}
 
     def above(self, other: "PluginTables") -> "PluginTables":
         """These tables together with those of a file that counts less."""
@@ -43,30 +47,34 @@ class PluginTables(NamedTuple):
             {sort: {**other.pins.get(sort, {}), **self.pins.get(sort, {})} for sort in {**other.pins, **self.pins}},
             {**other.settings, **self.settings},
             {**other.origins, **self.origins},
+            {**other.given, **self.given},
         )
 
 
 def read_plugins(source: Table) -> PluginTables:
     """What a settings file says of plugins. Raises `SettingsError` for what can't be, with its place."""
     own = _mapping(source, source.values, "plugins")
-    origins = {}
     for name in own:
         if name not in (*_LISTS, "settings"):
             advice = did_you_mean(name, (*_LISTS, "settings"), what="expected one of")
             raise SettingsError(f"{source.place(('plugins', name))} has no setting 'plugins.{name}'", suggestion=advice)
-        origins[f"plugins.{name}"] = source.place(("plugins", name))
     lists = {name: _names(source, name, own[name]) for name in _LISTS if name in own}
-    settings = _mapping(source, own, "settings", "plugins")
+    tables = _mapping(source, own, "settings", "plugins")
+    settings = {name: _mapping(source, tables, name, "plugins", "settings") for name in tables}
     pins = {name: dict(_pins(source, name)) for name in PIN_TABLES if name in source.values}
-    origins.update({f"{sort}.{key}": source.place((sort, key)) for sort, table in pins.items() for key in table})
+    paths: dict[tuple[str, ...], Any] = {("plugins", name): list(names) for name, names in lists.items()}
+    paths.update({(sort, key): dist for sort, table in pins.items() for key, dist in table.items()})
+    for name, table in settings.items():
+        paths.update({("plugins", "settings", name, key): value for key, value in table.items()})
     return PluginTables(
         lists.get("disable", ()),
         lists.get("enable"),
         lists.get("require", ()),
         tuple(source.file.parent / name for name in lists.get("local", ())),
         pins,
-        {name: _mapping(source, settings, name, "plugins", "settings") for name in settings},
-        origins,
+        settings,
+        {".".join(path): source.place(path) for path in paths},
+        {".".join(path): value for path, value in paths.items()},
     )
 
 
