@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 NOX = .venv/bin/nox
 
-.PHONY: help all lint types docs tests wheels reference bench faults mutants template clean
+.PHONY: help all lint types docs tests wheels reference bench faults mutants template plugins clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -9,7 +9,7 @@ help: ## show this list
 all: .venv/ready ## everything a change must pass
 	$(NOX)
 
-lint types docs tests wheels reference bench faults mutants template: .venv/ready
+lint types docs tests wheels reference bench faults mutants template plugins: .venv/ready
 	$(NOX) -s $@
 
 lint: ## format, lint rules, spelling, floors, dependencies
@@ -22,6 +22,7 @@ bench: ## measure beside hand-written code
 faults: ## kills, races and full disks, in full
 mutants: ## take out one safeguard at a time
 template: ## write every package that `flujo plugins new` can, and use it
+plugins: ## test plugins by the oldest pluggy that is allowed, and by the newest
 
 .venv/ready: requirements-dev.txt constraints.txt $(wildcard packages/*/pyproject.toml)
 	python3 -m venv .venv
