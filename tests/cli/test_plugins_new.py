@@ -1,5 +1,6 @@
 """`flujo plugins new`: the package that it writes is whole, says what it should, and is good."""
 
+import json
 import os
 import re
 import subprocess
@@ -113,4 +114,7 @@ def test_a_package_with_everything_is_good_code_and_passes_its_own_tests(flujo, 
     run("ruff", "format", "--check", "--no-cache", ".")
     run("ruff", "check", "--no-cache", ".")
     run("mypy")
+    pyright = {"include": ["src", "tests"], "extraPaths": ["src"], "typeCheckingMode": "strict"}
+    (package / "pyrightconfig.json").write_text(json.dumps(pyright))
+    run("basedpyright", "--pythonpath", sys.executable)
     run("pytest", "-p", "no:cacheprovider")
