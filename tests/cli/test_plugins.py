@@ -356,3 +356,13 @@ def test_a_plugin_to_check_that_is_not_installed_is_refused(flujo):
     ran = flujo("plugins", "check", "flujo-stat-sqlite")
     assert ran.code == 2
     assert "no plugin 'flujo-stat-sqlite' is installed\n  help: did you mean 'flujo-state-sqlite'?" in ran.err
+
+
+@pytest.mark.parametrize(("switches", "is_loaded"), [([], True), (["--no-plugins"], False)])
+def test_the_processes_of_a_rehearsal_have_the_switches_too(flujo, project, tmp_path, switches, is_loaded):
+    mark = tmp_path / "mark"
+    hook = "@hookimpl\ndef flujo_register_skills(registrar): ...\n"
+    begin = f"from pathlib import Path\nfrom flujo.plugins import hookimpl\nPath({str(mark)!r}).touch()\n"
+    (project / "flujo_plugins.py").write_text(begin + hook)
+    assert flujo(*switches, "rehearse", "pipeline.yaml", "--input", "x", "--yes").code == 0
+    assert mark.exists() is is_loaded
