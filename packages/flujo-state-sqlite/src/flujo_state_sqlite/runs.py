@@ -274,7 +274,11 @@ def refusal(file: StateFile, claim: Claim) -> StateError:
 
 def not_found(run_id: str) -> RunNotFound:
     """The error for an id that no run has."""
-    return RunNotFound(f"there is no run {run_id!r} in this state")
+    return RunNotFound(
+        f"there is no run {run_id!r} in this state",
+        suggestion="`flujo runs list` shows the runs there are; one that was there before was removed since, or the "
+        "state is damaged: `flujo db check`",
+    )
 
 
 def number_of(connection: sqlite3.Connection, run_id: str) -> int:
