@@ -68,7 +68,7 @@ def create_plugin_manager(
     plugins are loaded and what of them counts, by default as `plugin_options()` finds in the environment and the
     project around the working directory. A plugin that does not work raises nothing: see `PluginManager.records`.
     Raises `PluginError` for a plugin that is named or required and isn't there, and for the first problem where
-    options are `strict`.
+    options are `strict`; without `options` `SettingsError`, for a project's settings that can't be.
     """
     if options is None:
         options = plugin_options() if discover else PluginOptions()
