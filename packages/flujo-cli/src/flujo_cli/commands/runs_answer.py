@@ -129,9 +129,10 @@ async def _go_on(
 ) -> tuple[Runner, Result]:
     try:
         flujo, row = await session.reopen(backend, reference)
-    except (BlueprintError, ConfigurationError):  # of the pipeline, which can be put right later
-        row, answered, _ = await _write(session, reference, said, backend)
-        session.reporter.console.note(_summary(row, answered))
+    except (BlueprintError, ConfigurationError):
+        flujo, row = await session.reopen(backend, reference, records=True)
+        if row.source:  # what the record names can be put right later; where it names nothing --pipeline was forgotten
+            session.reporter.console.note(_summary(row, await _answer(flujo, row, said)))
         raise
     answered = await _answer(flujo, row, said)
     if not quiet:
