@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -127,8 +128,15 @@ class Case:
         path = self.folder / "state.db"
         if not path.exists():
             return []
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            return connection.execute(statement, values).fetchall()
+        if not path.with_name("state.db-journal").exists():
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+                return connection.execute(statement, values).fetchall()
+        with tempfile.TemporaryDirectory(prefix="flujo-") as copy:  # a state half made can only be read by mending it
+            for half in self.folder.glob("state.db*"):
+                shutil.copy(half, copy)
+            with closing(sqlite3.connect(Path(copy, "state.db"))) as connection:
+                made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'journal'").fetchone()
+                return connection.execute(statement, values).fetchall() if made else []
 
     def fruitless(self) -> int:
         """How many lives in a row have recorded nothing, at the run that has seen most of them."""
