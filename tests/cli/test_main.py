@@ -77,7 +77,9 @@ def test_help_lists_the_commands_of_the_table(flujo):
     assert ran.code == 0
     assert "  run       Run a pipeline file.\n" in ran.out
     assert "  runs      Look at recorded runs, and decide about them.\n" in ran.out
-    assert "odd" not in ran.out
+    assert "  odd       Odd.\n" in ran.out
+    assert "  strange   Commands that begin with 'strange'.\n" in ran.out
+    assert "Not yours." not in ran.out
 
 
 @pytest.mark.parametrize("words", [(), ("runs",), ("config",)])
@@ -275,17 +277,26 @@ def test_a_command_works_in_the_folder_it_is_given(flujo, tmp_path, monkeypatch)
     assert flujo("-C", "there", "odd", "--how", "folder").out == f"{tmp_path}/there\n"
 
 
-def test_help_and_version_load_no_plugin_and_nothing_heavy():
+@pytest.mark.parametrize(
+    ("args", "more"),
+    [
+        (["--version"], ["pluggy", "importlib_metadata", "flujo.plugins.manager", "flujo_cli.plugin"]),
+        (["--help"], []),
+        (["runs", "--help"], []),
+    ],
+)
+def test_version_loads_no_plugin_and_help_no_command_and_neither_anything_heavy(args, more):
     code = """
-import subprocess
 import sys
 from flujo_cli.app import run_command_line
-run_command_line(["--help"]); run_command_line(["--version"]); run_command_line(["runs", "--help"])
-heavy = {"pydantic", "jinja2", "asyncio", "yaml", "pluggy", "structlog", "importlib_metadata", "flujo.plugins.manager",
-         "flujo_cli.plugin", "flujo_policies_builtin", "flujo_state_sqlite", "flujo_cli.commands.run", "rich"}
-sys.exit(", ".join(heavy & set(sys.modules)) or 0)
+args, *heavy = map(str.split, sys.argv[1:])
+run_command_line(args)
+heavy = {"pydantic", "jinja2", "asyncio", "yaml", "structlog", "rich", *heavy[0]}
+commands = {name for name in sys.modules if name.startswith("flujo_cli.commands.")}
+sys.exit(", ".join(heavy & set(sys.modules) | commands) or 0)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    words = [" ".join(args), " ".join(more)]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -338,6 +338,38 @@ def test_a_plugins_command_is_found_where_the_switches_let_it(flujo, fake_dist):
     assert "there is no command 'ring'" in ran.err
 
 
+EXPORT = """
+    @hookimpl
+    def flujo_register_commands(registrar):
+        registrar.command("runs export", "no_such_module:export", short_help="Export them.")
+        registrar.command("ring", "no_such_module:ring", short_help="Ring.")
+"""
+
+
+def test_help_lists_the_commands_of_plugins_among_flujos_own_and_imports_none(flujo, fake_dist):
+    fake_dist("exporter", EXPORT)
+    top, below = flujo("--help"), flujo("runs", "--help")
+    assert (top.code, top.err, below.code, below.err) == (0, "", 0, "")
+    assert "  ring      Ring.\n" in top.out
+    assert "  export   Export them.\n" in below.out
+    assert "ring" not in flujo("--no-plugins", "--help").out
+
+
+def test_help_lists_a_command_that_two_plugins_claim(flujo, fake_dist):
+    fake_dist("exporter", EXPORT)
+    fake_dist("ringer", COMMAND)
+    assert "  ring      Ring.\n" in flujo("--help").out
+
+
+def test_help_is_there_whatever_ails_the_plugins(flujo, fake_dist, monkeypatch):
+    fake_dist("bells", BROKEN)
+    assert "plugin bells 1.0 is not loaded" in flujo("--help").err
+    monkeypatch.setenv("FLUJO_PLUGINS_STRICT", "1")
+    ran = flujo("--help")
+    assert (ran.code, ran.err.partition(": ")[0]) == (0, "without the commands of plugins")
+    assert "  run       Run a pipeline file.\n" in ran.out
+
+
 def test_a_projects_own_plugin_brings_a_command_also_from_elsewhere(flujo, project, tmp_path, monkeypatch):
     (project / "flujo_plugins.py").write_text(
         "import click\nfrom flujo.plugins import hookimpl\n\n@click.command()\ndef ring():\n    click.echo('dong')\n\n"
@@ -366,3 +398,27 @@ def test_the_processes_of_a_rehearsal_have_the_switches_too(flujo, project, tmp_
     (project / "flujo_plugins.py").write_text(begin + hook)
     assert flujo(*switches, "rehearse", "pipeline.yaml", "--input", "x", "--yes").code == 0
     assert mark.exists() is is_loaded
+
+
+FAULTY = """
+    from flujo_policies_builtin.step import FunctionPolicy
+
+    class Faulty(FunctionPolicy):
+        async def execute(self, core, frame):
+            raise ValueError("no route to acme")
+
+    @hookimpl
+    def flujo_register_policies(registrar):
+        registrar.policy("flujo.domain.steps:Step", Faulty, override=True)
+"""
+
+
+def test_a_step_that_fails_in_the_policy_of_a_plugin_names_the_plugin(flujo, project, fake_dist):
+    fake_dist("flujo-policy-acme", FAULTY, version="0.3.1")
+    (project / "pipeline.yaml").write_text("steps: [{name: a}]")
+
+    ran = flujo("run", "--input", "x", "--run-id", "r", "--json")
+
+    assert (ran.code, ran.json["error"]["plugin"]) == (1, "flujo-policy-acme 0.3.1")
+    assert "\n  in a step that plugin flujo-policy-acme 0.3.1 runs\n" in ran.err
+    assert "ValueError: no route to acme (run by plugin flujo-policy-acme 0.3.1)\n" in flujo("runs", "show", "r").out

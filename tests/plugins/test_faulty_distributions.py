@@ -1,9 +1,12 @@
-"""Twelve distributions, of which most are at fault: each is told of, and flujo runs what needs none of them."""
+"""Distributions of which most are at fault: each is told of, and flujo runs what needs none of them."""
 
 import pytest
 
 GREET = "registrar.skill('{0}.greet', 'json:dumps', summary='greet')"
 SKILLS = f"@hookimpl\ndef flujo_register_skills(registrar):\n    {GREET}\n"
+
+#: An exception that can't tell what it is.
+MUTE = "class Mute(Exception):\n    def __str__(self): raise ValueError\n"
 
 PLAIN = "steps: [{name: same, uses: flujo.builtins.passthrough}]"
 
@@ -11,6 +14,16 @@ PLAIN = "steps: [{name: same, uses: flujo.builtins.passthrough}]"
 FAULTY = {
     "flujo-import": ("import no_such_thing_at_all", "import-failed", "No module named 'no_such_thing_at_all'"),
     "flujo-exit": ("import sys; sys.exit(3)", "import-failed", "SystemExit: 3"),
+    "flujo-cancelled": ("import asyncio; raise asyncio.CancelledError('off')", "import-failed", "CancelledError: off"),
+    "flujo-mute": (MUTE + "raise Mute", "import-failed", "Mute: its text can't be had (ValueError)"),
+    "flujo-mute-hook": (MUTE + SKILLS + "    raise Mute", "register-failed", "Mute: its text can't be had (ValueError)"),
+    "flujo-slots": (
+        "class Plugin:\n    __slots__ = ()\n    @hookimpl\n"
+        f"    def flujo_register_skills(self, registrar): {GREET}\n"
+        "import sys; sys.modules[__name__] = Plugin()",
+        "active",
+        "",
+    ),
     "flujo-signature": (
         "@hookimpl\ndef flujo_register_skills(registrar, config): ...",
         "rejected",
@@ -94,6 +107,15 @@ def test_a_pipeline_that_does_not_need_it_runs(install, flujo_cli, flujo_project
     assert (done.code, done.out) == (0, '"x"\n')
     assert (f"plugin {name} {version(name)} is not loaded ({status}: " in done.err) is (status != "active")
     assert error in done.err
+
+
+def test_a_plugin_that_is_interrupted_from_the_keyboard_interrupts_flujo(fake_dist, flujo_project):
+    fake_dist("flujo-interrupted", "raise KeyboardInterrupt")
+    flujo_project.write("pipeline.yaml", PLAIN)
+
+    done = flujo_project.flujo("run", "pipeline.yaml", input="x")
+
+    assert (done.code, done.out) == (130, "")
 
 
 def test_all_of_them_at_once_harm_nobody(everything):

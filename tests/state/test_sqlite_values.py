@@ -99,11 +99,16 @@ async def test_money_adds_up_exactly(backend, run):
     assert (await backend.load("run-1"))[7].usage == Usage(1, 3, 4, price)
 
 
-@given(st.builds(ErrorInfo, TEXT, TEXT, st.none() | TEXT, st.none() | TEXT, TEXT, st.none() | TEXT))
+@given(st.builds(ErrorInfo, TEXT, TEXT, st.none() | TEXT, st.none() | TEXT, TEXT, st.none() | TEXT, st.none() | TEXT))
 def test_errors_of_any_text_are_read_back(error):
     text = error_to_text(error)
     assert text.isascii()
     assert error_from_text(text) == error
+
+
+def test_an_error_that_was_written_before_plugins_were_told_is_read_back():
+    text = '{"type": "E", "message": "m", "code": null, "suggestion": null, "path": "a", "location": null}'
+    assert error_from_text(text) == ErrorInfo("E", "m", path="a")
 
 
 def test_endless_message_is_cut():

@@ -16,6 +16,16 @@ def test_a_standard_test_that_is_replaced_without_a_reason_is_refused(instead):
         type("Mine", (StepPolicyConformance,), {"test_result_is_an_outcome": instead, "__module__": __name__})
 
 
+def test_a_mixin_before_the_standard_tests_takes_their_place_too():
+    class Mixin:
+        def test_result_is_an_outcome(self):
+            pass
+
+    with pytest.raises(TypeError, match=r"Mixin\.test_result_is_an_outcome takes the place of a standard test"):
+        type("Mine", (Mixin, StepPolicyConformance), {})
+    assert type("Mine", (StepPolicyConformance, Mixin), {})
+
+
 def test_a_state_backend_is_held_to_the_same():
     with pytest.raises(TypeError, match="test_record_is_read_back_in_every_field takes the place"):
 

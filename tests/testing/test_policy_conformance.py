@@ -80,6 +80,17 @@ class Blocking(Calling):
         return Success(frame.data)
 
 
+class Dozing(Calling):
+    """Sleeps where nobody looks: in a task of its own."""
+
+    async def execute(self, core, frame):
+        async def call():
+            time.sleep(0.4)  # noqa: ASYNC251 - that is what is wrong with it
+            return await frame.step.call.target(frame.data)
+
+        return Success(await asyncio.create_task(call()))
+
+
 class Gambling(Calling):
     """Runs another branch at each call."""
 
@@ -129,6 +140,7 @@ PROMISES = [
     (Leaking, "test_nothing_is_left_at_work"),
     (Keeping, "test_quota_is_given_back"),
     (Blocking, "test_others_have_their_turn_while_the_step_waits"),
+    (Dozing, "test_nobody_waits_long_for_their_turn"),
 ]
 
 

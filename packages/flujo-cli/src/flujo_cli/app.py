@@ -26,6 +26,7 @@ from flujo_cli.streams import CommandError
 if TYPE_CHECKING:
     from flujo.infra.logging import LogFormat, LogLevel
     from flujo.plugins import CommandSpec, PluginManager
+    from flujo.plugins.precedence import Table
 
 __all__ = ["LazyGroup", "run_command_line"]
 
@@ -38,7 +39,7 @@ _PLUGINS = "flujo_cli.plugins"
 class LazyGroup(click.Group):
     """A group that knows its commands by a table, and imports one when it is used.
 
-    flujo's own names come first and can't be taken; plugins are looked at only for a name that isn't there.
+    flujo's own names come first and can't be taken; plugins are looked at for a name that isn't there, and for help.
     """
 
     def __init__(self, *args: Any, words: str = "", **options: Any) -> None:
@@ -84,13 +85,10 @@ class LazyGroup(click.Group):
 
     def _advice(self, ctx: click.Context, name: str) -> str:
         """What may be meant by an unknown `name`: commands that end so elsewhere, or what there is at this place."""
-        of_plugins = _plugin_commands(ctx)
-        paths = dict.fromkeys((*_TABLE, *of_plugins))
-        elsewhere = [f"`flujo {path}`" for path in paths if path.rpartition(" ")[2] == name]
+        elsewhere = [f"`flujo {path}`" for path in _helps(ctx) if path.rpartition(" ")[2] == name]
         if elsewhere:
             return f"did you mean {' or '.join(elsewhere)}?"
-        here = {*_below(self._prefix, _TABLE), *_below(self._prefix, of_plugins)}
-        return did_you_mean(name, here, what="commands are")
+        return did_you_mean(name, self._short_helps(ctx), what="commands are")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by their table: help imports none of them."""
@@ -98,7 +96,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(self._short_helps(ctx).items()))
 
     def _short_helps(self, ctx: click.Context) -> dict[str, str]:
-        return _below(self._prefix, _TABLE) or _below(self._prefix, _plugin_commands(ctx))
+        return _below(self._prefix, _helps(ctx))
 
     def _among(self, words: str, table: "Mapping[str, CommandEntry | CommandSpec]") -> click.Command | None:
         if words in table:
@@ -108,14 +106,26 @@ class LazyGroup(click.Group):
         return None
 
 
-def _below(prefix: str, table: "Mapping[str, CommandEntry | CommandSpec]") -> dict[str, str]:
+def _below(prefix: str, helps: Mapping[str, str]) -> dict[str, str]:
     """Each word that may follow `prefix`, with its line of help: a command's own, or that of its group."""
     found: dict[str, str] = {}
-    for path in table:
+    for path, short_help in helps.items():
         if path.startswith(prefix):
             word, _, more = path.removeprefix(prefix).partition(" ")
-            found.setdefault(word, _group_help(prefix + word) if more else table[path].short_help)
+            found.setdefault(word, _group_help(prefix + word) if more else short_help)
     return found
+
+
+def _helps(ctx: click.Context) -> dict[str, str]:
+    """The line of help of each command by its words, flujo's own first; help is there whatever ails the plugins."""
+    helps = {path: entry.short_help for path, entry in _TABLE.items()}
+    try:
+        table = _plugin_commands(ctx)
+    except FlujoError as error:
+        if not ctx.resilient_parsing:
+            Console().note(f"without the commands of plugins: {error.message}")
+        return helps
+    return helps | {path: table.offers(path)[0].value.short_help for path in table if path not in helps}
 
 
 def _group_help(words: str) -> str:
@@ -147,7 +157,7 @@ def _plugins(ctx: click.Context, *, quiet: bool) -> "PluginManager":
     return manager
 
 
-def _plugin_commands(ctx: click.Context) -> "Mapping[str, CommandSpec]":
+def _plugin_commands(ctx: click.Context) -> "Table[CommandSpec]":
     return _plugins(ctx, quiet=ctx.resilient_parsing).contributions.commands
 
 

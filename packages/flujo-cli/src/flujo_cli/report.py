@@ -157,6 +157,8 @@ def show_failure(console: Console, error: ErrorInfo) -> None:
     console.note(f"{console.paint(f'error{code}', 'red', bold=True)}{where} {what}")
     if error.location:
         console.note(f"  at {error.location}")
+    if error.plugin:
+        console.note(f"  in a step that plugin {error.plugin} runs")
     if error.suggestion:
         told = in_options(error.suggestion) if error.code == UsageLimitExceededError.default_code else error.suggestion
         console.note(f"  help: {told}")

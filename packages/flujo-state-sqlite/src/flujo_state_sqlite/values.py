@@ -90,8 +90,7 @@ def error_to_text(error: ErrorInfo | None) -> str | None:
     message = error.message
     if len(message) > _MESSAGE_LIMIT:
         message = f"{message[:_MESSAGE_LIMIT]}… ({len(message) - _MESSAGE_LIMIT:,} more characters)"
-    fields = (error.type, message, error.code, error.suggestion, error.path, error.location)
-    return json.dumps(dict(zip(_ERROR_FIELDS, fields, strict=True)))
+    return json.dumps(error._replace(message=message)._asdict())
 
 
 def error_from_text(text: str | None) -> ErrorInfo | None:
@@ -99,9 +98,10 @@ def error_from_text(text: str | None) -> ErrorInfo | None:
     if text is None:
         return None
     fields: dict[str, Any] = json.loads(text)
-    return ErrorInfo(**{name: fields[name] for name in _ERROR_FIELDS})
+    return ErrorInfo(**{name: fields[name] for name in _ERROR_FIELDS}, plugin=fields.get("plugin"))
 
 
+#: Those that are in every state; `plugin` came later.
 _ERROR_FIELDS = ("type", "message", "code", "suggestion", "path", "location")
 
 

@@ -89,7 +89,8 @@ def _show(console: Console, record: Record, project: Project) -> None:
         console.out(f"in doubt  {path}: say what became of it, by --again or --output JSON: {settling}")
     if row.error is not None and not (pending and row.status is RunStatus.PAUSED):
         where = f"step {row.error.path!r}: " if row.error.path else ""
-        console.out(f"error     {where}{brief(row.error)}")
+        by = f" (run by plugin {row.error.plugin})" if row.error.plugin else ""
+        console.out(f"error     {where}{brief(row.error)}{by}")
     console.out("steps" if records else "steps     none recorded")
     for each in records:
         console.out(_line(each))

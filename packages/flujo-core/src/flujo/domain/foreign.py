@@ -16,14 +16,20 @@ def attempt(
     *,
     but: type[FlujoError] = FlujoError,
 ) -> T:
-    """Do `action`; whatever it raises except `but` becomes the error that `failed` makes.
+    """Do `action`; whatever it raises except `but` and KeyboardInterrupt becomes the error that `failed` makes.
 
     `failed` is given the exception in one line, "KeyError: 'x'", and the exception itself.
     """
     try:
         return action()
-    except but:
+    except (but, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # a stranger's module may raise anything at all
-        first = (str(error).splitlines() or [""])[0][:300]
-        raise failed(f"{type(error).__name__}: {first}".rstrip(": "), error) from error
+    except BaseException as error:  # a stranger's module may raise anything at all
+        raise failed(f"{type(error).__name__}: {_first_line(error)}".rstrip(": "), error) from error
+
+
+def _first_line(error: BaseException) -> str:
+    try:
+        return (str(error).splitlines() or [""])[0][:300]
+    except Exception as second:  # noqa: BLE001 - a stranger's exception may not be able to tell what it is
+        return f"its text can't be had ({type(second).__name__})"

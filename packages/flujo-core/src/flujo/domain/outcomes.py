@@ -39,7 +39,10 @@ class RunStatus(StrEnum):
 
 
 class ErrorInfo(NamedTuple):
-    """An exception in a form that can be stored, shown and compared."""
+    """An exception in a form that can be stored, shown and compared.
+
+    `plugin` is the distribution and version of the plugin whose policy ran the step, None where that is flujo's own.
+    """
 
     type: str
     message: str
@@ -47,6 +50,7 @@ class ErrorInfo(NamedTuple):
     suggestion: str | None = None
     path: str = ""
     location: str | None = None
+    plugin: str | None = None
 
     @classmethod
     def of(cls, error: BaseException, path: str = "") -> "ErrorInfo":

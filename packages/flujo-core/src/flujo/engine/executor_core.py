@@ -104,7 +104,7 @@ class ExecutorCore:
     def _plan(self, step: Step[Any, Any]) -> StepPlan:
         policy = self._registry.require(step)
         policy.prepare(step)
-        return plan_step(step, policy, self._templates)
+        return plan_step(step, policy, self._templates)._replace(plugin=self._registry.plugin_of(step))
 
     def with_fingerprint(self, fingerprint: bytes) -> Step[Any, Any] | None:
         """The prepared step whose record begins with this fingerprint, if there is one."""
@@ -270,8 +270,7 @@ class ExecutorCore:
         """Tell and, where a crash must not forget it, record that an attempt failed; then wait for the next."""
         run, own = work.frame.run, own_usage(failed)
         if run.events.active:
-            error = ErrorInfo.of(failed.error, work.frame.path)
-            run.events.emit(StepRetried(run.run_id, work.frame.path, work.attempt, error, delay))
+            run.events.emit(StepRetried(run.run_id, work.frame.path, work.attempt, told(work, failed), delay))
         work.usage += own
         is_whole = work.frame.step.holds_steps  # its parts have records: which attempt they were of would be forgotten
         if work.plan.tries and (is_whole or own is not NO_USAGE or delay >= _LONG_WAIT_S):

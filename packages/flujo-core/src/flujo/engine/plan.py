@@ -22,7 +22,8 @@ class StepPlan(NamedTuple):
     `writes` that its output goes into the context; `retried` that its data may be needed again; `tries` that its
     failures are written down. A `direct` step needs nothing but the call and the record. `invariants` must hold after
     it and after the steps in it; `agent` is whose calls are counted. `parts` says that other steps have records under
-    its own; `looks` that it does not begin before a look whether somebody stops the run.
+    its own; `looks` that it does not begin before a look whether somebody stops the run. `plugin` brings the policy,
+    where it isn't flujo's own.
     """
 
     policy: StepPolicy[Any]
@@ -41,6 +42,7 @@ class StepPlan(NamedTuple):
     background: bool
     parts: bool
     looks: bool
+    plugin: str | None = None
 
 
 def plan_step(step: Step[Any, Any], policy: StepPolicy[Any], templates: TemplateCompiler | None) -> StepPlan:

@@ -4,13 +4,20 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from flujo.domain.steps import Step
 from flujo.engine.policy import StepPolicy
 from flujo.exceptions import MissingPolicyError
 
 __all__ = ["PolicyRegistry"]
+
+
+class _Entry(NamedTuple):
+    """What gives a policy, and the plugin that brings it, where it isn't flujo's own."""
+
+    make: Callable[[], StepPolicy[Any] | None]
+    plugin: str | None = None
 
 
 class PolicyRegistry:
@@ -21,45 +28,55 @@ class PolicyRegistry:
     """
 
     def __init__(self, *, problems: Iterable[str] = ()) -> None:
-        self._factories: dict[type[Step[Any, Any]] | str, Callable[[], StepPolicy[Any]]] = {}
-        self._fallback: Callable[[], StepPolicy[Any] | None] = lambda: None
+        self._entries: dict[type[Step[Any, Any]] | str, _Entry] = {}
+        self._fallback = _Entry(lambda: None)
         self._problems = tuple(problems)
 
     def register(self, policy: StepPolicy[Any]) -> None:
         """Let `policy` run its `handles_type`, in place of any policy that did."""
-        self._factories[policy.handles_type] = lambda: policy
+        self._entries[policy.handles_type] = _Entry(lambda: policy)
 
     def register_fallback(self, policy: StepPolicy[Any]) -> None:
         """Let `policy` run every step that no other policy handles."""
-        self._fallback = lambda: policy
+        self._fallback = _Entry(lambda: policy)
 
-    def register_factory(self, handles: type[Step[Any, Any]] | str, factory: Callable[[], StepPolicy[Any]]) -> None:
+    def register_factory(
+        self, handles: type[Step[Any, Any]] | str, factory: Callable[[], StepPolicy[Any]], plugin: str | None = None
+    ) -> None:
         """Let the policy that `factory` makes run steps of type `handles`, a class or "module:qualname".
 
         It is made for the first such step; what `factory` raises is raised whenever one is looked up. What is
-        registered for the class itself comes before what is registered for its name.
+        registered for the class itself comes before what is registered for its name. `plugin` is named where such a
+        step fails.
         """
-        self._factories[handles] = cache(factory)
+        self._entries[handles] = _Entry(cache(factory), plugin)
 
-    def register_fallback_factory(self, factory: Callable[[], StepPolicy[Any]]) -> None:
-        """Let the policy that `factory` makes run every step that no other policy handles."""
-        self._fallback = cache(factory)
+    def register_fallback_factory(self, factory: Callable[[], StepPolicy[Any]], plugin: str | None = None) -> None:
+        """Let the policy that `factory` makes run every step that no other policy handles; `plugin` is as there."""
+        self._fallback = _Entry(cache(factory), plugin)
 
     def get(self, step: Step[Any, Any]) -> StepPolicy[Any] | None:
         """The policy that runs `step`, if any."""
+        return self._entry(step).make()
+
+    def plugin_of(self, step: Step[Any, Any]) -> str | None:
+        """The plugin whose policy runs `step`, "dist version"; None for flujo's own, and what was put in by hand."""
+        return self._entry(step).plugin
+
+    def _entry(self, step: Step[Any, Any]) -> _Entry:
         for base in type(step).__mro__:
             if issubclass(base, Step) and base.kind == step.kind:
-                factory = self._factories.get(base) or self._factories.get(_name(base))
-                if factory is not None:
-                    return factory()
-        return self._fallback()
+                entry = self._entries.get(base) or self._entries.get(_name(base))
+                if entry is not None:
+                    return entry
+        return self._fallback
 
     def require(self, step: Step[Any, Any]) -> StepPolicy[Any]:
         """The policy that runs `step`. Raises `MissingPolicyError`, which says what to install."""
         policy = self.get(step)
         if policy is not None:
             return policy
-        shown = ", ".join(sorted({_name(handles).rpartition(":")[2] for handles in self._factories}))
+        shown = ", ".join(sorted({_name(handles).rpartition(":")[2] for handles in self._entries}))
         advice = (
             f"installed policies run {shown}; install the plugin that brings this type"
             if shown
@@ -72,7 +89,7 @@ class PolicyRegistry:
 
     def list_registered(self) -> list[type[Step[Any, Any]]]:
         """The step types that have a policy of their own; imports those that are known by name only."""
-        return list(dict.fromkeys(map(_type, self._factories)))
+        return list(dict.fromkeys(map(_type, self._entries)))
 
 
 def _name(handles: type | str) -> str:

@@ -135,8 +135,12 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
 
 
 def told(work: Work, failed: Failure[Any]) -> ErrorInfo:
-    """What a failed step failed with; after a fallback that failed too, what both failed with."""
-    error = ErrorInfo.of(failed.error, work.frame.path)
+    """What a failed step failed with, and in whose policy; after a fallback that failed too, what both failed with."""
+    error, line = ErrorInfo.of(failed.error, work.frame.path), failed.step_result
+    if line is None and work.plan.plugin is not None:
+        error = error._replace(plugin=work.plan.plugin)
+    elif line is not None and line.error is not None:  # the line is that of a part, whose failure is handed on
+        error = error._replace(plugin=line.error.plugin)
     return error if work.error is None or failed.feedback is None else error._replace(message=failed.feedback)
 
 

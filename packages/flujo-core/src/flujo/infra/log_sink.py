@@ -43,6 +43,7 @@ def _step(result: StepResult[Any]) -> Fields:
         "duration_s": round(result.duration_s, 3),
         "fallback": result.fallback,
         "error": result.error and result.error.message,
+        "plugin": result.error and result.error.plugin,
     }
 
 

@@ -90,7 +90,7 @@ class _Course:
         finally:
             if candidate.source != "explicit":
                 self.facts["load_ms"] = (perf_counter() - began) * 1000
-        self.facts["file"] = _file_of(plugin)
+        self.facts["file"] = attempt(partial(_file_of, plugin))
         self._enter(PluginStatus.INCOMPATIBLE, "api")
         self.facts["api"] = wanted = attempt(partial(api_of, plugin))
         check_api(wanted)
@@ -179,7 +179,7 @@ def _file_of(plugin: object) -> str:
     """The file of the module that `plugin` is, or is defined in; empty where it has none."""
     named = plugin if isinstance(plugin, type) else type(plugin)
     module = plugin if isinstance(plugin, ModuleType) else sys.modules.get(named.__module__)
-    return str(vars(module).get("__file__") or "") if module else ""
+    return str(getattr(module, "__file__", None) or "")
 
 
 def _trimmed(error: PluginError) -> str:

@@ -10,6 +10,7 @@ from flujo.plugins.contributions import ANY_STEP, PolicySpec
 from flujo.plugins.discovery import attempt, load_target
 from flujo.plugins.manager import PluginManager, create_plugin_manager
 from flujo.plugins.precedence import Table
+from flujo.plugins.records import FIRST_PARTY
 
 __all__ = ["create_default_registry"]
 
@@ -24,11 +25,12 @@ def create_default_registry(manager: PluginManager | None = None) -> PolicyRegis
     policies = manager.contributions.policies
     registry = PolicyRegistry(problems=[record.problem for record in manager.records if not record.loaded])
     for key in policies:
-        make = partial(_make, policies, key)
+        make, offer = partial(_make, policies, key), policies.offers(key)[0]
+        plugin = None if offer.dist in FIRST_PARTY else offer.provider
         if key == ANY_STEP:
-            registry.register_fallback_factory(make)
+            registry.register_fallback_factory(make, plugin)
         else:
-            registry.register_factory(policies.offers(key)[0].value.handles, make)
+            registry.register_factory(offer.value.handles, make, plugin)
     return registry
 
 

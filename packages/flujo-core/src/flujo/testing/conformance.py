@@ -1,5 +1,6 @@
 """What all conformance classes share: nobody leaves out a promise without saying why."""
 
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["Conformance"]
@@ -9,23 +10,25 @@ _STANDARD = "flujo.testing."
 
 
 class Conformance:
-    """Tests that a plugin's author subclasses. A subclass that puts something in the place of one of them raises
-    `TypeError`, unless it is marked with `pytest.mark.xfail(reason=...)`."""
+    """Tests that a plugin's author subclasses. A subclass where something takes the place of one of them, its own or
+    a mixin's, raises `TypeError`, unless it is marked with `pytest.mark.xfail(reason=...)`."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if cls.__module__.startswith(_STANDARD):
             return
-        for name, value in vars(cls).items():
-            if name.startswith("test") and _is_standard(cls, name) and not _says_why(value):
+        for name in filter(_is_standard(cls), dir(cls)):
+            home = next(base for base in cls.__mro__ if name in vars(base))
+            if not home.__module__.startswith(_STANDARD) and not _says_why(vars(home)[name]):
                 raise TypeError(
-                    f"{cls.__qualname__}.{name} takes the place of a standard test, "
+                    f"{home.__qualname__}.{name} takes the place of a standard test, "
                     "expected a mark: pytest.mark.xfail(reason=...)"
                 )
 
 
-def _is_standard(cls: type, name: str) -> bool:
-    return any(name in vars(base) for base in cls.__mro__[1:] if base.__module__.startswith(_STANDARD))
+def _is_standard(cls: type) -> Callable[[str], bool]:
+    standard = [vars(base) for base in cls.__mro__ if base.__module__.startswith(_STANDARD)]
+    return lambda name: name.startswith("test") and any(name in each for each in standard)
 
 
 def _says_why(test: object) -> bool:

@@ -1,6 +1,7 @@
 """What every step policy has to keep, as tests to subclass."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, TypeAlias
@@ -16,6 +17,7 @@ from flujo.exceptions import PausedException, PipelineAbortSignal
 from flujo.plugins import create_default_registry
 from flujo.runner.flujo import Flujo
 from flujo.testing.conformance import Conformance
+from flujo.testing.turns import turns_timed
 from flujo.testing.watched import Call, WatchedPolicy
 
 __all__ = ["StepPolicyConformance"]
@@ -31,6 +33,9 @@ _TURNS = 50
 
 #: Who does not end in this time when it is cancelled does not end, in seconds.
 _PATIENCE_S = 10.0
+
+#: The longest that one turn of a task may keep all others waiting, in seconds, and how often it may try.
+_HELD_S, _TRIES = 0.05, 5
 
 
 class StepPolicyConformance(Conformance):
@@ -90,7 +95,7 @@ class StepPolicyConformance(Conformance):
         """Run `step` in memory; what the run came to, and every call of the policy."""
         watched = WatchedPolicy(self.policy())
         async with Flujo(step, registry=self._registry(watched), usage_limits=_PLENTY) as flujo:
-            result = await flujo.run(self.data)
+            result = await asyncio.create_task(flujo.run(self.data))
         assert watched.calls, "the policy was never called"
         return result, watched.calls
 
@@ -196,6 +201,24 @@ class StepPolicyConformance(Conformance):
         async with self._waiting() as (call, _):
             await _turns()
             assert not call.is_over(), "the step held the event loop, or did not wait until it was cancelled"
+
+    async def test_nobody_waits_long_for_their_turn(self) -> None:
+        """No turn of a step takes more than 50 ms, in the best of some tries: what is slow once has been imported."""
+        for way in (lambda: self._run(self.succeeds()), lambda: self._run(self.fails()), self._cancelled):
+            held = await _held(way)
+            assert held <= _HELD_S, f"the step kept the event loop to itself for {held:.3f} s"
+
+
+async def _held(way: Callable[[], Awaitable[Any]]) -> float:
+    """The longest turn in the best of some tries, in seconds."""
+    best = math.inf
+    for _ in range(_TRIES):
+        with turns_timed() as turns:
+            await way()
+        best = min(best, max(turns))
+        if best <= _HELD_S:
+            break
+    return best
 
 
 async def _turns() -> None:

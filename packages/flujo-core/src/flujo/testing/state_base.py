@@ -27,6 +27,7 @@ ERROR = ErrorInfo(
     suggestion="try the other one",
     path="outer/inner",
     location="/somewhere/steps.py:12",
+    plugin="flujo-policy-acme 0.3.1",
 )
 
 
