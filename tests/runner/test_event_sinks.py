@@ -1,5 +1,6 @@
 """Sinks: given or made by a plugin, detached when they fail, closed by who made them."""
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -71,14 +72,15 @@ class Holding:
 class Failing(RecordingSink):
     """Fails at the event number `at`."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, error: BaseException | None = None) -> None:
         super().__init__()
         self.at = at
+        self.error = error or ValueError("too much")
 
     def handle(self, event: Any, /) -> None:
         super().handle(event)
         if len(self.events) == self.at:
-            raise ValueError("too much")
+            raise self.error
 
 
 class Plugin:
@@ -139,15 +141,27 @@ async def test_a_sink_that_cannot_be_closed_is_broken_and_the_others_are_closed(
     assert (noisy.closed, slow.closed) == (1, 1)
 
 
+@pytest.mark.parametrize("error", [ValueError("too much"), asyncio.CancelledError("too much")], ids=repr)
 @pytest.mark.parametrize("at", range(1, 9))
-async def test_a_sink_that_fails_is_detached_whenever_it_fails_and_harms_nobody(at):
-    failing, other = Failing(at), RecordingSink()
+async def test_a_sink_that_fails_is_detached_whenever_it_fails_and_harms_nobody(at, error):
+    failing, other = Failing(at, error), RecordingSink()
     flujo = Flujo(PIPELINE, sinks=[failing, other])
     results = [await flujo.run("x"), await flujo.run("x")]
 
     assert [result.output for result in results] == ["x", "x"]
     assert (len(failing.events), len(other.of_type(SinkDetached)), len(other.events)) == (at, 1, 17)
     assert [str(error) for sink, error in flujo.broken_sinks] == ["too much"]
+
+
+@pytest.mark.parametrize("at", range(1, 9))
+async def test_a_run_that_a_sink_ends_with_its_process_is_owned_by_nobody(at):
+    flujo = Flujo(PIPELINE, sinks=[Failing(at, GeneratorExit())])
+    with pytest.raises(GeneratorExit):
+        await flujo.run("x", run_id="r")
+
+    [run] = await flujo.runs()
+    assert str(run.status) == ("interrupted" if at < 8 else "completed")
+    assert (await flujo.resume("r")).output == "x"
 
 
 async def test_a_sink_that_fails_is_logged_once_with_its_run(caplog):

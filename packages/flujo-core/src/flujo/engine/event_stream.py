@@ -1,5 +1,6 @@
 """The one stream of events, and the guard around whoever listens."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from flujo.domain.callables import reference
@@ -25,20 +26,21 @@ class EventStream:
         self.active = bool(self._sinks)
         self.full = False
         #: Sinks that failed and were detached, with what they failed with.
-        self.broken: list[tuple[EventSink, Exception]] = []
+        self.broken: list[tuple[EventSink, BaseException]] = []
 
     def emit(self, event: Event) -> None:
         """Hand `event` to every sink that still works."""
         for sink in self._sinks:
             try:
                 sink.handle(event)
-            except Exception as error:  # noqa: BLE001 - a sink is a listener: it can't be allowed to fail the run
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a listener can't fail the run, nor
+                # cancel it: a cancellation of the run's own comes where something is awaited, and here nothing is
                 self.detach(sink, error, event.run_id)
 
     async def room(self) -> None:
         """Return when there is room for more events: at once, where sinks take each as it comes."""
 
-    def detach(self, sink: EventSink, error: Exception, run_id: str = "") -> None:
+    def detach(self, sink: EventSink, error: BaseException, run_id: str = "") -> None:
         """Let `sink` hear nothing more, because it failed with `error` at an event of the run."""
         self._sinks = tuple(other for other in self._sinks if other is not sink)
         self.active = bool(self._sinks)

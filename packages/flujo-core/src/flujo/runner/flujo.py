@@ -338,7 +338,7 @@ class Flujo(Generic[In, Out, Ctx]):
         return await self._session.backend.cancel(id_of(run), at=self._clock.now())
 
     @property
-    def broken_sinks(self) -> tuple[tuple[EventSink, Exception], ...]:
+    def broken_sinks(self) -> tuple[tuple[EventSink, BaseException], ...]:
         """Sinks that raised and have been detached, each with what it raised."""
         return tuple(self._sinks.stream.broken)
 

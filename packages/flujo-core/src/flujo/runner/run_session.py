@@ -222,11 +222,11 @@ class RunSession:
         """Execute what is not recorded, and write the end down; None when somebody has answered meanwhile."""
         began = self.clock.monotonic()
         held = self.hydration.hold(context)
-        if self.events.active:
-            self.events.emit(RunStarted(claim.run_id, self.pipeline.name, resumed, len(journal)))
-            for note in notes:
-                self.events.emit(note)
         try:
+            if self.events.active:
+                self.events.emit(RunStarted(claim.run_id, self.pipeline.name, resumed, len(journal)))
+                for note in notes:
+                    self.events.emit(note)
             ending = await self._watched(claim, journal, context, input)
             if isinstance(ending.outcome, Paused) and await journal.catch_up():
                 return None
