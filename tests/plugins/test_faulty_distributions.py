@@ -16,7 +16,11 @@ FAULTY = {
     "flujo-exit": ("import sys; sys.exit(3)", "import-failed", "SystemExit: 3"),
     "flujo-cancelled": ("import asyncio; raise asyncio.CancelledError('off')", "import-failed", "CancelledError: off"),
     "flujo-mute": (MUTE + "raise Mute", "import-failed", "Mute: its text can't be had (ValueError)"),
-    "flujo-mute-hook": (MUTE + SKILLS + "    raise Mute", "register-failed", "Mute: its text can't be had (ValueError)"),
+    "flujo-mute-hook": (
+        MUTE + SKILLS + "    raise Mute",
+        "register-failed",
+        "Mute: its text can't be had (ValueError)",
+    ),
     "flujo-slots": (
         "class Plugin:\n    __slots__ = ()\n    @hookimpl\n"
         f"    def flujo_register_skills(self, registrar): {GREET}\n"
