@@ -45,6 +45,8 @@ def test_resuming_where_another_plugin_runs_a_kind_of_step_is_refused_with_the_w
         in ran.err
     )
     assert "flujo resume r --allow-changed" in ran.err
+    assert "or let flujo-policy-acme 1.0 run it again: install it, or name it under [policies]" in ran.err
+    assert "--as-begun" not in ran.err
     allowed = flujo("-P", "no:flujo-policy-acme", "resume", "r", "--allow-changed", "--answer", "fine")
     assert (allowed.code, allowed.out) == (0, "fine\n")
     assert "was=flujo-policy-acme 1.0, now=none" in allowed.err

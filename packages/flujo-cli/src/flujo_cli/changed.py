@@ -23,7 +23,9 @@ def ways_on(
     if error.path is None and not is_over:
         changed = project.command("resume", row.run_id, "--allow-changed", *again)
         ways.append(f"go on with the pipeline as it is: {changed}")
-    if row.files:
+    if error.plugin is not None:
+        ways.append(f"let {error.plugin} run it again: install it, or name it under [policies] in flujo.toml")
+    elif row.files:
         told = "hand it out" if is_over else "go on"
         ways.append(f"{told} with the pipeline as it was: {project.command('resume', row.run_id, '--as-begun')}")
     path = error.path or (bare_path(records[-1]) if records else None)

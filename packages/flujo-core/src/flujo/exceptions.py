@@ -385,10 +385,11 @@ class RunPoisoned(StateError, code="FLUJO-613"):
 
 
 class DefinitionChanged(StateError, code="FLUJO-611"):
-    """The pipeline isn't the run's any more: `path` is the first step that misfits, `run_id` for who knows its key."""
+    """The pipeline isn't the run's any more: `path` misfits first, `plugin` ran it; `run_id` is for who has a key."""
 
     path: str | None = None
     run_id: str | None = None
+    plugin: str | None = None
 
 
 def __getattr__(name: str) -> type[FlujoError]:

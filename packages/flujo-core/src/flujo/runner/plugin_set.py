@@ -60,11 +60,13 @@ def check_policies(row: RunRow, plugins: PluginSet) -> None:
     for kind, before in was.items():
         after = now.get(kind, before)
         if _dist(after) != _dist(before) and _is_installed(before) and _is_installed(after):
-            raise DefinitionChanged(
+            changed = DefinitionChanged(
                 f"steps of kind {kind!r} were run by {before} when run {row.run_id!r} began, and by {after} now",
                 suggestion=f"install {before}, or name it under [policies] in flujo.toml; or go on with the plugin as "
                 "it is: resume(run_id, allow_changed=True)",
             )
+            changed.plugin = before
+            raise changed
 
 
 def _noted(row: RunRow) -> PluginSet:
