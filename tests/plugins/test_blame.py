@@ -56,3 +56,14 @@ def test_a_policy_that_is_not_there_is_blamed_on_what_is_switched_off():
         registry.require(Step("a"))
     assert "is not loaded (disabled: by -P no:flujo-policies-builtin)" in caught.value.suggestion
     assert isinstance(registry, PolicyRegistry)
+
+
+def test_many_plugins_that_may_not_be_to_blame_are_counted(fake_dist):
+    for name in ("one", "two"):
+        fake_dist(f"flujo-{name}", "import no_such_driver")
+    assert create_plugin_manager().blame("kinds", "acme").count("flujo plugins show") == 2
+
+    fake_dist("flujo-three", "import no_such_driver")
+
+    assert create_plugin_manager().blame("kinds", "acme") == "3 plugins are not loaded, see `flujo plugins list`"
+    assert "'two' probably comes with flujo-two" in create_plugin_manager().blame("kinds", "two")

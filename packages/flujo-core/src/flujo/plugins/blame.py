@@ -20,15 +20,23 @@ _NOUNS = {
     "state_providers": "state provider",
 }
 
+#: How many plugins that do not work are told of one by one, where none of them seems to be the one.
+_MANY = 2
+
 
 def blame(records: Iterable[PluginRecord], facet: str, key: str) -> str:
-    """Which plugins that are not loaded seem to bring `key`, else every one that does not work, and what to do."""
+    """Which plugins that are not loaded seem to bring `key`, else those that do not work, and what to do.
+
+    More than two of these are counted only.
+    """
     absent = [record for record in records if not record.loaded]
     words = {normal(part) for part in re.split(r"[.: ]", key)}
     suspects = [record for record in absent if words & _names(record)]
     if suspects:
         return "; ".join(_told(record, facet, key) for record in suspects)
-    failed = (record for record in absent if record.status is not PluginStatus.DISABLED)
+    failed = [record for record in absent if record.status is not PluginStatus.DISABLED]
+    if len(failed) > _MANY:
+        return f"{len(failed)} plugins are not loaded, see `flujo plugins list`"
     return "; ".join(f"{record.problem}, see `flujo plugins show {record.dist}`" for record in failed)
 
 

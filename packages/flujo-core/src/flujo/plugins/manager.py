@@ -128,7 +128,7 @@ class PluginManager(pluggy.PluginManager):
     def blame(self, facet: str, key: str) -> str:
         """Why `key` may not be among the contributions: the plugins that are not loaded and seem to bring it.
 
-        Without one that seems to, every plugin that does not work. Empty when all of them do.
+        Without one that seems to, the plugins that do not work, or how many. Empty when all of them do.
         """
         return blame(self.records, facet, key)
 
