@@ -14,6 +14,7 @@ SKILLS = {
     "flujo.builtins.stringify": SkillSpec("flujo.builtins.stringify", "builtins:str", "text"),
     "flujo.builtins.join": SkillSpec("flujo.builtins.join", "posixpath:join", "paths"),
     "mine.broken": SkillSpec("mine.broken", "no_such_module_at_all:f", "broken"),
+    "theirs.broken": SkillSpec("theirs.broken", "no_such_module_at_all:f", "broken", provider="flujo-acme 1.2"),
     "mine.object": SkillSpec("mine.object", len, "an object"),
 }
 
@@ -56,6 +57,15 @@ def test_a_skill_that_cannot_be_imported_says_which_and_why(resolver):
     assert message == (
         "loading skill 'mine.broken' from 'no_such_module_at_all:f' raised ModuleNotFoundError: "
         "No module named 'no_such_module_at_all'"
+    )
+
+
+def test_a_skill_of_a_plugin_that_cannot_be_imported_names_the_plugin(resolver):
+    assert refused(resolver(), "theirs.broken") == (
+        "V-A05",
+        "loading skill 'theirs.broken' of plugin flujo-acme 1.2 from 'no_such_module_at_all:f' raised "
+        "ModuleNotFoundError: No module named 'no_such_module_at_all'",
+        "install what it needs, or another version of the plugin",
     )
 
 

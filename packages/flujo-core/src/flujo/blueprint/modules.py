@@ -14,9 +14,12 @@ from typing import NamedTuple, TypeVar
 from flujo.domain.foreign import attempt
 from flujo.exceptions import ConfigurationError, FlujoError
 
-__all__ = ["Project", "names_in", "running"]
+__all__ = ["MEND", "Project", "names_in", "running"]
 
 T = TypeVar("T")
+
+#: What to do about code of the project that fails.
+MEND = "mend the code: what a pipeline names must load without errors"
 
 _LOCK = RLock()
 
@@ -135,13 +138,13 @@ def _restore(own: dict[str, ModuleType], hidden: dict[str, ModuleType]) -> None:
     sys.modules.update(hidden)
 
 
-def running(what: str, action: Callable[[], T], project: Project) -> T:
+def running(what: str, action: Callable[[], T], project: Project, *, advice: str = MEND) -> T:
     """Do `action`, in which the project's code runs: what it raises becomes an error that says what, and where."""
 
     def failed(said: str, error: BaseException) -> ConfigurationError:
         return ConfigurationError(
             _unparsed(error, project) or f"{what} raised {said}{_where(error, project)}",
-            suggestion="mend the code: what a pipeline names must load without errors",
+            suggestion=advice,
             code="V-A05",
             cause=error,
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from flujo.blueprint.diagnostics import brief
 from flujo.blueprint.kinds import SkillSpec, blame_nobody
-from flujo.blueprint.modules import Project, names_in, running
+from flujo.blueprint.modules import MEND, Project, names_in, running
 from flujo.domain.suggest import did_you_mean, nearest
 from flujo.exceptions import ConfigurationError, MissingAgentError
 
@@ -89,12 +89,14 @@ class SkillResolver:
                 yield file
 
     def _skill(self, reference: str) -> Any:
-        target = self._skills[reference].target
+        _, target, _, _, provider = self._skills[reference]
         if not isinstance(target, str):
             return target
         module, _, attr = target.partition(":")
-        what = f"loading skill {reference!r} from {target!r}"
-        return running(what, lambda: getattr(importlib.import_module(module), attr), self.project)
+        owner = f" of plugin {provider}" if provider else ""
+        advice = "install what it needs, or another version of the plugin" if provider else MEND
+        what = f"loading skill {reference!r}{owner} from {target!r}"
+        return running(what, lambda: getattr(importlib.import_module(module), attr), self.project, advice=advice)
 
     def _parse(self, reference: str) -> tuple[str, str]:
         found = _REFERENCE.fullmatch(reference)

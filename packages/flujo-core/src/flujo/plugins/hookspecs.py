@@ -83,8 +83,8 @@ def flujo_register_step_kinds(registrar: "StepKindRegistrar") -> None:
 def flujo_register_skills(registrar: "SkillRegistrar") -> None:
     """Name callables that pipeline files may use without an entry in the list of allowed imports.
 
-    A skill is imported when a file that names it is loaded to be run; to validate a file imports nothing. What it
-    raises is the failure of that attempt of the step.
+    A skill is imported when a file that names it is validated or loaded, and never for another. One that can't be
+    imported is a finding at the step that names it; what it raises is the failure of that attempt of the step.
 
     Example:
         @hookimpl
