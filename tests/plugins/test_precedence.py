@@ -127,6 +127,21 @@ def test_a_type_is_named_in_settings_as_flujo_exports_it():
     assert winner(manager_of(*offers, policies={"flujo:LoopStep": "b"}), "policies", loop) == ["b 1.0"]
 
 
+def test_a_type_that_is_registered_as_flujo_exports_it_is_the_same_type():
+    exported, defined = (Kit(("policies", f"{home}:LoopStep", False)) for home in ("flujo", "flujo.domain.kinds"))
+
+    [conflict] = manager_of(candidate("a", exported), candidate("b", defined)).conflicts()
+
+    assert str(conflict) == "policy for step type 'flujo.domain.kinds:LoopStep' is claimed by a 1.0 and b 1.0"
+
+
+def test_what_flujo_does_not_export_is_no_step_type(record_of):
+    record = record_of(manager_of(candidate("a", Kit(("policies", "flujo:LopStep", False)))), "a")
+
+    assert (record.status, record.error) == ("register-failed", "flujo exports no 'LopStep'")
+    assert record.suggestion == "did you mean 'LoopStep'?"
+
+
 @pytest.mark.parametrize("rivals", [[kind("a")], [kind("a"), kind("b")], [kind("a", override=True)]])
 def test_a_key_that_is_to_come_from_a_plugin_that_lacks_it_comes_from_nobody(rivals):
     manager = manager_of(*rivals, kinds={"sql": "flujo-lost"})

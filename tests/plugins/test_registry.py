@@ -160,6 +160,17 @@ def test_a_policy_that_can_not_be_made_names_its_plugin(factory, message):
     assert message in str(caught.value)
 
 
+def test_a_step_type_that_is_named_where_it_is_only_handed_on_is_refused_where_it_is_used():
+    registry = registry_of(Plugin(f"{__name__}:LoopStep", MockPolicy))
+
+    with pytest.raises(PluginError) as caught:
+        registry.get(LoopStep.__new__(LoopStep))
+    assert str(caught.value) == (
+        f"plugin Plugin has a policy for '{__name__}:LoopStep', which is defined as 'flujo.domain.kinds:LoopStep'"
+    )
+    assert caught.value.suggestion == "register it for 'flujo.domain.kinds:LoopStep'"
+
+
 def test_an_empty_registry_says_what_to_install():
     with pytest.raises(MissingPolicyError) as caught:
         registry_of().require(Step("a"))

@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from flujo.blueprint.kinds import AgentProviderSpec, BuildContext, KindSpec, LintRuleSpec, SkillSpec
+from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import PluginError
 from flujo.plugins.contributions import (
     ANY_STEP,
@@ -101,10 +103,11 @@ class PolicyRegistrar(Registrar):
     def policy(self, handles: "type[Step[Any, Any]] | str", factory: PolicyFactory, *, override: bool = False) -> None:
         """Run steps of type `handles`, and of its subclasses without a policy, by the policy that `factory` gives.
 
-        `handles` as text names the class where it is defined. `factory` is a policy, or is called once without
-        arguments. Raises `PluginError` for text of another form.
+        `handles` as text names the class where it is defined, or as flujo exports it ("flujo:LoopStep"). `factory` is a
+        policy, or is called once without arguments. Raises `PluginError` for text of another form.
         """
-        key = _target(handles) if isinstance(handles, str) else f"{handles.__module__}:{handles.__qualname__}"
+        handles = _defined(handles) if isinstance(handles, str) else handles
+        key = handles if isinstance(handles, str) else f"{handles.__module__}:{handles.__qualname__}"
         self._offer("policies", key, PolicySpec(handles, _target(factory), self._owner.provider), override)
 
     def fallback(self, factory: PolicyFactory, *, override: bool = False) -> None:
@@ -270,6 +273,17 @@ def _target(target: Any) -> Any:
     if isinstance(target, str) and not is_target(target):
         raise PluginError(f"{target!r} is not a target, expected 'module:attr'")
     return target
+
+
+def _defined(target: str) -> str:
+    """`target`, where it is defined if it names what flujo exports. Nothing is imported for that."""
+    module, _, name = _target(target).partition(":")
+    if module != "flujo":
+        return target
+    homes = {each: home for home, names in import_module(module)._HOMES.items() for each in names}
+    if name not in homes:
+        raise PluginError(f"flujo exports no {name!r}", suggestion=did_you_mean(name, homes))
+    return f"{homes[name]}:{name}"
 
 
 def _matching(pattern: re.Pattern[str], text: str, what: str, form: str) -> None:

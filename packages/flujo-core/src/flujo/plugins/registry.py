@@ -1,5 +1,6 @@
 """The registry of policies that the plugins make up."""
 
+import sys
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ from flujo.exceptions import PluginError
 from flujo.plugins.contributions import ANY_STEP, PolicySpec
 from flujo.plugins.discovery import attempt, load_target
 from flujo.plugins.manager import PluginManager, create_plugin_manager
-from flujo.plugins.precedence import Table
+from flujo.plugins.precedence import Offer, Table
 from flujo.plugins.records import FIRST_PARTY
 
 __all__ = ["create_default_registry"]
@@ -31,7 +32,31 @@ def create_default_registry(manager: PluginManager | None = None) -> PolicyRegis
             registry.register_fallback_factory(make, plugin)
         else:
             registry.register_factory(offer.value.handles, make, plugin)
+    for key in policies:
+        _refuse_misnamed(registry, policies.offers(key)[0])
     return registry
+
+
+def _refuse_misnamed(registry: PolicyRegistry, offer: Offer) -> None:
+    """Let steps of a type fail for which a policy is registered by a name that it is only handed on by.
+
+    The policy would never run, and nobody would know. What is not imported yet can't be told.
+    """
+    module, _, name = offer.key.partition(":")
+    found = getattr(sys.modules.get(module), "__dict__", {}).get(name)
+    if not isinstance(found, type):
+        return
+    defined = f"{found.__module__}:{found.__qualname__}"
+    if defined != offer.key:
+        error = PluginError(
+            f"plugin {offer.provider} has a policy for {offer.key!r}, which is defined as {defined!r}",
+            suggestion=f"register it for {defined!r}",
+        )
+        registry.register_factory(found, partial(_raise, error), offer.provider)
+
+
+def _raise(error: PluginError) -> StepPolicy[Any]:
+    raise error
 
 
 def _make(policies: Table[PolicySpec], key: str) -> StepPolicy[Any]:
