@@ -7,6 +7,7 @@ from typing import Any, assert_type
 from pydantic import BaseModel
 
 from flujo import (
+    Aborted,
     AgentResult,
     Chunk,
     Failure,
@@ -25,6 +26,7 @@ from flujo import (
     UsageLimits,
     agent,
     branch,
+    cached,
     human,
     load_pipeline,
     loop,
@@ -32,7 +34,9 @@ from flujo import (
     parallel,
     step,
 )
+from flujo.domain.cached import CacheStep
 from flujo.domain.events import BackgroundLaunched, RunFinished, StepFinished
+from flujo.domain.kinds import LoopStep, MapStep
 
 
 class Invoice(BaseModel):
@@ -104,7 +108,14 @@ clerk = agent("clerk", Clerk(), output=Invoice)
 letter = agent("letter", polite)
 steps = Pipeline([read, total], name="steps")
 nested = map_("each", read) >> branch("sized", on="previous_step | length > 2", branches={True: letter, False: clerk})
-more = parallel("both", {"a": loop("grow", total, max_loops=2), "b": human("ask", "sure?", input_schema=Invoice)})
+more = parallel("both", {"a": loop("grow", total, max_loops=2), "b": human("ask", "sure?", schema=Invoice)})
+
+
+assert_type(cached("kept", read >> total, ttl_s=60), CacheStep[str, int])
+assert_type(cached("asked", agent("inner", polite, output=str), config=StepConfig(max_retries=1)), CacheStep[Any, Any])
+assert_type(map_("all", total), MapStep[list[Invoice], list[int]])
+assert_type(loop("approved", Step[int, int]("same")), LoopStep[int, int])
+cached("kept", total, max_retris=3)  # type: ignore[call-overload]
 
 
 async def outcomes(flujo: Flujo[str, int, Desk]) -> None:
@@ -120,16 +131,18 @@ async def outcomes(flujo: Flujo[str, int, Desk]) -> None:
                 print(path, part)
             case BackgroundLaunched(name=name):
                 print(name)
-            case PipelineResult(output=output):
-                print(output)
-            case _:
-                pass
+            case Aborted(reason=reason):
+                print(reason)
+            case result:
+                assert_type(result, PipelineResult[int, Desk])
+                assert_type(result.output, int | None)
 
 
 async def events(flujo: Flujo[str, int, Desk]) -> None:
     async for event in flujo.run_with_events("x", run_id="mine"):
         if isinstance(event, PipelineResult):
-            print(event.final_pipeline_context)
+            result: PipelineResult[int, Desk] = event
+            assert_type(result.final_pipeline_context.seen, int)
         elif isinstance(event, StepFinished):
             assert_type(event.result, StepResult[object])
         elif isinstance(event, RunFinished):

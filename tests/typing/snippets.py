@@ -3,7 +3,22 @@
 from collections.abc import AsyncIterator, Awaitable
 from typing import reveal_type
 
-from flujo import AgentResult, Pipeline, PipelineContext, Step, StepConfig, agent, scripted, step
+from flujo import (
+    AgentResult,
+    Pipeline,
+    PipelineContext,
+    Step,
+    StepConfig,
+    agent,
+    cached,
+    human,
+    import_,
+    loop,
+    map_,
+    parallel,
+    scripted,
+    step,
+)
 
 
 @step
@@ -136,6 +151,23 @@ reveal_type(agent("a", plain, output={"type": "string"}))  # N: AgentStep[Any, A
 reveal_type(agent("a", scripted(["x"]), output=list[int]) >> named)  # E: [operator]
 reveal_type(count >> asked >> spread)  # N: Pipeline[str, list[int]]
 reveal_type(AgentResult(3).output)  # N: int
+
+# What is made of one step has its types, unless something else is handed in or given in its place.
+reveal_type(cached("kept", count, ttl_s=1, sink_to="x"))  # N: CacheStep[str, int]
+reveal_type(cached("kept", count, input="{{ context.x }}"))  # N: CacheStep[Any, Any]
+reveal_type(cached("kept", [count, spread]))  # N: CacheStep[Any, Any]
+reveal_type(import_("sub", count >> spread))  # N: ImportStep[str, list[int]]
+reveal_type(import_("sub", count, on_failure="skip"))  # N: ImportStep[Any, Any]
+reveal_type(loop("again", count >> configured, max_loops=2))  # N: LoopStep[str, str]
+reveal_type(loop("again", count, loop_output_mapper=print))  # N: LoopStep[Any, Any]
+reveal_type(map_("each", count))  # N: MapStep[list[str], list[int]]
+reveal_type(map_("each", count, over="names", on_error="skip"))  # N: MapStep[Any, list[int]]
+reveal_type(map_("each", count, on_error="collect"))  # N: MapStep[Any, Any]
+cached("kept", count) >> silent  # E: [operator]
+cached("kept", count, max_retris=3)  # E: [call-overload]
+human("sure", "sure?", input_schema=int)  # E: [call-arg]
+parallel("both", {"a": count}, include_key=["a"])  # E: [call-arg]
+agent("a", plain, setting={})  # E: [call-overload]
 
 count >> silent  # E: [operator]
 (count >> spread) >> configured  # E: [operator]

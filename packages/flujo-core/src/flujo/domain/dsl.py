@@ -1,7 +1,7 @@
 """One obvious way to write each kind of step in Python."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, Unpack, cast, overload
 
 from flujo.domain.agent_step import AgentStep
 from flujo.domain.agentic_loop import AgenticLoopStep
@@ -22,6 +22,7 @@ from flujo.domain.kinds import (
     ParallelStep,
     Reduce,
 )
+from flujo.domain.options import AgentOptions, BranchesOptions, LoopOptions, PlainFields, StepFields
 from flujo.domain.state_machine import StateMachineStep, Transition
 from flujo.domain.steps import Step
 
@@ -39,15 +40,20 @@ __all__ = [
     "state_machine",
 ]
 
+In = TypeVar("In")
 Out = TypeVar("Out")
 
 Merge = MergeStrategy | Callable[..., Any]
 
 
 @overload
-def agent(name: str, run: Agent, *, output: type[Out], model: str = "", **options: Any) -> AgentStep[Any, Out]: ...
+def agent(
+    name: str, run: Agent, *, output: type[Out], model: str = "", **options: Unpack[AgentOptions]
+) -> AgentStep[Any, Out]: ...
 @overload
-def agent(name: str, run: Agent, *, output: Any = None, model: str = "", **options: Any) -> AgentStep[Any, Any]: ...
+def agent(
+    name: str, run: Agent, *, output: Any = None, model: str = "", **options: Unpack[AgentOptions]
+) -> AgentStep[Any, Any]: ...
 def agent(name: str, run: Agent, *, output: Any = None, model: str = "", **options: Any) -> AgentStep[Any, Any]:
     """Ask an agent: an object with a method `run`, or a function. `output` is a pydantic model, another type, or a JSON
     Schema that the answer must fit. Options are those of every step, and `agent`. Raises `ConfigurationError`; see
@@ -56,7 +62,12 @@ def agent(name: str, run: Agent, *, output: Any = None, model: str = "", **optio
 
 
 def agentic_loop(
-    name: str, planner: Step[Any, Any], agents: Mapping[str, Body], *, max_turns: int = 10, **options: Any
+    name: str,
+    planner: Step[Any, Any],
+    agents: Mapping[str, Body],
+    *,
+    max_turns: int = 10,
+    **options: Unpack[StepFields],
 ) -> AgenticLoopStep[Any, Any]:
     """Let the step `planner` say what is done next, by one of `agents` or by a person, until it is done. Options
     are those of every step. Raises `ConfigurationError`; see `AgenticLoopStep`."""
@@ -69,7 +80,7 @@ def branch(
     on: str | Callable[[Any, Any], Any],
     branches: Mapping[Any, Body],
     default: Body | None = None,
-    **options: Any,
+    **options: Unpack[StepFields],
 ) -> ConditionalStep[Any, Any]:
     """Run the branch that `on` names: an expression, or a callable of data and context. `default` runs for any
     other value. Options are those of every step. Raises `ConfigurationError`; see `ConditionalStep`."""
@@ -84,6 +95,24 @@ def branch(
     )
 
 
+@overload
+def cached(
+    name: str,
+    body: Step[In, Out],
+    *,
+    ttl_s: float | None = None,
+    context_keys: Sequence[str] = (),
+    **options: Unpack[PlainFields],
+) -> CacheStep[In, Out]: ...
+@overload
+def cached(
+    name: str,
+    body: Body,
+    *,
+    ttl_s: float | None = None,
+    context_keys: Sequence[str] = (),
+    **options: Unpack[StepFields],
+) -> CacheStep[Any, Any]: ...
 def cached(
     name: str, body: Body, *, ttl_s: float | None = None, context_keys: Sequence[str] = (), **options: Any
 ) -> CacheStep[Any, Any]:
@@ -99,7 +128,7 @@ def human(
     schema: Any = None,
     deadline_s: float | None = None,
     on_deadline: Literal["fail"] | Mapping[str, Any] = "fail",
-    **options: Any,
+    **options: Unpack[StepFields],
 ) -> HumanInTheLoopStep[Any, Any]:
     """Ask a person and wait for the answer: `message` is a template, `schema` a JSON Schema, a pydantic model or
     another type. Options are those of every step. Raises `ConfigurationError`; see `HumanInTheLoopStep`."""
@@ -108,6 +137,28 @@ def human(
     )
 
 
+@overload
+def import_(
+    name: str,
+    pipeline: Step[In, Out],
+    *,
+    outputs: Sequence[tuple[str, str]] = (),
+    input_to: str = "initial_prompt",
+    inherit_context: bool = False,
+    on_failure: Literal["abort"] = "abort",
+    **options: Unpack[PlainFields],
+) -> ImportStep[In, Out]: ...
+@overload
+def import_(
+    name: str,
+    pipeline: Body,
+    *,
+    outputs: Sequence[tuple[str, str]] = (),
+    input_to: str = "initial_prompt",
+    inherit_context: bool = False,
+    on_failure: Literal["abort", "skip", "continue_with_default"] = "abort",
+    **options: Unpack[StepFields],
+) -> ImportStep[Any, Any]: ...
 def import_(
     name: str,
     pipeline: Body,
@@ -131,6 +182,30 @@ def import_(
     )
 
 
+@overload
+def loop(
+    name: str,
+    body: Step[Out, Out],
+    *,
+    until: str | Callable[[Any, Any], Any] | None = None,
+    max_loops: int = 5,
+    on_max: Literal["fail", "take_last"] = "fail",
+    init: Operations | None = None,
+    state: Operations | None = None,
+    **options: Unpack[PlainFields],
+) -> LoopStep[Out, Out]: ...
+@overload
+def loop(
+    name: str,
+    body: Body,
+    *,
+    until: str | Callable[[Any, Any], Any] | None = None,
+    max_loops: int = 5,
+    on_max: Literal["fail", "take_last"] = "fail",
+    init: Operations | None = None,
+    state: Operations | None = None,
+    **options: Unpack[LoopOptions],
+) -> LoopStep[Any, Any]: ...
 def loop(
     name: str,
     body: Body,
@@ -159,6 +234,43 @@ def loop(
     )
 
 
+@overload
+def map_(
+    name: str,
+    body: Step[In, Out],
+    *,
+    over: None = None,
+    concurrency: int = 1,
+    on_error: Literal["fail", "skip"] = "fail",
+    max_failures: int | None = None,
+    merge_strategy: Merge = "context_update",
+    **options: Unpack[PlainFields],
+) -> MapStep[list[In], list[Out]]: ...
+@overload
+def map_(
+    name: str,
+    body: Step[Any, Out],
+    *,
+    over: str | FileItems | Callable[[Any, Any], Any],
+    concurrency: int = 1,
+    on_error: Literal["fail", "skip"] = "fail",
+    max_failures: int | None = None,
+    merge_strategy: Merge = "context_update",
+    **options: Unpack[PlainFields],
+) -> MapStep[Any, list[Out]]: ...
+@overload
+def map_(
+    name: str,
+    body: Body,
+    *,
+    over: str | FileItems | Callable[[Any, Any], Any] | None = None,
+    concurrency: int = 1,
+    on_error: Literal["fail", "skip", "collect"] = "fail",
+    max_failures: int | None = None,
+    finalize: Mapping[str, Any] | None = None,
+    merge_strategy: Merge = "context_update",
+    **options: Unpack[StepFields],
+) -> MapStep[Any, Any]: ...
 def map_(
     name: str,
     body: Body,
@@ -195,7 +307,7 @@ def parallel(
     merge_strategy: Merge = "context_update",
     on_branch_failure: OnBranchFailure = "propagate",
     max_concurrency: int | None = None,
-    **options: Any,
+    **options: Unpack[BranchesOptions],
 ) -> ParallelStep[Any, Any]:
     """Run `branches` side by side. Options are `field_mapping`, `include_keys`, and those of every step. Raises
     `ConfigurationError`; see `ParallelStep`."""
@@ -219,7 +331,7 @@ def route(
     merge_strategy: Merge = "context_update",
     on_branch_failure: OnBranchFailure = "propagate",
     max_concurrency: int | None = None,
-    **options: Any,
+    **options: Unpack[BranchesOptions],
 ) -> DynamicParallelRouterStep[Any, Any]:
     """Run those of `branches`, side by side, that the step `router` names. Options are `field_mapping`,
     `include_keys`, and those of every step. Raises `ConfigurationError`; see `DynamicParallelRouterStep`."""
@@ -243,7 +355,7 @@ def state_machine(
     end: Sequence[Any],
     transitions: Sequence[Transition] = (),
     max_transitions: int = 100,
-    **options: Any,
+    **options: Unpack[StepFields],
 ) -> StateMachineStep[Any, Any]:
     """Run the steps of the state `start`, then those of the state that a transition leads to, up to one of `end`.
     Options are those of every step. Raises `ConfigurationError`; see `StateMachineStep`."""
