@@ -1,10 +1,12 @@
 """`flujo plugins`: what there is, what became of it, who brings what, and the switches that stand before a command."""
 
+import sys
 from textwrap import dedent
 
 import pytest
 
 from flujo.plugins import create_plugin_manager
+from flujo_cli.app import run_command_line
 
 FIRST = ["flujo-cli", "flujo-policies-builtin", "flujo-state-sqlite"]
 
@@ -422,3 +424,16 @@ def test_a_step_that_fails_in_the_policy_of_a_plugin_names_the_plugin(flujo, pro
     assert (ran.code, ran.json["error"]["plugin"]) == (1, "flujo-policy-acme 0.3.1")
     assert "\n  in a step that plugin flujo-policy-acme 0.3.1 runs\n" in ran.err
     assert "ValueError: no route to acme (run by plugin flujo-policy-acme 0.3.1)\n" in flujo("runs", "show", "r").out
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_an_exception_that_nobody_expected_names_the_plugins_at_work_and_the_way_without_them(capsys, fake_dist, debug):
+    fake_dist("flujo-ring", COMMAND.replace('click.echo("ding")', 'raise KeyError("ding")'), version="0.3")
+
+    with pytest.raises(KeyError) as caught:
+        run_command_line([*(["--debug"] if debug else []), "ring"])
+    sys.excepthook(caught.type, caught.value, caught.tb)
+
+    err = capsys.readouterr().err
+    assert ("error this is a bug in flujo or in a plugin: KeyError: 'ding' (" in err) is not debug
+    assert err.endswith("\n  plugins at work: flujo-ring 0.3; without them: `flujo --no-plugins ...`\n")

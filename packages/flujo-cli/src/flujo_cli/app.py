@@ -308,12 +308,15 @@ def _answer(options: Options, error: BaseException, message: str | None = None) 
 def _report_bug(options: Options, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Tell of an exception that nobody expected in a few lines, or in full with `--debug`. Python then exits with 1."""
     _answer(options, error)
+    console = Console()
     if options.debug:
         sys.__excepthook__(kind, error, trace)
-        return
-    places = traceback.extract_tb(trace)
-    where = f" ({places[-1].filename}:{places[-1].lineno})" if places else ""
-    console = Console()
-    said = f"{kind.__name__}: {masked(str(error))}"
-    console.note(f"{console.paint('error', 'red', bold=True)} this is a bug in flujo: {said}{where}")
-    console.note("  help: run the command again as `flujo --debug ...` for the traceback, and report it")
+    else:
+        places = traceback.extract_tb(trace)
+        where = f" ({places[-1].filename}:{places[-1].lineno})" if places else ""
+        whose = "flujo or in a plugin" if options.strangers else "flujo"
+        said = f"{kind.__name__}: {masked(str(error))}"
+        console.note(f"{console.paint('error', 'red', bold=True)} this is a bug in {whose}: {said}{where}")
+        console.note("  help: run the command again as `flujo --debug ...` for the traceback, and report it")
+    if options.strangers:
+        console.note(f"  plugins at work: {', '.join(options.strangers)}; without them: `flujo --no-plugins ...`")

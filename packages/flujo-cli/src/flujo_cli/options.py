@@ -38,6 +38,7 @@ class Options:
     settings of the same names. `sinks` are the names of event sinks that hear the run. `pipeline` takes the place of
     what a run was begun with, a file or `module:name`. With `no_plugins` only flujo's own plugins are loaded;
     `verbose` is more of what `--version` says; `plugin_switches` are the names of those to load, or not to ("no:NAME").
+    `strangers` are the plugins at work that aren't flujo's own, once they are loaded.
     """
 
     started_in: Path | None
@@ -53,6 +54,7 @@ class Options:
     verbose: bool = False
     no_plugins: bool = False
     plugin_switches: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
 
     @property
     def stands(self) -> Path:
