@@ -101,6 +101,17 @@ async def test_a_broken_plugin_is_refused_or_told_of(flujo_plugin):
         assert record.status == "rejected"
 
 
+def test_a_broken_plugin_ends_a_command_unless_it_is_allowed(flujo_cli, flujo_project, fake_dist):
+    fake_dist("flujo-broken", "import nothing_of_this_name")
+    flujo_project.write("pipeline.yaml", "steps: [{name: same, uses: flujo.builtins.passthrough}]")
+
+    strict, lax = flujo_cli("run", input="x"), flujo_cli("run", input="x", strict=False)
+
+    assert (strict.code, strict.out, lax.code, lax.out) == (2, "", 0, "x\n")
+    assert "nothing_of_this_name" in strict.err
+    assert "flujo-broken 1.0" in lax.err
+
+
 async def test_a_file_may_name_the_code_of_its_project(flujo_run, flujo_project):
     flujo_project.write("flujo.toml", 'blueprint_allowed_imports = ["shouts"]')
     flujo_project.write("shouts.py", "def shout(text: str) -> str:\n    return text.upper()\n")

@@ -25,14 +25,15 @@ class CommandLine:
         self._patch = patch
         self._capture = capture
 
-    def __call__(self, *args: str, input: str = "", plugins: Sequence[str] | None = None) -> Done:
+    def __call__(self, *args: str, input: str = "", plugins: Sequence[str] | None = None, strict: bool = True) -> Done:
         """Run one command with `input` on stdin. `plugins` names the distributions of others that may be loaded; by
-        default every installed one may."""
+        default every installed one may. The first of them that does not work is an error, unless not `strict`."""
         stdin = self._project.write(".stdin", "")
         stdin.write_text(input, encoding="utf-8")
         with self._patch.context() as patch, stdin.open(encoding="utf-8") as stream:
             self._surround(patch)
             patch.setattr(sys, "stdin", stream)
+            patch.setenv("FLUJO_PLUGINS_STRICT", str(int(strict)))
             if plugins is not None:
                 patch.setenv("FLUJO_PLUGINS", ",".join(plugins))
             self._capture.readouterr()
