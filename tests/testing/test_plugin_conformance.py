@@ -93,6 +93,15 @@ def test_what_is_wrong_is_told_in_lines(fake_dist):
     assert problems(PluginProbe(threads=("worker",))) == ["it starts the thread 'worker' when it is loaded"]
 
 
+def test_a_plugin_that_hangs_is_told_of(fake_dist):
+    fake_dist("flujo-slow", "import time\nprint('wait', flush=True)\ntime.sleep(600)\n")
+    found = problems(probe_plugin("flujo-slow", hung_s=3))
+    assert found == [
+        "flujo-slow: loading it has not come to an end after 3 s",
+        "it prints 'wait\\n' when it is loaded",
+    ]
+
+
 def test_a_distribution_that_is_not_installed_is_told_of():
     assert "flujo-nothing" in problems(probe_plugin("flujo-nothing"))[0]
 

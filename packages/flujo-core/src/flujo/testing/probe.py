@@ -53,18 +53,28 @@ def problems(probe: PluginProbe) -> list[str]:
     return [*probe.records, *printed, *threads, *probe.unloadable, *probe.differs, *probe.api]
 
 
-def probe_plugin(dist: str) -> PluginProbe:
+def probe_plugin(dist: str, hung_s: float = _HUNG_S) -> PluginProbe:
     """Load the plugins of the installed distribution `dist` in a process of its own, and import all they offer.
 
-    One that brings the process down is told as a record.
+    One that brings the process down, or is not loaded after `hung_s` seconds, is told as a record.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("FLUJO_")}
     with tempfile.TemporaryDirectory(prefix="flujo-probe-") as folder:
         found = Path(folder) / "found.json"
         words = [sys.executable, "-P", __file__, dist, str(found)]
-        done = subprocess.run(  # noqa: S603 - this file, and the name of a distribution
-            words, cwd=folder, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_HUNG_S, check=False
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - this file, and the name of a distribution
+                words,
+                cwd=folder,
+                env=own,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=hung_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            line = f"{dist}: loading it has not come to an end after {hung_s:g} s"
+            return PluginProbe(records=(line,), printed=(error.output or b"").decode(errors="backslashreplace"))
         printed = done.stdout.decode(errors="backslashreplace")
         if not found.exists():
             line = f"{dist}: loading it ended the process with exit code {done.returncode}"
