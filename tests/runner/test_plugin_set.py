@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from flujo import Flujo, Pipeline, Step, agent, step
+from flujo import Flujo, Pipeline, Step, agent, load_pipeline, step
 from flujo.domain.events import PluginChanged, RunStarted
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.exceptions import DefinitionChanged
@@ -35,6 +35,23 @@ class Agents:
     @hookimpl
     def flujo_register_agents(self, registrar):
         registrar.provider("acme", lambda declaration, context: None)
+
+
+class Skills:
+    """A plugin with skills: one by its place, and one as it is."""
+
+    @hookimpl
+    def flujo_register_skills(self, registrar):
+        registrar.skill("acme.work", f"{__name__}:shout", summary="say it louder")
+        registrar.skill("acme.whisper", whisper, summary="say it softly")
+
+
+def shout(data: str) -> str:
+    return data.upper()
+
+
+def whisper(data: str) -> str:
+    return data.lower()
 
 
 def manager(**plugins):
@@ -178,3 +195,21 @@ async def test_the_provider_of_an_agent_is_noted(backend):
     ).run("x", run_id="r")
 
     assert json.loads((await backend.get("r")).tags["plugins"])["other 3.0"] == []
+
+
+@pytest.mark.parametrize(("skill", "output"), [("acme.work", "AB"), ("acme.whisper", "ab")])
+async def test_the_plugin_of_a_skill_that_a_step_calls_is_noted(backend, tmp_path, skill, output):
+    plugins = manager(acme=("1.0", Skills()), other=("3.0", Agents()))
+    (tmp_path / "p.yaml").write_text(f"steps: [{{name: a, agent: {skill}}}]")
+
+    runner = Flujo(load_pipeline(tmp_path / "p.yaml", plugins=plugins), plugins=plugins, state_backend=backend)
+
+    assert (await runner.run("aB", run_id="r")).output == output
+    noted = json.loads((await backend.get("r")).tags["plugins"])
+    assert (noted["acme 1.0"], "other 3.0" in noted) == ([], False)
+
+
+async def test_the_plugin_of_a_skill_that_no_step_calls_is_not_noted(begun):
+    row = await begun(manager(acme=("1.0", Skills())))
+
+    assert json.loads(row.tags["plugins"]) == {BUILT_IN: ["pipeline", "step"]}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from flujo.domain.agent_step import AgentStep
+from flujo.domain.callables import reference
 from flujo.domain.events import PluginChanged
 from flujo.domain.interfaces import RunRow
 from flujo.domain.steps import Step
@@ -19,7 +20,7 @@ __all__ = ["PLUGINS", "PluginSet", "check_policies", "plugin_changes", "plugin_s
 PLUGINS = "plugins"
 
 #: The kinds of step that each plugin runs, by its distribution and version, "acme 1.0"; none of one that is needed
-#: otherwise, for a kind in files or for an agent.
+#: otherwise, for a kind in files, for an agent or for a skill.
 PluginSet: TypeAlias = Mapping[str, tuple[str, ...]]
 
 
@@ -28,11 +29,14 @@ def plugin_set(manager: PluginManager | None, pipeline: Step[Any, Any]) -> Plugi
     if manager is None:
         return {}
     found: dict[str, set[str]] = {}
+    skills = _skills(manager.contributions.skills)
     for step in pipeline.walk():
         for provider in _beside(manager, step):
             found.setdefault(provider, set())
         for provider in _policies(manager, step):
             found.setdefault(provider, set()).add(step.kind)
+        if step.call is not None and step.call.reference in skills:
+            found.setdefault(skills[step.call.reference], set())
     return {provider: tuple(sorted(kinds)) for provider, kinds in sorted(found.items())}
 
 
@@ -99,6 +103,13 @@ def _beside(manager: PluginManager, step: Step[Any, Any]) -> Iterator[str]:
     yield from _providers(manager.contributions.kinds, step.kind)
     if isinstance(step, AgentStep):
         yield from _providers(manager.contributions.agents, step.model.partition(":")[0])
+
+
+def _skills(table: Table[Any]) -> Mapping[str, str]:
+    """Who has the skills, by the names of their code: a step does not keep the id that a file gave it."""
+    offers = (offer for key in table for offer in table.offers(key)[:1])
+    targets = ((offer.value.target, offer.provider) for offer in offers)
+    return {target if isinstance(target, str) else reference(target): provider for target, provider in targets}
 
 
 def _providers(table: Table[Any], key: str) -> Iterator[str]:
