@@ -176,6 +176,16 @@ async def test_a_kind_that_calls_no_code_of_the_users_has_no_signals():
         StepPolicyConformance().policy()
 
 
+async def test_a_kind_that_pauses_neither_comes_to_a_result_nor_waits():
+    class Pausing(Good):
+        pauses = True
+
+    with pytest.raises(AssertionError, match="paused"):
+        await Pausing().test_result_is_an_outcome()
+    with pytest.raises(pytest.skip.Exception):
+        await Pausing().test_cancellation_goes_through()
+
+
 async def _try(tests, promise):
     done = getattr(tests, promise)()
     if done is not None:
