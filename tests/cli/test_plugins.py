@@ -194,6 +194,8 @@ def test_a_plugin_that_there_is_not_is_refused(flujo):
         ("memory", "state backend 'memory': flujo-core"),
         ("runs list", "command 'runs list': flujo-cli"),
         ("tree", "event sink 'tree': flujo-core"),
+        ("kind:map", "kind 'map': flujo-policies-builtin"),
+        ("policies:flujo:LoopStep", "policy for step type 'flujo.domain.kinds:LoopStep': flujo-policies-builtin"),
     ],
 )
 def test_who_brings_something_is_said(flujo, key, line):
@@ -232,7 +234,14 @@ def test_nobody_brings_what_two_claim_and_the_line_that_settles_it_is_said(flujo
     [
         ("lop", "no plugin brings 'lop'\n  help: did you mean 'loop'?"),
         ("decimal:Decimal", "no plugin brings 'decimal:Decimal'\n"),
-        ("no_such_module:Y", "'no_such_module:Y', which can't be loaded: "),
+        ("skill:map", "no plugin brings 'skill:map'\n  help: it is no skill; known are flujo.builtins."),
+        ("kind:mapp", "no plugin brings 'kind:mapp'\n  help: did you mean 'map'?"),
+        (
+            "knd:map",
+            "no plugin brings 'knd:map', and no type is there: ModuleNotFoundError: No module named 'knd'\n"
+            "  help: did you mean 'map'?",
+        ),
+        ("x: y", "no plugin brings 'x: y'\n"),
     ],
 )
 def test_what_nobody_brings_is_refused(flujo, key, message):

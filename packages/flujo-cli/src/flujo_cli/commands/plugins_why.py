@@ -1,6 +1,8 @@
 """`flujo plugins why`: who brings a kind, a step type, a skill, a command, and why it is that one."""
 
 from collections.abc import Iterator
+from importlib import import_module
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import click
@@ -8,7 +10,7 @@ import click
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager
-from flujo.plugins.discovery import load_target
+from flujo.plugins.discovery import attempt, is_target
 from flujo_cli.installed import NOUNS, load_plugins
 from flujo_cli.options import Options, json_option
 from flujo_cli.output import Console
@@ -35,12 +37,13 @@ def plugins_why(options: Options, key: str, as_json: bool) -> None:
     """Say which plugin brings KEY, which others would, and the rule that decided.
 
     KEY is a kind, a step type such as LoopStep, a skill's id, a URL scheme, a command, or any other name that plugins
-    register.
+    register. With its sort before it, as in kind:map or skill:acme.fetch, only that is looked for.
     """
     manager = load_plugins(options, quiet=True)
-    answers = list(_answers(manager, key))
+    facets, name = _asked(key)
+    answers = [answer for facet in facets for answer in _answers(manager, facet, name)]
     if not answers:
-        raise PluginError(f"no plugin brings {key!r}", suggestion=_advice(manager, key))
+        raise PluginError(f"no plugin brings {key!r}", suggestion=_advice(manager, facets, name))
     console = Console()
     if as_json:
         console.json({"schema": "flujo.plugins.why/1", "answers": [answer._asdict() for answer in answers]})
@@ -54,24 +57,35 @@ def plugins_why(options: Options, key: str, as_json: bool) -> None:
             console.out(f"  settle    {answer.fix}")
 
 
-def _answers(manager: PluginManager, key: str) -> Iterator[_Answer]:
-    for facet in NOUNS:
-        table = getattr(manager.contributions, facet)
-        if facet != "policies":
-            keys = [key] if key in table else []
-        else:
-            keys = [each for each in table if key == each or each.endswith(f":{key.rpartition(':')[2]}")]
-            keys = keys or list(_by_base(manager, key))
-        for each in keys:
-            yield _answer(manager, facet, each)
+def _asked(key: str) -> tuple[list[str], str]:
+    """Where to look, and for what: "kind:map", or "kinds:map", is a kind and nothing else."""
+    sort, _, name = key.partition(":")
+    facets = [facet for facet, noun in NOUNS.items() if name and sort in (facet, noun.partition(" ")[0])]
+    return (facets, name) if facets else ([*NOUNS], key)
+
+
+def _answers(manager: PluginManager, facet: str, key: str) -> Iterator[_Answer]:
+    table = getattr(manager.contributions, facet)
+    if facet != "policies":
+        keys = [key] if key in table else []
+    else:
+        keys = [each for each in table if key == each or each.endswith(f":{key.rpartition(':')[2]}")]
+        keys = keys or list(_by_base(manager, key))
+    for each in keys:
+        yield _answer(manager, facet, each)
 
 
 def _by_base(manager: PluginManager, key: str) -> Iterator[str]:
     """The nearest base of the class at `key` that has a policy."""
-    if ":" not in key:
+    if not is_target(key):
         return
     policies = manager.contributions.policies
-    bases = getattr(load_target(key, "flujo-cli"), "__mro__", ())
+    module, _, name = key.partition(":")
+    try:
+        bases = getattr(attempt(lambda: attrgetter(name)(import_module(module))), "__mro__", ())
+    except PluginError as error:
+        advice = _advice(manager, [*NOUNS], key)
+        raise PluginError(f"no plugin brings {key!r}, and no type is there: {error}", suggestion=advice) from error
     names = (f"{base.__module__}:{base.__qualname__}" for base in bases)
     found = next((name for name in names if name in policies), None)
     if found is not None:
@@ -93,8 +107,11 @@ def _answer(manager: PluginManager, facet: str, key: str) -> _Answer:
     )
 
 
-def _advice(manager: PluginManager, key: str) -> str:
+def _advice(manager: PluginManager, facets: list[str], key: str) -> str:
     """The plugin that would bring it if it were loaded, and the names most like it."""
-    tables: dict[str, Any] = {facet: getattr(manager.contributions, facet) for facet in NOUNS}
-    known = {each.rpartition(":")[2] for table in tables.values() for each in table}
-    return "; ".join(filter(None, [manager.blame("kinds", key), did_you_mean(key, known)]))
+    tables: list[Any] = [getattr(manager.contributions, facet) for facet in facets]
+    known = {each.rpartition(":")[2] for table in tables for each in table}
+    sorts = ", ".join(NOUNS[facet].removesuffix(" for") for facet in facets)
+    near = did_you_mean(key.rpartition(":")[2], known, what=f"it is no {sorts}; known are")
+    blamed = manager.blame(facets[0] if len(facets) == 1 else "kinds", key)
+    return "; ".join(filter(None, [blamed, near]))
