@@ -48,6 +48,12 @@ def test_any_parts_go_together(some):
     assert not any("$" in text for path, text in texts.items() if path.endswith((".py", ".toml", ".md")))
 
 
+def test_a_package_is_tried_with_the_oldest_flujo_core_that_it_allows():
+    texts = Scaffold("http", ["policy"]).files()
+    lowest = re.search(r'"flujo-core>=([\d.]+),<', texts["pyproject.toml"])[1]
+    assert f'"oldest": "flujo-core=={lowest}"' in texts["noxfile.py"]
+
+
 @pytest.mark.parametrize(
     ("parts", "dist"),
     [
