@@ -45,6 +45,13 @@ def rough_programs() -> Any:
     return st.recursive(ROUGH, lambda inner: st.one_of(*kinds(inner), *rough_kinds(inner)), max_leaves=8)
 
 
+def spending_programs() -> Any:
+    """Programs in which most leaves use something."""
+    agents = st.tuples(st.just("agent"), st.integers(1, 3))
+    leaves = agents | agents | st.tuples(st.just("add"), st.integers(1, 2))
+    return st.recursive(leaves, lambda inner: st.one_of(*kinds(inner), *rough_kinds(inner)), max_leaves=5)
+
+
 def kinds(inner: Any) -> Any:
     return (
         st.tuples(st.just("seq"), st.lists(inner, min_size=1, max_size=3)),

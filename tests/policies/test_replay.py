@@ -1,13 +1,14 @@
 """Random pipelines of all kinds, with all that can happen to them, replayed from their records."""
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from flujo import Flujo, OpenContext, PipelineResult, Step, StepConfig, StepResult, UsageLimits, human
+from flujo import Flujo, OpenContext, PipelineResult, Price, Step, StepConfig, StepResult, UsageLimits, human
 from flujo.engine.frame import Pulse
 from flujo.exceptions import PipelineAbortSignal, ReplayMismatchError, StateUnavailable
 from flujo.infra.memory import InMemoryBackend
@@ -15,6 +16,14 @@ from flujo.testing import DyingBackend
 
 ANSWER = 4
 CANCELLED = "cancelled because"
+#: A token costs a dollar.
+PRICES = {"*": Price(1_000_000, 1_000_000)}
+#: Soon used up: by the number of calls, of tokens, and of dollars.
+LIMITS = [
+    *(UsageLimits(max_calls=number) for number in (1, 2, 4)),
+    *(UsageLimits(total_tokens_limit=number) for number in (1, 5, 9, 14)),
+    *(UsageLimits(total_cost_usd_limit=Decimal(number)) for number in (1, 5, 14)),
+]
 SETTINGS: Any = {"context_model": OpenContext, "initial_context_data": {"p": 0, "q": 0}}
 
 
@@ -72,7 +81,7 @@ async def replayed(flujo: Flujo[Any, Any, Any], backend: Any) -> PipelineResult[
 async def lives(pipeline: Any, data: int, *, encodes: bool, limits: UsageLimits | None) -> None:
     """Run the pipeline, answer what it asks, and replay it every time it has come to a stop."""
     backend = InMemoryBackend(encodes=encodes)
-    async with Flujo(pipeline, state_backend=backend, usage_limits=limits, **SETTINGS) as flujo:
+    async with Flujo(pipeline, state_backend=backend, usage_limits=limits, prices=PRICES, **SETTINGS) as flujo:
         result = await flujo.run(data, run_id="r")
         again = await replayed(flujo, backend)
         assert lines(again) == lines(told(result))
@@ -102,6 +111,25 @@ def test_a_replay_comes_to_what_the_run_came_to(programs, strict, encodes, limit
         patch.setenv("FLUJO_STRICT_CONTEXT", strict)
         patch.setattr(Pulse, "interval_s", 1e9)  # the order of things must not depend on how busy the machine is
         asyncio.run(lives(programs.pipeline(program), data, encodes=encodes, limits=limits))
+
+
+@pytest.mark.parametrize("after", [("agent", 1), ("add", 1), ("fan", [("agent", 1), ("add", 1)], "overwrite")])
+@pytest.mark.parametrize("limits", LIMITS, ids=str)
+async def test_a_replay_has_no_line_of_a_step_that_the_budget_did_not_let_begin(programs, limits, after):
+    program = ("seq", [("agent", 1), ("agent", 2), after])
+
+    await lives(programs.pipeline(program), 1, encodes=False, limits=limits)
+
+
+@settings(max_examples=60)
+@given(draw=st.data(), data=st.integers(-1, 4), limits=st.sampled_from(LIMITS))
+def test_a_replay_stops_where_the_budget_stopped_the_run(programs, draw, data, limits):
+    program = draw.draw(programs.spending_programs())
+    assume(not programs.reaches_out(program))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pulse, "interval_s", 1e9)
+        asyncio.run(lives(programs.pipeline(program), data, encodes=True, limits=limits))
 
 
 async def broken_off(pipeline: Any, data: int, records: int) -> tuple[Any, Any, Any]:

@@ -69,7 +69,8 @@ class ReplayExecutor(ExecutorCore):
             return await self._handed_out(frame, plan)
         work = Work(frame, plan, frame.run.clock.monotonic(), usage=self._record.spent_on(frame.path))
         try:
-            return await self._finish(work, await self._guarded(work))
+            outcome = await self._guarded(work)
+            return outcome if self._record.stopped_before(frame.path) else await self._finish(work, outcome)
         except asyncio.CancelledError as error:
             await cancelled(work, error)
             raise
@@ -111,6 +112,8 @@ class ReplayExecutor(ExecutorCore):
         """How a step ended that has no result."""
         render_again(work)
         frame, record = work.frame, self._record
+        if record.stopped_before(frame.path):
+            return await self._turns.never(frame.path)
         parts = await work.plan.policy.retell(self, frame)
         if parts is not None and not isinstance(parts, Success):
             return parts

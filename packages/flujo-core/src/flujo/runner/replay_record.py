@@ -20,6 +20,9 @@ _ENDS = (RecordKind.RESULT, RecordKind.FAILED, RecordKind.WAIT)
 
 _FALLBACK = "/fallback:"
 
+#: What `Quota.overdraft` says, and no refusal of a call that would use something.
+_ASKED_NOTHING = ", asked 0, left -"
+
 #: The error of a run that somebody has stopped from outside.
 CANCELLED = ErrorInfo("Aborted", "the run was cancelled")
 
@@ -32,6 +35,7 @@ class ReplayRecord(Journal):
         self.row = row
         #: Where each step has asked last: a function asks several questions, each at a path of its own.
         self._asking = {bare_path(each): each.path[:-1] for each in records if each.kind is RecordKind.WAIT}
+        self._begun = {bare_path(each) for each in records}
         self.results = tuple(each.path for each in records if each.kind is RecordKind.RESULT)
 
     @property
@@ -47,6 +51,16 @@ class ReplayRecord(Journal):
         if error is None or self.broken_off or self.row.status not in (RunStatus.STOPPED, RunStatus.CANCELLED):
             return None
         return Aborted(error.message, error=RecordedError(error) if self.row.status is RunStatus.STOPPED else None)
+
+    def stopped_before(self, path: str) -> bool:
+        """Whether the budget let nothing more begin, and nothing at `path`, or in it, had: such a step has no line.
+
+        What stopped the run tells which it was: nothing was asked for then, as a call does that is refused.
+        """
+        error = self.row.error
+        if self.row.status is not RunStatus.STOPPED or error is None or _ASKED_NOTHING not in error.message:
+            return False
+        return not any(each == path or each.startswith((f"{path}/", f"{path}[")) for each in self._begun)
 
     def knows(self, path: str) -> bool:
         """False: what a step has gone on from is come to again, too."""
