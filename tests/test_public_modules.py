@@ -1,6 +1,7 @@
 """What the packages beside flujo-core, and plugins of others, import of it is public: written down here."""
 
 import ast
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -17,32 +18,20 @@ AUTHORS = {
     *(f"flujo.testing.{each}" for each in ("command", "event_sink", "lint", "plugin", "policy", "skill", "state")),
 }
 
-#: The steps and values that policies and states work with; the executor's side of a policy.
+GUIDE = (ROOT / "docs/plugins/README.md").read_text(encoding="utf-8")
+
+#: What kinds that hold other steps and states need beside, as the guide for authors of plugins has it in a table.
 CORE = {
-    *(
-        f"flujo.domain.{each}"
-        for each in (
-            *("agent_step", "agentic_loop", "agents", "cached", "caching", "callables", "composite", "config"),
-            *("context", "events", "human", "imports", "interfaces", "items", "kinds", "lives", "outcomes", "quota"),
-            *("scope", "state_machine", "steps", "suggest", "usage"),
-        )
-    ),
-    *(f"flujo.blueprint.{each}" for each in ("agents", "durations", "kinds", "schema")),
-    *(
-        f"flujo.engine.{each}"
-        for each in (
-            *("cache_manager", "changed", "changes", "chunks", "context_manager", "frame", "journal", "policy"),
-            *("recall", "recorded", "retry", "step_run"),
-        )
-    ),
-    *(f"flujo.infra.{each}" for each in ("questions", "repair", "schemas", "scripted")),
+    f"{floor}.{name}"
+    for floor, names in re.findall(r"^\| `(flujo\.\w+)` \| (.+?) \|", GUIDE, re.MULTILINE)
+    for name in re.findall(r"`(\w+)`", names)
 }
 
 #: What whoever starts, shows and looks after runs needs beside: the command line does.
 HOSTS = {
     "flujo.version",
     *(f"flujo.blueprint.{each}" for each in ("diagnostics", "texts")),
-    *(f"flujo.domain.{each}" for each in ("hints", "locations", "masking", "validation")),
+    *(f"flujo.domain.{each}" for each in ("foreign", "hints", "locations", "masking", "validation")),
     *(f"flujo.infra.{each}" for each in ("clock", "codec", "config_manager", "log_sink", "logging")),
     *(f"flujo.plugins.{each}" for each in ("discovery", "precedence", "records", "registrars", "switches")),
     *(
@@ -90,6 +79,12 @@ def test_a_package_imports_public_names_of_public_modules(package):
     assert found
     assert {(where, module) for where, module, _ in found if module not in MAY[package]} == set()
     assert [(where, module, name) for where, module, name in found if name.startswith("_") and name[:2] != "__"] == []
+
+
+def test_the_guide_names_what_every_author_may_import():
+    rule = GUIDE[GUIDE.index("1. **Names.**") : GUIDE.index("2. **")]
+    named = set(re.findall(r"`(flujo[\w.]*)`", rule))
+    assert named == {each for each in AUTHORS if not each.startswith("flujo.testing.")} | {"flujo.domain.events"}
 
 
 def test_every_name_that_is_imported_is_one_that_its_module_gives():

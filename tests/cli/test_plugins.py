@@ -437,7 +437,8 @@ def test_a_step_that_fails_in_the_policy_of_a_plugin_names_the_plugin(flujo, pro
 
 @pytest.mark.parametrize("debug", [True, False])
 def test_an_exception_that_nobody_expected_names_the_plugins_at_work_and_the_way_without_them(capsys, fake_dist, debug):
-    fake_dist("flujo-ring", COMMAND.replace('click.echo("ding")', 'raise KeyError("ding")'), version="0.3")
+    option = 'click.option("--tune", callback=lambda *_: {}["ding"])'
+    fake_dist("flujo-ring", COMMAND.replace("def ring():", f"@{option}\n    def ring(tune):"), version="0.3")
 
     with pytest.raises(KeyError) as caught:
         run_command_line([*(["--debug"] if debug else []), "ring"])
@@ -446,3 +447,42 @@ def test_an_exception_that_nobody_expected_names_the_plugins_at_work_and_the_way
     err = capsys.readouterr().err
     assert ("error this is a bug in flujo or in a plugin: KeyError: 'ding' (" in err) is not debug
     assert err.endswith("\n  plugins at work: flujo-ring 0.3; without them: `flujo --no-plugins ...`\n")
+
+
+UNLUCKY = """
+    import click
+
+    @click.command()
+    @click.argument("how")
+    def ring(how):
+        if how == "meant":
+            raise click.ClickException("no bell")
+        if how == "exit":
+            click.get_current_context().exit(3)
+        raise RuntimeError("boom")
+
+    @hookimpl
+    def flujo_register_commands(registrar):
+        registrar.command("ring", ring, short_help="Ring.")
+
+    @hookimpl
+    def flujo_register_skills(registrar):
+        registrar.skill("bells.shout", str.upper, summary="shout")
+"""
+
+
+def test_what_a_plugins_command_raises_is_told_as_the_plugins(flujo, fake_dist):
+    fake_dist("bells", UNLUCKY)
+
+    ran = flujo("ring", "x")
+
+    assert ran.code == 2
+    assert "error[FLUJO-106] command 'ring' of plugin bells 1.0 raised RuntimeError: boom" in ran.err
+    assert flujo("ring", "meant").err.startswith("error[FLUJO-701] no bell")
+    assert flujo("ring", "exit").code == 3
+
+
+def test_a_skill_that_is_a_method_of_a_built_in_type_is_shown(flujo, fake_dist):
+    fake_dist("bells", UNLUCKY)
+
+    assert "skill bells.shout: shout -> builtins:str.upper" in flujo("plugins", "show", "bells").out

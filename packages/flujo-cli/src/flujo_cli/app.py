@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +13,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.exceptions import Exit
 
 from flujo import __version__
+from flujo.domain import foreign
 from flujo.domain.masking import masked
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import FlujoError, PluginError
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["LazyGroup", "run_command_line"]
 
 _TABLE = {entry.path: entry for entry in COMMANDS}
+
+#: What a command may raise: it ends with that, or is told of.
+_MEANT = (FlujoError, click.ClickException, click.Abort, Exit, SystemExit, BrokenPipeError)
 
 #: Where a command line's plugins are kept, once they are loaded.
 _PLUGINS = "flujo_cli.plugins"
@@ -144,7 +150,23 @@ def _load(entry: "CommandEntry | CommandSpec") -> click.Command:
         gc.enable()
     if not isinstance(command, click.Command):
         raise PluginError(f"plugin {provider} offers {entry.target!r} for {entry.path!r}, which is no click command")
-    return command
+    return command if isinstance(entry, CommandEntry) else _guarded(entry, command)
+
+
+def _guarded(entry: "CommandSpec", command: click.Command) -> click.Command:
+    """A plugin's command, whose unexpected exceptions are the plugin's errors."""
+    guarded = copy(command)
+
+    def failed(line: str, error: BaseException) -> PluginError:
+        advice = "run it as `flujo --debug ...` for the traceback, and report it to the plugin's authors"
+        said = f"command {entry.path!r} of plugin {entry.provider} raised {masked(line)}"
+        return PluginError(said, suggestion=advice, cause=error)
+
+    def invoke(ctx: click.Context) -> Any:
+        return foreign.attempt(partial(command.invoke, ctx), failed, but=_MEANT)
+
+    guarded.invoke = invoke  # type: ignore[method-assign]
+    return guarded
 
 
 def _plugins(ctx: click.Context, *, quiet: bool) -> "PluginManager":

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from flujo.domain.callables import reference
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager, PluginRecord
@@ -104,8 +105,7 @@ def _target(value: Any) -> str | None:
     found = next((getattr(value, name) for name in _TARGETS if hasattr(value, name)), None)
     if found is None or isinstance(found, str):
         return found
-    named = found if hasattr(found, "__qualname__") else type(found)
-    return f"{named.__module__}:{named.__qualname__}"
+    return reference(found)
 
 
 def _line(thing: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ def attempt(
     action: Callable[[], T],
     failed: Callable[[str, BaseException], FlujoError],
     *,
-    but: type[FlujoError] = FlujoError,
+    but: type[BaseException] | tuple[type[BaseException], ...] = FlujoError,
 ) -> T:
     """Do `action`; whatever it raises except `but` and KeyboardInterrupt becomes the error that `failed` makes.
 
@@ -22,7 +22,9 @@ def attempt(
     """
     try:
         return action()
-    except (but, KeyboardInterrupt):
+    except but:
+        raise
+    except KeyboardInterrupt:
         raise
     except BaseException as error:  # a stranger's module may raise anything at all
         raise failed(f"{type(error).__name__}: {_first_line(error)}".rstrip(": "), error) from error
