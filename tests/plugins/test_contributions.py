@@ -84,14 +84,14 @@ def test_a_kind_is_imported_when_it_is_looked_up():
     class Kinds:
         @hookimpl
         def flujo_register_step_kinds(self, registrar):
-            registrar.kind("lazy", "collections:OrderedDict", "collections:abc.Mapping.get", summary="a kind")
+            registrar.kind("lazy", "flujo.blueprint.schema:StepSpec", "flujo:Step", summary="a kind")
             registrar.kind("lost", "no_such_module:Model", dict, summary="a kind")
 
     kinds = create_plugin_manager(Kinds(), discover=False).contributions.kinds
 
     assert list(kinds) == ["lazy", "lost"]
     assert isinstance(kinds["lazy"], KindSpec)
-    assert kinds["lazy"].model.__name__ == "OrderedDict"
+    assert kinds["lazy"].model.__name__ == "StepSpec"
     with pytest.raises(PluginError, match=r"Kinds offers 'no_such_module:Model', which can't be loaded: ModuleNot"):
         kinds["lost"]
 

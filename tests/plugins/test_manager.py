@@ -56,10 +56,15 @@ def test_without_discovery_there_is_what_the_core_can_do_itself(tmp_path):
 
 def test_a_state_url_is_opened_by_the_backend_of_its_scheme(tmp_path):
     opened = []
-    manager = create_plugin_manager(Backends("odd", lambda url, root: opened.append((url, root))), discover=False)
+    backend = InMemoryBackend()
 
-    manager.open_backend("odd://host/name", tmp_path)
+    def open_odd(url, root):
+        opened.append((url, root))
+        return backend
 
+    manager = create_plugin_manager(Backends("odd", open_odd), discover=False)
+
+    assert manager.open_backend("odd://host/name", tmp_path) is backend
     assert opened == [("odd://host/name", tmp_path)]
 
 

@@ -12,7 +12,7 @@ from flujo.domain.agents import Agent
 from flujo.domain.scope import NOTHING
 from flujo.domain.suggest import did_you_mean
 from flujo.domain.validation import Location
-from flujo.exceptions import MissingAgentError
+from flujo.exceptions import ConfigurationError, MissingAgentError
 
 if TYPE_CHECKING:
     from flujo.domain.agent_step import AgentStep
@@ -121,7 +121,7 @@ class Agents:
         output = self._note(lambda: self._output(spec), self._document.value(raw, "output_schema"))
         said = AgentDeclaration(name, spec.model, spec.system_prompt, output, spec.params)
         at = self._document.value(raw, "model")
-        agent = self._note(lambda: self._provider(said)(said, self._context), at)
+        agent = self._note(lambda: self._agent(said), at)
         return None if agent is None else DeclaredAgent(said, agent)
 
     def _output(self, spec: AgentPart) -> Any:
@@ -136,10 +136,18 @@ class Agents:
         OutputSchema.of(declared)
         return declared
 
-    def _provider(self, said: AgentDeclaration) -> Any:
+    def _agent(self, said: AgentDeclaration) -> Agent:
+        spec = self._provider(said)
+        made: Agent | None = spec.factory(said, self._context)
+        if made is None:
+            message = f"agent provider {spec.prefix!r} of plugin {spec.provider} gave None"
+            raise ConfigurationError(f"{message}, expected an object with 'run', or a function", code="V-A05")
+        return made
+
+    def _provider(self, said: AgentDeclaration) -> AgentProviderSpec:
         prefix, colon, _ = said.model.partition(":")
         if colon and prefix in self._providers:
-            return self._providers[prefix].factory
+            return self._providers[prefix]
         what = f"no installed plugin provides {prefix!r} agents" if colon else f"{brief(said.model)} names no provider"
         known = did_you_mean(prefix, self._providers, what="installed providers are")
         absent = self._blame("agents", prefix) or "or install a plugin that provides it"

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flujo.blueprint.kinds import AgentProviderSpec, KindSpec, LintRuleSpec, SkillSpec
+from flujo.blueprint.kinds import AgentProviderSpec, BuildContext, KindSpec, LintRuleSpec, SkillSpec
+from flujo.exceptions import PluginError
 from flujo.plugins.discovery import load_target
 from flujo.plugins.precedence import Offer, Table, ranked
 
@@ -115,9 +116,27 @@ def settle(offers: Iterable[Offer], pins: Mapping[str, Mapping[str, str]] | None
 
 
 def _load_kind(kind: KindSpec) -> KindSpec:
-    """The kind with its schema and builder imported, where they were given by name."""
+    """The kind with its schema and builder imported, where they were given by name; the builder then gives steps only.
+
+    Raises `PluginError` for what is no schema, or no builder.
+    """
+    from flujo.blueprint.schema import StepSpec  # noqa: PLC0415 - it loads pydantic, and tables are read without it
+    from flujo.domain.steps import Step  # noqa: PLC0415 - the same
+
     model, build = (load_target(target, kind.provider) for target in (kind.model, kind.build))
-    return kind._replace(model=model, build=build)
+    whose = f"of kind {kind.name!r} of plugin {kind.provider}"
+    if not (isinstance(model, type) and issubclass(model, StepSpec)):
+        raise PluginError(f"the schema {whose} is {model!r}, expected a subclass of StepSpec")
+    if not callable(build):
+        raise PluginError(f"the builder {whose} is {build!r}, expected a function")
+
+    def checked(spec: Any, context: BuildContext) -> Any:
+        step = build(spec, context)
+        if not isinstance(step, Step):
+            raise PluginError(f"the builder {whose} gave {step!r}, expected a step")
+        return step
+
+    return kind._replace(model=model, build=checked)
 
 
 def _load_provider(provider: AgentProviderSpec) -> AgentProviderSpec:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pluggy
 
+from flujo.domain import foreign
 from flujo.domain.suggest import nearest
 from flujo.exceptions import PluginError, StateUnavailable
 from flujo.plugins import hookspecs
@@ -157,7 +158,8 @@ class PluginManager(pluggy.PluginManager):
         """Open the state at `url` by the backend of its scheme; `root` is the project's folder.
 
         Raises `StateUnavailable` for a scheme that no active plugin knows or whose backend can't be imported,
-        `PolicyConflictError` for one that two claim, and what the backend raises.
+        `PolicyConflictError` for one that two claim, `PluginError` for a plugin that gives no backend, and those of
+        flujo's errors that the backend raises.
         """
         scheme, colon, _ = url.partition(":")
         if not colon:
@@ -171,7 +173,13 @@ class PluginManager(pluggy.PluginManager):
             factory = load_target(spec.factory, spec.provider)
         except PluginError as error:
             raise StateUnavailable(str(error), suggestion=error.suggestion, cause=error) from error
-        backend: StateBackend = factory(url, root)
+        whose = f"plugin {spec.provider} can't open a {scheme!r} state"
+        made = foreign.attempt(
+            lambda: factory(url, root), lambda line, error: PluginError(f"{whose}: {line}", cause=error)
+        )
+        if not callable(getattr(made, "create_run", None)):
+            raise PluginError(f"{whose}: it gave {made!r}, expected a StateBackend")
+        backend: StateBackend = made
         return backend
 
     def _backend_advice(self, scheme: str) -> str:
