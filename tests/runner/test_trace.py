@@ -259,6 +259,18 @@ async def test_what_is_copied_from_another_run_counts_no_time_and_no_cost(takes,
     assert (trace.took_s, trace.root.total_s, trace.root.usage.calls) == (1, 1, 0)
 
 
+async def test_a_run_begun_again_has_not_waited_for_the_answers_that_it_copies(takes, watched):
+    work = watched(human("ask", "go on?") >> takes("work", 2))
+    first = await work.flujo.run("x", run_id="first")
+    work.clock.advance(60)
+    await work.flujo.resume(first, "yes")
+    await work.flujo.rerun_from("first", "work", run_id="r")
+
+    first, again = await work.trace("first"), await work.trace("r")
+    assert (first.took_s, first.waited_s) == (2, 60)
+    assert (again.took_s, again.waited_s) == (2, 0)
+
+
 async def test_a_step_that_began_and_did_not_end_is_in_doubt(takes, watched):
     async def pay(data):
         raise KeyboardInterrupt

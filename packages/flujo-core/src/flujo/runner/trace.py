@@ -158,7 +158,7 @@ def trace_of(
     open_paths = _open_paths(row, records)
     span, busy = _Reader(row, open_paths, now).read(root, None if row.status is RunStatus.COMPLETED else row.status)
     ended = _ended(row, records, now)
-    waits = _waits(records, ended if row.status in _OVER else now)
+    waits = _waits(records, ended if row.status in _OVER else now, since=row.created_at)
     waited = _length(_merged([*waits, *busy])) - _length(busy)
     within = [(start, min(end, ended)) for start, end in waits]
     idle = _length(_merged([*_between(row, records, lives, ended), *within, *busy])) - _length(busy)
@@ -351,14 +351,15 @@ def _began(node: _Node) -> float:
     return min(times) if times else min(map(_began, node.children.values()), default=0.0)
 
 
-def _waits(records: Sequence[JournalRecord], now: float) -> list[Interval]:
-    """From each question to its first answer."""
+def _waits(records: Sequence[JournalRecord], now: float, since: float) -> list[Interval]:
+    """From each question to its first answer, without what was before `since`: in the run that it is copied from."""
     answered: dict[str, float] = {}
     for record in records:
         if record.kind is RecordKind.ANSWER:
             answered.setdefault(_MARKS.sub("", record.path), record.ended_at)
     asked = [record for record in records if record.kind is RecordKind.WAIT]
-    return [(each.ended_at, answered.get(_MARKS.sub("", each.path), now)) for each in asked]
+    times = [(each.ended_at, answered.get(_MARKS.sub("", each.path), now)) for each in asked]
+    return [(max(start, since), max(end, since)) for start, end in times]
 
 
 def _merged(intervals: Iterable[Interval]) -> list[Interval]:
