@@ -1,5 +1,7 @@
 """Whose contribution counts, what of it another plugin beats, and what is flujo's own."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +31,11 @@ class Kit:
     def flujo_register_policies(self, registrar):
         for key, override in self._of("policies"):
             registrar.policy(key, "m:Policy", override=override)
+
+    @hookimpl
+    def flujo_register_skills(self, registrar):
+        for key, override in self._of("skills"):
+            registrar.skill(key, "m:skill", summary="", override=override)
 
     @hookimpl
     def flujo_register_event_sinks(self, registrar):
@@ -112,6 +119,23 @@ def test_what_settings_have_no_table_for_is_settled_by_switching_one_off():
     assert PluginManager(offers, PluginOptions(disable=("b:sinks",))).conflicts() == ()
 
 
+@pytest.mark.parametrize(
+    ("facet", "fix"),
+    [("kinds", '[kinds] sql = "a:a"'), ("sinks", '[plugins] disable = ["a:other:sinks"]')],
+)
+def test_two_plugins_of_one_distribution_are_told_apart_by_their_entry_points(facet, fix):
+    one, other = (candidate("a", Kit((facet, "sql", False))) for _ in range(2))
+    both = [one, replace(other, name="a:other")]
+
+    [conflict] = manager_of(*both).conflicts()
+
+    assert (conflict.providers, conflict.fix) == (("a 1.0 (a:a)", "a 1.0 (a:other)"), fix)
+    disable = ("a:other:sinks",) if facet == "sinks" else ()
+    settled = PluginManager(both, PluginOptions(pins={"kinds": {"sql": "a:a"}}, disable=disable))
+    assert settled.conflicts() == ()
+    assert [offer.name for offer in getattr(settled.contributions, facet).offers("sql")] == ["a:a"]
+
+
 def test_two_that_are_given_in_code_are_settled_there():
     manager = manager_of(kind("a", source="explicit"), kind("b", source="explicit"), kinds={"sql": "c"})
 
@@ -162,6 +186,14 @@ def test_a_record_tells_what_another_plugin_beats_and_what_it_took(record_of):
     assert record_of(manager, "b").overrides == {"kinds": ("sql",)}
 
 
+@pytest.mark.parametrize(("source", "pins"), [("local", {}), ("installed", {"sql": "b"}), ("explicit", {})])
+def test_what_counts_in_place_of_another_is_told_however_it_came_to_count(record_of, source, pins):
+    manager = manager_of(kind("a"), kind("b", source=source), kinds=pins)
+
+    assert record_of(manager, "b").overrides == {"kinds": ("sql",)}
+    assert record_of(manager, "a").overrides == {}
+
+
 def test_a_plugin_that_others_beat_in_everything_is_shadowed_and_no_problem(record_of):
     manager = manager_of(kind("a"), kind("b", override=True))
 
@@ -186,6 +218,24 @@ def test_a_command_of_flujos_own_is_nobody_elses(record_of, path, other):
     assert "sql" not in manager.contributions.kinds
     assert not manager.has_plugin("acme:acme")
     assert manager.contributions.commands["run"].provider == "flujo-cli 1.0"
+
+
+def test_a_plugin_file_that_is_called_as_the_command_line_has_none_of_its_commands():
+    core = candidate("flujo-cli", Kit(("commands", "run", False)))
+    thief = replace(candidate("flujo-cli", Kit(("commands", "run", False)), "local"), name="flujo-cli")
+
+    assert [record.status for record in manager_of(core, thief).records] == ["vetoed", "active"]
+
+
+def test_a_plugin_file_does_not_replace_a_skill_of_flujos_own(record_of):
+    name = "flujo.builtins.passthrough"
+
+    record = record_of(
+        manager_of(candidate("flujo-policies-builtin", Kit(("skills", name, False)), "local")), "flujo-policies-builtin"
+    )
+
+    assert record.status == "register-failed"
+    assert record.error == f"skill id {name!r} is not free: 'flujo.builtins.' belongs to flujo-policies-builtin"
 
 
 def test_a_command_beside_flujos_own_is_welcome():

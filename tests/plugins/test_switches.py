@@ -178,14 +178,14 @@ def greet():
 def test_a_plugin_file_beside_the_settings_is_loaded_with_what_stands_beside_it(project, record_of):
     root = project()
     (root / "flujo_plugins.py").write_text(LOCAL)
-    (root / "helper.py").write_text("NAME = 'flujo.builtins.stringify'")
+    (root / "helper.py").write_text("NAME = 'tools.greet'")
 
     manager = create_plugin_manager()
 
     record = record_of(manager, "flujo_plugins")
     assert (record.status, record.source, record.file) == ("active", "local", str(root / "flujo_plugins.py"))
-    assert manager.contributions.skills["flujo.builtins.stringify"].provider == "flujo_plugins"
-    assert manager.contributions.skills.reason("flujo.builtins.stringify").startswith("the project's own plugin files")
+    assert manager.contributions.skills["tools.greet"].provider == "flujo_plugins"
+    assert manager.contributions.skills.reason("tools.greet").startswith("the project's own plugin files")
     assert record_of(create_plugin_manager(options=options(no_plugins=True)), "flujo_plugins").status == "disabled"
 
 
@@ -208,6 +208,15 @@ def test_a_project_names_further_plugin_files(project, record_of):
     assert record.traceback.startswith(f'  File "{root / "tools" / "mine.py"}", line 1, in <module>')
     assert record.traceback.count("File") == 1
     assert record_of(manager, "lost").error == f"there is no plugin file {str(root / 'tools' / 'lost.py')!r}"
+
+
+def test_a_plugin_file_that_is_called_as_flujos_own_is_not_flujos_own(project, record_of):
+    root = project('[plugins]\nlocal = ["flujo-core.py"]\n')
+    (root / "flujo-core.py").write_text("raise ImportError")
+
+    record = record_of(create_plugin_manager(options=options(no_plugins=True)), "flujo-core")
+
+    assert (record.source, record.status) == ("local", "disabled")
 
 
 def test_where_problems_are_not_borne_the_first_one_raises(fake_dist):

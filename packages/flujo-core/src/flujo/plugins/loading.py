@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from flujo.exceptions import PluginError
 from flujo.plugins.discovery import attempt
 from flujo.plugins.hookspecs import API_1
-from flujo.plugins.precedence import Offer, Rank
+from flujo.plugins.precedence import Offer, Table
 from flujo.plugins.records import Candidate, Phase, PluginRecord, PluginStatus
 from flujo.plugins.registrars import REGISTRARS
 from flujo.plugins.screening import dropped_facets
@@ -121,8 +121,12 @@ class _Course:
 
 def veto(loaded: list[Loaded]) -> list[Loaded]:
     """Drop the plugins that want a command of flujo's own, a group of its commands, or one below a command."""
-    own = {offer.key for record, offers in loaded if record.dist == _COMMAND_LINE for offer in offers}
-    return [each if each[0].dist == _COMMAND_LINE else _vetoed(each, own) for each in loaded]
+    own = {offer.key for record, offers in loaded if _is_command_line(record) for offer in offers}
+    return [each if _is_command_line(each[0]) else _vetoed(each, own) for each in loaded]
+
+
+def _is_command_line(record: PluginRecord) -> bool:
+    return record.is_first_party and record.dist == _COMMAND_LINE
 
 
 def _vetoed(loaded: Loaded, own: set[str]) -> Loaded:
@@ -143,19 +147,20 @@ def compared(loaded: list[Loaded], contributions: "Contributions") -> Iterator[P
     """The records, with what of each plugin another one beats, and what it took from others."""
     tables = contributions._asdict()
     for record, offers in loaded:
-        beaten = [offer for offer in offers if offer.provider not in _winners(tables, offer)]
-        took = [offer for offer in offers if offer.rank is Rank.OVERRIDE and _takes(tables, offer)]
+        beaten = [offer for offer in offers if offer.name not in _winners(tables, offer)]
+        took = [offer for offer in offers if _takes(tables[offer.facet], offer)]
         status = PluginStatus.SHADOWED if beaten and len(beaten) == len(offers) else record.status
         yield replace(record, status=status, shadowed=_by_facet(beaten), overrides=_by_facet(took))
 
 
 def _winners(tables: Mapping[str, Any], offer: Offer) -> list[str]:
-    return [other.provider for other in tables[offer.facet].offers(offer.key)]
+    return [other.name for other in tables[offer.facet].offers(offer.key)]
 
 
-def _takes(tables: Mapping[str, Any], offer: Offer) -> bool:
-    rivals = tables[offer.facet].rivals(offer.key)
-    return offer.provider in _winners(tables, offer) and any(rival.rank < Rank.OVERRIDE for rival in rivals)
+def _takes(table: Table[Any], offer: Offer) -> bool:
+    """Whether `offer` counts, and another would without it."""
+    best, *others = table.rivals(offer.key)
+    return best.name == offer.name and bool(others) and table.conflict(offer.key) is None
 
 
 def _by_facet(offers: Iterable[Offer]) -> dict[str, tuple[str, ...]]:

@@ -41,7 +41,7 @@ _REASONS = {
 
 
 class Offer(NamedTuple):
-    """One thing that one plugin, of the distribution `dist`, contributes: a `value` for `key` in the table `facet`."""
+    """One thing that the plugin `name`, of the distribution `dist`, contributes: a `value` for `key` in `facet`."""
 
     facet: str
     key: str
@@ -49,6 +49,7 @@ class Offer(NamedTuple):
     provider: str
     rank: Rank
     dist: str = ""
+    name: str = ""
 
 
 class Conflict(NamedTuple):
@@ -112,8 +113,9 @@ class Table(Mapping[str, V], Generic[V]):
         unmet = bool(pin) and top[0].rank < Rank.PINNED
         if len(top) == 1 and not unmet:
             return None
-        providers = tuple(offer.provider for offer in top)
-        return Conflict(self._noun, top[0].facet, key, providers, _fix(top), pin if unmet else "")
+        rivals = self._offers[key]
+        providers = tuple(_shown(offer, rivals) for offer in top)
+        return Conflict(self._noun, top[0].facet, key, providers, _fix(top, rivals), pin if unmet else "")
 
     def __getitem__(self, key: str) -> V:
         rivals = self._offers[key]
@@ -166,19 +168,34 @@ def _pin(key: str, pins: Mapping[str, str]) -> str | None:
 
 def _in_order(rivals: Iterable[Offer], pin: str | None) -> tuple[Offer, ...]:
     raised = (
-        offer._replace(rank=max(offer.rank, Rank.PINNED)) if pin and normal(pin) == normal(offer.dist) else offer
+        offer._replace(rank=max(offer.rank, Rank.PINNED))
+        if pin and normal(pin) in (normal(offer.dist), normal(offer.name))
+        else offer
         for offer in rivals
     )
-    return tuple(sorted(raised, key=lambda offer: (-offer.rank, offer.provider)))
+    return tuple(sorted(raised, key=lambda offer: (-offer.rank, offer.provider, offer.name)))
 
 
-def _fix(top: tuple[Offer, ...]) -> str:
+def _fix(top: tuple[Offer, ...], rivals: tuple[Offer, ...]) -> str:
     """The line of flujo.toml by which the first of `top` counts."""
     offer, *others = top
     if offer.facet in PIN_TABLES:
-        return f"[{offer.facet}] {_toml(offer.key)} = {json.dumps(offer.dist)}"
-    dists = dict.fromkeys(f"{other.dist}:{other.facet}" for other in others)
-    return f"[plugins] disable = {json.dumps(list(dists))}"
+        return f"[{offer.facet}] {_toml(offer.key)} = {json.dumps(_called(offer, rivals))}"
+    names = dict.fromkeys(f"{_called(other, rivals)}:{other.facet}" for other in others)
+    return f"[plugins] disable = {json.dumps(list(names))}"
+
+
+def _called(offer: Offer, rivals: tuple[Offer, ...]) -> str:
+    """The distribution, or the plugin's whole name where another of `rivals` is of the same distribution."""
+    return offer.name if _is_one_of_several(offer, rivals) else offer.dist
+
+
+def _shown(offer: Offer, rivals: tuple[Offer, ...]) -> str:
+    return f"{offer.provider} ({offer.name})" if _is_one_of_several(offer, rivals) else offer.provider
+
+
+def _is_one_of_several(offer: Offer, rivals: tuple[Offer, ...]) -> bool:
+    return sum(other.dist == offer.dist for other in rivals) > 1
 
 
 def _advice(conflict: Conflict, rank: Rank) -> str:

@@ -50,6 +50,11 @@ class _Plugin:
         """The plugin in a message: distribution and version."""
         return f"{self.dist} {self.version}".rstrip()
 
+    @property
+    def is_first_party(self) -> bool:
+        """Whether it is of an installed distribution of this project: a file may be called as it likes."""
+        return self.source == "installed" and self.dist in FIRST_PARTY
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate(_Plugin):
@@ -67,7 +72,7 @@ class PluginRecord(_Plugin):
     its own code only, and `suggestion` what may help. `file` is where its module is, `load_ms` how many milliseconds
     importing it took (None: it was not), `api` the version of the contract it was written for, `note` a line about
     one that is loaded. `contributes` lists the keys it registered, by what they are (the fields of `Contributions`);
-    `shadowed` those of them that another plugin beats, and `overrides` those that it took from another.
+    `shadowed` those of them that another plugin beats, and `overrides` those that it has in place of another.
     """
 
     status: PluginStatus

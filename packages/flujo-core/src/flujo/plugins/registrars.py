@@ -93,8 +93,9 @@ class Registrar:
     def _offer(self, facet: str, key: str, value: object, override: bool = False) -> None:
         if any(offer.facet == facet and offer.key == key for offer in self._staged):
             raise PluginError(f"{key!r} is registered twice in {facet}")
-        rank = _RANKS.get(self._owner.source, Rank.OVERRIDE if override else Rank.INSTALLED)
-        self._staged.append(Offer(facet, key, value, self._owner.provider, rank, self._owner.dist))
+        owner = self._owner
+        rank = _RANKS.get(owner.source, Rank.OVERRIDE if override else Rank.INSTALLED)
+        self._staged.append(Offer(facet, key, value, owner.provider, rank, owner.dist, owner.name))
 
 
 class PolicyRegistrar(Registrar):
@@ -140,7 +141,8 @@ class SkillRegistrar(Registrar):
         """Let files say `agent: {id: <id>}`; the id is dotted and starts with a name of the plugin's own."""
         _matching(_SKILL, id, "a skill id", "names joined by dots, such as 'my_plugin.fetch'")
         for prefix, dist in _RESERVED.items():
-            if id.startswith(prefix) and self._owner.source == "installed" and self._owner.dist != dist:
+            is_free = self._owner.source == "explicit" or (self._owner.is_first_party and self._owner.dist == dist)
+            if id.startswith(prefix) and not is_free:
                 raise PluginError(f"skill id {id!r} is not free: {prefix!r} belongs to {dist}")
         self._offer("skills", id, SkillSpec(id, _target(target), summary, side_effects, self._owner.provider), override)
 

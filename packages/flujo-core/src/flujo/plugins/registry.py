@@ -11,7 +11,6 @@ from flujo.plugins.contributions import ANY_STEP, PolicySpec
 from flujo.plugins.discovery import attempt, load_target
 from flujo.plugins.manager import PluginManager, create_plugin_manager
 from flujo.plugins.precedence import Offer, Table
-from flujo.plugins.records import FIRST_PARTY
 
 __all__ = ["create_default_registry"]
 
@@ -24,10 +23,11 @@ def create_default_registry(manager: PluginManager | None = None) -> PolicyRegis
     """
     manager = manager or create_plugin_manager()
     policies = manager.contributions.policies
+    own = {record.name for record in manager.records if record.is_first_party}
     registry = PolicyRegistry(problems=[record.problem for record in manager.records if not record.loaded])
     for key in policies:
         make, offer = partial(_make, policies, key), policies.offers(key)[0]
-        plugin = None if offer.dist in FIRST_PARTY else offer.provider
+        plugin = None if offer.name in own else offer.provider
         if key == ANY_STEP:
             registry.register_fallback_factory(make, plugin)
         else:

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import PluginError
 from flujo.infra.plugin_tables import FACETS
-from flujo.plugins.records import FIRST_PARTY, Candidate, PluginRecord
+from flujo.plugins.records import Candidate, PluginRecord
 from flujo.plugins.switches import PluginOptions, normal
 
 __all__ = ["check_names", "check_required", "dropped_facets", "is_called", "refusal"]
@@ -47,7 +47,7 @@ def refusal(plugin: Candidate, options: PluginOptions) -> str | None:
     if plugin.source == "explicit" or _is_among(plugin, options.force):
         return None
     reasons = list(_own_reasons(plugin, options))
-    if plugin.dist not in FIRST_PARTY:
+    if not plugin.is_first_party:
         reasons += _reasons_of_strangers(plugin, options)
     return next((f"by {reason}" for reason in reasons), None)
 
