@@ -248,6 +248,13 @@ MUTANTS = (
         "tests/policies/test_in_doubt.py",
     ),
     Mutant(
+        "a recorded result that can't be read and that a composite goes on from",
+        f"{ENGINE}/journal.py",
+        "            self.failure = self.failure or error\n            raise self.failure  #",
+        "            raise error  #",
+        "tests/policies/test_in_doubt.py",
+    ),
+    Mutant(
         "a background step in doubt that nobody minds",
         f"{RUNNER}/ending.py",
         "isinstance(each, Aborted | Failure) and not tolerable(each)",

@@ -1,6 +1,8 @@
-"""A step in doubt fails its run, whatever holds it and whatever that makes of failures."""
+"""A step in doubt fails its run, and one whose record can't be read breaks it off, whatever holds the step."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -11,21 +13,24 @@ from flujo.domain.cached import CacheStep
 from flujo.domain.imports import ImportStep
 from flujo.domain.kinds import ConditionalStep, DynamicParallelRouterStep, LoopStep, MapStep, ParallelStep
 from flujo.domain.state_machine import StateMachineStep, Transition
+from flujo.exceptions import StateCorrupt
 from flujo.infra.memory import InMemoryBackend
 from flujo.testing import FakeClock
 
 
 class Till:
-    """Comes to no end."""
+    """Comes to no end while it is `stuck`."""
 
     def __init__(self) -> None:
         self.paid = 0
+        self.stuck = True
         self.begun = asyncio.Event()
 
     async def __call__(self, data: Any) -> Any:
         self.paid += 1
         self.begun.set()
-        await asyncio.Event().wait()
+        if self.stuck:
+            await asyncio.Event().wait()
 
 
 def fail(data: Any) -> Any:
@@ -123,3 +128,70 @@ async def test_a_background_step_in_doubt_fails_the_run_that_went_on_without_it(
         await flujo.settle("r", "pay", "by hand")
         assert (await flujo.resume("r")).status == "completed"
         assert till.paid == 1
+
+
+@pytest.fixture
+async def broken_off(tmp_path):
+    """Runs until the step `till` is at work, then makes what is recorded of `pay` unreadable; and back."""
+    file = tmp_path / "runs.db"
+
+    def damage(written: bytes, where: str = "%pay") -> None:
+        with closing(sqlite3.connect(file)) as connection, connection:
+            assert connection.execute("UPDATE journal SET out = ? WHERE path LIKE ?", (written, where)).rowcount
+
+    async def begin(pipeline: Pipeline[Any, Any], till: Till) -> None:
+        async with Flujo(pipeline, state_uri=f"sqlite:///{file}") as flujo:
+            await interrupted(flujo, till)
+        damage(b"?")
+
+    begin.damage, begin.uri = damage, f"sqlite:///{file}"
+    return begin
+
+
+@pytest.mark.parametrize("holder", HOLDERS.values(), ids=HOLDERS)
+async def test_a_recorded_result_that_cannot_be_read_breaks_the_run_off_and_nothing_is_done_instead(holder, broken_off):
+    till, paid, after = Till(), [], []
+    pay = Step("pay", lambda data: paid.append(data) or 5, fallback=Step("other", after.append))
+    pipeline = Pipeline([holder(Pipeline([pay, Step("till", till)], name="both")), Step("after", after.append)])
+    await broken_off(pipeline, till)
+    till.paid = 0
+
+    async with Flujo(pipeline, state_uri=broken_off.uri) as flujo:
+        with pytest.raises(StateCorrupt, match="pay can't be read: it is not the JSON that was stored"):
+            await flujo.resume("r")
+
+        assert (await flujo.runs())[0].status == "interrupted"
+        assert (len(paid), till.paid, after) == (1, 0, [])
+
+
+async def test_a_background_steps_result_that_cannot_be_read_breaks_the_run_off(broken_off):
+    till, paid = Till(), []
+    pay = Step("pay", paid.append, config=StepConfig(execution_mode="background"))
+    pipeline = Pipeline([pay, Step("wait", lambda data: asyncio.sleep(0.01)), Step("till", till)])
+    await broken_off(pipeline, till)
+    till.stuck = False
+
+    async with Flujo(pipeline, state_uri=broken_off.uri) as flujo:
+        with pytest.raises(StateCorrupt, match="pay can't be read"):
+            await flujo.resume("r")
+
+        assert (await flujo.runs())[0].status == "interrupted"
+        assert len(paid) == 1
+
+
+async def test_an_answer_that_cannot_be_read_breaks_the_run_off_although_the_function_takes_it_for_an_error(broken_off):
+    def pay(data, run):
+        try:
+            return run.ask("how much?")
+        except StateCorrupt:
+            return 0
+
+    async with Flujo(Step("pay", pay), state_uri=broken_off.uri) as flujo:
+        await flujo.run(1, run_id="r")
+        await flujo.answer("r", 5)
+        broken_off.damage(b"?", "pay%!1")
+
+        with pytest.raises(StateCorrupt, match="!1 can't be read"):
+            await flujo.resume("r")
+
+        assert (await flujo.runs())[0].status == "interrupted"

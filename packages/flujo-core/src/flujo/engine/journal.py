@@ -18,7 +18,7 @@ from flujo.engine.changes import unshared
 from flujo.engine.recorded import Answer, Item, Recorded, Settlement, asker_of, kept
 from flujo.engine.shield import undisturbed
 from flujo.engine.tracker import Tracker
-from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateError, ValueNotStorable
+from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateCorrupt, StateError, ValueNotStorable
 
 __all__ = ["Answer", "Item", "Journal", "Recorded", "Settlement"]
 
@@ -35,8 +35,8 @@ class Journal:
     """Looks results up by path, and writes new ones down before anyone uses them.
 
     Without a `claim` it is `closed`: the run has ended, nothing is written, and nothing must be executed. Values pass
-    through the codec when the backend `encodes`. A write that fails for a reason of the state's sets `failure`: the
-    run can't go on, whatever the steps around it would make of the error.
+    through the codec when the backend `encodes`. A write that fails for a reason of the state's, and a value that can't
+    be read, set `failure`: the run can't go on, whatever the steps around it would make of the error.
     """
 
     __slots__ = (
@@ -101,17 +101,13 @@ class Journal:
             self._check(record, item)
         if self._codec is None:
             return Recorded(unshared(record.out), record.delta, record)
-        delta = None if record.delta is None else self._delta(record)
-        return tuple_of(Recorded, (self._codec.decode(record.out, where=path), delta, record))
-
-    def _delta(self, record: JournalRecord) -> Any:
-        if self._codec is None or record.delta is None:
-            return record.delta
-        return self._codec.decode(record.delta, where=record.path)
+        delta = None if record.delta is None else self._read(record.delta, path)
+        return tuple_of(Recorded, (self._read(record.out, path), delta, record))
 
     def changed_fields(self) -> set[str]:
         """The context's fields that recorded steps have changed, by this process or one before it."""
-        return {operation[1][0] for record in self._results.values() for operation in self._delta(record) or ()}
+        changed = (record for record in self._results.values() if record.delta is not None)
+        return {operation[1][0] for record in changed for operation in self._read(record.delta, record.path)}
 
     def item(self, path: str, number: int, value: Any, within: Item | None) -> Item | None:
         """Name an item by its place and its value, `within` another; a value that can't be written down has no name."""
@@ -159,7 +155,7 @@ class Journal:
         """What the last failed attempt recorded at `path` taught, if anything; one that was cancelled is none."""
         attempts = (record for record in reversed(self._asides.attempts.get(path, ())) if record.attempt)
         last = next(attempts, None)
-        return None if last is None or last.out is None else str(self._decoded(last))
+        return None if last is None or last.out is None else str(self._read(last.out, last.path))
 
     def spent_on(self, path: str) -> Usage:
         """What the failed attempts recorded at `path` have used."""
@@ -224,7 +220,7 @@ class Journal:
         if path in self._asides.reopened or path not in self._asides.answers:
             return None
         record = self._asides.answers[path][-1]
-        given = self._decoded(record)
+        given = self._read(record.out, record.path)
         return Answer(given["value"], given["by"], record.ended_at)
 
     def begun(self, path: str, item: Item | None = None) -> JournalRecord | None:
@@ -238,7 +234,7 @@ class Journal:
     def settlement(self, path: str) -> Settlement | None:
         """What settles the last beginning of the step at `path`; None while nobody has said."""
         record = self._asides.settled.get(self._asides.intents[path][-1].path)
-        return None if record is None else Settlement(**self._decoded(record), at=record.ended_at)
+        return None if record is None else Settlement(**self._read(record.out, record.path), at=record.ended_at)
 
     def doubts(self) -> list[str]:
         """The paths of steps that began, did not end and are not settled, those that are at work included."""
@@ -247,10 +243,19 @@ class Journal:
 
     def asked(self, record: JournalRecord) -> PendingAnswer:
         """The question that `record` holds."""
-        return PendingAnswer(record.path.removesuffix("?"), since=record.ended_at, **self._decoded(record))
+        return PendingAnswer(
+            record.path.removesuffix("?"), since=record.ended_at, **self._read(record.out, record.path)
+        )
 
-    def _decoded(self, record: JournalRecord) -> Any:
-        return unshared(record.out) if self._codec is None else self._codec.decode(record.out, where=record.path)
+    def _read(self, written: Any, where: str) -> Any:
+        """A recorded value. One that can't be read ends the run: whatever was done instead, was done already."""
+        if self._codec is None:
+            return unshared(written)
+        try:
+            return self._codec.decode(written, where=where)
+        except StateCorrupt as error:
+            self.failure = self.failure or error
+            raise self.failure  # noqa: B904 - the same error, or one that came before it
 
     def encoded(self, value: Any, where: str) -> Any:
         """`value` as a record holds it. Raises `ValueNotStorable` when it can't be written; names `where`."""
@@ -351,7 +356,7 @@ class Journal:
         for path, call in list(self._asides.calls.items()):
             if path not in self._results and len(self._asides.attempts.get(path, ())) < call.attempt:
                 error = ErrorInfo(CALL_LOST, "the process died while the call was made", path=path)
-                used, at = Usage(**self._decoded(call)), call.ended_at
+                used, at = Usage(**self._read(call.out, call.path)), call.ended_at
                 await self.record_attempt(path, error, cancelled=True, usage=used, started_at=at, ended_at=at)
 
     async def record_settlement(self, path: str, settled: Settlement) -> None:

@@ -228,6 +228,8 @@ class RunSession:
                 for note in notes:
                     self.events.emit(note)
             ending = await self._watched(claim, journal, context, input)
+            if journal.failure is not None:  # whatever user code has made of it
+                raise journal.failure
             if isinstance(ending.outcome, Paused) and await journal.catch_up():
                 return None
         except BaseException as error:
