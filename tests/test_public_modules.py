@@ -29,6 +29,7 @@ CORE = {
 
 #: What whoever starts, shows and looks after runs needs beside: the command line does.
 HOSTS = {
+    "flujo.engine.policy_registry",
     "flujo.version",
     *(f"flujo.blueprint.{each}" for each in ("diagnostics", "texts")),
     *(f"flujo.domain.{each}" for each in ("foreign", "hints", "locations", "masking", "validation")),
@@ -37,7 +38,17 @@ HOSTS = {
     *(
         f"flujo.runner.{each}"
         for each in (
-            *("answers", "definitions", "event_sinks", "flujo", "ids", "inbox", "pipeline_resolver", "rerun"),
+            *(
+                "answers",
+                "definitions",
+                "event_sinks",
+                "flujo",
+                "ids",
+                "inbox",
+                "pipeline_resolver",
+                "plugin_set",
+                "rerun",
+            ),
             *("state_backend_manager", "targets", "trace"),
         )
     ),

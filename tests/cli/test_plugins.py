@@ -486,3 +486,25 @@ def test_a_skill_that_is_a_method_of_a_built_in_type_is_shown(flujo, fake_dist):
     fake_dist("bells", UNLUCKY)
 
     assert "skill bells.shout: shout -> builtins:str.upper" in flujo("plugins", "show", "bells").out
+
+
+ODD = """
+    from flujo import LoopStep
+
+    class Spiral(LoopStep):
+        kind = "spiral"
+
+    class Tight(LoopStep):
+        pass
+
+    @hookimpl
+    def flujo_register_skills(registrar):
+        registrar.skill("bells.chime", "bells:chime", summary="a text and a bell")
+"""
+
+
+def test_a_type_of_a_kind_of_its_own_does_not_have_the_policy_of_its_base(flujo, fake_dist):
+    fake_dist("bells", ODD)
+
+    assert "policy for step type 'flujo.domain.kinds:LoopStep'" in flujo("plugins", "why", "bells:Tight").out
+    assert flujo("plugins", "why", "bells:Spiral").code == 2

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import click
 
+from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean
+from flujo.engine.policy_registry import kin
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager
 from flujo.plugins.discovery import attempt, is_target
@@ -82,14 +84,13 @@ def _by_base(manager: PluginManager, key: str) -> Iterator[str]:
     policies = manager.contributions.policies
     module, _, name = key.partition(":")
     try:
-        bases = getattr(attempt(lambda: attrgetter(name)(import_module(module))), "__mro__", ())
+        found = attempt(lambda: attrgetter(name)(import_module(module)))
     except PluginError as error:
         advice = _advice(manager, [*NOUNS], key)
         raise PluginError(f"no plugin brings {key!r}, and no type is there: {error}", suggestion=advice) from error
+    bases = kin(found) if isinstance(found, type) and issubclass(found, Step) else []
     names = (f"{base.__module__}:{base.__qualname__}" for base in bases)
-    found = next((name for name in names if name in policies), None)
-    if found is not None:
-        yield found
+    yield from [name for name in names if name in policies][:1]
 
 
 def _answer(manager: PluginManager, facet: str, key: str) -> _Answer:

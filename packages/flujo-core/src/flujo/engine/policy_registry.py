@@ -10,7 +10,7 @@ from flujo.domain.steps import Step
 from flujo.engine.policy import StepPolicy
 from flujo.exceptions import MissingPolicyError
 
-__all__ = ["PolicyRegistry"]
+__all__ = ["PolicyRegistry", "kin"]
 
 
 class _Entry(NamedTuple):
@@ -64,11 +64,10 @@ class PolicyRegistry:
         return self._entry(step).plugin
 
     def _entry(self, step: Step[Any, Any]) -> _Entry:
-        for base in type(step).__mro__:
-            if issubclass(base, Step) and base.kind == step.kind:
-                entry = self._entries.get(base) or self._entries.get(_name(base))
-                if entry is not None:
-                    return entry
+        for base in kin(type(step)):
+            entry = self._entries.get(base) or self._entries.get(_name(base))
+            if entry is not None:
+                return entry
         return self._fallback
 
     def require(self, step: Step[Any, Any]) -> StepPolicy[Any]:
@@ -90,6 +89,11 @@ class PolicyRegistry:
     def list_registered(self) -> list[type[Step[Any, Any]]]:
         """The step types that have a policy of their own; imports those that are known by name only."""
         return list(dict.fromkeys(map(_type, self._entries)))
+
+
+def kin(type_: type[Step[Any, Any]]) -> list[type[Step[Any, Any]]]:
+    """The types whose policies may run steps of `type_`, the nearest first: its bases of the same kind, and itself."""
+    return [base for base in type_.__mro__ if issubclass(base, Step) and base.kind == type_.kind]
 
 
 def _name(handles: type | str) -> str:
