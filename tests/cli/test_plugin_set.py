@@ -50,3 +50,53 @@ def test_resuming_where_another_plugin_runs_a_kind_of_step_is_refused_with_the_w
     allowed = flujo("-P", "no:flujo-policy-acme", "resume", "r", "--allow-changed", "--answer", "fine")
     assert (allowed.code, allowed.out) == (0, "fine\n")
     assert "was=flujo-policy-acme 1.0, now=none" in allowed.err
+
+
+KIND = """
+    from flujo import Step
+    from flujo.blueprint.schema import StepSpec
+
+    class Shout(StepSpec):
+        pass
+
+    def shout(data: str) -> str:
+        return data.upper()
+
+    @hookimpl
+    def flujo_register_step_kinds(registrar):
+        registrar.kind("shout", Shout, lambda spec, context: Step(run=shout, **context.common(spec)), summary="shout")
+"""
+
+
+@pytest.fixture
+def shouting(flujo, project, fake_dist):
+    """A run "r" that waits for an answer, and which a kind of acme-pol goes on with: a plain step."""
+    fake_dist("acme-pol", KIND)
+    steps = 'steps: [{name: ask, kind: hitl, message: "Well?"}, {name: last, kind: shout}]\n'
+    (project / "pipeline.yaml").write_text(steps)
+    assert flujo("run", "--input", "x", "--run-id", "r").code == 6
+    return project
+
+
+def test_a_kind_that_is_a_plain_step_is_noted_with_its_plugin(flujo, shouting):
+    assert '"acme-pol 1.0": []' in flujo("runs", "show", "r", "--json").json["tags"]["plugins"]
+
+
+@pytest.mark.parametrize("more", [[], ["--as-begun"]])
+def test_a_run_whose_plugin_is_gone_says_which_it_was(flujo, shouting, tmp_path, more):
+    [metadata] = tmp_path.rglob("acme_pol-1.0.dist-info")
+    metadata.rename(tmp_path / "gone")
+    importlib.invalidate_caches()
+
+    ran = flujo("resume", "r", "--answer", "fine", *more)
+
+    assert ran.code == 4
+    assert "unknown kind 'shout'" in ran.err
+    assert "the run was begun with acme-pol 1.0, which is not installed: pip install acme-pol==1.0" in ran.err
+    assert "go on with the pipeline as it was" not in ran.err
+
+
+def test_a_run_whose_plugin_is_switched_off_says_by_what(flujo, shouting):
+    ran = flujo("-P", "no:acme-pol", "resume", "r", "--answer", "fine")
+
+    assert "with acme-pol 1.0: plugin acme-pol 1.0 is not loaded (disabled: by -P no:acme-pol)" in ran.err

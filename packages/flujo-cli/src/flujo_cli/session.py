@@ -31,6 +31,7 @@ from flujo.plugins import PluginManager
 from flujo.runner.event_sinks import NamedSink
 from flujo.runner.flujo import Flujo
 from flujo.runner.pipeline_resolver import PipelineResolver
+from flujo.runner.plugin_set import missing_plugins
 from flujo.runner.state_backend_manager import open_state
 from flujo.runner.targets import names_object
 from flujo_cli.changed import ways_on
@@ -124,11 +125,12 @@ class Session:
             file, texts = self._texts_of(row, as_begun)
             pipeline = PipelineResolver(self.manager, self.project.settings).resolve(file, texts)
         except (BlueprintError, ConfigurationError) as error:
-            if instead is not None:
-                raise
-            if records:
+            if records and instead is None:
                 return self.flujo(Pipeline([], name=row.pipeline), backend, row.source, {}), row
-            if row.files and not as_begun:
+            missing = missing_plugins(row, self.manager)
+            if missing:
+                error.suggestion = missing
+            elif row.files and instead is None and not as_begun:
                 self._advise_kept(error, row.run_id)
             raise
         limits = replaced(self.project.settings.limits_for(pipeline.name), self.reporter.options)

@@ -9,12 +9,13 @@ from flujo.domain.callables import reference
 from flujo.domain.events import PluginChanged
 from flujo.domain.interfaces import RunRow
 from flujo.domain.steps import Step
+from flujo.engine.policy_registry import kin
 from flujo.exceptions import DefinitionChanged
 from flujo.plugins import PluginManager
 from flujo.plugins.contributions import ANY_STEP
 from flujo.plugins.precedence import Table
 
-__all__ = ["PLUGINS", "PluginSet", "check_policies", "plugin_changes", "plugin_set", "tags_of"]
+__all__ = ["PLUGINS", "PluginSet", "check_policies", "missing_plugins", "plugin_changes", "plugin_set", "tags_of"]
 
 #: The tag of a run that holds its plugins.
 PLUGINS = "plugins"
@@ -29,14 +30,15 @@ def plugin_set(manager: PluginManager | None, pipeline: Step[Any, Any]) -> Plugi
     if manager is None:
         return {}
     found: dict[str, set[str]] = {}
-    skills = _skills(manager.contributions.skills)
+    skills, packages = _skills(manager.contributions.skills), _packages(manager)
     for step in pipeline.walk():
         for provider in _beside(manager, step):
             found.setdefault(provider, set())
         for provider in _policies(manager, step):
             found.setdefault(provider, set()).add(step.kind)
-        if step.call is not None and step.call.reference in skills:
-            found.setdefault(skills[step.call.reference], set())
+        called = step.call.reference if step.call is not None else ""
+        for provider in filter(None, (skills.get(called), packages.get(_package(called)))):
+            found.setdefault(provider, set())
     return {provider: tuple(sorted(kinds)) for provider, kinds in sorted(found.items())}
 
 
@@ -56,6 +58,20 @@ def plugin_changes(row: RunRow, plugins: PluginSet) -> list[PluginChanged]:
         for dist in sorted({*was, *now})
         if was.get(dist) != now.get(dist)
     ]
+
+
+def missing_plugins(row: RunRow, manager: PluginManager) -> str:
+    """Which of the plugins that a run has noted are not loaded here, and what helps; empty if all of them are."""
+    records = {record.dist: record for record in sorted(manager.records, key=lambda record: record.loaded)}
+    told = []
+    for provider in _noted(row):
+        dist, _, version = provider.partition(" ")
+        if dist not in records:
+            advice = f": pip install {dist}=={version}" if version else ""
+            told.append(f"the run was begun with {provider}, which is not installed{advice}")
+        elif not records[dist].loaded:
+            told.append(f"the run was begun with {provider}: {records[dist].problem}")
+    return "; ".join(told)
 
 
 def check_policies(row: RunRow, plugins: PluginSet) -> None:
@@ -93,8 +109,7 @@ def _is_installed(provider: str) -> bool:
 
 def _policies(manager: PluginManager, step: Step[Any, Any]) -> Iterator[str]:
     policies = manager.contributions.policies
-    bases = (base for base in type(step).__mro__ if issubclass(base, Step) and base.kind == step.kind)
-    keys = [f"{base.__module__}:{base.__qualname__}" for base in bases]
+    keys = [f"{base.__module__}:{base.__qualname__}" for base in kin(type(step))]
     yield from _providers(policies, next((key for key in (*keys, ANY_STEP) if key in policies), ""))
 
 
@@ -110,6 +125,19 @@ def _skills(table: Table[Any]) -> Mapping[str, str]:
     offers = (offer for key in table for offer in table.offers(key)[:1])
     targets = ((offer.value.target, offer.provider) for offer in offers)
     return {target if isinstance(target, str) else reference(target): provider for target, provider in targets}
+
+
+def _packages(manager: PluginManager) -> Mapping[str, str]:
+    """Who has kinds in files, by the package of its code: such a kind may be a plain step that calls a function of it.
+
+    A step does not keep the kind that a file gave it.
+    """
+    records = (each for each in manager.records if each.source == "installed" and "kinds" in each.contributes)
+    return {_package(record.target): record.provider for record in records}
+
+
+def _package(target: str) -> str:
+    return target.partition(":")[0].partition(".")[0]
 
 
 def _providers(table: Table[Any], key: str) -> Iterator[str]:
