@@ -169,7 +169,7 @@ async def test_a_run_inside_a_run_is_closed_with_it(backend):
     assert {row.status for row in await backend.list()} == {RunStatus.INTERRUPTED}
 
 
-def test_runs_in_another_loop_are_not_ours_to_close(backend):
+def test_runs_in_another_loop_are_not_ours_to_close_and_none_begins_beside_them(backend):
     begun, go_on = threading.Event(), threading.Event()
 
     def wait(data: int) -> int:
@@ -184,6 +184,8 @@ def test_runs_in_another_loop_are_not_ours_to_close(backend):
 
     with pytest.raises(ConfigurationError, match="has runs at work in another event loop"):
         asyncio.run(flujo.aclose())
+    with pytest.raises(ConfigurationError, match="has runs at work in another event loop"):
+        flujo.run_sync(2)
 
     go_on.set()
     other.join()

@@ -62,8 +62,9 @@ class AtWork:
         return _Block(self)
 
     def add(self, work: _Block) -> None:
-        """Note that a run begins. Raises `ConfigurationError` once this is closed."""
+        """Note that a run begins. Raises `ConfigurationError` once this is closed, and while another loop has runs."""
         self.check_open()
+        self._check_loop("make another one for this loop, or wait for those runs")
         self._works.add(work)
 
     def discard(self, work: _Block) -> None:
@@ -73,17 +74,17 @@ class AtWork:
             for idle in self._waiters:
                 idle.set()
 
+    def _check_loop(self, advice: str) -> None:
+        work = next(iter(self._works), None)  # where this is, all are
+        if work is not None and work.task.get_loop() is not asyncio.get_running_loop():
+            raise ConfigurationError("this Flujo has runs at work in another event loop", suggestion=advice)
+
     async def close(self) -> None:
         """Stop every run, and return when all have been let go of. A second call waits for the same.
 
         Raises `ConfigurationError` while runs are at work in another event loop, whose tasks are not ours to stop.
         """
-        loop = asyncio.get_running_loop()
-        if any(work.task.get_loop() is not loop for work in self._works):
-            raise ConfigurationError(
-                "this Flujo has runs at work in another event loop",
-                suggestion="close it there, or after them",
-            )
+        self._check_loop("close it there, or after them")
         self.closed = True
         for work in [*self._works]:
             work.stop()
