@@ -1,10 +1,12 @@
 """The contract of plugins as data: `python -m docs.plugin_api` writes it to api/plugin-api.json.
 
-A change of that file is a change of the contract: what is new raises the minor version, what goes the major one.
+A change of that file is a change of the contract. From the first release on it needs another version: with `--release`
+the contract is kept as api/released/VERSION.json, which is never changed again, and a later contract is measured by it.
 """
 
 import inspect
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ from flujo.plugins.discovery import API_GROUP, GROUP
 from flujo.plugins.hookspecs import API_1
 from flujo.plugins.registrars import REGISTRARS, Registrar
 
-__all__ = ["FILE", "contract"]
+__all__ = ["FILE", "RELEASED", "contract", "least_version", "version"]
 
 FILE = Path(__file__).parents[1] / "api" / "plugin-api.json"
+RELEASED = FILE.parent / "released"
 
 
 def contract() -> dict[str, Any]:
@@ -27,6 +30,35 @@ def contract() -> dict[str, Any]:
         "every registrar": {"settings": "Mapping[str, Any]", **_methods(Registrar)},
         "names": flujo.plugins.__all__,
     }
+
+
+def version(told: dict[str, Any]) -> tuple[int, int]:
+    """The version of a contract, to be compared."""
+    major, minor = map(int, told["api"].split("."))
+    return major, minor
+
+
+def least_version(old: dict[str, Any], new: dict[str, Any]) -> tuple[int, int]:
+    """What the version of `new` must be at least, after `old`: major for what is gone, minor for what is there now."""
+    major, minor = version(old)
+    before, after = _promises(old), _promises(new)
+    if not before <= after:
+        return major + 1, 0
+    return (major, minor) if before == after else (major, minor + 1)
+
+
+def _promises(told: dict[str, Any]) -> set[tuple[str, ...]]:
+    """Each single thing that plugins may count on; an optional argument is one of its own."""
+    hooks = {"every registrar": told["every registrar"], **told["hooks"]}
+    found: set[tuple[str, ...]] = {("group", each) for each in told["groups"]}
+    found |= {("name", each) for each in told["names"]}
+    for hook, methods in hooks.items():
+        for method, called in methods.items():
+            arguments = called.strip("()").split(", ")
+            optional = {each for each in arguments if "=" in each}
+            needed = ", ".join(each for each in arguments if each not in optional | {"*"})
+            found |= {(hook, method, needed), *((hook, method, needed, each) for each in optional)}
+    return found
 
 
 def _methods(kind: type) -> dict[str, str]:
@@ -42,5 +74,9 @@ def _called(method: Any) -> str:
 
 
 if __name__ == "__main__":
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps(contract(), indent=2) + "\n", encoding="utf-8")
+    RELEASED.mkdir(parents=True, exist_ok=True)
+    TEXT = json.dumps(contract(), indent=2) + "\n"
+    FILE.write_text(TEXT, encoding="utf-8")
+    if "--release" in sys.argv[1:]:
+        with (RELEASED / f"{API_1}.json").open("x", encoding="utf-8") as kept:
+            kept.write(TEXT)
