@@ -220,8 +220,7 @@ class Journal:
         if path in self._asides.reopened or path not in self._asides.answers:
             return None
         record = self._asides.answers[path][-1]
-        given = self._read(record.out, record.path)
-        return Answer(given["value"], given["by"], record.ended_at)
+        return Answer(**self._read(record.out, record.path), at=record.ended_at)
 
     def begun(self, path: str, item: Item | None = None) -> JournalRecord | None:
         """The last beginning of the step at `path`, which may run only once. Raises as `recall` does."""
@@ -243,9 +242,8 @@ class Journal:
 
     def asked(self, record: JournalRecord) -> PendingAnswer:
         """The question that `record` holds."""
-        return PendingAnswer(
-            record.path.removesuffix("?"), since=record.ended_at, **self._read(record.out, record.path)
-        )
+        told = self._read(record.out, record.path)
+        return PendingAnswer(record.path.removesuffix("?"), since=record.ended_at, **told)
 
     def _read(self, written: Any, where: str) -> Any:
         """A recorded value. One that can't be read ends the run: whatever was done instead, was done already."""
