@@ -21,6 +21,17 @@ FAULTY = {
         "register-failed",
         "Mute: its text can't be had (ValueError)",
     ),
+    "flujo-red": ("raise RuntimeError('\\x1b[31mred')", "import-failed", "RuntimeError: \\x1b[31mred"),
+    "flujo-silent": (
+        SKILLS.replace("'greet'", "None"),
+        "register-failed",
+        "summary of skill 'silent.greet' is None, expected text",
+    ),
+    "flujo-numbers": (
+        "@hookimpl\ndef flujo_register_step_kinds(registrar):\n    registrar.kind('x', 5, 6, summary='x')",
+        "register-failed",
+        "5 is not a target, expected 'module:attr' or what is there",
+    ),
     "flujo-slots": (
         "class Plugin:\n    __slots__ = ()\n    @hookimpl\n"
         f"    def flujo_register_skills(self, registrar): {GREET}\n"

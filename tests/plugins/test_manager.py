@@ -115,3 +115,17 @@ def test_a_plugin_can_not_come_late():
     with pytest.raises(PluginError, match="comes too late") as caught:
         manager.register(sys)
     assert caught.value.suggestion == "pass it to create_plugin_manager(...)"
+
+
+def test_what_a_plugin_registers_after_it_is_loaded_comes_too_late():
+    kept = []
+
+    class Late:
+        @hookimpl
+        def flujo_register_skills(self, registrar):
+            kept.append(registrar)
+
+    create_plugin_manager(Late(), discover=False)
+
+    with pytest.raises(PluginError, match=r"^'a\.b' comes too late: plugins register what they have while they are"):
+        kept[0].skill("a.b", "json:dumps", summary="")

@@ -15,7 +15,7 @@ from flujo.plugins.discovery import attempt
 from flujo.plugins.hookspecs import API_1
 from flujo.plugins.precedence import Offer, Table
 from flujo.plugins.records import Candidate, Phase, PluginRecord, PluginStatus
-from flujo.plugins.registrars import REGISTRARS
+from flujo.plugins.registrars import REGISTRARS, Staged
 from flujo.plugins.screening import dropped_facets
 from flujo.plugins.switches import PluginOptions, normal
 from flujo.plugins.vetting import api_of, check_api, check_hooks, is_newer
@@ -51,7 +51,7 @@ class _Course:
         self.candidate = candidate
         self.manager = manager
         self.options = options
-        self.offers: list[Offer] = []
+        self.offers = Staged()
         self.status, self.phase = PluginStatus.INCOMPATIBLE, "api"
         self.facts: dict[str, Any] = {"api": candidate.announced}
 
@@ -69,8 +69,10 @@ class _Course:
         except PluginError as error:
             if manager.has_plugin(candidate.name):
                 manager.unregister(name=candidate.name)
-            told = {"error": str(error), "suggestion": error.suggestion or "", "traceback": _trimmed(error)}
+            told = {"error": _visible(str(error)), "suggestion": error.suggestion or "", "traceback": _trimmed(error)}
             return record_of(candidate, self.status, phase=self.phase, **told, **self.facts), []
+        finally:
+            self.offers.closed = True
         dropped = dropped_facets(candidate, self.options)
         offers = [offer for offer in self.offers if offer.facet not in dropped]
         return record_of(candidate, PluginStatus.ACTIVE, contributes=_by_facet(offers), **self.facts), offers
@@ -196,6 +198,11 @@ def _trimmed(error: PluginError) -> str:
         return ""
     shown = [*traceback.format_list(frames[-_SHOWN_FRAMES:]), *traceback.format_exception_only(root)]
     return "".join(shown).rstrip()
+
+
+def _visible(text: str) -> str:
+    """`text` as one line in which nothing commands a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _say(line: str) -> None:

@@ -45,6 +45,7 @@ __all__ = [
     "PricingRegistrar",
     "Registrar",
     "SkillRegistrar",
+    "Staged",
     "StateBackendRegistrar",
     "StateProviderRegistrar",
     "StepKindRegistrar",
@@ -72,7 +73,16 @@ _OWN_CODES = ("FLUJO-", "V-")
 _RESERVED = {"flujo.builtins.": "flujo-policies-builtin"}
 
 
+#: What nobody can mean as the thing itself where a target is expected.
+_VALUES = (type(None), int, float, bytes, list, dict, tuple, set)
+
 _RANKS = {"local": Rank.LOCAL, "explicit": Rank.EXPLICIT}
+
+
+class Staged(list[Offer]):
+    """What one plugin has offered so far, and, once it is `closed`, all that it will."""
+
+    closed = False
 
 
 class Registrar:
@@ -81,7 +91,7 @@ class Registrar:
     `settings` is what the project's settings have in the plugin's own table, `[plugins.settings.NAME]`.
     """
 
-    def __init__(self, owner: Candidate, staged: list[Offer], settings: Mapping[str, Any]) -> None:
+    def __init__(self, owner: Candidate, staged: Staged, settings: Mapping[str, Any]) -> None:
         self.settings = settings
         self._owner = owner
         self._staged = staged
@@ -91,6 +101,8 @@ class Registrar:
         return feature in _features()
 
     def _offer(self, facet: str, key: str, value: object, override: bool = False) -> None:
+        if self._staged.closed:
+            raise PluginError(f"{key!r} comes too late: plugins register what they have while they are loaded")
         if any(offer.facet == facet and offer.key == key for offer in self._staged):
             raise PluginError(f"{key!r} is registered twice in {facet}")
         owner = self._owner
@@ -122,7 +134,9 @@ class StepKindRegistrar(Registrar):
     def kind(self, name: str, model: KindModel, build: KindBuilder, *, summary: str, override: bool = False) -> None:
         """Let files say `kind: <name>`: validated by `model`, a `StepSpec`, and made a step by `build`."""
         _matching(_KIND, name, "the name of a kind", "letters, digits, '_' and '-'")
-        value = KindSpec(name, _target(model), _target(build), summary, self._owner.provider)
+        value = KindSpec(
+            name, _target(model), _target(build), _said(summary, f"summary of kind {name!r}"), self._owner.provider
+        )
         self._offer("kinds", name, value, override)
 
 
@@ -144,7 +158,8 @@ class SkillRegistrar(Registrar):
             is_free = self._owner.source == "explicit" or (self._owner.is_first_party and self._owner.dist == dist)
             if id.startswith(prefix) and not is_free:
                 raise PluginError(f"skill id {id!r} is not free: {prefix!r} belongs to {dist}")
-        self._offer("skills", id, SkillSpec(id, _target(target), summary, side_effects, self._owner.provider), override)
+        told = _said(summary, f"summary of skill {id!r}")
+        self._offer("skills", id, SkillSpec(id, _target(target), told, side_effects, self._owner.provider), override)
 
 
 class AgentRegistrar(Registrar):
@@ -196,7 +211,9 @@ class EventSinkRegistrar(Registrar):
         project's folder. A sink made here is closed with its `Flujo`, if it is a `ClosableSink`.
         """
         _matching(_KIND, name, "the name of an event sink", "letters, digits, '_' and '-'")
-        value = EventSinkSpec(name, _target(factory), summary, self._owner.provider)
+        value = EventSinkSpec(
+            name, _target(factory), _said(summary, f"summary of event sink {name!r}"), self._owner.provider
+        )
         self._offer("sinks", name, value, override)
 
 
@@ -221,7 +238,9 @@ class LintRegistrar(Registrar):
             raise PluginError(f"rule {code!r} is not free: {code.partition('-')[0]!r} belongs to flujo")
         if severity not in ("error", "warning"):
             raise PluginError(f"severity of rule {code!r} is {severity!r}, expected 'error' or 'warning'")
-        value = LintRuleSpec(code, _target(target), severity, summary, self._owner.provider)
+        value = LintRuleSpec(
+            code, _target(target), severity, _said(summary, f"summary of rule {code!r}"), self._owner.provider
+        )
         self._offer("lint_rules", code, value, override)
 
 
@@ -243,7 +262,8 @@ class CommandRegistrar(Registrar):
     def command(self, path: str, target: object, *, short_help: str) -> None:
         """Add the command typed as `path` ("runs list"); `short_help` is its line in the list of commands."""
         _matching(_PATH, path, "a command", "words in small letters with one space between them")
-        self._offer("commands", path, CommandSpec(path, _target(target), short_help, self._owner.provider))
+        told = _said(short_help, f"short_help of command {path!r}")
+        self._offer("commands", path, CommandSpec(path, _target(target), told, self._owner.provider))
 
 
 #: The registrar that each hook receives.
@@ -272,9 +292,15 @@ def _features() -> frozenset[str]:
 
 def _target(target: Any) -> Any:
     """`target` as it is; text must have the form of a target."""
-    if isinstance(target, str) and not is_target(target):
-        raise PluginError(f"{target!r} is not a target, expected 'module:attr'")
+    if (isinstance(target, str) and not is_target(target)) or isinstance(target, _VALUES):
+        raise PluginError(f"{target!r} is not a target, expected 'module:attr' or what is there")
     return target
+
+
+def _said(text: str, what: str) -> str:
+    if not isinstance(text, str):
+        raise PluginError(f"{what} is {text!r}, expected text")
+    return text
 
 
 def _defined(target: str) -> str:
