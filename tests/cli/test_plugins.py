@@ -144,6 +144,20 @@ def test_one_plugin_is_shown_with_everything_that_it_adds(flujo, fake_dist, proj
     assert any(line.startswith("  file ") and line.endswith("bells.py") for line in lines)
 
 
+def test_secrets_in_what_is_set_for_a_plugin_are_not_shown(flujo, fake_dist, project):
+    fake_dist("bells", SINKS)
+    (project / "flujo.toml").write_text(
+        '[plugins.settings.bells]\napi_key = "hush"\nhosts = ["https://me:hush@here/"]\nroom = {token = "hush", no = 3}'
+    )
+    told = flujo("plugins", "show", "bells", "--json")
+    assert told.json["plugin"]["settings"] == {
+        "api_key": "***",
+        "hosts": ["https://me:***@here/"],
+        "room": {"token": "***", "no": 3},
+    }
+    assert "hush" not in told.out + flujo("plugins", "show", "bells").out
+
+
 def test_a_thing_that_is_no_text_is_shown_by_its_name(flujo, fake_dist):
     fake_dist("ringer", COMMAND)
     assert "  command ring: Ring. -> click.core:Command" in flujo("plugins", "show", "ringer").out
