@@ -22,7 +22,7 @@ bench: ## measure beside hand-written code
 faults: ## kills, races and full disks, in full
 mutants: ## take out one safeguard at a time
 template: ## write every package that `flujo plugins new` can, and use it
-plugins: ## test plugins by the oldest pluggy that is allowed, and by the newest
+plugins: ## test plugins by the oldest pluggy that is allowed
 
 .venv/ready: requirements-dev.txt constraints.txt $(wildcard packages/*/pyproject.toml)
 	python3 -m venv .venv

@@ -34,7 +34,7 @@ steps:
 
 _has_tools = all(importlib.util.find_spec(name) for name in ("pytest", "mypy", "flujo_cli"))
 nox.options.default_venv_backend = "none" if _has_tools else "venv"
-nox.options.sessions = ["lint", "types", "docs", "wheels", "tests", "plain"]
+nox.options.sessions = ["lint", "types", "docs", "wheels", "tests", "plain", "plugins"]
 
 
 def _python(session: nox.Session) -> str:
@@ -161,7 +161,12 @@ def _check_example(session: nox.Session, folder: Path, dist: Path) -> None:
     shutil.copytree(EXAMPLE / "tests", folder / "tests")
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(EXAMPLE / name, folder)
-    for command in (("flujo", "plugins", "check", "flujo-policy-http"), ("pytest", "-q")):
+    _pass(session, commands, folder, "flujo-policy-http")
+
+
+def _pass(session: nox.Session, commands: Path, folder: Path, plugin: str) -> None:
+    """The installed plugin passes `flujo plugins check`, and the tests in `folder`."""
+    for command in (("flujo", "plugins", "check", plugin), ("pytest", "-q")):
         done = _outside(commands / command[0], *command[1:], cwd=folder)
         if done.returncode != 0:
             session.error(f"{' '.join(command)} failed in {folder}:\n{done.stdout}{done.stderr}")
@@ -182,7 +187,8 @@ def template(session: nox.Session) -> None:
     """Write every package that `flujo plugins new` can (31), build its wheel, and use it as a stranger's: 20 minutes.
 
     All have one environment, of wheels, one after the other: each is checked, linted, typed and tested there, and taken
-    out again. `nox -s template -- policy,lint` for one of them.
+    out again; one of a single sort also has a bare environment, with nothing but what its own wheel asks for.
+    `nox -s template -- policy,lint` for one of them.
     """
     parts = ("policy", "state", "sink", "command", "lint")
     every = [",".join(some) for count in range(1, 6) for some in itertools.combinations(parts, count)]
@@ -192,11 +198,13 @@ def template(session: nox.Session) -> None:
         _build_wheels(session, folder / "dist")
         commands = _fresh(session, folder / "venv", folder / "dist", "flujo-core", "flujo-policies-builtin", *tools)
         for number, some in enumerate(session.posargs or every):
-            _use_template(session, commands, folder / str(number), some)
+            package = _use_template(session, commands, folder / str(number), some)
+            if some in parts:
+                _check_bare(session, folder / f"bare-{some}", folder / "dist", package)
 
 
-def _use_template(session: nox.Session, commands: Path, folder: Path, parts: str) -> None:
-    """Do with one package what its author and its users do."""
+def _use_template(session: nox.Session, commands: Path, folder: Path, parts: str) -> Path:
+    """Do with one package what its author and its users do; its folder, with its wheel beside it."""
     folder.mkdir()
 
     def run(*words: str, cwd: Path = folder) -> str:
@@ -216,20 +224,28 @@ def _use_template(session: nox.Session, commands: Path, folder: Path, parts: str
     said = run("pytest", "-q", cwd=package)
     run("pip", "uninstall", "--quiet", "--yes", dist)
     session.log(f"{parts}: {said.splitlines()[-1]}")
+    return package
 
 
-@nox.session(default=False)
+def _check_bare(session: nox.Session, folder: Path, dist: Path, package: Path) -> None:
+    """The package is installed from its wheel, with what it needs for its tests, and passes them."""
+    wheel = next(package.parent.glob("*.whl"))
+    commands = _fresh(session, folder, dist, f"{wheel}[test]")
+    _pass(session, commands, package, package.name)
+
+
+@nox.session
 def plugins(session: nox.Session) -> None:
-    """The tests of plugins by the oldest pluggy that flujo allows, and by the newest."""
+    """The tests of plugins by the oldest pluggy that flujo allows: everything else is done with the newest."""
     python = _python(session)
-    suites = ("tests/plugins", "tests/testing", "tests/cli/test_plugins.py")
-    for wanted in ("pluggy==1.6.*", "pluggy<2"):
-        with tempfile.TemporaryDirectory(prefix="flujo-pluggy-") as folder:
-            pip = ("-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", folder, wanted)
-            session.run(python, *pip, external=True)
-            found = {"PYTHONPATH": folder}
-            session.run(python, "-c", "import pluggy; print(pluggy.__version__)", env=found, external=True)
-            session.run(python, "-m", "pytest", *suites, env=found, external=True)
+    suites = session.posargs or ("tests/plugins", "tests/testing/test_plugin_conformance.py")
+    with tempfile.TemporaryDirectory(prefix="flujo-pluggy-") as folder:
+        pip = ("-m", "pip", "install", "-q", "--no-deps", "--target", folder, "pluggy==1.6.*")
+        session.run(python, *pip, external=True)
+        found = {"PYTHONPATH": folder}
+        says = "import pluggy; assert pluggy.__version__.startswith('1.6.'), pluggy.__version__"
+        session.run(python, "-c", says, env=found, external=True)
+        session.run(python, "-m", "pytest", *suites, env=found, external=True)
 
 
 @nox.session(default=False)
