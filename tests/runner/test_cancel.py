@@ -62,6 +62,20 @@ async def test_a_run_at_work_is_cancelled_from_elsewhere_and_keeps_what_is_finis
     assert asyncio.current_task().cancelling() == 0
 
 
+async def test_a_run_in_the_same_loop_stops_at_once_and_one_of_the_same_name_elsewhere_goes_on(backend):
+    work, other = Work(), Work()
+    runner, beside = flujo(Step("long", work), backend), flujo(Step("long", other), InMemoryBackend())
+    running, going_on = (asyncio.create_task(each.run("x", run_id="r")) for each in (runner, beside))
+    await a_while()
+    assert await runner.cancel("r") == "running"
+    await a_while()
+
+    assert (running.done(), going_on.done(), other.cancelled) == (True, False, 0)
+    assert running.result().status == "cancelled"
+    assert (await runner.cancel("r"), await beside.cancel("r")) == ("cancelled", "running")
+    assert (await going_on).status == "cancelled"
+
+
 async def test_a_second_wish_changes_nothing_and_an_ended_run_stays_as_it_is(backend):
     runner = flujo(human("ask", "ok?"), backend)
     await runner.run("x", run_id="waits")

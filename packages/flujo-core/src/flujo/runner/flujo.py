@@ -44,6 +44,7 @@ from flujo.runner.state_providers import StateProviders
 from flujo.runner.streaming import Outcome, RunHandle, every, outcome_of, streamed
 from flujo.runner.trace import Trace, read_trace
 from flujo.runner.tracing_manager import Tracer
+from flujo.runner.watching import look_now
 
 __all__ = ["Flujo"]
 
@@ -74,8 +75,7 @@ class Flujo(Generic[In, Out, Ctx]):
     the model's name or a pattern of names. With `delete_on_completion` the state forgets a run that has completed.
 
     Raises `ConfigurationError` for an argument that can't be so, `MissingPolicyError` when no installed policy runs one
-    of the pipeline's steps. Use it as an async context manager, or call `aclose`. It belongs to one event loop at a
-    time.
+    of the pipeline's steps. Use it as an async context manager, or call `aclose`; in one event loop at a time.
     """
 
     def __init__(
@@ -332,10 +332,12 @@ class Flujo(Generic[In, Out, Ctx]):
     async def cancel(self, run: str | PipelineResult[Any, Any]) -> RunStatus:
         """Stop a run, wherever it is at work; the status that it has now. To resume it takes that back.
 
-        `RUNNING` says that its owner has been asked and stops within a second and what its steps need to stop; a run
-        that has ended stays as it is. What is finished stays recorded. Raises `RunNotFound`.
+        `RUNNING` says that its owner has been asked. It stops at once in this event loop, elsewhere within a second, and
+        what its steps need to stop. What is finished stays recorded. Raises `RunNotFound`.
         """
-        return await self._session.backend.cancel(id_of(run), at=self._clock.now())
+        status = await self._session.backend.cancel(id_of(run), at=self._clock.now())
+        look_now(id_of(run))
+        return status
 
     @property
     def broken_sinks(self) -> tuple[tuple[EventSink, BaseException], ...]:

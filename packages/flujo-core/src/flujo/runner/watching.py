@@ -9,10 +9,15 @@ from flujo.domain.interfaces import Claim, Clock, StateBackend
 from flujo.engine.frame import Lookout
 from flujo.exceptions import StateError
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "look_now"]
 
 #: Seconds between two looks.
 _PERIOD_S = 1.0
+
+
+def look_now(run_id: str) -> None:
+    """Let who watches the run of this id in the running loop look at once: somebody has just asked it to stop."""
+    _Rounds.of_loop().hurry(run_id)
 
 
 class Watch(Lookout):
@@ -32,6 +37,11 @@ class Watch(Lookout):
         self._clock = clock
         self._looking: asyncio.Task[None] | None = None
         self._cancelled = 0
+
+    @property
+    def run_id(self) -> str:
+        """The run that is watched."""
+        return self._claim.run_id
 
     @property
     def stopped(self) -> bool:
@@ -119,6 +129,12 @@ class _Rounds:
     def discard(self, watch: Watch) -> None:
         """The watch is over."""
         self._due.pop(watch, None)
+
+    def hurry(self, run_id: str) -> None:
+        """Let the watches of this run look now, unless they do."""
+        for watch in [each for each in self._due if each.run_id == run_id]:
+            del self._due[watch]
+            watch.begin()
 
     def _set(self) -> None:
         """Set the timer for who is next, unless it is set: it may come too early."""
