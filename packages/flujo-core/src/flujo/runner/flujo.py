@@ -332,8 +332,8 @@ class Flujo(Generic[In, Out, Ctx]):
     async def cancel(self, run: str | PipelineResult[Any, Any]) -> RunStatus:
         """Stop a run, wherever it is at work; the status that it has now. To resume it takes that back.
 
-        `RUNNING` says that its owner has been asked. It stops at once in this event loop, elsewhere within a second, and
-        what its steps need to stop. What is finished stays recorded. Raises `RunNotFound`.
+        `RUNNING` says that its owner has been asked. It stops at once in this event loop, elsewhere within a second,
+        and what its steps need to stop. What is finished stays recorded. Raises `RunNotFound`.
         """
         status = await self._session.backend.cancel(id_of(run), at=self._clock.now())
         look_now(id_of(run))
