@@ -273,6 +273,25 @@ def test_why_a_step_ran_again_was_used_again_and_was_copied(flujo, project):
     flujo("runs", "rerun", "r", "--from", "b", "-q")
     copied = "  it did not run here: its result was copied from run r, as this one began at b"
     assert flujo("why", "a").out.splitlines()[1:] == ["a", copied]
+    begun = "  it ran again, as this run was begun at it: what came before is that of r"
+    assert flujo("why", "b").out.splitlines()[1:3] == ["b", begun]
+
+
+def test_why_show_and_trace_tell_of_every_attempt(flujo, project):
+    flaky = "def flaky(text, *, run):\n    if run.attempt < 3:\n        raise OSError(run.attempt)\n    return text\n"
+    (project / "skills" / "s.py").write_text(flaky)
+    step = '{name: b, uses: "skills.s:flaky", config: {max_retries: 2}}'
+    (project / "p.yaml").write_text(f"name: p\nsteps:\n  - {step}\n")
+    assert flujo("run", "p.yaml", "--input", "x", "--run-id", "r", "-q").code == 0
+
+    told = flujo("why", "b").out
+    assert (
+        "  attempt 1 failed, and it ran again: OSError: 1\n  attempt 2 failed, and it ran again: OSError: 2\n" in told
+    )
+    shown = flujo("runs", "show", "r").out
+    assert ("OSError: 1" in shown, "OSError: 2" in shown) == (True, True)
+    assert "3 attempts, OSError: 2" in flujo("runs", "trace", "r").out
+    assert flujo("runs", "replay", "r").code == 0
 
 
 def test_why_of_questions(flujo, project):

@@ -99,7 +99,7 @@ async def test_a_failed_step_begins_with_all_its_attempts():
     _, backend = await rerun(Pipeline([A, tried]), "b")
 
     assert CALLS == ["b", "b"]
-    assert await copied(backend) == ["a", "b#a1"]
+    assert await copied(backend) == ["a", "b#a1", "b#a2"]
 
 
 async def test_the_input_and_the_first_context_are_the_other_runs_unless_they_are_given():

@@ -99,15 +99,23 @@ def reasons_of(
     `in_doubt` says that it may run only once, and nobody knows what became of it.
     """
     last = records[-1]
-    if "rerun_of" in row.tags and records[0].ended_at < row.created_at:
+    if "rerun_of" in row.tags and last.ended_at < row.created_at:
         of, at = row.tags["rerun_of"], row.tags["rerun_from"]
         return [
             Reason("copied", f"it did not run here: its result was copied from run {of}, as this one began at {at}")
         ]
-    found = [*_questions(records), *_attempts(records)]
+    found = [*_origin(row, bare_path(last)), *_questions(records), *_attempts(records)]
     if last.kind is RecordKind.RESULT:
         return [*found, *_before(records, lives), *_result(last), *_after(row, last, lives)]
     return [*found, *_unended(row, records, in_doubt=in_doubt)]
+
+
+def _origin(row: RunRow, path: str) -> Iterator[Reason]:
+    """That a run which takes the place of another began at this step."""
+    if path == row.tags.get("rerun_from"):
+        yield Reason(
+            "rerun", f"it ran again, as this run was begun at it: what came before is that of {row.tags['rerun_of']}"
+        )
 
 
 def _unended(row: RunRow, records: Sequence[JournalRecord], *, in_doubt: bool) -> Iterator[Reason]:

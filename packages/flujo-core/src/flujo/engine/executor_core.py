@@ -57,9 +57,6 @@ from flujo.exceptions import (
 
 __all__ = ["ExecutorCore"]
 
-#: A wait from which on a failed attempt is worth a record: a crash during it must not forget the attempt.
-_LONG_WAIT_S = 1.0
-
 #: What a policy may return.
 _OUTCOMES = (Success, Failure, Paused, Aborted)
 
@@ -267,14 +264,12 @@ class ExecutorCore:
             feedback = outcome.feedback
 
     async def _wait(self, work: Work, failed: Failure[Any], delay: float) -> None:
-        """Tell and, where a crash must not forget it, record that an attempt failed; then wait for the next."""
-        run, own = work.frame.run, own_usage(failed)
+        """Tell and record that an attempt failed; then wait for the next."""
+        run = work.frame.run
         if run.events.active:
             run.events.emit(StepRetried(run.run_id, work.frame.path, work.attempt, told(work, failed), delay))
-        work.usage += own
-        is_whole = work.frame.step.holds_steps  # its parts have records: which attempt they were of would be forgotten
-        if work.plan.tries and (is_whole or own is not NO_USAGE or delay >= _LONG_WAIT_S):
-            await self._note_failure(work, failed, final=False)
+        work.usage += own_usage(failed)
+        await self._note_failure(work, failed, final=False)
         if delay:
             await run.clock.sleep(delay)
 

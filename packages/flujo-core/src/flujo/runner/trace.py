@@ -38,8 +38,8 @@ class Span(NamedTuple):
 
     `total_s` is how long the step or something in it was at work, `own_s` the part of that in which nothing in it was.
     `usage` counts what is under it too, `own_usage` does not. `status` is what the step came to: a part that had no end
-    has that of the run. `marks` are "background", "cached", "copied" (from another run, which counts no time), "in
-    doubt" and "went on" (after a failure or pause of its parts).
+    has that of the run. `error` is that of the last attempt that failed. `marks` are "background", "cached", "copied"
+    (from another run, which counts no time), "in doubt" and "went on" (after a failure or pause of its parts).
     """
 
     path: str
@@ -266,7 +266,8 @@ class _Reader(NamedTuple):
         own_usage = sum((record.usage for record in own), NO_USAGE)
         times = [*busy, *((record.started_at, record.ended_at) for record in node.records)] or [(0.0, 0.0)]
         times += [(span.started_at, span.ended_at) for span in spans]
-        last = next(reversed([*(each for each in node.records if each.kind in _TRIES), *node.results()]), None)
+        tries = [record for record in node.records if record.kind in _TRIES]
+        last = next(reversed([*tries, *node.results()]), None)
         total = _length(busy)
         span = Span(
             node.path,
@@ -281,7 +282,7 @@ class _Reader(NamedTuple):
             sum((span.usage for span in spans), own_usage),
             own_usage,
             str(node.defined.get("model", "")) if node.kind == "agent" else "",
-            None if last is None or (last.kind is RecordKind.RESULT and not last.fallback) else last.error,
+            tries[-1].error if tries else None,
             None if last is None else last.fallback,
             tuple(sorted(self._marks(node, bool(copied)))),
             spans,
