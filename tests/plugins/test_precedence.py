@@ -220,6 +220,24 @@ def test_a_command_of_flujos_own_is_nobody_elses(record_of, path, other):
     assert manager.contributions.commands["run"].provider == "flujo-cli 1.0"
 
 
+def test_a_command_that_begins_with_the_words_of_anothers_is_a_conflict():
+    short, long = (
+        candidate(dist, Kit(("commands", path, False))) for dist, path in [("a", "http"), ("b", "http ping")]
+    )
+
+    conflicts = manager_of(short, long).conflicts()
+
+    assert [str(conflict) for conflict in conflicts] == [
+        "command 'http' is claimed by a 1.0 and b 1.0 as 'http ping'",
+        "command 'http ping' is claimed by b 1.0 and a 1.0 as 'http'",
+    ]
+    assert conflicts[0].fix == '[plugins] disable = ["b:commands"]'
+    with pytest.raises(PolicyConflictError) as caught:
+        manager.contributions.commands["http ping"]
+    assert caught.value.suggestion == 'say in flujo.toml which one counts: [plugins] disable = ["a:commands"]'
+    assert PluginManager([short, long], PluginOptions(disable=("b:commands",))).conflicts() == ()
+
+
 def test_a_plugin_file_that_is_called_as_the_command_line_has_none_of_its_commands():
     core = candidate("flujo-cli", Kit(("commands", "run", False)))
     thief = replace(candidate("flujo-cli", Kit(("commands", "run", False)), "local"), name="flujo-cli")

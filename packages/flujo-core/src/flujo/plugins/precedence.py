@@ -10,7 +10,7 @@ from flujo.exceptions import PolicyConflictError
 from flujo.infra.plugin_tables import PIN_TABLES
 from flujo.plugins.switches import normal
 
-__all__ = ["Conflict", "Offer", "Rank", "Table", "ranked"]
+__all__ = ["Conflict", "Offer", "Rank", "Table", "is_for", "ranked"]
 
 V = TypeVar("V")
 
@@ -156,7 +156,30 @@ def ranked(
         facet: {key: _in_order(rivals, held[facet].get(key)) for key, rivals in sorted(table.items())}
         for facet, table in found.items()
     }
+    if "commands" in tables:
+        tables["commands"] = _with_those_in_the_way(tables["commands"])
     return tables, held
+
+
+def _with_those_in_the_way(commands: Mapping[str, tuple[Offer, ...]]) -> dict[str, tuple[Offer, ...]]:
+    """The offers of each command, and as strong as they are, that of a command that begins with it or that it begins
+    with: who types the longer one would get the shorter."""
+    return {
+        path: (
+            *offers,
+            *(
+                others[0]._replace(rank=offers[0].rank)
+                for other, others in commands.items()
+                if other.startswith(f"{path} ") or path.startswith(f"{other} ")
+            ),
+        )
+        for path, offers in commands.items()
+    }
+
+
+def is_for(pin: str, key: str) -> bool:
+    """Whether settings that name `pin` are about `key`."""
+    return _pin(key, {pin: pin}) is not None
 
 
 def _pin(key: str, pins: Mapping[str, str]) -> str | None:
@@ -179,7 +202,7 @@ def _in_order(rivals: Iterable[Offer], pin: str | None) -> tuple[Offer, ...]:
 def _fix(top: tuple[Offer, ...], rivals: tuple[Offer, ...]) -> str:
     """The line of flujo.toml by which the first of `top` counts."""
     offer, *others = top
-    if offer.facet in PIN_TABLES:
+    if offer.facet in PIN_TABLES and all(other.key == offer.key for other in others):
         return f"[{offer.facet}] {_toml(offer.key)} = {json.dumps(_called(offer, rivals))}"
     names = dict.fromkeys(f"{_called(other, rivals)}:{other.facet}" for other in others)
     return f"[plugins] disable = {json.dumps(list(names))}"
@@ -191,6 +214,8 @@ def _called(offer: Offer, rivals: tuple[Offer, ...]) -> str:
 
 
 def _shown(offer: Offer, rivals: tuple[Offer, ...]) -> str:
+    if offer.key != rivals[0].key:
+        return f"{offer.provider} as {offer.key!r}"
     return f"{offer.provider} ({offer.name})" if _is_one_of_several(offer, rivals) else offer.provider
 
 
@@ -203,7 +228,9 @@ def _advice(conflict: Conflict, rank: Rank) -> str:
         return f"install {conflict.pin}, or say in flujo.toml: {conflict.fix}"
     if rank is Rank.EXPLICIT:
         return "give only one of them to create_plugin_manager(...)"
-    return f"say in flujo.toml which one counts: {conflict.fix}; or let one be registered with override=True"
+    can_override = rank is Rank.INSTALLED and conflict.facet != "commands"
+    otherwise = "; or let one be registered with override=True" if can_override else ""
+    return f"say in flujo.toml which one counts: {conflict.fix}{otherwise}"
 
 
 def _toml(key: str) -> str:
