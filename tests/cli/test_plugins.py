@@ -155,7 +155,7 @@ def test_secrets_in_what_is_set_for_a_plugin_are_not_shown(flujo, fake_dist, pro
         "hosts": ["https://me:***@here/"],
         "room": {"token": "***", "no": 3},
     }
-    assert "hush" not in told.out + flujo("plugins", "show", "bells").out
+    assert "hush" not in told.out + flujo("plugins", "show", "bells").out + flujo("config", "show").out
 
 
 def test_a_thing_that_is_no_text_is_shown_by_its_name(flujo, fake_dist):

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from flujo.domain.masking import masked
+from flujo.domain.masking import unsecret
 from flujo.infra.config_manager import get_config_manager
 from flujo_cli.options import Options, json_option
 from flujo_cli.output import Console, one_line
@@ -19,12 +19,12 @@ __all__ = ["config_show"]
 @json_option
 @click.pass_obj
 def config_show(options: Options, origin: bool, as_json: bool) -> None:
-    """Show every setting of the project around the working directory. Passwords in addresses are not shown."""
+    """Show every setting of the project around the working directory. Secrets are not shown."""
     manager = get_config_manager()
     settings = manager.settings(log_format=options.log_format, log_level=options.log_level)
     console = Console()
     warn_of_variables(console)
-    values = {name: _plain(value) for name, value in settings.values.items()}
+    values = {name: unsecret(name, value) for name, value in settings.values.items()}
     files = [(str(each.file), each.state) for each in manager.looked]
     if as_json:
         found = {name: {"value": value, "origin": settings.origins[name]} for name, value in values.items()}
@@ -36,10 +36,6 @@ def config_show(options: Options, origin: bool, as_json: bool) -> None:
     if origin:
         console.out("")
         console.table(("FILE", "STATE"), files)
-
-
-def _plain(value: Any) -> Any:
-    return masked(value) if isinstance(value, str) else list(value) if isinstance(value, tuple) else value
 
 
 def _text(value: Any) -> str:

@@ -1,12 +1,12 @@
 """`flujo plugins show`: everything about one plugin."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from flujo.domain.callables import reference
-from flujo.domain.masking import MASK, is_secret_name, masked
+from flujo.domain.masking import unsecret
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager, PluginRecord
@@ -82,18 +82,7 @@ def _facts(manager: PluginManager, record: PluginRecord, hooks: Sequence[str]) -
 
 def _settings(manager: PluginManager, record: PluginRecord) -> dict[str, Any]:
     given = manager.options.settings.get(normal(record.dist), {})
-    return {key: _unsecret(key, value) for key, value in given.items()}
-
-
-def _unsecret(key: str, value: Any) -> Any:
-    """A setting without secrets: what its name says is one, and those in texts."""
-    if is_secret_name(key):
-        return MASK
-    if isinstance(value, Mapping):
-        return {each: _unsecret(each, inner) for each, inner in value.items()}
-    if isinstance(value, list):
-        return [_unsecret(key, each) for each in value]
-    return masked(value) if isinstance(value, str) else value
+    return {key: unsecret(key, value) for key, value in given.items()}
 
 
 def _things(manager: PluginManager, record: PluginRecord) -> Iterator[dict[str, Any]]:

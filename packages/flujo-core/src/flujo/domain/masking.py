@@ -4,8 +4,9 @@ import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
-__all__ = ["MASK", "is_secret_name", "masked"]
+__all__ = ["MASK", "is_secret_name", "masked", "unsecret"]
 
 #: What stands in the place of a secret.
 MASK = "***"
@@ -48,6 +49,17 @@ def masked(text: str, environ: Mapping[str, str] | None = None) -> str:
     if "=" in text:
         text = _IN_QUERY.sub(lambda found: found[1] + (MASK if is_secret_name(found[2]) else found[3]), text)
     return _IN_HEADER.sub(rf"\1{MASK}", text) if "authorization" in text.lower() else text
+
+
+def unsecret(name: str, value: Any) -> Any:
+    """A setting called `name`, plain data, without secrets: what a name says is one, and those in its texts."""
+    if is_secret_name(name):
+        return MASK
+    if isinstance(value, Mapping):
+        return {each: unsecret(each, inner) for each, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [unsecret(name, each) for each in value]
+    return masked(value) if isinstance(value, str) else value
 
 
 def _secrets(environ: Mapping[str, str]) -> list[str]:
