@@ -225,7 +225,8 @@ def test_a_command_that_begins_with_the_words_of_anothers_is_a_conflict():
         candidate(dist, Kit(("commands", path, False))) for dist, path in [("a", "http"), ("b", "http ping")]
     )
 
-    conflicts = manager_of(short, long).conflicts()
+    manager = manager_of(short, long)
+    conflicts = manager.conflicts()
 
     assert [str(conflict) for conflict in conflicts] == [
         "command 'http' is claimed by a 1.0 and b 1.0 as 'http ping'",
