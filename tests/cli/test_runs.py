@@ -116,8 +116,9 @@ def test_a_run_whose_processes_have_died_too_often_says_so_and_how_it_goes_on(fl
         for path in records:
             await backend.append(claim, JournalRecord(path, out=b"1"))
         for _ in range(MAX_CLAIMS):
-            await backend.finish(claim, RunStatus.INTERRUPTED, at=2.0)
-            claim = await backend.claim("r1")
+            await backend.close()
+            backend = create_plugin_manager().open_backend("sqlite:///.flujo/state.db", project)
+            await backend.claim("r1")
         await backend.close()
 
     asyncio.run(write())

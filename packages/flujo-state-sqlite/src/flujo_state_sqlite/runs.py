@@ -66,7 +66,7 @@ WHERE id = ? AND epoch = ?
 #: A wish to cancel is granted by every end that could be gone on with.
 _FINISH = """
 UPDATE run SET status = CASE WHEN cancel AND ?1 NOT IN (3, 4, 5) THEN 5 ELSE ?1 END,
-               claims = CASE WHEN ?1 = 7 THEN claims ELSE 0 END,
+               claims = 0,
                output = ?2, output_blob = ?3, error = ?4, updated_at = ?5, ended_at = ?5, owner = NULL, wid = ?6
 WHERE id = ?7 AND epoch = ?8 AND status = 1
 """

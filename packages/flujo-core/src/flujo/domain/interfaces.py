@@ -214,8 +214,8 @@ class Claim(NamedTuple):
 class RunRow(NamedTuple):
     """One run as the state knows it; `input`, `base` and `output` as they were given.
 
-    `claims` counts how often it was claimed since a record that `gets_on` or an end other than
-    `INTERRUPTED`; `cancelled` says that somebody has asked its owner to stop.
+    `claims` counts how often it was claimed since a record that `gets_on`, or since an owner has let go of it by
+    `finish`: those claims died. `cancelled` says that somebody has asked its owner to stop.
     """
 
     run_id: str

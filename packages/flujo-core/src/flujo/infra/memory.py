@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from flujo.domain.caching import CacheBackend, CacheEntry
-from flujo.domain.interfaces import MAX_CLAIMS, Claim, JournalRecord, NewRun, RecordKind, RunRow, StateBackend, Wait
-from flujo.domain.lives import gets_on, poisoned
+from flujo.domain.interfaces import Claim, JournalRecord, NewRun, RecordKind, RunRow, StateBackend, Wait
+from flujo.domain.lives import gets_on
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.domain.scope import NOTHING
 from flujo.domain.usage import NO_USAGE
@@ -142,11 +142,8 @@ class InMemoryBackend:
             raise RunOwnedElsewhere(
                 f"run {run_id!r} is at work in this process", suggestion="wait until it ends, or take it over by force"
             )
-        if run.claims >= MAX_CLAIMS and not force:
-            done = [path for path, record in run.records.items() if gets_on(record)]
-            raise poisoned(run_id, run.claims, done[-1] if done else None)
         run.epoch += 1
-        run.claims = 1 if force else run.claims + 1
+        run.claims = 1  # no more: who dies takes this state along
         run.owned, run.status, run.cancelled = True, RunStatus.RUNNING, False
         run.output = run.error = run.ended_at = None
         return Claim(run_id, run.number, run.epoch)
@@ -228,11 +225,9 @@ class InMemoryBackend:
     ) -> None:
         """Let go of the run with `status`; one that is asked to stop, and could be gone on with, is cancelled."""
         run = self._owned(claim)
-        if status is not RunStatus.INTERRUPTED:
-            run.claims = 0
         if run.cancelled and status not in _ENDED:
             status = RunStatus.CANCELLED
-        run.owned, run.status = False, status
+        run.owned, run.status, run.claims = False, status, 0
         run.output, run.error = output, error
         run.updated_at = run.ended_at = at
 

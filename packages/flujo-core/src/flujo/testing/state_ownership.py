@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from flujo.domain.interfaces import MAX_CLAIMS, Claim, JournalRecord, RecordKind, StateBackend
+from flujo.domain.interfaces import MAX_CLAIMS, JournalRecord, RecordKind, StateBackend
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import RunOwnedElsewhere, RunPoisoned, StateError
 from flujo.testing.state_base import ERROR, START, Reopen, StateTests, journal_of, new_run, row_of, stored
@@ -91,45 +91,48 @@ class OwnershipTests(StateTests):
 
     @pytest.mark.parametrize(("recorded", "where"), [((), "its beginning"), (("x", "y"), "'y'")])
     async def test_run_that_never_gets_on_is_not_claimed_for_ever(
-        self, backend: StateBackend, recorded: Sequence[str], where: str
+        self, backend: StateBackend, reopen: Reopen, recorded: Sequence[str], where: str
     ) -> None:
-        """After so many claims without a record only force helps, and its count begins anew.
+        """After so many claims without a record, of owners that did not let go, only force helps; a record does, too.
 
         Neither a call that begins nor one that was lost or broken off, attempt 0, gets the run on.
         """
-        await _let_go(backend, await backend.create_run(new_run(backend)), recorded)
+        claim = await backend.create_run(new_run(backend))
+        for path in recorded:
+            await backend.append(claim, JournalRecord(path))
         for number in range(MAX_CLAIMS):
+            await backend.close()
+            backend = reopen()
             assert (await row_of(backend)).claims == number
             claim = await backend.claim("run-1")
             await backend.append(claim, JournalRecord(f"a#a{number}", RecordKind.ATTEMPT, 0))
             await backend.append(claim, JournalRecord(f"a^c{number + 1}", RecordKind.CALL, number + 1))
-            await _let_go(backend, claim)
+        await backend.close()
+        backend = reopen()
         with pytest.raises(
             RunPoisoned, match=f"'run-1' was claimed {MAX_CLAIMS} times and got no further than {where}"
         ) as caught:
             await backend.claim("run-1")
         assert "force" in (caught.value.suggestion or "")
         assert ((await row_of(backend)).status, (await row_of(backend)).claims) == (RunStatus.INTERRUPTED, MAX_CLAIMS)
-        await _let_go(backend, await backend.claim("run-1", force=True))
+        claim = await backend.claim("run-1", force=True)
         assert (await row_of(backend)).claims == 1
+        await backend.append(claim, JournalRecord("last"))
+        await backend.close()
+        backend = reopen()
         await backend.claim("run-1")
+        assert (await row_of(backend)).claims == 1
 
-    @pytest.mark.parametrize("progress", ["record", "answer", "end"])
+    @pytest.mark.parametrize("progress", ["record", "answer", "none"])
     async def test_run_that_gets_on_is_claimed_as_often_as_needed(self, backend: StateBackend, progress: str) -> None:
-        """A record, an answer or an end that is none by force sets the count of claims back."""
-        await _let_go(backend, await backend.create_run(new_run(backend)))
+        """A record, an answer and an owner that lets go of the run, whatever for, set the count of claims back."""
+        await backend.finish(await backend.create_run(new_run(backend)), RunStatus.INTERRUPTED, at=START)
         for number in range(MAX_CLAIMS + 2):
             claim = await backend.claim("run-1")
             if progress == "record":
                 await backend.append(claim, JournalRecord(f"step-{number}"))
             elif progress == "answer":
                 await backend.answer("run-1", JournalRecord(f"ask!{number}", RecordKind.ANSWER))
-            status = RunStatus.PAUSED if progress == "end" else RunStatus.INTERRUPTED
-            await backend.finish(claim, status, at=START)
+            assert (await row_of(backend)).claims == (progress == "none")
+            await backend.finish(claim, RunStatus.INTERRUPTED, at=START)
             assert (await row_of(backend)).claims == 0
-
-
-async def _let_go(backend: StateBackend, claim: Claim, recorded: Sequence[str] = ()) -> None:
-    for path in recorded:
-        await backend.append(claim, JournalRecord(path))
-    await backend.finish(claim, RunStatus.INTERRUPTED, at=START)

@@ -160,8 +160,7 @@ class _History(RuleBasedStateMachine):
         if refused is None:
             run = self._runs[claim.run_id]
             granted = run.cancelled and status not in _ENDED
-            run.owned, run.ended_at = False, at
-            run.claims = run.claims if status is RunStatus.INTERRUPTED else 0
+            run.owned, run.ended_at, run.claims = False, at, 0
             run.status = RunStatus.CANCELLED if granted else status
 
     @rule(run_id=_IDS, path=st.sampled_from(["a!1", "a!2", "b!1"]), racers=st.integers(1, 4))
