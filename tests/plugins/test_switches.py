@@ -242,6 +242,8 @@ def test_a_plugin_that_is_required_and_there_is_loaded(two, project, bounds):
         ("acme-tool", "but it is not installed"),
         ("flujo-broken", r"but plugin flujo-broken 1\.0 is not loaded \(import-failed"),
         ("acme-tools~1", "is no requirement"),
+        ("acme-tools=99.9", "is no requirement"),
+        ("acme-tools!99", "is no requirement"),
     ],
 )
 def test_a_plugin_that_is_required_and_not_there_is_an_error(two, fake_dist, project, text, message):
@@ -321,3 +323,50 @@ def test_options_can_be_sent_to_another_process(project):
     project('[plugins]\ndisable = ["a"]\n[kinds]\nsql = "b"\n')
 
     assert pickle.loads(pickle.dumps(options())) == options()
+
+
+def test_a_list_in_the_environment_is_about_the_projects_plugin_file_too(project, record_of):
+    (project() / "flujo_plugins.py").write_text(LOCAL)
+    (project() / "helper.py").write_text("NAME = 'mine.greet'")
+
+    for value, status in (("", "disabled"), ("flujo_plugins", "active")):
+        manager = create_plugin_manager(options=options(environ={"FLUJO_PLUGINS": value}))
+        assert record_of(manager, "flujo_plugins").status == status
+
+
+def test_where_problems_are_not_borne_the_error_says_why_it_is_one(fake_dist):
+    fake_dist("flujo-broken", "import no_such_thing_at_all", version="0.3.1")
+
+    with pytest.raises(PluginError) as caught:
+        create_plugin_manager(options=options(environ={"FLUJO_PLUGINS_STRICT": "1"}))
+    assert caught.value.suggestion.endswith("it is an error because of FLUJO_PLUGINS_STRICT")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[plugins]\ndisable = ["nobody"]', "plugins.disable (FILE:2) names 'nobody', which is no plugin here"),
+        ('[plugins]\ndisable = ["bells:bad"]', "plugins.disable (FILE:2) names 'bells:bad', which is no plugin here"),
+        ('[plugins]\nenable = ["nobody", "bells"]', "plugins.enable (FILE:2) names 'nobody', which is no plugin here"),
+        ("[plugins.settings.nobody]\nx = 1", "plugins.settings.nobody (FILE:2) is for no plugin here"),
+        ('[kinds]\nshuot = "bells"', "kinds.shuot (FILE:2) is about nothing that a plugin here offers"),
+        ('[policies]\nLoopStep = "bells"', "policies.LoopStep (FILE:2) is about nothing that a plugin here offers"),
+    ],
+)
+def test_a_setting_that_is_about_nothing_is_told_with_its_place(two, project, text, told):
+    told = told.replace("FILE", str(project(text) / "flujo.toml"))
+
+    assert create_plugin_manager().notices() == [told]
+    with pytest.raises(PluginError) as caught:
+        create_plugin_manager(options=options(environ={"FLUJO_PLUGINS_STRICT": "1"}))
+    assert caught.value.message == told
+    assert create_plugin_manager(options=options(environ={"FLUJO_DISABLE_PLUGIN_AUTOLOAD": "1"})).notices() == []
+
+
+def test_settings_of_plugins_that_are_there_are_not_told_of(two, project):
+    project(
+        '[plugins]\ndisable = ["acme-tools"]\n[skills]\n"bells.greet" = "bells"\n"acme.lost" = "acme-tools"\n'
+        '[policies]\n"flujo:LoopStep" = "flujo-policies-builtin"\n[plugins.settings.flujo_skill_bells]\nx = 1\n'
+    )
+
+    assert create_plugin_manager().notices() == []

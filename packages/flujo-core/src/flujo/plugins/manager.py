@@ -19,7 +19,7 @@ from flujo.plugins.discovery import installed_plugins, load_target, local_plugin
 from flujo.plugins.loading import Loaded, admit, compared, record_of, veto
 from flujo.plugins.precedence import Conflict, Offer, Rank
 from flujo.plugins.records import Candidate, PluginRecord, PluginStatus
-from flujo.plugins.screening import check_names, check_required, refusal
+from flujo.plugins.screening import check_names, check_required, refusal, unmatched
 from flujo.plugins.switches import PluginOptions, plugin_options
 from flujo.version import __version__
 
@@ -100,6 +100,7 @@ class PluginManager(pluggy.PluginManager):
         offers = [*_OWN, *chain.from_iterable(offers for _, offers in loaded)]
         self.contributions = settle(offers, self.options.pins)
         self.records: tuple[PluginRecord, ...] = tuple(compared(loaded, self.contributions))
+        self._unmatched = tuple(unmatched(self.records, self.contributions._asdict(), self.options))
         self._insist()
         self._assembled = True
 
@@ -117,8 +118,9 @@ class PluginManager(pluggy.PluginManager):
         return [record.problem for record in self._failed()]
 
     def notices(self) -> list[str]:
-        """One line for each loaded plugin of which there is something to tell."""
-        return [f"plugin {record.provider}: {record.note}" for record in self.records if record.note]
+        """One line for each loaded plugin of which there is something to tell, and for each setting about none."""
+        told = (f"plugin {record.provider}: {record.note}" for record in self.records if record.note)
+        return [*told, *self._unmatched]
 
     def conflicts(self) -> tuple[Conflict, ...]:
         """What nobody has, because several plugins claim it; looking it up raises `PolicyConflictError`."""
@@ -129,8 +131,11 @@ class PluginManager(pluggy.PluginManager):
     def blame(self, facet: str, key: str) -> str:
         """Why `key` may not be among the contributions: the plugins that are not loaded and seem to bring it.
 
-        Without one that seems to, the plugins that do not work, or how many. Empty when all of them do.
+        Without one that seems to, the plugins that do not work or are switched off, or how many. Empty when all of them
+        do.
         """
+        if not (self.options.discover or self.records) and "discover" in self.options.origins:
+            return f"no plugins are loaded: {self.options.origins['discover']}"
         return blame(self.records, facet, key)
 
     def snapshot(self) -> "PluginSnapshot":
@@ -145,8 +150,12 @@ class PluginManager(pluggy.PluginManager):
         """Raise `PluginError` for what must not be, as the options say."""
         check_required(self.records, self.options)
         if self.options.strict:
-            for record in self._failed():
-                raise PluginError(record.problem, suggestion=record.suggestion or None)
+            found = [
+                (each.problem, each.suggestion or f"see `flujo plugins show {each.dist}`") for each in self._failed()
+            ]
+            found += [(line, "correct the settings") for line in self._unmatched]
+            for problem, advice in found:
+                raise PluginError(problem, suggestion=f"{advice}; it is an error because of FLUJO_PLUGINS_STRICT")
 
     def _admit(self, candidate: Candidate) -> Loaded:
         reason = refusal(candidate, self.options)

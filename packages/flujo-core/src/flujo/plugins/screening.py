@@ -1,18 +1,19 @@
 """Which plugins stay out before anything of them is imported, and which must be there."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import PluginError
 from flujo.infra.plugin_tables import FACETS
+from flujo.plugins.precedence import is_for
 from flujo.plugins.records import Candidate, PluginRecord
 from flujo.plugins.switches import PluginOptions, normal
 
-__all__ = ["check_names", "check_required", "dropped_facets", "is_called", "refusal"]
+__all__ = ["check_names", "check_required", "dropped_facets", "is_called", "refusal", "unmatched"]
 
-_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*((?:[<>=!]=?\s*[0-9][0-9.]*\s*,?\s*)*)")
+_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*((?:(?:[<>=!]=|[<>])\s*[0-9][0-9.]*\s*,?\s*)*)")
 _BOUND = re.compile(r"(==|!=|>=|<=|>|<)\s*([0-9][0-9.]*)")
 
 _COMPARED: dict[str, Callable[[int], bool]] = {
@@ -58,18 +59,17 @@ def _own_reasons(plugin: Candidate, options: PluginOptions) -> Iterator[str]:
     if not options.discover:
         yield "FLUJO_DISABLE_PLUGIN_AUTOLOAD"
     if any(_means(plugin, name) for name in options.disable):
-        yield _written("disable", options)
+        yield _written("plugins.disable", options)
 
 
 def _reasons_of_strangers(plugin: Candidate, options: PluginOptions) -> Iterator[str]:
-    """What switches off those that are not flujo's own; lists of what may load are about installed ones."""
+    """What switches off those that are not flujo's own; what a project enables is about installed ones."""
     if options.safe:
         yield "--no-plugins or FLUJO_NO_PLUGINS: only flujo's own plugins are loaded"
-    if plugin.source == "installed":
-        if options.only is not None and not _is_among(plugin, options.only):
-            yield "FLUJO_PLUGINS, which does not name it"
-        if options.enable is not None and not _is_among(plugin, options.enable):
-            yield f"{_written('enable', options)}, which does not name it"
+    if options.only is not None and not _is_among(plugin, options.only):
+        yield "FLUJO_PLUGINS, which does not name it"
+    if plugin.source == "installed" and options.enable is not None and not _is_among(plugin, options.enable):
+        yield f"{_written('plugins.enable', options)}, which does not name it"
 
 
 def dropped_facets(plugin: Candidate, options: PluginOptions) -> frozenset[str]:
@@ -83,7 +83,7 @@ def check_required(records: Iterable[PluginRecord], options: PluginOptions) -> N
     records = tuple(records)
     for text in options.require:
         parsed = _REQUIREMENT.fullmatch(text)
-        where = _written("require", options)
+        where = _written("plugins.require", options)
         if parsed is None:
             raise PluginError(
                 f"{text!r} ({where}) is no requirement", suggestion="write it as 'flujo-policy-http>=1.2'"
@@ -95,6 +95,37 @@ def check_required(records: Iterable[PluginRecord], options: PluginOptions) -> N
         if not any(_fits(record.version, parsed[2]) for record in found):
             have = f"version {found[0].version!r} is installed" if found else "it is not installed"
             raise PluginError(f"{text!r} is required ({where}), but {have}", suggestion=f"pip install '{text}'")
+
+
+def unmatched(
+    records: Iterable[PluginRecord], tables: Mapping[str, Iterable[str]], options: PluginOptions
+) -> Iterator[str]:
+    """A line for each setting that is about no plugin, and about nothing that one offers."""
+    there = tuple(records)
+    if options.discover:
+        yield from _about_nobody(there, options)
+        yield from _about_nothing(there, tables, options)
+
+
+def _about_nobody(records: Sequence[PluginRecord], options: PluginOptions) -> Iterator[str]:
+    for name, given in (("disable", options.disable), ("enable", options.enable or ())):
+        for each in given:
+            if not any(is_called(record, _split(each)[0]) for record in records):
+                yield f"{_written(f'plugins.{name}', options)} names {each!r}, which is no plugin here"
+    for name in options.settings:
+        if not any(normal(name) == normal(record.dist) for record in records):
+            yield f"{_written(f'plugins.settings.{name}', options)} is for no plugin here"
+
+
+def _about_nothing(
+    records: Sequence[PluginRecord], tables: Mapping[str, Iterable[str]], options: PluginOptions
+) -> Iterator[str]:
+    """Of a plugin that is not loaded nobody knows what it offers."""
+    for facet, pins in options.pins.items():
+        for key, dist in pins.items():
+            absent = any(is_called(record, dist) and not record.loaded for record in records)
+            if not absent and not any(is_for(key, each) for each in tables[facet]):
+                yield f"{_written(f'{facet}.{key}', options)} is about nothing that a plugin here offers"
 
 
 def _is_among(plugin: Candidate, names: Iterable[str]) -> bool:
@@ -112,8 +143,10 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _written(name: str, options: PluginOptions) -> str:
-    place = options.origins.get(f"plugins.{name}")
-    return f"plugins.{name} ({place})" if place else f"plugins.{name}"
+    """The setting with its place, or that of the first in its table."""
+    places = (place for key, place in options.origins.items() if f"{key}.".startswith(f"{name}."))
+    place = next(places, None)
+    return f"{name} ({place})" if place else name
 
 
 def _fits(version: str, bounds: str) -> bool:

@@ -16,6 +16,8 @@ LOCAL_FILE = "flujo_plugins.py"
 #: What the names of distributions may be joined by, all of it the same to installers (PEP 503).
 _SEPARATORS = re.compile(r"[-_.]+")
 
+_AUTOLOAD = "FLUJO_DISABLE_PLUGIN_AUTOLOAD"
+
 #: What switches something off, as well as leaving it out.
 _NO = ("", "0")
 
@@ -28,7 +30,7 @@ class PluginOptions(NamedTuple):
     may not, and `force` may whatever the others say. `require` must be loaded ("dist>=1.2"). `local` are plugin files
     of the project. `pins` say whose contribution counts, by sort and key; `settings` is each plugin's own table.
     `strict` raises for the first problem; `debug` names each plugin on stderr before it is imported, and `trace` each
-    hook that is called. `origins` tells where a name of `disable`, `enable`, or `require` is written.
+    hook that is called. `origins` tells where each setting is written, and by what `discover` is off.
     """
 
     discover: bool = True
@@ -69,7 +71,7 @@ def plugin_options(
     config = get_config_manager(root)
     project = config.plugins
     only = environment.get("FLUJO_PLUGINS")
-    autoload = not _is_on(environment, "FLUJO_DISABLE_PLUGIN_AUTOLOAD")
+    autoload = not _is_on(environment, _AUTOLOAD)
     return PluginOptions(
         discover=autoload,
         safe=no_plugins or _is_on(environment, "FLUJO_NO_PLUGINS"),
@@ -85,7 +87,7 @@ def plugin_options(
         strict=_is_on(environment, "FLUJO_PLUGINS_STRICT"),
         debug=_is_on(environment, "FLUJO_PLUGINS_DEBUG"),
         trace=_is_on(environment, "FLUJO_PLUGINS_TRACE"),
-        origins=project.origins,
+        origins=project.origins if autoload else {**project.origins, "discover": _AUTOLOAD},
     )
 
 
