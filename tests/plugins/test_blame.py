@@ -67,3 +67,28 @@ def test_many_plugins_that_may_not_be_to_blame_are_counted(fake_dist):
 
     assert create_plugin_manager().blame("kinds", "acme") == "3 plugins are not loaded, see `flujo plugins list`"
     assert "'two' probably comes with flujo-two" in create_plugin_manager().blame("kinds", "two")
+
+
+def test_what_is_switched_off_is_named_where_nothing_seems_to_be_to_blame(fake_dist):
+    for name in ("one", "two", "three"):
+        fake_dist(f"acme-{name}", "import no_such_driver")
+
+    def told(*names):
+        switches = [f"no:{name}" for name in names]
+        return create_plugin_manager(options=plugin_options(environ={}, switches=switches)).blame("kinds", "loud")
+
+    assert told("acme-one", "acme-two", "acme-three") == (
+        "switched off: acme-one by -P no:acme-one, acme-three by -P no:acme-three and 1 more, see `flujo plugins list`"
+    )
+    assert told("acme-one", "acme-two").endswith(
+        "; switched off: acme-one by -P no:acme-one, acme-two by -P no:acme-two"
+    )
+
+
+def test_where_no_plugin_is_looked_for_that_is_why_nothing_is_there(tmp_path):
+    manager = create_plugin_manager(options=plugin_options(environ={"FLUJO_DISABLE_PLUGIN_AUTOLOAD": "1"}))
+    (tmp_path / "p.yaml").write_text(FILES["kind"])
+
+    with pytest.raises(BlueprintError) as caught:
+        PipelineResolver(manager, get_config_manager(tmp_path).settings()).resolve(tmp_path / "p.yaml")
+    assert caught.value.findings[0].help == "no plugins are loaded: FLUJO_DISABLE_PLUGIN_AUTOLOAD"

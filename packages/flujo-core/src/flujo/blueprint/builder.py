@@ -267,9 +267,10 @@ class _Builder:
             return None
         if name not in self._sources.kinds:
             advice = did_you_mean(name, self._sources.kinds, what="known kinds are", most=100)
+            absent = self._sources.blame("kinds", name)
             if not self._sources.kinds:
-                advice = "no installed plugin has kinds of steps: pip install flujo-policies-builtin"
-            advice = "; ".join(filter(None, [advice, self._sources.blame("kinds", name)]))
+                advice = "" if absent else "no installed plugin has kinds of steps: pip install flujo-policies-builtin"
+            advice = "; ".join(filter(None, [advice, absent]))
             self.report.add(Finding("V-K01", f"unknown kind {brief(name)}", path=path, help=advice, location=where))
             return None
         try:

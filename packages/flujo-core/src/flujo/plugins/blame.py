@@ -25,19 +25,25 @@ _MANY = 2
 
 
 def blame(records: Iterable[PluginRecord], facet: str, key: str) -> str:
-    """Which plugins that are not loaded seem to bring `key`, else those that do not work, and what to do.
+    """Which plugins that are not loaded seem to bring `key`, else those that do not work or are switched off.
 
-    More than two of these are counted only.
+    It says what to do. More than two of these are counted only.
     """
     absent = [record for record in records if not record.loaded]
     words = {normal(part) for part in re.split(r"[.: ]", key)}
     suspects = [record for record in absent if words & _names(record)]
     if suspects:
         return "; ".join(_told(record, facet, key) for record in suspects)
-    failed = [record for record in absent if record.status is not PluginStatus.DISABLED]
+    off = [record for record in absent if record.status is PluginStatus.DISABLED]
+    failed = [record for record in absent if record not in off]
+    told = [f"{record.problem}, see `flujo plugins show {record.dist}`" for record in failed]
     if len(failed) > _MANY:
-        return f"{len(failed)} plugins are not loaded, see `flujo plugins list`"
-    return "; ".join(f"{record.problem}, see `flujo plugins show {record.dist}`" for record in failed)
+        told = [f"{len(failed)} plugins are not loaded, see `flujo plugins list`"]
+    if off:
+        more = f" and {len(off) - _MANY} more, see `flujo plugins list`" if len(off) > _MANY else ""
+        names = ", ".join(f"{record.dist} {record.error}" for record in off[:_MANY])
+        told.append(f"switched off: {names}{more}")
+    return "; ".join(told)
 
 
 def _names(record: PluginRecord) -> set[str]:
