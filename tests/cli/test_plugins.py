@@ -395,6 +395,13 @@ def test_help_is_there_whatever_ails_the_plugins(flujo, fake_dist, monkeypatch):
     assert "  run       Run a pipeline file.\n" in ran.out
 
 
+def test_plugins_are_listed_even_where_a_problem_or_a_lack_is_an_error(flujo, project, fake_dist, monkeypatch):
+    fake_dist("bells", BROKEN)
+    monkeypatch.setenv("FLUJO_PLUGINS_STRICT", "1")
+    (project / "flujo.toml").write_text('[plugins]\nrequire = ["chimes"]\n')
+    assert (flujo("plugins", "list").code, flujo("plugins", "list", "--check").code) == (0, 2)
+
+
 def test_a_projects_own_plugin_brings_a_command_also_from_elsewhere(flujo, project, tmp_path, monkeypatch):
     (project / "flujo_plugins.py").write_text(
         "import click\nfrom flujo.plugins import hookimpl\n\n@click.command()\ndef ring():\n    click.echo('dong')\n\n"

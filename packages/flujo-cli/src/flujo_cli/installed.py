@@ -5,7 +5,7 @@ from pathlib import Path
 from flujo.infra.config_manager import get_config_manager
 from flujo.infra.logging import Logger
 from flujo.plugins import PluginManager, PluginRecord, PluginStatus, create_plugin_manager, plugin_options
-from flujo.plugins.records import FIRST_PARTY, Candidate
+from flujo.plugins.records import Candidate
 from flujo_cli.options import Options
 from flujo_cli.output import Console
 
@@ -26,17 +26,20 @@ NOUNS = {
 }
 
 
-def load_plugins(options: Options, root: Path | None = None, *, quiet: bool = False) -> PluginManager:
+def load_plugins(
+    options: Options, root: Path | None = None, *, quiet: bool = False, insists: bool = True
+) -> PluginManager:
     """Load the plugins for the project at `root` (default: that of the working directory), as the switches say.
 
     `options` note those that aren't flujo's own. Unless `quiet`, a line of the log tells of each broken one, and of
-    what else there is to say of those that work. Raises `SettingsError` for settings that can't be, `PluginError` for a
-    switch that names no plugin, and `ConfigurationError` where there is no folder to work in any more.
+    what else there is to say of those that work. Without `insists` no plugin has to be there, or to work. Raises
+    `SettingsError` for settings that can't be, `PluginError` for a switch that names no plugin, and
+    `ConfigurationError` where there is no folder to work in any more.
     """
     root = root or options.works
     chosen = plugin_options(root, no_plugins=options.no_plugins, switches=options.plugin_switches)
-    manager = create_plugin_manager(options=chosen)
-    options.strangers = tuple(each.provider for each in manager.records if each.loaded and each.dist not in FIRST_PARTY)
+    manager = create_plugin_manager(options=chosen if insists else chosen._replace(strict=False, require=()))
+    options.strangers = tuple(each.provider for each in manager.records if each.loaded and not each.is_first_party)
     if not quiet and (manager.notices() or any(map(is_broken, manager.records))):
         _tell(manager, options, root)
     return manager

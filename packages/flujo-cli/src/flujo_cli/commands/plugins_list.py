@@ -36,7 +36,7 @@ def plugins_list(
     options: Options, show_all: bool, hook: str | None, requirements: bool, check: bool, as_json: bool
 ) -> ExitCode:
     """List plugins and what each one adds. A plugin that does not work is listed with the reason."""
-    manager = load_plugins(options, quiet=True)
+    manager = load_plugins(options, quiet=True, insists=check)
     records = list(_chosen(manager, None if hook is None else _known_hook(hook), show_all=show_all))
     if as_json:
         told = {"plugins": [describe_record(record) for record in records]}
