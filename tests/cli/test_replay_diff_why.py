@@ -185,9 +185,27 @@ def test_one_value_is_compared_line_by_line(flujo, runs):
     assert '-    "changes": [' not in gone
     assert '-  "output": "HELLO"' in gone
     same = flujo("runs", "diff", "one", "two", "--path", "clean")
-    assert (same.code, same.out, same.err) == (0, "", "they are the same\n")
+    assert (same.code, same.out) == (0, "")
+    assert same.err == "they are the same; what a step was given is not recorded\n"
     unknown = flujo("runs", "diff", "one", "two", "--path", "claen")
     assert (unknown.code, "did you mean 'clean'?" in unknown.err) == (2, True)
+
+
+def test_one_value_as_json_is_one_object(flujo, runs):
+    ran = flujo("runs", "diff", "one", "three", "--path", "clean", "--json")
+    told = {"schema": "flujo.diff-value/1", "path": "clean", "same": False, "a": "HELLO", "b": "HI"}
+    assert (ran.code, ran.json, ran.err) == (1, told, "")
+    assert flujo("runs", "diff", "one", "two", "--path", "input", "--json").json["same"]
+
+
+def test_no_items_at_all_are_a_decision(flujo, project):
+    body = 'map: {iterable_input: "{{ context.names or [] }}", body: [{name: q}]}'
+    (project / "m.yaml").write_text(f"name: m\nsteps:\n  - name: each\n    kind: map\n    {body}\n")
+    flujo("run", "m.yaml", "--input", "x", "--run-id", "none", "-q")
+    flujo("run", "m.yaml", "--input", "x", "--run-id", "two", "--context", 'names=["a", "b"]', "-q")
+
+    assert "decision  map:each: nothing | 2 times\n" in flujo("runs", "diff", "none", "two").out
+    assert "decision  map:each: 2 times | nothing\n" in flujo("runs", "diff", "two", "none").out
 
 
 def test_failures_usage_and_iterations_are_compared(flujo, project):

@@ -49,6 +49,7 @@ def test_the_tree_has_a_line_for_each_step(traced):
         "run  r",
         "status  completed",
         "took  T",
+        "in none  T of that was in no step",
         "",
         "STEP  STATUS  TOTAL  OWN  TOKENS  USD  NOTES",
         "many  completed  T  T  -  -",

@@ -105,12 +105,20 @@ def _merged(mine: Iterable[str], others: Iterable[str]) -> Iterator[str]:
         yield from (path, *more) if path else more
 
 
-def decisions(pairs: Sequence[Pair]) -> Iterator[Decision]:
-    """Where the runs differ in what was chosen: branches, how many iterations or items, states."""
+def decisions(pairs: Sequence[Pair], whole: tuple[bool, bool]) -> Iterator[Decision]:
+    """Where the runs differ in what was chosen: branches, how many iterations or items, states.
+
+    `whole` says of each whether it has completed: then nothing was chosen where nothing is recorded.
+    """
     a, b = _chosen(each.path for each in pairs if each.a), _chosen(each.path for each in pairs if each.b)
-    for path in a:
-        if path in b and a[path] != b[path]:
-            yield Decision(path, a[path], b[path])
+    told: list[str] = []
+    for path in {**a, **b}:
+        one, other = a.get(path, ()), b.get(path, ())
+        inside = "cache:" in path or path.startswith(tuple(told))  # it was not come to, or a kept result served
+        known = (one and other) or (not inside and whole[0 if other else 1])
+        if one != other and known:
+            told += [f"{path}/", f"{path}["]
+            yield Decision(path, one, other)
 
 
 def _chosen(paths: Iterable[str]) -> Mapping[str, tuple[str, ...]]:

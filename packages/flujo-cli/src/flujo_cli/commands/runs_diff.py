@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import click
 
 from flujo.domain.interfaces import JournalRecord, RunRow, StateBackend
+from flujo.domain.outcomes import RunStatus
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError
 from flujo_cli.differences import Decision, Pair, Step, decisions, pairs_of, row_values, text_diff
@@ -51,7 +52,8 @@ class _Runs(NamedTuple):
 @click.command(
     help="Compare run A with run B, step by step: what each came to, what it cost, and where they went different ways. "
     "Steps are the same by their paths; times are shown, and never count as a difference. Ends with 1 when anything "
-    f"else differs.\n\n{REFERENCE_HELP.replace('RUN is', 'A and B are each')}",
+    "else differs. What a step was given is not recorded, and not compared."
+    f"\n\n{REFERENCE_HELP.replace('RUN is', 'A and B are each')}",
 )
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
@@ -72,11 +74,12 @@ def runs_diff(
     async def read(backend: StateBackend) -> _Runs:
         (a, mine), (b, others) = await one(backend, first), await one(backend, second)
         pairs = pairs_of(mine, others)
-        return _Runs(a, b, pairs, list(decisions(pairs)))
+        ended = (a.status is RunStatus.COMPLETED, b.status is RunStatus.COMPLETED)
+        return _Runs(a, b, pairs, list(decisions(pairs, ended)))
 
     runs, console = asyncio.run(read_state(options, state, read)), Console()
     if path is not None:
-        return _show_one(console, runs, path)
+        return _show_one(console, runs, path, as_json)
     if as_json:
         console.json(_described(runs))
     else:
@@ -84,7 +87,7 @@ def runs_diff(
     return ExitCode.OK if runs.same else ExitCode.FAILED
 
 
-def _show_one(console: Console, runs: _Runs, path: str) -> ExitCode:
+def _show_one(console: Console, runs: _Runs, path: str, as_json: bool) -> ExitCode:
     """How one value differs in full."""
     if path in _WHOLE:
         a, b = (row_values(row)[path] for row in (runs.a, runs.b))
@@ -95,9 +98,13 @@ def _show_one(console: Console, runs: _Runs, path: str) -> ExitCode:
             raise ConfigurationError(f"neither run has a step {path!r}", suggestion=near)
         a, b = (_whole(step) for step in (pair.a, pair.b))
     told = text_diff(a, b, (f"{runs.a.run_id} {path}", f"{runs.b.run_id} {path}"))
+    if as_json:
+        console.json({"schema": "flujo.diff-value/1", "path": path, "same": a == b, "a": a, "b": b})
+        return ExitCode.OK if a == b else ExitCode.FAILED
     if told:
         console.out(told)
-    console.note("they differ" if told else "they are the same")
+    same = "they are the same" if path in _WHOLE else "they are the same; what a step was given is not recorded"
+    console.note("they differ" if told else same)
     return ExitCode.FAILED if told else ExitCode.OK
 
 
@@ -130,6 +137,8 @@ def _show(console: Console, runs: _Runs, whole: bool) -> None:
 
 def _shown(following: tuple[str, ...]) -> str:
     """What was chosen; of iterations and items how many there were."""
+    if not following:
+        return "nothing"
     if all(each.startswith("[") for each in following):
         return "1 time" if len(following) == 1 else f"{len(following)} times"
     return ", ".join(following)

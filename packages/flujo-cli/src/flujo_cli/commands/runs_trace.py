@@ -85,6 +85,7 @@ def _show(console: Console, trace: Trace, most: int | None) -> None:
     console.out(f"run       {trace.run_id}")
     console.out(f"status    {trace.status}")
     console.out(f"took      {took_text(trace)}")
+    console.out(f"in none   {elapsed(trace.root.own_s)} of that was in no step")
     if used := usage_text(trace.root.usage):
         console.out(f"used      {used}")
     rows = list(_rows(trace.root.children, 0, most))
