@@ -61,6 +61,26 @@ def test_the_fixtures_can_be_left_out(pytest_process):
     assert "fixture 'flujo_run' not found" in done.stdout
 
 
+SUITE = """\
+from flujo.testing.skill import SkillConformance
+
+class TestAll(SkillConformance):
+    id = "flujo.builtins.passthrough"
+    examples = (("x", "x"),)
+
+class TestSome(TestAll):
+    pass
+"""
+
+
+def test_in_the_end_each_conformance_class_has_a_verdict(pytest_process):
+    done = pytest_process(SUITE, "-v", "-k", "TestAll or TestSome and not can_be_a_step")
+
+    assert done.returncode == 0
+    assert "\ntest_it.py::TestAll: FULL\n" in done.stdout
+    assert "\ntest_it.py::TestSome: PARTIAL, without test_skill_can_be_a_step\n" in done.stdout
+
+
 def test_nothing_of_flujo_is_imported_until_a_fixture_is_used(pytest_process):
     done = pytest_process(
         "import sys\n\n"

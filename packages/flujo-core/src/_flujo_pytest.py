@@ -3,6 +3,8 @@
 Nothing happens in a test that asks for none of them. `flujo_testing = off` in pytest's configuration leaves them out.
 """
 
+import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from importlib import import_module
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from flujo.testing.sinks import RecordingSink
     from flujo.testing.workbench import Workbench
 
-__all__ = ["Fixtures", "pytest_addoption", "pytest_configure"]
+__all__ = ["Fixtures", "Verdicts", "pytest_addoption", "pytest_configure"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,11 +34,46 @@ def pytest_configure(config: pytest.Config) -> None:
     """Put the fixtures in, unless they are not wanted."""
     if config.getini("flujo_testing"):
         config.pluginmanager.register(Fixtures(), "flujo-fixtures")
+        config.pluginmanager.register(Verdicts(), "flujo-verdicts")
 
 
 def _home(module: str) -> Any:
     """A module of `flujo`, imported now and not before."""
     return import_module(f"flujo.{module}")
+
+
+def _standard(cls: type | None) -> list[str]:
+    """The tests that a conformance class has to pass, none for any other class."""
+    shared = sys.modules.get("flujo.testing.conformance")
+    if cls is None or shared is None or not issubclass(cls, shared.Conformance):
+        return []
+    homes = [base for base in cls.__mro__ if base.__module__.startswith("flujo.testing.")]
+    return sorted({name for home in homes for name in vars(home) if name.startswith("test")})
+
+
+class Verdicts:
+    """Tells in the end of each conformance class whether every standard test of it was there and has passed."""
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Let the reports of a test say whose it is: they come from other processes, too."""
+        if isinstance(item, pytest.Function) and (tests := _standard(item.cls)):
+            item.user_properties.append(("flujo", [item.nodeid.rpartition("::")[0], item.originalname, tests]))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """A line for each class, unless pytest is to be quiet."""
+        if terminalreporter.config.get_verbosity() < 0:
+            return
+        standard: dict[str, list[str]] = {}
+        ended: defaultdict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for outcome, reports in terminalreporter.stats.items():
+            own = (value for each in reports for key, value in getattr(each, "user_properties", ()) if key == "flujo")
+            for suite, test, tests in own:
+                standard[suite] = tests
+                ended[suite][test].add(outcome)
+        for suite, tests in sorted(standard.items()):
+            left = [test for test in tests if ended[suite][test] - {""} != {"passed"}]
+            verdict = f"PARTIAL, without {', '.join(left)}" if left else "FULL"
+            terminalreporter.write_line(f"{suite}: {verdict}")
 
 
 class Fixtures:
