@@ -149,7 +149,7 @@ def test_a_class_and_its_name_are_one_step_type():
         ("no_such_module:Policy", "plugin Plugin offers 'no_such_module:Policy', which can't be loaded"),
         (lambda: 1 / 0, "plugin Plugin can't make the policy for 'flujo.domain.steps:Step': ZeroDivisionError"),
         (lambda: "policy", "plugin Plugin gives 'str' as the policy for 'flujo.domain.steps:Step'"),
-        (7, "can't make the policy for 'flujo.domain.steps:Step': TypeError: 'int' object is not callable"),
+        (object(), "can't make the policy for 'flujo.domain.steps:Step': TypeError: 'object' object is not callable"),
     ],
 )
 def test_a_policy_that_can_not_be_made_names_its_plugin(factory, message):
