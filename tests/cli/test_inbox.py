@@ -272,6 +272,23 @@ def test_a_key_has_one_run(flujo, project):
     assert [run["key"] for run in runs] == ["invoice 7"]
 
 
+@pytest.mark.parametrize("name", ["--key", "--run-id"])
+def test_a_cancelled_run_that_is_started_again_stays_so_until_it_is_resumed(flujo, waiting, name):
+    waiting(PLAIN, "other")
+    run = ("run", "--input", "x", "--no-input")
+    assert flujo(*run, "--run-id", "c", "--key", "c").code == 6
+    assert flujo("runs", "cancel", "c").code == 0
+
+    ran = flujo(*run, name, "c")
+    assert (ran.code, ran.out, ran.err.splitlines()[:2]) == (
+        1,
+        "",
+        ["error the run was cancelled", "  help: only to resume it by its id takes that back: flujo resume c"],
+    )
+    assert flujo(*run, name, "c", "--json", "-q").json["status"] == "cancelled"
+    assert flujo("resume", "c", "--no-input").code == 6
+
+
 def test_a_key_that_another_run_has_is_refused_with_the_ways_on(flujo):
     assert flujo("run", "--input", "x", "--key", "work", "--run-id", "r1").code == 0
     ran = flujo("run", "--input", "x", "--key", "work", "--run-id", "r2")

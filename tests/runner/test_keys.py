@@ -51,6 +51,23 @@ async def test_an_unfinished_run_goes_on_by_its_key(counted):
     assert (second.run_id, second.pending, counted.calls) == (first.run_id, first.pending, 1)
 
 
+@pytest.mark.parametrize("name", [{"idempotency_key": "k"}, {"run_id": "r", "idempotency_key": "k"}, {"run_id": "r"}])
+async def test_who_starts_a_cancelled_run_again_gets_its_cancelled_result_and_a_resume_goes_on(counted, name):
+    ask = human("ask", "ok?")
+    await counted.flujo(ask).run("x", run_id="r", idempotency_key="k", initial_context_data={"a": 1})
+    await counted.flujo(ask).cancel("r")
+
+    again = await counted.flujo(ask).run("x", **name)
+
+    assert (again.run_id, again.status, again.final_pipeline_context.a) == ("r", "cancelled", 1)
+    assert again.error.suggestion == "only to resume it by its id takes that back: flujo resume r"
+    assert (await counted.backend.get("r")).status == "cancelled"
+    with pytest.raises(StateError, match="was started with another input"):
+        await counted.flujo(ask).run("y", **name)
+    assert (await counted.flujo(ask).resume("r")).status == "paused"
+    assert (await counted.flujo(ask).run("x", **name)).status == "paused"
+
+
 def test_code_that_is_not_async_has_keys_too(counted):
     first = counted.flujo().run_sync("x", idempotency_key="k")
     assert counted.flujo().run_sync("x", idempotency_key="k").run_id == first.run_id

@@ -62,7 +62,11 @@ class _Job:
 @click.option("--context-file", type=click.Path(path_type=Path), help="A JSON object: fields of the first context.")
 @click.option("--context-data", metavar="JSON", help="Such an object itself; its fields win over the file's.")
 @click.option("--context", metavar="KEY=VALUE", multiple=True, help="One field, JSON or else text; wins over both.")
-@click.option("--run-id", metavar="ID", help="The run's id. An unfinished run of that id and the same input goes on.")
+@click.option(
+    "--run-id",
+    metavar="ID",
+    help="The run's id. An unfinished run of that id and the same input goes on, unless it was cancelled.",
+)
 @click.option(
     "--key", metavar="KEY", help="Your own name for this work: however often it is run, there is one run of it."
 )

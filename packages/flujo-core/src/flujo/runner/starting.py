@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import RunRow
+from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus
 from flujo.exceptions import DefinitionChanged, RunKeyTaken, RunOwnedElsewhere, StateError
 from flujo.runner.ids import check_key, check_run_id, new_run_id
 from flujo.runner.resume_orchestrator import ResumeOrchestrator
@@ -44,7 +45,7 @@ async def start(wanted: Wanted, session: RunSession) -> Begun:
 
 
 async def _go_on(session: RunSession, row: RunRow, wanted: Wanted) -> Begun:
-    """Resume the run that a caller means by its id or its key."""
+    """Resume the run that a caller means by its id or its key; a cancelled one stays so."""
     key = wanted.key
     if key is not None and row.key != key:
         raise StateError(
@@ -56,8 +57,19 @@ async def _go_on(session: RunSession, row: RunRow, wanted: Wanted) -> Begun:
             f"run {row.run_id!r} was started with another input",
             suggestion="give the same input to go on with it, or another run id or key to start anew",
         )
+    if row.status is RunStatus.CANCELLED:
+        return _handed_out(session, row)
     try:
         return await ResumeOrchestrator(session).resume(row.run_id)
     except (DefinitionChanged, RunOwnedElsewhere) as error:
         error.run_id = row.run_id
         raise
+
+
+async def _handed_out(session: RunSession, row: RunRow) -> PipelineResult[Any, Any]:
+    """What a cancelled run came to: whoever starts it again, a supervisor for example, need not know that it is."""
+    input, base = session.decoded(row.input, "input"), session.decoded(row.base, "context")
+    advice = f"only to resume it by its id takes that back: flujo resume {row.run_id}"
+    told = ErrorInfo("Aborted", "the run was cancelled", suggestion=advice)
+    context = session.context(row.run_id, input, base)
+    return PipelineResult(row.run_id, row.status, None, context, usage=row.usage, error=told)
