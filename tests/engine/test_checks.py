@@ -170,7 +170,7 @@ async def test_what_an_attempt_has_used_counts_although_it_raises(bench):
 
     assert isinstance(outcome, Aborted)
     assert outcome.usage == Usage(2)
-    assert [record.usage for record in (await bench.recorded()).values()] == [Usage(1)]
+    assert [record.usage for record in (await bench.recorded()).values()] == [Usage(1), Usage(1)]
 
 
 def test_a_policy_looks_at_each_step_once_before_any_runs():

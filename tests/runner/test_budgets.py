@@ -157,6 +157,23 @@ async def test_a_process_that_dies_in_the_same_call_again_and_again_spends_no_mo
     assert last.usage == (await lives.inner.get("r")).usage == Usage(3, 9, cost_usd=Decimal(9))
 
 
+async def test_a_call_that_raises_that_a_limit_is_used_up_counts_in_the_record_as_in_the_result():
+    class Limited(Model):
+        async def run(self, data):
+            raise UsageLimitExceededError("the provider allows no more")
+
+    backend = InMemoryBackend()
+    flujo = Flujo(ask("ask", Limited()), state_backend=backend, usage_limits=UsageLimits(9), prices=PRICES)
+    result = await flujo.run("abc", run_id="r")
+
+    assert (result.status, result.usage) == (RunStatus.STOPPED, Usage(1))
+    assert (await backend.get("r")).usage == Usage(1)
+    assert (await backend.load("r"))[-1].error.message == "the provider allows no more"
+    assert (await flujo.resume("r")).usage == (await backend.get("r")).usage == Usage(2)
+    replayed = await flujo.replay("r")
+    assert (replayed.status, replayed.error.message) == (RunStatus.STOPPED, "the provider allows no more")
+
+
 async def test_a_call_that_was_lost_counts_once_and_is_no_try():
     agent = Deadly(fails=[1])
     lives = Lives(agent, ask("ask", agent), usage_limits=UsageLimits(9), prices=PRICES)

@@ -370,6 +370,7 @@ async def _came_to(work: Work, error: BaseException) -> StepOutcome[Any]:
         await note_owed(work, ErrorInfo("Paused", str(error), path=frame.path), owed)
         return paused(error, owed)
     if frame.quota is not None and isinstance(error, UsageLimitExceededError):
+        await note_owed(work, ErrorInfo.of(error, frame.path), owed)
         return Aborted(str(error), owed, error=error)
     return Failure(error, usage=owed)
 
