@@ -43,6 +43,7 @@ from flujo_cli.project import Project
 from flujo_cli.questions import answering_words, ask, at_terminal
 from flujo_cli.references import find_run
 from flujo_cli.reporter import Reporter
+from flujo_cli.step_logs import PlaceSink, step_logs
 from flujo_cli.streams import OutputError
 
 __all__ = ["Action", "Result", "Runner", "Session"]
@@ -88,7 +89,7 @@ class Session:
             initial_context_data=data,
             state_backend=backend,
             plugins=self.manager,
-            sinks=[self.reporter.progress, LogSink(self.reporter.log), *self._sinks()],
+            sinks=[PlaceSink(), self.reporter.progress, LogSink(self.reporter.log), *self._sinks()],
             source=source,
             files=texts.kept() if texts else None,
             root=self.project.root,
@@ -170,7 +171,7 @@ class Session:
         """
         interrupts = Interrupts(last_words=lambda: self.reporter.farewell(self._last_words()))
         try:
-            with interrupts.installed():
+            with interrupts.installed(), step_logs(lambda: self.reporter.log):
                 result = asyncio.run(self._supervise(action, interrupts))
             if result is not None:
                 return self._tell(result)

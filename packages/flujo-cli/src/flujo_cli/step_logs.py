@@ -1,0 +1,78 @@
+"""What the steps of a run log by themselves: log lines like flujo's own, with the run and the step, without secrets."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from flujo.domain.events import Event, StepFinished, StepStarted
+from flujo.domain.masking import masked
+from flujo.infra.logging import LOG_LEVELS, Logger
+
+__all__ = ["PlaceSink", "step_logs"]
+
+
+class _Place(NamedTuple):
+    run_id: str
+    path: str
+    around: "_Place | None"
+
+
+_PLACE: ContextVar[_Place | None] = ContextVar("place", default=None)
+
+
+class PlaceSink:
+    """An event sink that notes which step is at work in its task, and for structlog, if the program has loaded it."""
+
+    def handle(self, event: Event, /) -> None:
+        """Note where a step begins, and what is around it where it ends."""
+        place = _PLACE.get()
+        if isinstance(event, StepStarted):
+            _note(_Place(event.run_id, event.path, place))
+        elif isinstance(event, StepFinished) and place is not None and place.path == event.path:
+            _note(place.around)
+
+
+def _note(place: _Place | None) -> None:
+    _PLACE.set(place)
+    structlog = sys.modules.get("structlog")
+    if structlog is not None and place is not None:
+        structlog.contextvars.bind_contextvars(run_id=place.run_id, path=place.path)
+    elif structlog is not None:
+        structlog.contextvars.unbind_contextvars("run_id", "path")
+
+
+class _Lines(logging.Handler):
+    """Writes to the log that there is now."""
+
+    def __init__(self, log: Callable[[], Logger]) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        place = _PLACE.get()
+        run_id, path = (None, None) if place is None else (place.run_id, place.path or None)
+        level = LOG_LEVELS[min(max(record.levelno // 10 - 1, 0), len(LOG_LEVELS) - 1)]
+        self._log().log(level, self.format(record), logger=record.name, run_id=run_id, path=path)
+
+
+class _Masked(logging.LogRecord):
+    """A record whose message has no secrets, whoever writes it."""
+
+    def getMessage(self) -> str:  # noqa: N802 - the name is that of `logging`
+        return masked(super().getMessage())
+
+
+@contextmanager
+def step_logs(log: Callable[[], Logger]) -> Iterator[None]:
+    """Write to `log` what is logged inside, unless the program has handlers of its own: those go before."""
+    last, made = logging.lastResort, logging.getLogRecordFactory()
+    logging.lastResort = _Lines(log)
+    logging.setLogRecordFactory(_Masked)
+    try:
+        yield
+    finally:
+        logging.lastResort = last
+        logging.setLogRecordFactory(made)
