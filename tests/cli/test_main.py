@@ -19,8 +19,20 @@ from flujo_cli.main import main
 from flujo_cli.options import json_option
 
 
+def _how(ctx: click.Context, param: click.Parameter, how: str) -> str:
+    """Fail before the command itself runs: what that raises would be the plugin's error."""
+    if how == "bug":
+        raise KeyError("odd")
+    return how
+
+
 @click.command()
-@click.option("--how", type=click.Choice(["ok", "error", "owned", "bug", "stop", "code", "folder"]), default="ok")
+@click.option(
+    "--how",
+    type=click.Choice(["ok", "error", "owned", "bug", "stop", "code", "folder"]),
+    default="ok",
+    callback=_how,
+)
 def odd(how: str) -> int:
     """A command that ends as it is told to."""
     match how:
@@ -28,8 +40,6 @@ def odd(how: str) -> int:
             raise FlujoError("it went wrong", suggestion="do better")
         case "owned":
             raise RunOwnedElsewhere("run 'x' is owned")
-        case "bug":
-            raise KeyError("odd")
         case "stop":
             raise KeyboardInterrupt
         case "folder":
@@ -38,7 +48,7 @@ def odd(how: str) -> int:
 
 
 @click.command()
-@click.option("--how")
+@click.option("--how", callback=_how)
 @json_option
 @click.pass_context
 def jodd(ctx: click.Context, how: str, as_json: bool) -> int:
@@ -229,7 +239,7 @@ def test_the_help_of_validate_lists_the_codes_that_it_can_end_with(flujo):
 
 def test_a_bug_is_an_object_too(capsys):
     with pytest.raises(KeyError) as caught:
-        run_command_line(["jodd", "--how", "bug", "--json"])
+        run_command_line(["jodd", "--json", "--how", "bug"])
     sys.excepthook(caught.type, caught.value, caught.tb)
     assert json.loads(capsys.readouterr().out)["error"]["type"] == "KeyError"
 
