@@ -75,7 +75,7 @@ def test_a_pricing_that_fails_names_its_plugin(target, error, message):
 def test_a_prefix_that_two_plugins_price_has_no_price():
     table = prices(Prices("acme", a_cent_a_token), Prices("acme", a_cent_a_token))
 
-    with pytest.raises(PolicyConflictError, match="pricing 'acme' is claimed by Prices and Prices#2"):
+    with pytest.raises(PolicyConflictError, match="pricing for 'acme' is claimed by Prices and Prices#2"):
         table.price("acme:x", USED)
 
 

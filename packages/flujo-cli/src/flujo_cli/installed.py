@@ -9,21 +9,7 @@ from flujo.plugins.records import Candidate
 from flujo_cli.options import Options
 from flujo_cli.output import Console
 
-__all__ = ["NOUNS", "is_broken", "load_plugins", "names_of", "shown_name"]
-
-#: What each table holds, in the singular: all facets of what plugins contribute.
-NOUNS = {
-    "policies": "policy for step type",
-    "kinds": "kind",
-    "skills": "skill",
-    "agents": "agent provider",
-    "backends": "state backend",
-    "state_providers": "state provider",
-    "sinks": "event sink",
-    "commands": "command",
-    "lint_rules": "lint rule",
-    "pricing": "pricing for",
-}
+__all__ = ["is_broken", "load_plugins", "names_of", "shown_name"]
 
 
 def load_plugins(

@@ -10,9 +10,10 @@ from flujo.domain.masking import unsecret
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager, PluginRecord
+from flujo.plugins.records import NOUNS
 from flujo.plugins.switches import normal
 from flujo_cli.commands.plugins_list import describe_record, hooks_of
-from flujo_cli.installed import NOUNS, load_plugins, names_of, shown_name
+from flujo_cli.installed import load_plugins, names_of, shown_name
 from flujo_cli.options import Options, json_option
 from flujo_cli.output import Console, one_line
 

@@ -13,7 +13,8 @@ from flujo.engine.policy_registry import kin
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager
 from flujo.plugins.discovery import attempt, is_target
-from flujo_cli.installed import NOUNS, load_plugins
+from flujo.plugins.records import NOUNS
+from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options, json_option
 from flujo_cli.output import Console
 

@@ -3,22 +3,10 @@
 import re
 from collections.abc import Iterable
 
-from flujo.plugins.records import PluginRecord, PluginStatus
+from flujo.plugins.records import NOUNS, PluginRecord, PluginStatus
 from flujo.plugins.switches import normal
 
 __all__ = ["blame"]
-
-#: A sort of contribution in words.
-_NOUNS = {
-    "agents": "agent provider",
-    "backends": "state backend",
-    "commands": "command",
-    "kinds": "kind",
-    "policies": "policy for",
-    "sinks": "event sink",
-    "skills": "skill",
-    "state_providers": "state provider",
-}
 
 #: How many plugins that do not work are told of one by one, where none of them seems to be the one.
 _MANY = 2
@@ -55,7 +43,7 @@ def _names(record: PluginRecord) -> set[str]:
 
 
 def _told(record: PluginRecord, facet: str, key: str) -> str:
-    what = f"{_NOUNS.get(facet, facet)} {key!r} probably comes with {record.provider}, which is"
+    what = f"{NOUNS[facet]} {key!r} probably comes with {record.provider}, which is"
     if record.status is PluginStatus.DISABLED:
         return f"{what} switched off {record.error}"
     fix = f"{record.suggestion}; " if record.suggestion else ""

@@ -1,12 +1,14 @@
 """What plugins contribute."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flujo.blueprint.kinds import AgentProviderSpec, BuildContext, KindSpec, LintRuleSpec, SkillSpec
 from flujo.exceptions import PluginError
 from flujo.plugins.discovery import load_target
 from flujo.plugins.precedence import Offer, Table, ranked
+from flujo.plugins.records import NOUNS
 
 if TYPE_CHECKING:
     from flujo.domain.steps import Step
@@ -109,8 +111,8 @@ def settle(offers: Iterable[Offer], pins: Mapping[str, Mapping[str, str]] | None
     tables, held = ranked(offers, pins or {})
     return Contributions(
         **{
-            facet: Table(noun, tables.get(facet, {}), held.get(facet, {}), *load)
-            for facet, (noun, *load) in _SORTS.items()
+            facet: Table(noun, tables.get(facet, {}), held.get(facet, {}), _LOADS.get(facet, _as_it_is))
+            for facet, noun in NOUNS.items()
         }
     )
 
@@ -139,28 +141,18 @@ def _load_kind(kind: KindSpec) -> KindSpec:
     return kind._replace(model=model, build=checked)
 
 
-def _load_provider(provider: AgentProviderSpec) -> AgentProviderSpec:
-    return provider._replace(factory=load_target(provider.factory, provider.provider))
+def _load(field: str, spec: Any) -> Any:
+    return spec._replace(**{field: load_target(getattr(spec, field), spec.provider)})
 
 
-def _load_rule(rule: LintRuleSpec) -> LintRuleSpec:
-    return rule._replace(target=load_target(rule.target, rule.provider))
+def _as_it_is(spec: Any) -> Any:
+    return spec
 
 
-def _load_pricing(pricing: PricingSpec) -> PricingSpec:
-    return pricing._replace(target=load_target(pricing.target, pricing.provider))
-
-
-#: What each table holds, in words, and how what is given by name is imported.
-_SORTS: Mapping[str, tuple[Any, ...]] = {
-    "policies": ("policy for step type",),
-    "kinds": ("kind", _load_kind),
-    "skills": ("skill",),
-    "agents": ("agent provider", _load_provider),
-    "backends": ("state backend",),
-    "state_providers": ("state provider",),
-    "sinks": ("event sink",),
-    "commands": ("command",),
-    "lint_rules": ("lint rule", _load_rule),
-    "pricing": ("pricing", _load_pricing),
+#: How what is given by name is imported when it is looked up.
+_LOADS: Mapping[str, Callable[[Any], Any]] = {
+    "kinds": _load_kind,
+    "agents": partial(_load, "factory"),
+    "lint_rules": partial(_load, "target"),
+    "pricing": partial(_load, "target"),
 }

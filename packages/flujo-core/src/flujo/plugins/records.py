@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FIRST_PARTY", "Candidate", "Phase", "PluginRecord", "PluginStatus", "Source"]
+__all__ = ["FIRST_PARTY", "NOUNS", "Candidate", "Phase", "PluginRecord", "PluginStatus", "Source"]
 
 Source: TypeAlias = Literal["installed", "local", "explicit"]
 
@@ -17,6 +17,20 @@ Phase: TypeAlias = Literal["", "switches", "import", "api", "hooks", "register",
 
 #: The distributions of this project: those that stay when third parties are switched off.
 FIRST_PARTY = frozenset({"flujo-cli", "flujo-core", "flujo-policies-builtin", "flujo-state-sqlite"})
+
+#: Every sort of contribution, in the singular.
+NOUNS = {
+    "policies": "policy for step type",
+    "kinds": "kind",
+    "skills": "skill",
+    "agents": "agent provider",
+    "backends": "state backend",
+    "state_providers": "state provider",
+    "sinks": "event sink",
+    "commands": "command",
+    "lint_rules": "lint rule",
+    "pricing": "pricing for",
+}
 
 
 class PluginStatus(StrEnum):
