@@ -92,6 +92,32 @@ def test_one_question_that_can_not_be_read_hides_no_other(flujo, file):
     assert flujo("inbox", "--run", "r2").code == 0
 
 
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("UPDATE run SET status = 9 WHERE id = 1", "9"),
+        ("UPDATE run SET tags = '{' WHERE id = 1", "Expecting property name"),
+        ("UPDATE run SET error = '[]' WHERE id = 1", "list indices"),
+        ("UPDATE run SET def_hash = x'00' WHERE id = 1", "run 'r1' has no definition"),
+        ("UPDATE journal SET cost = 'free' WHERE run = 1", "ConversionSyntax"),
+        ("UPDATE journal SET enc = 9 WHERE run = 1; UPDATE run SET epoch = 2", "encoding 9, expected 1"),
+    ],
+)
+def test_one_run_that_can_not_be_read_hides_no_other(flujo, file, statement, told):
+    for each in statement.split(";"):
+        change(file, each)
+    assert flujo("run", "--input", "x", "--run-id", "r3").code == 6
+
+    ran = flujo("runs", "list")
+
+    assert (ran.code, [line.split()[0] for line in ran.out.splitlines()]) == (2, ["RUN", "r3", "r2"])
+    assert ran.err.startswith("error[FLUJO-609] run 'r1' can't be read: ")
+    assert told in ran.err
+    assert [run["run_id"] for run in flujo("runs", "list", "--status", "paused", "--json").json["runs"]] == ["r3", "r2"]
+    assert flujo("runs", "list", "--limit", "2").code == 0
+    assert flujo("runs", "show", "r1").code == 2
+
+
 def test_what_is_wrong_with_a_state_comes_with_a_code_and_a_way_on(flujo, file):
     change(file, "UPDATE journal SET run = 99 WHERE run = 1")
     ran = flujo("db", "check")

@@ -329,6 +329,8 @@ class SchemaMismatchError(ValidationError, code="FLUJO-504"):
 class StateError(FlujoError, code="FLUJO-600"):
     """Something about the record of runs is wrong."""
 
+    run_id: str | None = None
+
 
 class RunNotFound(StateError, code="FLUJO-601"):
     """The state holds no such run."""
@@ -336,8 +338,6 @@ class RunNotFound(StateError, code="FLUJO-601"):
 
 class RunOwnedElsewhere(StateError, code="FLUJO-602"):
     """A living process owns the run, or has taken it over; `run_id` is told to who knows it by its key only."""
-
-    run_id: str | None = None
 
 
 class RunNotPaused(StateError, code="FLUJO-603"):
@@ -365,7 +365,7 @@ class StateBackendBusy(StateError, code="FLUJO-608"):
 
 
 class StateCorrupt(StateError, code="FLUJO-609"):
-    """The state can't be read, or isn't a state of flujo's."""
+    """The state can't be read, or isn't a state of flujo's; `run_id` where only one run of a list is damaged."""
 
 
 class StateUnavailable(StateError, code="FLUJO-610"):
@@ -388,7 +388,6 @@ class DefinitionChanged(StateError, code="FLUJO-611"):
     """The pipeline isn't the run's any more: `path` misfits first, `plugin` ran it; `run_id` is for who has a key."""
 
     path: str | None = None
-    run_id: str | None = None
     plugin: str | None = None
 
 

@@ -15,11 +15,9 @@ from flujo_state_sqlite.errors import RECOVER, code_of, explained
 from flujo_state_sqlite.locations import make_folder, present
 from flujo_state_sqlite.schema import APPLICATION_ID, SCHEMA
 from flujo_state_sqlite.statefile import Connect, StateFile
+from flujo_state_sqlite.values import NOT_OURS
 
 __all__ = ["connect", "open_state", "read_state", "sync_folder"]
-
-# What a row that this package did not write raises when it is read.
-_NOT_OURS = (ValueError, TypeError, KeyError, ArithmeticError)
 
 
 def connect(uri: str) -> sqlite3.Connection:
@@ -116,7 +114,7 @@ def read_state(path: Path, connect: Connect = connect) -> Iterator[sqlite3.Conne
         try:
             with closing(_open_to_read(path, connect)) as connection:
                 yield connection
-        except _NOT_OURS as error:
+        except NOT_OURS as error:
             raise StateCorrupt(
                 f"{str(path)!r} holds what no flujo has written: {error}",
                 suggestion="don't use this file: it is damaged, or somebody has changed it",

@@ -12,11 +12,21 @@ from flujo.domain.lives import poisoned
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.domain.scope import NOTHING
 from flujo.domain.usage import Usage
-from flujo.exceptions import RunKeyTaken, RunNotFound, RunOwnedElsewhere, StateError
+from flujo.exceptions import RunKeyTaken, RunNotFound, RunOwnedElsewhere, StateCorrupt, StateError
 from flujo_state_sqlite import workers
+from flujo_state_sqlite.errors import RECOVER
 from flujo_state_sqlite.schema import VALUE_ENCODING
 from flujo_state_sqlite.statefile import StateFile
-from flujo_state_sqlite.values import check_encoding, error_from_text, error_to_text, keep, pack, store_blobs, unpack
+from flujo_state_sqlite.values import (
+    NOT_OURS,
+    check_encoding,
+    error_from_text,
+    error_to_text,
+    keep,
+    pack,
+    store_blobs,
+    unpack,
+)
 
 __all__ = [
     "cancel",
@@ -102,7 +112,7 @@ SELECT r.id, r.run_id, r.status, r.pipeline, r.version, d.document, r.def_hash, 
 _SINCE_3 = "r.key, r.files, r.claims, r.cancel"
 _BEFORE_3 = "NULL, NULL, 0, 0"
 
-_FROM = " FROM run AS r JOIN definition AS d ON d.hash = r.def_hash "
+_FROM = " FROM run AS r LEFT JOIN definition AS d ON d.hash = r.def_hash "
 
 _ONE = "WHERE r.run_id = ?"
 
@@ -305,10 +315,22 @@ def read_one(connection: sqlite3.Connection, folder: Path, run_id: str) -> RunRo
 
 
 def read_many(connection: sqlite3.Connection, folder: Path, prefix: str, limit: int, offset: int) -> Sequence[RunRow]:
-    """Runs whose id starts with `prefix`, the one created last first, without their values and files."""
+    """Runs whose id starts with `prefix`, the one created last first, without their values and files.
+
+    Raises `StateCorrupt`, which names the run that is damaged.
+    """
     which, values = (_NEWEST, (prefix, prefix)) if prefix else (_NEWEST_OF_ALL, ())
     rows = connection.execute(_rows(connection) + which, (*values, limit, offset)).fetchall()
-    return [_run(connection, folder, row, (None, None, None)) for row in rows]
+    return [_listed(connection, folder, row) for row in rows]
+
+
+def _listed(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...]) -> RunRow:
+    try:
+        return _run(connection, folder, row, (None, None, None))
+    except (*NOT_OURS, StateCorrupt) as error:
+        damaged = StateCorrupt(f"run {row[1]!r} can't be read: {error}", suggestion=RECOVER)
+        damaged.run_id = str(row[1])
+        raise damaged from error
 
 
 def cancelled_by_death(connection: sqlite3.Connection, folder: Path, run_id: str | None = None) -> dict[int, int]:
@@ -347,6 +369,8 @@ def _is_older(connection: sqlite3.Connection) -> bool:
 def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], values: _Values) -> RunRow:
     (number, run_id, status, pipeline, version, definition, digest, source) = row[:8]
     (error, created_at, updated_at, ended_at, owner, epoch, tags, key, _, claims, cancel) = row[8:]
+    if definition is None:
+        raise StateCorrupt(f"run {run_id!r} has no definition", suggestion=RECOVER)
     status, owner = standing(folder, number, status, owner, cancel)
     if status is RunStatus.CANCELLED and ended_at is None:
         ended_at = updated_at  # its owner died: it has ended when it was asked to

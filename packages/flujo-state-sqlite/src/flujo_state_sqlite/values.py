@@ -11,6 +11,7 @@ from flujo_state_sqlite.errors import RECOVER
 from flujo_state_sqlite.schema import INLINE_LIMIT, VALUE_ENCODING
 
 __all__ = [
+    "NOT_OURS",
     "Cells",
     "check_encoding",
     "check_size",
@@ -24,6 +25,9 @@ __all__ = [
 
 #: The two columns of one value: the value itself, or the hash of its blob; both None for no value.
 Cells: TypeAlias = tuple[bytes | None, bytes | None]
+
+#: What reading a row raises that flujo has not written.
+NOT_OURS = (ValueError, TypeError, KeyError, ArithmeticError)
 
 #: Longer messages are cut: an error is to be read by a person, whatever somebody puts into one.
 _MESSAGE_LIMIT = 16 * 1024

@@ -1,14 +1,18 @@
 """`flujo runs list`: the recorded runs, newest first."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import click
 
 from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.domain.outcomes import RunStatus
+from flujo.exceptions import StateCorrupt
+from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
-from flujo_cli.output import Console
+from flujo_cli.output import Console, show_error
 from flujo_cli.progress import elapsed
 from flujo_cli.project import Project
 from flujo_cli.questions import show_time
@@ -28,28 +32,63 @@ _PAGE = 200
 @json_option
 @state_option
 @click.pass_obj
-def runs_list(options: Options, limit: int, status: str | None, as_json: bool, state: str | None) -> None:
+def runs_list(options: Options, limit: int, status: str | None, as_json: bool, state: str | None) -> ExitCode:
     """List recorded runs, newest first."""
-    page_size = limit if status is None else _PAGE
-    wanted = RunStatus if status is None else (RunStatus[status.upper()],)
-
-    async def read(backend: StateBackend) -> list[Listed]:
-        found: list[RunRow] = []
-        offset = 0
-        while len(found) < limit and (page := await backend.list(limit=page_size, offset=offset)):
-            found += (row for row in page if row.status in wanted)
-            offset += len(page)
-        return [(row, await took(backend, row)) for row in found[:limit]]
-
+    damaged: list[StateCorrupt] = []
+    read = partial(_read, limit=limit, status=None if status is None else RunStatus[status.upper()], damaged=damaged)
     rows = asyncio.run(read_state(options, state, read))
     console = Console()
     if as_json:
         console.json({"schema": "flujo.runs/1", "runs": [describe_row(row) for row, _ in rows]})
     elif rows:
         console.table(("RUN", "STATUS", "STARTED", "TOOK", "STEPS", "PIPELINE"), [_cells(*each) for each in rows])
-    else:
+    elif not damaged:
         which = "" if status is None else f" {status}"
         console.note(f"no{which} runs are recorded in {Project.here(stands=options.stands, state=state).state}")
+    for error in damaged:
+        show_error(console, error)
+    return ExitCode.USAGE if damaged else ExitCode.OK
+
+
+async def _read(
+    backend: StateBackend, limit: int, status: RunStatus | None, damaged: list[StateCorrupt]
+) -> list[Listed]:
+    found: list[Listed] = []
+    async for row in _rows(backend, limit if status is None else _PAGE, damaged):
+        if status in (None, row.status):
+            try:
+                found.append((row, await took(backend, row)))
+            except StateCorrupt as error:
+                damaged.append(_of(row, error))
+        if len(found) == limit:
+            break
+    return found
+
+
+def _of(row: RunRow, error: StateCorrupt) -> StateCorrupt:
+    """The error about the run's record, as one about the run."""
+    return StateCorrupt(f"run {row.run_id!r} can't be read: {error.message}", suggestion=error.suggestion)
+
+
+async def _rows(backend: StateBackend, size: int, damaged: list[StateCorrupt]) -> AsyncIterator[RunRow]:
+    """The runs, `size` at once; a page with one that is damaged is read run by run."""
+    offset = 0
+    while True:
+        try:
+            page = await backend.list(limit=size, offset=offset)
+        except StateCorrupt as error:
+            if error.run_id is None:
+                raise
+            if size == 1:
+                damaged.append(error)
+                offset += 1
+            size = 1
+            continue
+        if not page:
+            return
+        offset += len(page)
+        for row in page:
+            yield row
 
 
 def _cells(row: RunRow, worked: float) -> tuple[Any, ...]:

@@ -343,7 +343,10 @@ class StateBackend(Protocol):
         ...
 
     async def list(self, *, prefix: str = "", limit: int = 50, offset: int = 0) -> Sequence[RunRow]:
-        """Runs whose id starts with `prefix`, the one created last first; without values and files."""
+        """Runs whose id starts with `prefix`, the one created last first; without values and files.
+
+        A damaged one among them raises `StateCorrupt` with its `run_id`.
+        """
         ...
 
     async def close(self) -> None:
