@@ -110,6 +110,27 @@ async def test_what_is_wrong_is_said(made, opened, statement, said):
     assert said in " ".join(await opened(made).check())
 
 
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE journal SET cost = 'free' WHERE kind = 3", "run 'run-1' can't be read: [<class"),
+        ("UPDATE journal SET error = '[]', cost = NULL WHERE kind = 3", "record 'b?' of run 'run-1' can't be read: "),
+        ("UPDATE journal SET enc = 9 WHERE kind = 3", "record 'b?' of run 'run-1' can't be read: the values of 'b?'"),
+        ("UPDATE journal SET kind = 9 WHERE kind = 3", "record 'b?' of run 'run-1' can't be read: 9 is not a valid"),
+        ("UPDATE run SET tags = '{'", "run 'run-1' can't be read: Expecting"),
+        ("UPDATE run SET error = '{}'", "run 'run-1' can't be read: 'type'"),
+        ("UPDATE run SET enc = 9", "run 'run-1' can't be read: the values of 'run-1' are in encoding 9"),
+        ("UPDATE run SET status = 9", "run 'run-1' can't be read: 9"),
+    ],
+)
+async def test_each_row_that_can_not_be_read_is_named(made, opened, run, statement, said):
+    change(made, statement)
+    backend = opened(made)
+    await backend.create_run(run("run-2"))
+    (told,) = await backend.check()
+    assert told.startswith(said)
+
+
 async def test_damage_is_found(made, opened):
     """An index that has lost an entry is no longer as its table."""
     change(

@@ -166,7 +166,7 @@ class SqliteBackend:
 
     async def check(self) -> Sequence[str]:
         """What is wrong with the file, in words. Raises `StateUnavailable` and `StateCorrupt` if it can't be opened."""
-        return await self._there(lambda connection, _: upkeep.check(connection))
+        return await self._there(lambda connection, path: upkeep.check(connection, workers.folder_of(path)))
 
     async def migrate(self) -> tuple[int, int]:
         """Bring the file to this version's schema; the schema before, and now."""

@@ -24,6 +24,7 @@ __all__ = [
     "plain_row",
     "read_all",
     "read_epochs",
+    "read_one",
     "read_waits",
 ]
 
@@ -193,6 +194,12 @@ def read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]
         plain = (path, _RESULT, attempt, out, delta, None, None, NO_USAGE, fp, start, end, _NORMAL)
         found.append(_new(JournalRecord, plain))
     return found
+
+
+def read_one(connection: sqlite3.Connection, number: int) -> JournalRecord:
+    """The record in the row of this number. Raises as `read_all`."""
+    row = connection.execute(_COLUMNS + "FROM journal AS j WHERE j.id = ?", (number,)).fetchone()
+    return _record(connection, row)
 
 
 def read_epochs(connection: sqlite3.Connection, number: int) -> dict[str, int]:

@@ -9,10 +9,12 @@ from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 
-from flujo.exceptions import StateUnavailable
+from flujo.exceptions import StateCorrupt, StateUnavailable
+from flujo_state_sqlite import records, runs
 from flujo_state_sqlite.errors import code_of, explain
 from flujo_state_sqlite.opening import sync_folder
 from flujo_state_sqlite.schema import MIGRATIONS, SCHEMA
+from flujo_state_sqlite.values import NOT_OURS
 
 __all__ = ["backup", "check", "schema_of"]
 
@@ -46,7 +48,7 @@ def schema_of(connection: sqlite3.Connection) -> int:
     return number
 
 
-def check(connection: sqlite3.Connection) -> list[str]:
+def check(connection: sqlite3.Connection, folder: Path) -> list[str]:
     """What is wrong with the state, in words. Of another schema than this version's only damage is looked for."""
     known = schema_of(connection) == SCHEMA
     wrong = [*_strange(connection)] if known else []
@@ -56,7 +58,31 @@ def check(connection: sqlite3.Connection) -> list[str]:
         counts = {words: connection.execute(statement).fetchone()[0] for words, statement in _COUNTS.items()}
         wrong += [f"{words}: {count:,}" for words, count in counts.items() if count]
         wrong += _changed(connection)
+    if not wrong and known:
+        wrong += _unreadable(connection, folder)
     return wrong
+
+
+def _unreadable(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:
+    """Which runs and records can't be read as this version reads them, one at a time; values stay as they are."""
+    for (run_id,) in connection.execute("SELECT run_id FROM run ORDER BY id"):
+        try:
+            runs.read_one(connection, folder, run_id)
+        except (*NOT_OURS, StateCorrupt) as error:
+            yield f"run {run_id!r} can't be read: {error}"
+            continue
+        yield from _unreadable_records(connection, run_id)
+
+
+def _unreadable_records(connection: sqlite3.Connection, run_id: str) -> Iterator[str]:
+    rows = connection.execute(
+        "SELECT id, path FROM journal WHERE run = (SELECT id FROM run WHERE run_id = ?) ORDER BY id", (run_id,)
+    )
+    for number, path in rows:
+        try:
+            records.read_one(connection, number)
+        except (*NOT_OURS, StateCorrupt) as error:
+            yield f"record {path!r} of run {run_id!r} can't be read: {error}"
 
 
 def _strange(connection: sqlite3.Connection) -> Iterator[str]:
