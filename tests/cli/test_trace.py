@@ -111,6 +111,20 @@ def test_a_paused_run_says_for_how_long_it_waits(flujo, project):
     assert lines[-1] == "ask  paused  T  T  -  -"
 
 
+def test_who_has_answered_is_shown_with_when_and_a_digest(flujo, project):
+    (project / "pipeline.yaml").write_text('steps: [{ kind: hitl, name: ask, message: "Ready?" }]\n')
+    digests = []
+    for run_id, answer in (("a", "yes"), ("b", "yes"), ("c", "no")):
+        flujo("run", "--input", "x", "--run-id", run_id)
+        assert flujo("runs", "approve", run_id, "--answer", answer, "--by", "Ann").code == 0
+        assert times_hidden(flujo("runs", "trace", run_id).out)[-1] == "ask  completed  T  T  -  -  Ann answered"
+        ((told,),) = (each["answers"] for each in flujo("runs", "trace", run_id, "--json").json["root"]["children"])
+        record = flujo("runs", "show", run_id, "--json").json["records"][1]
+        assert (told["by"], record["kind"], told["at"] > 0) == ("Ann", "answer", True)
+        digests.append(told["digest"])
+    assert (digests[0] == digests[1], digests[0] == digests[2], len(digests[0])) == (True, False, 12)
+
+
 def test_a_run_that_is_not_there_is_told_with_where_was_looked(flujo):
     ran = flujo("runs", "trace", "none")
     assert ran.code == 2

@@ -13,7 +13,7 @@ from flujo.infra.clock import SystemClock
 from flujo.infra.codec import jsonable
 from flujo.runner.trace import Span, Trace, read_trace
 from flujo_cli.options import Options, json_option, state_option
-from flujo_cli.output import Console
+from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
 from flujo_cli.records import read_state, took_text
 from flujo_cli.references import REFERENCE_HELP, find_run
@@ -77,6 +77,7 @@ def _described(span: Span) -> dict[str, Any]:
         "error": jsonable(span.error),
         "fallback": span.fallback,
         "marks": list(span.marks),
+        "answers": [each._asdict() for each in span.answers],
         "children": [_described(child) for child in span.children],
     }
 
@@ -124,6 +125,8 @@ def _notes(span: Span) -> Iterator[str]:
     if span.attempts > 1:
         yield f"{span.attempts} attempts"
     yield from span.marks
+    for each in span.answers:
+        yield f"{one_line(each.by) or 'somebody'} answered"
     if span.fallback:
         yield f"by fallback {span.fallback}"
     if span.children and all(child.path.endswith("]") for child in span.children):

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,8 +16,9 @@ from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.domain.scope import NOTHING
 from flujo.domain.steps import Pipeline, Step
 from flujo.domain.usage import NO_USAGE, Usage
+from flujo.infra.codec import readable
 
-__all__ = ["Span", "Trace", "read_trace", "trace_of"]
+__all__ = ["Given", "Span", "Trace", "read_trace", "trace_of"]
 
 Interval: TypeAlias = tuple[float, float]
 
@@ -31,6 +33,17 @@ _BEGUN = (RecordKind.ATTEMPT, RecordKind.INTENT, RecordKind.CALL)
 _OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 #: The classes of kinds of which more is to be known than their names, where no pipeline is at hand to tell it.
 _KNOWN: Sequence[type[Step[Any, Any]]] = (Pipeline, MapStep, ParallelStep, DynamicParallelRouterStep)
+
+
+class Given(NamedTuple):
+    """An answer to a question of a step: who gave it, when, and the start of its SHA-256, to compare it by.
+
+    `digest` is of the record's bytes, with the name in them; nothing in states that keep values as they are.
+    """
+
+    by: str
+    at: float
+    digest: str = ""
 
 
 class Span(NamedTuple):
@@ -58,6 +71,7 @@ class Span(NamedTuple):
     fallback: str | None = None
     marks: tuple[str, ...] = ()
     children: tuple["Span", ...] = ()
+    answers: tuple[Given, ...] = ()
 
     def walk(self) -> Iterator["Span"]:
         """This span and those under it, in the order of the tree."""
@@ -286,6 +300,7 @@ class _Reader(NamedTuple):
             None if last is None else last.fallback,
             tuple(sorted(self._marks(node, bool(copied)))),
             spans,
+            tuple(_given(record) for record in node.records if record.kind is RecordKind.ANSWER),
         )
         return span, busy
 
@@ -312,6 +327,13 @@ class _Reader(NamedTuple):
         ended = node.results() or any(record.kind in (RecordKind.FAILED, RecordKind.SETTLED) for record in node.records)
         if begun and not ended and self.row.status is not RunStatus.RUNNING:
             yield "in doubt"
+
+
+def _given(record: JournalRecord) -> Given:
+    stored = record.out
+    if isinstance(stored, bytes):
+        return Given(readable(stored)["by"], record.ended_at, sha256(stored).hexdigest()[:12])
+    return Given(stored["by"], record.ended_at)
 
 
 def _status(node: _Node, spans: Sequence[Span], unended: RunStatus | None) -> RunStatus:
