@@ -1,5 +1,6 @@
 """The plugins that a command works with, and a line of the log for each one that is broken."""
 
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from flujo.infra.config_manager import get_config_manager
@@ -24,7 +25,8 @@ def load_plugins(
     """
     root = root or options.works
     chosen = plugin_options(root, no_plugins=options.no_plugins, switches=options.plugin_switches)
-    manager = create_plugin_manager(options=chosen if insists else chosen._replace(strict=False, require=()))
+    with redirect_stdout(Console().stderr):  # what a plugin prints is no result
+        manager = create_plugin_manager(options=chosen if insists else chosen._replace(strict=False, require=()))
     options.strangers = tuple(each.provider for each in manager.records if each.loaded and not each.is_first_party)
     if not quiet and (manager.notices() or any(map(is_broken, manager.records))):
         _tell(manager, options, root)

@@ -1,5 +1,6 @@
 """`flujo validate`: everything that is wrong with pipeline files, found without running anything."""
 
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def validate(options: Options, files: tuple[Path, ...], form: str) -> ExitCode:
     projects = {file: Project.around(file, stands=options.stands) for file in files}
     managers = {root: load_plugins(options, root) for root in dict.fromkeys(at.root for at in projects.values())}
     reporter.begin(projects[files[0]].settings)
-    found = {file: PipelineResolver(managers[at.root], at.settings).check(file) for file, at in projects.items()}
+    with redirect_stdout(reporter.console.stderr):
+        found = {file: PipelineResolver(managers[at.root], at.settings).check(file) for file, at in projects.items()}
     if form == "json":
         reporter.console.json({"schema": "flujo.validate/1", "files": [_describe(*item) for item in found.items()]})
     else:
