@@ -40,6 +40,18 @@ COMMAND = """
     def flujo_register_commands(registrar):
         registrar.command("ring", ring, short_help="Ring.")
 """
+CHATTY = """
+    print("import")
+
+    def chat(file):
+        print("rule")
+        return []
+
+    @hookimpl
+    def flujo_register_lint_rules(registrar):
+        print("hook")
+        registrar.rule("BELLS-1", chat, summary="none")
+"""
 BROKEN = "import no_such_module"
 
 
@@ -89,7 +101,7 @@ def test_what_two_plugins_claim_is_told_below_with_what_settles_it(flujo, fake_d
     (line,) = [line for line in ran.out.splitlines() if line.startswith("conflict: ")]
     assert "db 1.0" in line
     assert "sql 2.1" in line
-    assert '[kinds] sql = "db"' in line
+    assert 'kinds.sql = "db"' in line
     (conflict,) = flujo("plugins", "--json").json["conflicts"]
     assert (conflict["facet"], conflict["key"], conflict["providers"]) == ("kinds", "sql", ["db 1.0", "sql 2.1"])
 
@@ -238,7 +250,7 @@ def test_nobody_brings_what_two_claim_and_the_line_that_settles_it_is_said(flujo
     fake_dist("sql", KIND)
     ran = flujo("plugins", "why", "sql")
     assert ran.out.startswith("kind 'sql': nobody\n")
-    assert '  settle    [kinds] sql = "db"' in ran.out
+    assert '  settle    kinds.sql = "db"' in ran.out
     (answer,) = flujo("plugins", "why", "sql", "--json").json["answers"]
     assert (answer["winner"], answer["shadowed"]) == (None, ["db 1.0", "sql 1.0"])
 
@@ -340,6 +352,15 @@ def test_without_plugins_flujos_own_stay(flujo, fake_dist):
     ran = flujo("--no-plugins", "run", "pipeline.yaml", "--input", "x", "--quiet")
     assert (ran.code, ran.out, ran.err) == (0, "x\n", "")
     assert [*rows(flujo("--no-plugins", "plugins"))] == FIRST
+
+
+def test_what_a_plugin_prints_while_it_loads_or_checks_is_no_result(flujo, fake_dist, project):
+    fake_dist("bells", CHATTY)
+    (project / "one.yaml").write_text("steps: [{name: one}]")
+    listed, checked = flujo("plugins", "--json"), flujo("validate", "one.yaml", "--format", "json")
+    assert "bells" in [each["dist"] for each in listed.json["plugins"]]
+    assert checked.json["files"][0]["valid"]
+    assert (listed.err.split(), checked.err.split()) == (["import", "hook"], ["hook", "rule"])
 
 
 def test_one_plugin_can_be_left_out_or_let_in(flujo, project, fake_dist):

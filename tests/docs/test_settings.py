@@ -46,7 +46,7 @@ def test_what_is_said_of_plugins_is_what_is_read(page, tmp_path):
     (tmp_path / "flujo.toml").write_text(example, encoding="utf-8")
     found = get_config_manager(tmp_path, force_reload=True).plugins
     assert found.pins == {"kinds": {"sql": "flujo-policy-db"}, "policies": {"flujo:LoopStep": "flujo-policies-builtin"}}
-    assert found.settings == {"flujo-policy-http": {"hosts": ["api.example.org"]}}
+    assert found.settings == {"flujo-policy-http": {"allow": ["https://api.example.org"]}}
     assert found.local == (tmp_path / "tools/our_steps.py",)
     assert all(f"`{table}`" in page("settings").text for table in PIN_TABLES)
 

@@ -158,7 +158,7 @@ def test_what_two_of_them_claim_is_an_error_only_where_it_is_used(everything):
     assert done.code != 0
     assert f"flujo-conflict {version('flujo-conflict')}" in done.err
     assert "flujo-policies-builtin 0." in done.err
-    assert '[kinds] map = "flujo-' in done.err
+    assert 'kinds.map = "flujo-' in done.err
 
 
 def test_what_replaces_a_policy_and_says_so_counts(everything):

@@ -1,5 +1,6 @@
 """Whose contribution counts, what of it another plugin beats, and what is flujo's own."""
 
+import tomllib
 from dataclasses import replace
 
 import pytest
@@ -96,11 +97,12 @@ def test_a_conflict_names_who_claims_it_and_the_line_that_settles_it():
     [conflict] = manager.conflicts()
 
     assert str(conflict) == "kind 'sql' is claimed by flujo-db 1.0 and flujo-sql 1.0"
-    assert (conflict.facet, conflict.key, conflict.fix) == ("kinds", "sql", '[kinds] sql = "flujo-db"')
+    assert (conflict.facet, conflict.key, conflict.fix) == ("kinds", "sql", 'kinds.sql = "flujo-db"')
     with pytest.raises(PolicyConflictError) as caught:
         manager.contributions.kinds["sql"]
     assert caught.value.suggestion == (
-        'say in flujo.toml which one counts: [kinds] sql = "flujo-db"; or let one be registered with override=True'
+        'say at the top of flujo.toml which one counts: kinds.sql = "flujo-db"; '
+        "or let one be registered with override=True"
     )
     assert manager.contributions.kinds.reason("sql") == str(conflict)
 
@@ -108,20 +110,24 @@ def test_a_conflict_names_who_claims_it_and_the_line_that_settles_it():
 def test_the_line_that_settles_a_key_with_odd_characters_is_toml():
     offers = [candidate(dist, Kit(("policies", "acme.steps:Http", False))) for dist in ("a", "b")]
 
-    assert manager_of(*offers).conflicts()[0].fix == '[policies] "acme.steps:Http" = "a"'
+    fix = manager_of(*offers).conflicts()[0].fix
+    assert fix == 'policies."acme.steps:Http" = "a"'
+    assert tomllib.loads(fix) == {"policies": {"acme.steps:Http": "a"}}
     assert manager_of(*offers, policies={"acme.steps:Http": "a"}).conflicts() == ()
 
 
 def test_what_settings_have_no_table_for_is_settled_by_switching_one_off():
     offers = [candidate(dist, Kit(("sinks", "chat", False))) for dist in ("a", "b")]
 
-    assert manager_of(*offers).conflicts()[0].fix == '[plugins] disable = ["b:sinks"]'
+    fix = manager_of(*offers).conflicts()[0].fix
+    assert fix == 'plugins.disable = ["b:sinks"]'
+    assert tomllib.loads(fix) == {"plugins": {"disable": ["b:sinks"]}}
     assert PluginManager(offers, PluginOptions(disable=("b:sinks",))).conflicts() == ()
 
 
 @pytest.mark.parametrize(
     ("facet", "fix"),
-    [("kinds", '[kinds] sql = "a:a"'), ("sinks", '[plugins] disable = ["a:other:sinks"]')],
+    [("kinds", 'kinds.sql = "a:a"'), ("sinks", 'plugins.disable = ["a:other:sinks"]')],
 )
 def test_two_plugins_of_one_distribution_are_told_apart_by_their_entry_points(facet, fix):
     one, other = (candidate("a", Kit((facet, "sql", False))) for _ in range(2))
@@ -172,7 +178,7 @@ def test_a_key_that_is_to_come_from_a_plugin_that_lacks_it_comes_from_nobody(riv
 
     with pytest.raises(PolicyConflictError, match="kind 'sql' is to come from 'flujo-lost', which does not") as caught:
         manager.contributions.kinds["sql"]
-    assert caught.value.suggestion == 'install flujo-lost, or say in flujo.toml: [kinds] sql = "a"'
+    assert caught.value.suggestion == 'install flujo-lost, or say at the top of flujo.toml: kinds.sql = "a"'
 
 
 def test_a_record_tells_what_another_plugin_beats_and_what_it_took(record_of):
@@ -232,10 +238,10 @@ def test_a_command_that_begins_with_the_words_of_anothers_is_a_conflict():
         "command 'http' is claimed by a 1.0 and b 1.0 as 'http ping'",
         "command 'http ping' is claimed by b 1.0 and a 1.0 as 'http'",
     ]
-    assert conflicts[0].fix == '[plugins] disable = ["b:commands"]'
+    assert conflicts[0].fix == 'plugins.disable = ["b:commands"]'
     with pytest.raises(PolicyConflictError) as caught:
         manager.contributions.commands["http ping"]
-    assert caught.value.suggestion == 'say in flujo.toml which one counts: [plugins] disable = ["a:commands"]'
+    assert caught.value.suggestion == 'say at the top of flujo.toml which one counts: plugins.disable = ["a:commands"]'
     assert PluginManager([short, long], PluginOptions(disable=("b:commands",))).conflicts() == ()
 
 

@@ -117,7 +117,7 @@ def _write_table(manager: PluginManager, records: Sequence[PluginRecord]) -> Non
     head = ("NAME", "VERSION", "API", "STATUS", "SOURCE", "LOAD", "CONTRIBUTES")
     console.table(head, [_row(manager, record) for record in records])
     for conflict in manager.conflicts():
-        console.out(f"conflict: {one_line(str(conflict))}: set {conflict.fix}")
+        console.out(f"conflict: {one_line(str(conflict))}: at the top of flujo.toml set {conflict.fix}")
 
 
 def _row(manager: PluginManager, record: PluginRecord) -> tuple[str, ...]:

@@ -200,12 +200,12 @@ def _in_order(rivals: Iterable[Offer], pin: str | None) -> tuple[Offer, ...]:
 
 
 def _fix(top: tuple[Offer, ...], rivals: tuple[Offer, ...]) -> str:
-    """The line of flujo.toml by which the first of `top` counts."""
+    """The line of flujo.toml by which the first of `top` counts. It is TOML above the first table."""
     offer, *others = top
     if offer.facet in PIN_TABLES and all(other.key == offer.key for other in others):
-        return f"[{offer.facet}] {_toml(offer.key)} = {json.dumps(_called(offer, rivals))}"
+        return f"{offer.facet}.{_toml(offer.key)} = {json.dumps(_called(offer, rivals))}"
     names = dict.fromkeys(f"{_called(other, rivals)}:{other.facet}" for other in others)
-    return f"[plugins] disable = {json.dumps(list(names))}"
+    return f"plugins.disable = {json.dumps(list(names))}"
 
 
 def _called(offer: Offer, rivals: tuple[Offer, ...]) -> str:
@@ -225,12 +225,12 @@ def _is_one_of_several(offer: Offer, rivals: tuple[Offer, ...]) -> bool:
 
 def _advice(conflict: Conflict, rank: Rank) -> str:
     if conflict.pin:
-        return f"install {conflict.pin}, or say in flujo.toml: {conflict.fix}"
+        return f"install {conflict.pin}, or say at the top of flujo.toml: {conflict.fix}"
     if rank is Rank.EXPLICIT:
         return "give only one of them to create_plugin_manager(...)"
     can_override = rank is Rank.INSTALLED and conflict.facet != "commands"
     otherwise = "; or let one be registered with override=True" if can_override else ""
-    return f"say in flujo.toml which one counts: {conflict.fix}{otherwise}"
+    return f"say at the top of flujo.toml which one counts: {conflict.fix}{otherwise}"
 
 
 def _toml(key: str) -> str:
