@@ -257,6 +257,7 @@ def test_a_waiting_run_is_cancelled_once_and_an_ended_one_says_so(flujo, waiting
     assert flujo("runs", "show", "r1", "--json").json["pending"] == []
     ran = flujo("runs", "approve", "r1")
     assert (ran.code, "run 'r1' is cancelled and waits for no answer" in ran.err) == (2, True)
+    assert "help: to resume it without an answer takes the cancellation back" in ran.err
 
 
 def test_a_key_has_one_run(flujo, project):
@@ -338,6 +339,8 @@ def at_work(project) -> Iterator[subprocess.Popen]:
 
 
 def test_a_run_at_work_is_cancelled_from_another_process(flujo, at_work):
+    told = flujo("runs", "approve", "r1").err
+    assert "run 'r1' is running and waits for no answer\n  help: wait: it is at work, and may ask later" in told
     ran = flujo("runs", "cancel", "r1", "--json")
     assert (ran.code, ran.json["status"]) == (0, "running")
     assert ran.err == "run r1 is at work: its process has been asked to stop\n"

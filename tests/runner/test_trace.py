@@ -205,7 +205,9 @@ async def test_a_paused_run_waits_where_it_asks_and_the_wait_is_no_work(takes, w
     paused = await work.trace()
     await work.flujo.resume(result, "yes", by="Ann")
     ended = await work.trace()
-    assert [each for span in ended.root.walk() for each in span.answers] == [("Ann", ended.root.ended_at - 1, "")]
+    assert [each for span in ended.root.walk() for each in span.answers] == [
+        ("Ann", ended.root.ended_at - 1, "1b2ed0bfdf20")
+    ]
 
     assert told(paused, "status")["sub:asking/ask"] == told(paused, "status")["sub:asking"] == (RunStatus.PAUSED,)
     assert told(paused, "status")["a"] == (RunStatus.COMPLETED,)

@@ -83,6 +83,13 @@ def _language() -> ModuleType:
     return questions
 
 
+#: What may be done with a run that wants no answer, where that is not to resume it.
+_WAYS_ON = {
+    RunStatus.RUNNING: "wait: it is at work, and may ask later",
+    RunStatus.CANCELLED: "to resume it without an answer takes the cancellation back",
+}
+
+
 def waiting(row: RunRow, journal: Journal) -> tuple[PendingAnswer, ...]:
     """The questions that still want an answer: a run that has ended for good wants none."""
     return () if row.status in (RunStatus.COMPLETED, RunStatus.CANCELLED) else journal.waits()
@@ -97,7 +104,8 @@ def open_question(row: RunRow, journal: Journal, token: str | None) -> PendingAn
         answered = [_answered(journal, asked) for asked in journal.questions()][-1:]
         why = f"; {answered[0]}" if answered else ""
         raise RunNotPaused(
-            f"run {row.run_id!r} is {row.status} and waits for no answer{why}", suggestion="resume it without an answer"
+            f"run {row.run_id!r} is {row.status} and waits for no answer{why}",
+            suggestion=_WAYS_ON.get(row.status, "resume it without an answer"),
         )
     if len(waits) > 1:
         raise AnswerRejected(
