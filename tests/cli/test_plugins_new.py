@@ -75,13 +75,15 @@ def test_the_distribution_is_named_after_what_it_adds(parts, dist):
         (["h_t"], "'h_t' is no name for a plugin"),
         (["a" * 21], "is no name for a plugin"),
         (["flujo-http"], "begins with 'flujo', as the package will anyway"),
+        (["test"], "'test' begins what pytest collects"),
+        (["v", "--with", "lint"], "'v' begins what pytest collects, or is of flujo's own checks"),
         (["class"], "'class' is a word of Python's own"),
         (["http", "--with", "stat"], "a plugin has no part 'stat'\n  help: did you mean 'state'?"),
         (["http", "--with", ","], "--with names no part\n  help: the parts are policy, state, sink, command, lint"),
         (["loop"], "'loop' in kinds is flujo-policies-builtin"),
         (["sqlite", "--with", "state"], "'sqlite' in backends is flujo-state-sqlite"),
         (["run", "--with", "command"], "'run' in commands is flujo-cli"),
-        (["http", "--into", "pipeline.yaml/x"], "can't be written"),
+        (["http", "--into", "pipeline.yaml/x"], "can't be written: Not a directory\n  help: choose another folder"),
     ],
 )
 def test_what_can_not_be_a_package_is_refused(flujo, project, args, message):

@@ -138,7 +138,9 @@ def write_files(folder: Path, texts: Mapping[str, str]) -> None:
             with file.open("x", encoding="utf-8", newline="\n") as stream:
                 stream.write(text)
     except OSError as error:
-        raise ConfigurationError(f"{str(folder)!r} can't be written: {error.strerror}") from error
+        raise ConfigurationError(
+            f"{str(folder)!r} can't be written: {error.strerror}", suggestion="choose another folder by --into"
+        ) from error
 
 
 def _checked(name: str) -> str:
@@ -148,6 +150,10 @@ def _checked(name: str) -> str:
         raise ConfigurationError(
             f"{name!r} begins with 'flujo', as the package will anyway",
             suggestion="name only what it adds, as in 'http'",
+        )
+    if name.startswith("test") or name.partition("-")[0] == "v":
+        raise ConfigurationError(
+            f"{name!r} begins what pytest collects, or is of flujo's own checks", suggestion="choose another name"
         )
     if keyword.iskeyword(name):
         raise ConfigurationError(f"{name!r} is a word of Python's own", suggestion="choose another name")
