@@ -363,6 +363,13 @@ def test_what_a_plugin_prints_while_it_loads_or_checks_is_no_result(flujo, fake_
     assert (listed.err.split(), checked.err.split()) == (["import", "hook"], ["hook", "rule"])
 
 
+def test_a_traceback_shows_control_characters_as_text(flujo, fake_dist):
+    fake_dist("bells", r'raise ValueError(f"{chr(27)}[31mred")')
+    shown = flujo("plugins", "show", "bells").out
+    assert shown.rstrip().endswith("\nValueError: \\x1b[31mred")
+    assert "\x1b" not in shown
+
+
 def test_one_plugin_can_be_left_out_or_let_in(flujo, project, fake_dist):
     fake_dist("bells", SINKS)
     assert [*rows(flujo("-P", "no:bells", "plugins"))] == FIRST

@@ -48,7 +48,7 @@ def plugins_show(options: Options, name: str, as_json: bool) -> None:
     for thing in things:
         console.out(f"  {NOUNS[thing['facet']]} {_line(thing)}")
     if record.traceback:
-        console.out(f"\n{record.traceback.rstrip()}")
+        console.out(one_line(f"\n{record.traceback.rstrip()}", len(record.traceback) + 1))
 
 
 def find_record(manager: PluginManager, name: str) -> PluginRecord:
