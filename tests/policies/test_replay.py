@@ -113,6 +113,24 @@ def test_a_replay_comes_to_what_the_run_came_to(programs, strict, encodes, limit
         asyncio.run(lives(programs.pipeline(program), data, encodes=encodes, limits=limits))
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        ("again", ("heal", ("ask",))),
+        ("again", ("heal", ("seq", [("agent", 1), ("fail", 1)]))),
+        ("again", ("again", ("heal", ("fail", 1)))),
+        ("again", ("plan", ("fail", 1))),
+        ("again", ("safe", ("fail", 2))),
+        ("again", ("safe", ("seq", [("agent", 1), ("fail", 1)]))),
+        ("again", ("seq", [("safe", ("seq", [("heal", ("fail", 1)), ("fail", 1)]))])),
+        ("heal", ("again", ("heal", ("agent", 1)))),
+    ],
+    ids=repr,
+)
+async def test_a_replay_has_no_line_of_what_a_new_attempt_of_the_whole_went_on_from(programs, program):
+    await lives(programs.pipeline(program), 1, encodes=False, limits=None)
+
+
 @pytest.mark.parametrize("after", [("agent", 1), ("add", 1), ("fan", [("agent", 1), ("add", 1)], "overwrite")])
 @pytest.mark.parametrize("limits", LIMITS, ids=str)
 async def test_a_replay_has_no_line_of_a_step_that_the_budget_did_not_let_begin(programs, limits, after):

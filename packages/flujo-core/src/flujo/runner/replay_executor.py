@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flujo.domain.canonical import canonical
+from flujo.domain.composite import WENT_ON
 from flujo.domain.interfaces import JournalRecord, RunRow
 from flujo.domain.outcomes import (
     ErrorInfo,
@@ -83,9 +84,22 @@ class ReplayExecutor(ExecutorCore):
         except asyncio.CancelledError:
             recalled(frame, plan)
             raise
+        self._pass_over(frame)
         outcome = recalled(frame, plan, parts)
         assert outcome is not None
         return outcome
+
+    def _pass_over(self, note: ExecutionFrame) -> None:
+        """Take what failed or paused out of the history, if the last attempt of the whole went on by the `note`."""
+        if note.siblings is None or note.step not in WENT_ON.values():
+            return
+        lines, at = note.siblings, note.path.rpartition("/on:")[0]
+        if not self._record.is_passed_over(note.path, at.rpartition("[")[0]):
+            return
+        below = [(path, line) for path, line in lines.items() if path == at or path.startswith(f"{at}/")]
+        for path, line in below:
+            if line is not None and not line.success:
+                del lines[path]
 
     async def _guarded(self, work: Work) -> StepOutcome[Any]:
         outcome = await super()._guarded(work)
@@ -95,7 +109,11 @@ class ReplayExecutor(ExecutorCore):
         end = self._record.end(path)
         if end is None:
             return await self._turns.never(path)
-        return await self._fall_back(work, fallback) if end.fallback else outcome
+        if not end.fallback:
+            return outcome
+        if work.frame.history and self._record.is_passed_over(end.path, path):
+            work.frame.history.clear()  # the last attempt of what is around it began with the fallback
+        return await self._fall_back(work, fallback)
 
     async def _attempts(self, work: Work) -> StepOutcome[Any]:
         """What the attempts came to that the record has; of a step made of others, what they come to now."""

@@ -36,6 +36,12 @@ class ReplayRecord(Journal):
         #: Where each step has asked last: a function asks several questions, each at a path of its own.
         self._asking = {bare_path(each): each.path[:-1] for each in records if each.kind is RecordKind.WAIT}
         self._begun = {bare_path(each) for each in records}
+        self._numbers = {each.path: number for number, each in enumerate(records)}
+        self._tried_again = {
+            bare_path(each): number
+            for number, each in enumerate(records)
+            if each.kind is RecordKind.ATTEMPT and each.attempt and not each.fallback
+        }
         self.results = tuple(each.path for each in records if each.kind is RecordKind.RESULT)
 
     @property
@@ -92,6 +98,17 @@ class ReplayRecord(Journal):
         if at is None or (self.row.status in _BROKEN_OFF and self.answer(at) is not None):
             return None
         return self.wait(at, item)
+
+    def is_passed_over(self, written: str, path: str) -> bool:
+        """Whether a step around the one at `path` was tried again after the record at `written`, which is of that step.
+
+        It went on from that record then, and its new line had nothing more of what had failed or paused before it.
+        """
+        number = self._numbers[written]
+        return any(
+            tried > number and path != around and (not around or path.startswith((f"{around}/", f"{around}[")))
+            for around, tried in self._tried_again.items()
+        )
 
     def is_left_out(self, path: str) -> bool:
         """Whether a result is rightly not come to: it is of a fallback, and the step has been through since then."""
