@@ -61,8 +61,13 @@ class ReplayExecutor(ExecutorCore):
         self._turns = turns
 
     async def _run(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
-        with self._turns.under_way(alone=plan.background):
-            return await (self._made_again(frame, plan) if plan.records else super()._run(frame, plan))
+        self._record.begin(frame.path)
+        try:
+            with self._turns.under_way(alone=plan.background):
+                return await (self._made_again(frame, plan) if plan.records else super()._run(frame, plan))
+        except asyncio.CancelledError:
+            self._record.cut_short.add(frame.path)
+            raise
 
     async def _made_again(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         self._turns.reached.add(frame.path)

@@ -43,6 +43,8 @@ class ReplayRecord(Journal):
             if each.kind is RecordKind.ATTEMPT and each.attempt and not each.fallback
         }
         self.results = tuple(each.path for each in records if each.kind is RecordKind.RESULT)
+        #: The paths of steps that were cancelled the last time the replay came by them.
+        self.cut_short: set[str] = set()
 
     @property
     def broken_off(self) -> bool:
@@ -66,7 +68,11 @@ class ReplayRecord(Journal):
         error = self.row.error
         if self.row.status is not RunStatus.STOPPED or error is None or _ASKED_NOTHING not in error.message:
             return False
-        return not any(each == path or each.startswith((f"{path}/", f"{path}[")) for each in self._begun)
+        return not any(_is_in(each, path) for each in self._begun)
+
+    def begin(self, path: str) -> None:
+        """The replay comes by the step at `path`, and will come by what is in it: nothing there is cut short."""
+        self.cut_short = {each for each in self.cut_short if not _is_in(each, path)}
 
     def knows(self, path: str) -> bool:
         """False: what a step has gone on from is come to again, too."""
@@ -111,7 +117,13 @@ class ReplayRecord(Journal):
         )
 
     def is_left_out(self, path: str) -> bool:
-        """Whether a result is rightly not come to: it is of a fallback, and the step has been through since then."""
+        """Whether a result is rightly not come to.
+
+        It is of a fallback, and the step has been through since then; or a step around it was cancelled, and by how
+        much that came later in the run no record tells.
+        """
+        if any(_is_in(path, each) for each in self.cut_short):
+            return True
         parts = path.split(_FALLBACK)
         owners = (_FALLBACK.join(parts[:number]) for number in range(1, len(parts)))
         return any(map(self._went_without, owners))
@@ -135,6 +147,11 @@ class ReplayRecord(Journal):
         )
         error.path = path
         return error
+
+
+def _is_in(path: str, around: str) -> bool:
+    """Whether `path` is that of the step `around`, or of one in it."""
+    return path == around or path.startswith((f"{around}/", f"{around}["))
 
 
 def order_of(pipeline: Step[Any, Any], records: Sequence[JournalRecord]) -> list[str]:
