@@ -32,6 +32,7 @@ def test_the_list_as_json_and_its_limit(flujo, two_runs):
     listed = flujo("runs", "list", "--json", "--limit", "1").json
     assert listed["schema"] == "flujo.runs/1"
     assert [(run["run_id"], run["status"], run["source"]) for run in listed["runs"]] == [("r2", "failed", "bad.yaml")]
+    assert listed["runs"][0]["poisoned"] is False
 
 
 def test_a_project_without_runs_says_so_and_makes_no_file(flujo, project):
@@ -126,6 +127,9 @@ def test_a_run_whose_processes_have_died_too_often_says_so_and_how_it_goes_on(fl
     shown = flujo("runs", "show", "r1").out
     assert f"\npoisoned  {told}: find out where it breaks off, then: flujo resume r1 --force" in shown
     assert flujo("runs", "show", "r1", "--json").json["poisoned"] is True
+    assert flujo("runs", "list").out.splitlines()[1].split()[1:3] == ["interrupted,", "poisoned"]
+    listed = flujo("runs", "list", "--json", "--status", "interrupted").json["runs"]
+    assert [(each["status"], each["poisoned"]) for each in listed] == [("interrupted", True)]
 
 
 @pytest.mark.parametrize("answered_at", [900.0, 1001.0, 8202.0])

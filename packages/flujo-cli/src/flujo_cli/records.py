@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from flujo.domain.interfaces import CACHE_MISSED, JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.interfaces import CACHE_MISSED, MAX_CLAIMS, JournalRecord, RecordKind, RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.engine.journal import Journal
 from flujo.exceptions import RunNotFound
@@ -19,7 +19,17 @@ from flujo_cli.progress import elapsed
 from flujo_cli.project import Project
 from flujo_cli.report import describe_usage
 
-__all__ = ["describe_record", "describe_row", "doubts", "open_questions", "read_state", "took", "took_text", "value_of"]
+__all__ = [
+    "describe_record",
+    "describe_row",
+    "doubts",
+    "is_poisoned",
+    "open_questions",
+    "read_state",
+    "took",
+    "took_text",
+    "value_of",
+]
 
 T = TypeVar("T")
 
@@ -68,6 +78,7 @@ def describe_row(row: RunRow) -> dict[str, Any]:
     return {
         "run_id": row.run_id,
         "status": str(row.status),
+        "poisoned": is_poisoned(row),
         "pipeline": row.pipeline,
         "source": row.source,
         "key": row.key,
@@ -79,6 +90,11 @@ def describe_row(row: RunRow) -> dict[str, Any]:
         "usage": describe_usage(row.usage),
         "error": jsonable(row.error),
     }
+
+
+def is_poisoned(row: RunRow) -> bool:
+    """Whether nobody goes on with the run but by force: its processes have died too often."""
+    return row.status is RunStatus.INTERRUPTED and row.claims >= MAX_CLAIMS
 
 
 def describe_record(record: JournalRecord) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from flujo_cli.output import Console, show_error
 from flujo_cli.progress import elapsed
 from flujo_cli.project import Project
 from flujo_cli.questions import show_time
-from flujo_cli.records import describe_row, read_state, took
+from flujo_cli.records import describe_row, is_poisoned, read_state, took
 
 __all__ = ["runs_list"]
 
@@ -92,4 +92,5 @@ async def _rows(backend: StateBackend, size: int, damaged: list[StateCorrupt]) -
 
 
 def _cells(row: RunRow, worked: float) -> tuple[Any, ...]:
-    return row.run_id, str(row.status), show_time(row.created_at), elapsed(worked), str(row.recorded), row.pipeline
+    status = f"{row.status}, poisoned" if is_poisoned(row) else str(row.status)
+    return row.run_id, status, show_time(row.created_at), elapsed(worked), str(row.recorded), row.pipeline

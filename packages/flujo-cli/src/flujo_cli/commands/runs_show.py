@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flujo.domain.interfaces import MAX_CLAIMS, JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
 from flujo.domain.lives import gets_on, poisoned
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.infra.clock import SystemClock
@@ -17,7 +17,16 @@ from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
 from flujo_cli.project import Project
 from flujo_cli.questions import answering_words, describe_pending, show_time
-from flujo_cli.records import describe_record, describe_row, doubts, open_questions, read_state, took_text, value_of
+from flujo_cli.records import (
+    describe_record,
+    describe_row,
+    doubts,
+    is_poisoned,
+    open_questions,
+    read_state,
+    took_text,
+    value_of,
+)
 from flujo_cli.references import REFERENCE_HELP, find_run
 from flujo_cli.report import usage_text
 
@@ -63,7 +72,6 @@ def _describe(record: Record) -> dict[str, Any]:
         "output": None if row.output is None else value_of(row.output),
         "pending": describe_pending(pending),
         "in_doubt": list(in_doubt),
-        "poisoned": _is_poisoned(row),
         "records": [describe_record(record) for record in records],
     }
 
@@ -72,7 +80,7 @@ def _show(console: Console, record: Record, project: Project) -> None:
     row, records, pending, in_doubt, trace = record
     shown = describe_row(row)
     _show_origin(console, row)
-    if _is_poisoned(row):
+    if is_poisoned(row):
         error = poisoned(row.run_id, row.claims, next((each.path for each in reversed(records) if gets_on(each)), None))
         again = project.command("resume", row.run_id, "--force", *project.naming(row.source, None))
         console.out(f"poisoned  {error.message}: find out where it breaks off, then: {again}")
@@ -94,11 +102,6 @@ def _show(console: Console, record: Record, project: Project) -> None:
     console.out("steps" if records else "steps     none recorded")
     for each in records:
         console.out(_line(each))
-
-
-def _is_poisoned(row: RunRow) -> bool:
-    """Whether nobody goes on with the run but by force: its processes have died too often."""
-    return row.status is RunStatus.INTERRUPTED and row.claims >= MAX_CLAIMS
 
 
 def _show_questions(console: Console, row: RunRow, pending: Pending, project: Project) -> None:
