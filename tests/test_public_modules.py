@@ -47,6 +47,7 @@ HOSTS = {
                 "inbox",
                 "pipeline_resolver",
                 "plugin_set",
+                "replay_inputs",
                 "rerun",
             ),
             *("state_backend_manager", "targets", "trace"),

@@ -1,9 +1,11 @@
 """`flujo runs replay`, `flujo runs diff` and `flujo why`."""
 
+import asyncio
 import json
 
 import pytest
 
+from flujo import Flujo, Step
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow
 from flujo.domain.outcomes import RunStatus
 from flujo_cli.differences import pairs_of
@@ -186,7 +188,7 @@ def test_one_value_is_compared_line_by_line(flujo, runs):
     assert '-  "output": "HELLO"' in gone
     same = flujo("runs", "diff", "one", "two", "--path", "clean")
     assert (same.code, same.out) == (0, "")
-    assert same.err == "they are the same; what a step was given is not recorded\n"
+    assert same.err == "they are the same\n"
     unknown = flujo("runs", "diff", "one", "two", "--path", "claen")
     assert (unknown.code, "did you mean 'clean'?" in unknown.err) == (2, True)
 
@@ -194,8 +196,71 @@ def test_one_value_is_compared_line_by_line(flujo, runs):
 def test_one_value_as_json_is_one_object(flujo, runs):
     ran = flujo("runs", "diff", "one", "three", "--path", "clean", "--json")
     told = {"schema": "flujo.diff-value/1", "path": "clean", "same": False, "a": "HELLO", "b": "HI"}
+    told["inputs"] = {"a": "hello", "b": "hi"}
     assert (ran.code, ran.json, ran.err) == (1, told, "")
     assert flujo("runs", "diff", "one", "two", "--path", "input", "--json").json["same"]
+
+
+@pytest.fixture
+def sent(flujo, project):
+    """Two runs whose step `send` is given another text in each, and gives the same; its code says when it is loaded."""
+    (project / "skills" / "s.py").write_text("print('loaded')\n\n\ndef send(text):\n    return 'sent'\n")
+    step = '{name: send, uses: "skills.s:send", input: "to {{ context.who }}"}'
+    (project / "p.yaml").write_text(f"name: p\nsteps:\n  - {step}\n  - {{name: end}}\n")
+    for run_id, who in (("one", "a"), ("two", "b")):
+        assert flujo("run", "p.yaml", "--input", "x", "--context", f"who={who}", "--run-id", run_id, "-q").code == 0
+    return project
+
+
+def test_what_a_step_was_given_is_compared(flujo, sent):
+    ran = flujo("runs", "diff", "one", "two")
+    row = next(line for line in ran.out.splitlines() if line.startswith("send"))
+    assert (ran.code, row.split()[-1], ran.err.splitlines()[-1]) == (1, "input", "1 of 2 steps differ")
+
+    shown = flujo("runs", "diff", "one", "two", "--path", "send")
+    assert shown.out == "--- one send input\n+++ two send input\n@@ -1 +1 @@\n-to a\n+to b\n"
+    assert (shown.code, shown.err.splitlines()[-1]) == (1, "they differ")
+
+    told = flujo("runs", "diff", "one", "two", "--json").json
+    assert [(step["differs"], step["a"]["input"], step["b"]["input"]) for step in told["steps"]] == [
+        (["input"], "to a", "to b"),
+        ([], "sent", "sent"),
+    ]
+    assert (told["same"], told["inputs_unknown"]) == (False, {})
+
+
+def test_inputs_are_not_known_where_the_pipeline_can_not_be_replayed(flujo, sent):
+    (sent / "skills" / "s.py").unlink()
+
+    ran = flujo("runs", "diff", "one", "two", "--all")
+
+    assert next(line for line in ran.out.splitlines() if line.startswith("send")).split()[-1] == "-"
+    lines = [line for line in ran.err.splitlines() if line.startswith("what steps of run ")]
+    assert [line.partition(":")[0] for line in lines] == [
+        f"what steps of run {run_id} were given is not known, and not compared" for run_id in ("one", "two")
+    ]
+    told = flujo("runs", "diff", "one", "two", "--json").json
+    assert (list(told["inputs_unknown"]), "input" in told["steps"][0]["a"]) == (["one", "two"], False)
+    assert "inputs" not in flujo("runs", "diff", "one", "two", "--path", "send", "--json").json
+
+
+def test_inputs_of_a_run_without_a_pipeline_are_not_known(flujo, project):
+    async def begin():
+        async with Flujo(Step("a", str.upper), state_uri="sqlite:///runs.db") as runner:
+            await runner.run("x", run_id="r")
+
+    asyncio.run(begin())
+
+    ran = flujo("runs", "diff", "r", "r", "--state", "sqlite:///runs.db")
+
+    note = "what steps of run r were given is not known, and not compared: it has kept no pipeline: a program began it"
+    assert (ran.code, ran.err) == (0, f"nothing differs but times\n{note}\n")
+
+
+def test_what_a_copied_result_was_made_of_is_not_known(flujo, sent):
+    assert flujo("runs", "rerun", "one", "--from", "end", "--set", "context.who=c", "-q").code == 0
+    steps = flujo("runs", "diff", "one", "@last", "--json").json["steps"]
+    assert [(step["differs"], "input" in step["b"]) for step in steps] == [([], False), ([], True)]
 
 
 def test_no_items_at_all_are_a_decision(flujo, project):

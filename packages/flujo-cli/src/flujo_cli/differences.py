@@ -10,20 +10,27 @@ from flujo.domain.usage import NO_USAGE, Usage
 from flujo.runner.definitions import bare_path
 from flujo_cli.records import value_of
 
-__all__ = ["Decision", "Pair", "Step", "decisions", "pairs_of", "row_values", "steps_of", "text_diff"]
+__all__ = ["Decision", "Inputs", "Pair", "Step", "decisions", "pairs_of", "row_values", "steps_of", "text_diff"]
 
 #: What a step came to, by the last record of it that says.
 _STATUSES = {RecordKind.RESULT: "ok", RecordKind.FAILED: "failed", RecordKind.WAIT: "waits", RecordKind.ANSWER: "waits"}
 
 #: Which of a step's values are compared, and what they are called.
-_COMPARED = ("status", "output", "changes", "error", "attempts", "usage", "fallback")
+_COMPARED = ("status", "input", "output", "changes", "error", "attempts", "usage", "fallback")
 
 #: The prefixes of kinds that choose what runs under them.
 _CHOOSING = ("agentic_loop:", "conditional:", "loop:", "map:", "router:", "state_machine:")
 
 
+#: What a run's steps were given, by path, as a record would have it.
+Inputs = Mapping[str, bytes]
+
+
 class Step(NamedTuple):
-    """What one run has recorded of a step: `changes` is what it did to the context, `usage` counts every attempt."""
+    """What one run has recorded of a step: `changes` is what it did to the context, `usage` counts every attempt.
+
+    `input` is what a replay gave it, if that is known: a tuple of one value, or of none.
+    """
 
     status: str
     output: Any
@@ -33,6 +40,12 @@ class Step(NamedTuple):
     usage: Usage
     duration_s: float
     fallback: str | None
+    input: tuple[Any, ...] = ()
+
+    def is_other(self, other: "Step", name: str) -> bool:
+        """Whether the value called `name` is another one; an input that is not known of both is none."""
+        mine, theirs = getattr(self, name), getattr(other, name)
+        return bool(mine != theirs and (name != "input" or (mine and theirs)))
 
 
 class Pair(NamedTuple):
@@ -47,7 +60,7 @@ class Pair(NamedTuple):
         """What is another, by name; "only in a" and "only in b" where the other has nothing."""
         if self.a is None or self.b is None:
             return ("only in a" if self.b is None else "only in b",)
-        other = [name for name in _COMPARED if getattr(self.a, name) != getattr(self.b, name)]
+        other = [name for name in _COMPARED if self.a.is_other(self.b, name)]
         return tuple(name for name in other if name != "attempts" or "status" not in other)
 
 
@@ -59,12 +72,13 @@ class Decision(NamedTuple):
     b: tuple[str, ...]
 
 
-def steps_of(records: Sequence[JournalRecord]) -> dict[str, Step]:
-    """What is recorded of each step that keeps a record of its own, in the order of the first one."""
+def steps_of(records: Sequence[JournalRecord], inputs: Inputs) -> dict[str, Step]:
+    """What is recorded of each step that keeps a record of its own, in the order of the first one; with its input."""
     by_path: dict[str, list[JournalRecord]] = {}
     for record in records:
         by_path.setdefault(bare_path(record), []).append(record)
-    return {path: _step(found) for path, found in by_path.items()}
+    given = {path: (value_of(inputs[path]),) if path in inputs else () for path in by_path}
+    return {path: _step(found)._replace(input=given[path]) for path, found in by_path.items()}
 
 
 def _step(records: Sequence[JournalRecord]) -> Step:
@@ -85,9 +99,9 @@ def _step(records: Sequence[JournalRecord]) -> Step:
     )
 
 
-def pairs_of(a: Sequence[JournalRecord], b: Sequence[JournalRecord]) -> list[Pair]:
+def pairs_of(a: Sequence[JournalRecord], b: Sequence[JournalRecord], inputs: Sequence[Inputs] = ({}, {})) -> list[Pair]:
     """The steps of both runs by path: in the order of the first, and what only the second has where it has it."""
-    mine, others = steps_of(a), steps_of(b)
+    mine, others = steps_of(a, inputs[0]), steps_of(b, inputs[1])
     return [Pair(path, mine.get(path), others.get(path)) for path in _merged(mine, others)]
 
 

@@ -2,23 +2,30 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from typing import Any, NamedTuple
 
 import click
 
 from flujo.domain.interfaces import JournalRecord, RunRow, StateBackend
+from flujo.domain.masking import masked
 from flujo.domain.outcomes import RunStatus
 from flujo.domain.suggest import did_you_mean
-from flujo.exceptions import ConfigurationError
-from flujo_cli.differences import Decision, Pair, Step, decisions, pairs_of, row_values, text_diff
+from flujo.exceptions import ConfigurationError, FlujoError
+from flujo.runner.replay_inputs import inputs_of
+from flujo_cli.differences import Decision, Inputs, Pair, Step, decisions, pairs_of, row_values, text_diff
 from flujo_cli.exit_codes import ExitCode
+from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import elapsed
+from flujo_cli.project import Project
 from flujo_cli.records import describe_row, read_state
 from flujo_cli.references import REFERENCE_HELP, find_run
 from flujo_cli.report import describe_usage, usage_text
+from flujo_cli.reporter import Reporter
+from flujo_cli.session import Session
 
 __all__ = ["runs_diff"]
 
@@ -30,12 +37,13 @@ _WHOLE = ("input", "context", "output")
 
 
 class _Runs(NamedTuple):
-    """Both runs, their steps side by side, and where they went different ways."""
+    """Both runs, their steps side by side, where they went different ways, and why inputs are not known, by run."""
 
     a: RunRow
     b: RunRow
     pairs: list[Pair]
     decisions: list[Decision]
+    unknown: Mapping[str, str]
 
     @property
     def whole(self) -> list[str]:
@@ -52,12 +60,15 @@ class _Runs(NamedTuple):
 @click.command(
     help="Compare run A with run B, step by step: what each came to, what it cost, and where they went different ways. "
     "Steps are the same by their paths; times are shown, and never count as a difference. Ends with 1 when anything "
-    "else differs. What a step was given is not recorded, and not compared."
+    "else differs. What a step was given is not recorded: it is made again, as `flujo runs replay` does, with the "
+    "pipeline that the run has kept, or its file; where that fails, a line says why, and inputs are not compared."
     f"\n\n{REFERENCE_HELP.replace('RUN is', 'A and B are each')}",
 )
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@click.option("--path", metavar="PATH", help="Show how one step's output differs, line by line; or: input, output.")
+@click.option(
+    "--path", metavar="PATH", help="Show how one step's input and output differ, line by line; or: input, output."
+)
 @click.option("--all", "whole", is_flag=True, help="Show the steps that are the same, too.")
 @json_option
 @state_option
@@ -73,9 +84,14 @@ def runs_diff(
 
     async def read(backend: StateBackend) -> _Runs:
         (a, mine), (b, others) = await one(backend, first), await one(backend, second)
-        pairs = pairs_of(mine, others)
+        session = Session(
+            Project.here(stands=options.stands, state=state), load_plugins(options, quiet=True), Reporter(options)
+        )
+        unknown: dict[str, str] = {}
+        inputs = [{} if path in _WHOLE else await _inputs(session, backend, row, unknown) for row in (a, b)]
+        pairs = pairs_of(mine, others, inputs)
         ended = (a.status is RunStatus.COMPLETED, b.status is RunStatus.COMPLETED)
-        return _Runs(a, b, pairs, list(decisions(pairs, ended)))
+        return _Runs(a, b, pairs, list(decisions(pairs, ended)), unknown)
 
     runs, console = asyncio.run(read_state(options, state, read)), Console()
     if path is not None:
@@ -87,8 +103,28 @@ def runs_diff(
     return ExitCode.OK if runs.same else ExitCode.FAILED
 
 
+async def _inputs(session: Session, backend: StateBackend, row: RunRow, unknown: dict[str, str]) -> Inputs:
+    """What the run's steps were given; where it can't be made again, `unknown` says why. Its code writes to stderr."""
+    if not row.files and not row.source:
+        unknown[row.run_id] = "it has kept no pipeline: a program began it"
+        return {}
+    try:
+        with redirect_stdout(session.reporter.console.stderr):
+            flujo, _ = await session.reopen(backend, row.run_id, as_begun=bool(row.files))
+            return await inputs_of(flujo, row.run_id)
+    except FlujoError as error:
+        unknown[row.run_id] = one_line(masked(str(error))).partition("\n")[0]
+        return {}
+
+
+def _note_unknown(console: Console, runs: _Runs) -> None:
+    for run_id, why in runs.unknown.items():
+        console.note(f"what steps of run {run_id} were given is not known, and not compared: {why}")
+
+
 def _show_one(console: Console, runs: _Runs, path: str, as_json: bool) -> ExitCode:
     """How one value differs in full."""
+    given: list[Any] = []
     if path in _WHOLE:
         a, b = (row_values(row)[path] for row in (runs.a, runs.b))
     else:
@@ -97,15 +133,25 @@ def _show_one(console: Console, runs: _Runs, path: str, as_json: bool) -> ExitCo
             near = did_you_mean(path, [each.path for each in runs.pairs], what="their steps are")
             raise ConfigurationError(f"neither run has a step {path!r}", suggestion=near)
         a, b = (_whole(step) for step in (pair.a, pair.b))
-    told = text_diff(a, b, (f"{runs.a.run_id} {path}", f"{runs.b.run_id} {path}"))
+        inputs = [step.input for step in (pair.a, pair.b) if step]
+        given = [value for (value,) in inputs] if len(inputs) == 2 and all(inputs) else []
+    same = a == b and (not given or given[0] == given[1])
     if as_json:
-        console.json({"schema": "flujo.diff-value/1", "path": path, "same": a == b, "a": a, "b": b})
-        return ExitCode.OK if a == b else ExitCode.FAILED
+        told = {"inputs": {"a": given[0], "b": given[1]}} if given else {}
+        console.json({"schema": "flujo.diff-value/1", "path": path, "same": same, "a": a, "b": b, **told})
+    else:
+        _show_values(console, runs, f" {path} input", given or (None, None))
+        _show_values(console, runs, f" {path}", (a, b))
+        console.note("they are the same" if same else "they differ")
+        _note_unknown(console, runs)
+    return ExitCode.OK if same else ExitCode.FAILED
+
+
+def _show_values(console: Console, runs: _Runs, what: str, values: Sequence[Any]) -> None:
+    a, b = values
+    told = text_diff(a, b, (runs.a.run_id + what, runs.b.run_id + what))
     if told:
         console.out(told)
-    same = "they are the same" if path in _WHOLE else "they are the same; what a step was given is not recorded"
-    console.note("they differ" if told else same)
-    return ExitCode.FAILED if told else ExitCode.OK
 
 
 def _whole(step: Step | None) -> Any:
@@ -133,6 +179,7 @@ def _show(console: Console, runs: _Runs, whole: bool) -> None:
     count = sum(bool(pair.differs) for pair in runs.pairs)
     told = "nothing differs but times" if runs.same else f"{count} of {len(runs.pairs)} steps differ"
     console.note(told)
+    _note_unknown(console, runs)
 
 
 def _shown(following: tuple[str, ...]) -> str:
@@ -174,6 +221,7 @@ def _described(runs: _Runs) -> dict[str, Any]:
         "a": describe_row(runs.a),
         "b": describe_row(runs.b),
         "differs": runs.whole,
+        "inputs_unknown": dict(runs.unknown),
         "decisions": [each._asdict() for each in runs.decisions],
         "steps": [
             {"path": pair.path, "differs": list(pair.differs), "a": _step(pair.a), "b": _step(pair.b)}
@@ -183,4 +231,9 @@ def _described(runs: _Runs) -> dict[str, Any]:
 
 
 def _step(step: Step | None) -> dict[str, Any] | None:
-    return None if step is None else {**step._asdict(), "usage": describe_usage(step.usage)}
+    """A step as plain data; `input` is there where it is known."""
+    if step is None:
+        return None
+    told = {**step._asdict(), "usage": describe_usage(step.usage)}
+    del told["input"]
+    return {**told, "input": step.input[0]} if step.input else told

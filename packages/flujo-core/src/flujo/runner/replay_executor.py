@@ -1,7 +1,7 @@
 """A run once more, from its record alone: nothing is executed, nothing is written, and what differs is an error."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flujo.domain.canonical import canonical
@@ -33,7 +33,7 @@ from flujo.runner.replay_record import CANCELLED, ReplayRecord, order_of
 from flujo.runner.run_session import RunSession
 from flujo.runner.turns import Stuck, Turns
 
-__all__ = ["ReplayExecutor", "replay"]
+__all__ = ["OnInput", "ReplayExecutor", "replay"]
 
 #: What waits for no answer any more.
 _FOR_GOOD = (RunStatus.COMPLETED, RunStatus.CANCELLED)
@@ -46,6 +46,9 @@ _COMPARED, _SHOWN = 10_000, 200
 
 Result = PipelineResult[Any, Any]
 
+#: Is told the path of each step that keeps a record, and what the step is given, before anything can change that.
+OnInput = Callable[[str, Any], None]
+
 
 class ReplayExecutor(ExecutorCore):
     """Runs the steps of a pipeline again on what a run has recorded: of each, its end is taken from the record.
@@ -55,10 +58,11 @@ class ReplayExecutor(ExecutorCore):
     the places that `ExecutorCore` names for it.
     """
 
-    def __init__(self, core: ExecutorCore, record: ReplayRecord, turns: Turns) -> None:
+    def __init__(self, core: ExecutorCore, record: ReplayRecord, turns: Turns, on_input: OnInput | None = None) -> None:
         super().__init__(**core.parts())
         self._record = record
         self._turns = turns
+        self._on_input = on_input
 
     async def _run(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         self._record.begin(frame.path)
@@ -71,6 +75,10 @@ class ReplayExecutor(ExecutorCore):
 
     async def _made_again(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         self._turns.reached.add(frame.path)
+        if self._on_input is not None:
+            given = Work(frame, plan, 0.0)
+            render_again(given)
+            self._on_input(frame.path, given.frame.data)
         if self._record.recall(frame.path, frame.item) is not None:
             return await self._handed_out(frame, plan)
         work = Work(frame, plan, frame.run.clock.monotonic(), usage=self._record.spent_on(frame.path))
@@ -163,25 +171,31 @@ class ReplayExecutor(ExecutorCore):
             self._turns.timers.pop(work.frame.path, None)
 
 
-async def replay(session: RunSession, run_id: str) -> Result:
+async def replay(session: RunSession, run_id: str, on_input: OnInput | None = None) -> Result:
     """What a run came to, made again of its record. Raises `RunNotFound` and `ReplayMismatchError`."""
     row = await session.find(run_id)
     records = await session.backend.load(run_id)
-    first = _Replay(session, row, records)
+    first = _Replay(session, row, records, on_input)
     try:
         return await first.result()
     except ReplayMismatchError:
         if first.record.last is None:
             raise
     # A step that ends the run has no record. Whether it was faster than what would have cancelled it shows in the end.
-    return await _Replay(session, row, records, hurries=True).result()
+    return await _Replay(session, row, records, on_input, hurries=True).result()
 
 
 class _Replay:
     """One replay of one run."""
 
     def __init__(
-        self, session: RunSession, row: RunRow, records: Sequence[JournalRecord], *, hurries: bool = False
+        self,
+        session: RunSession,
+        row: RunRow,
+        records: Sequence[JournalRecord],
+        on_input: OnInput | None,
+        *,
+        hurries: bool = False,
     ) -> None:
         self._row = row
         self.record = ReplayRecord(session.backend, session.codec, row, records)
@@ -189,7 +203,7 @@ class _Replay:
         self._turns = Turns(
             order_of(session.pipeline, records), self._stand_still, self.record.last if hurries else None
         )
-        core = ReplayExecutor(session.core, self.record, self._turns)
+        core = ReplayExecutor(session.core, self.record, self._turns, on_input)
         self._session = session.but(core=core, events=EventStream(), resources=None)
 
     async def result(self) -> Result:
