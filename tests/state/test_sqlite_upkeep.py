@@ -116,7 +116,7 @@ async def test_what_is_wrong_is_said(made, opened, statement, said):
         ("UPDATE journal SET cost = 'free' WHERE kind = 3", "run 'run-1' can't be read: [<class"),
         ("UPDATE journal SET error = '[]', cost = NULL WHERE kind = 3", "record 'b?' of run 'run-1' can't be read: "),
         ("UPDATE journal SET enc = 9 WHERE kind = 3", "record 'b?' of run 'run-1' can't be read: the values of 'b?'"),
-        ("UPDATE journal SET kind = 9 WHERE kind = 3", "record 'b?' of run 'run-1' can't be read: 9 is not a valid"),
+        ("UPDATE journal SET kind = 9 WHERE kind = 3", "record 'b?' of run 'run-1' can't be read: the record 'b?' is"),
         ("UPDATE run SET tags = '{'", "run 'run-1' can't be read: Expecting"),
         ("UPDATE run SET error = '{}'", "run 'run-1' can't be read: 'type'"),
         ("UPDATE run SET enc = 9", "run 'run-1' can't be read: the values of 'run-1' are in encoding 9"),

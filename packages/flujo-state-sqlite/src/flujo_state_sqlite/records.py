@@ -9,7 +9,7 @@ from typing import Any
 
 from flujo.domain.interfaces import Claim, JournalRecord, RecordKind, Sync, Wait
 from flujo.domain.usage import NO_USAGE, Usage
-from flujo.exceptions import StateError
+from flujo.exceptions import StateCorrupt, StateError
 from flujo_state_sqlite.runs import cancelled_by_death, number_of, refusal, standing, write_down_cancelled
 from flujo_state_sqlite.schema import INLINE_LIMIT, VALUE_ENCODING
 from flujo_state_sqlite.statefile import StateFile
@@ -218,8 +218,20 @@ def _record(connection: sqlite3.Connection, row: Sequence[Any]) -> JournalRecord
         delta = unpack(connection, delta, delta_blob)
     info = None if error is None else error_from_text(error)
     usage, sync = _usage(calls, tokens_in, tokens_out, cost), _FULL if durable else _NORMAL
-    what = RecordKind(kind) if kind else _RESULT
+    what = _kind(kind, path) if kind else _RESULT
     return JournalRecord(path, what, attempt, out, delta, info, fallback, usage, fp, start, end, sync)
+
+
+def _kind(number: int, path: str) -> RecordKind:
+    try:
+        return RecordKind(number)
+    except ValueError as error:
+        raise StateCorrupt(
+            f"the record {path!r} is of kind {number!r}, which this flujo doesn't know: "
+            "a newer flujo has written it, or somebody has changed it",
+            suggestion="upgrade flujo; if no newer one was at work here, restore a backup",
+            cause=error,
+        ) from error
 
 
 def _usage(calls: int, tokens_in: int, tokens_out: int, cost: str | None) -> Usage:
