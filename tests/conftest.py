@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import hypothesis
 import pytest
 
-_SUBJECTS = ("base", "deaths", "ownership", "questions", "records", "removal", "rules", "runs")
+_SUBJECTS = ("ambiguity", "base", "deaths", "ownership", "questions", "records", "removal", "rules", "runs")
 _CONTRACTS = ("cache", "command", "event_sink", "lint", "plugin", "policy", "skill")
 pytest.register_assert_rewrite(*(f"flujo.testing.{name}" for name in _CONTRACTS))
 pytest.register_assert_rewrite(*(f"flujo.testing.state_{subject}" for subject in _SUBJECTS))

@@ -11,6 +11,8 @@ from flujo.testing.state import StateBackendConformance, new_run
 
 
 class TestEncodingMemory(StateBackendConformance):
+    """It has no `open_failing`: a record is put in a list, which neither a disk nor a connection can break off."""
+
     histories = 100
 
     def open(self, folder: Path) -> StateBackend:

@@ -1,11 +1,13 @@
 """A state, a state provider and a cache can each break what is promised, and a test notices."""
 
 import inspect
+from contextlib import nullcontext
 
 import pytest
 
+from flujo.domain.interfaces import Sync
 from flujo.domain.outcomes import RunStatus
-from flujo.exceptions import FlujoError, StateError
+from flujo.exceptions import FlujoError, StateError, StateUnavailable
 from flujo.infra.memory import InMemoryBackend, InMemoryCache
 from flujo.testing import InMemoryStateProvider
 from flujo.testing.cache import CacheBackendConformance
@@ -206,3 +208,50 @@ def test_a_state_that_forgets_with_its_process_may_not_say_that_it_is_durable(tm
     Forgetful.durable = durable
     with pytest.raises(AssertionError if durable else pytest.skip.Exception):
         Forgetful().test_what_was_acknowledged_outlives_a_kill(tmp_path)
+
+
+class Ambiguous(InMemoryBackend):
+    """Has an error at a commit where it is told to, and makes of it what `fault` says."""
+
+    def __init__(self, fails, after, fault):
+        super().__init__()
+        self.fails, self.after, self.fault = fails, after, fault
+        self.doubled = []
+
+    async def create_run(self, run):
+        return await self._commit(lambda: super(Ambiguous, self).create_run(run), run.run_id)
+
+    async def append(self, claim, record):
+        await self._commit(lambda: super(Ambiguous, self).append(claim, record), record.path)
+
+    async def _commit(self, write, name):
+        failed = self.fails()
+        done = await write() if self.after or not failed else None
+        if failed and self.fault == "doubles":
+            self.doubled.append(name)
+        if failed and self.fault != "loses":
+            raise StateUnavailable("no answer")
+        return done
+
+    async def load(self, run_id):
+        return [r for r in await super().load(run_id) for _ in range(1 + (r.path in self.doubled))]
+
+    async def list(self, **options):
+        return [r for r in await super().list(**options) for _ in range(1 + (r.run_id in self.doubled))]
+
+
+@pytest.mark.parametrize(("fault", "after"), [("doubles", True), ("loses", False), (None, True), (None, False)])
+@pytest.mark.parametrize(
+    ("promise", "more"),
+    [
+        ("test_record_of_unknown_effect_is_there_once", {"sync": Sync.FULL, "count": 1}),
+        ("test_run_of_unknown_effect_is_there_once", {}),
+    ],
+)
+async def test_a_commit_of_unknown_effect_may_neither_lose_nor_double(tmp_path, fault, after, promise, more):
+    class Tests(StateBackendConformance):
+        def open_failing(self, folder, fails, *, after):
+            return Ambiguous(fails, after, fault)
+
+    with pytest.raises(AssertionError) if fault else nullcontext():
+        await getattr(Tests(), promise)(tmp_path, after=after, **more)
