@@ -62,6 +62,18 @@ def test_a_sound_state_is_ok_and_a_broken_one_is_told(flujo, project):
     assert flujo("db", "check").out == ran.json["problems"][0] + "\n"
 
 
+def test_the_help_of_the_check_says_that_it_reads_no_values(flujo, project):
+    flujo("run", "--input", "x")
+    connection = sqlite3.connect(project / ".flujo" / "state.db")
+    with connection:
+        connection.execute("UPDATE run SET input = x'7b', input_blob = NULL")
+    connection.close()
+    assert flujo("db", "check").code == 0
+    assert "Inputs, outputs, results and questions are not decoded" in " ".join(
+        flujo("db", "check", "--help").out.split()
+    )
+
+
 def test_a_state_is_brought_up_to_date(flujo):
     flujo("run", "--input", "x")
 

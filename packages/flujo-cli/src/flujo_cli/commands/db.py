@@ -58,7 +58,11 @@ Without a backup, what can be read of a damaged state file makes a new one, by S
 @state_option
 @click.pass_obj
 def db_check(options: Options, as_json: bool, state: str | None) -> ExitCode:
-    """Read the whole state, and say what is wrong with it; nothing is changed."""
+    """Read the whole state, and say what is wrong with it; nothing is changed.
+
+    Every page and row is read, and every large value compared with its hash. Inputs, outputs, results and questions are
+    not decoded: the commands that need one of them say so when it can't be read.
+    """
     problems = list(_maintain(options, state, lambda backend: backend.check()))
     _tell(as_json, "check", {"valid": not problems, "problems": problems}, *(problems or ["ok"]))
     if not problems:
