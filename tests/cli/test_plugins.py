@@ -261,7 +261,7 @@ def test_nobody_brings_what_two_claim_and_the_line_that_settles_it_is_said(flujo
         ("lop", "no plugin brings 'lop'\n  help: did you mean 'loop'?"),
         ("decimal:Decimal", "no plugin brings 'decimal:Decimal'\n"),
         ("skill:map", "no plugin brings 'skill:map'\n  help: it is no skill; known are flujo.builtins."),
-        ("kind:mapp", "no plugin brings 'kind:mapp'\n  help: did you mean 'map'?"),
+        ("kind:loopp", "no plugin brings 'kind:loopp'\n  help: did you mean 'loop'?"),
         (
             "knd:map",
             "no plugin brings 'knd:map', and no type is there: ModuleNotFoundError: No module named 'knd'\n"
