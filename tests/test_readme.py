@@ -66,7 +66,7 @@ def test_make_all_runs_what_the_second_command_runs_which_is_every_check():
     assert re.search(r"^all: .*\n((?:\t.*\n)*)", makefile, re.MULTILINE)[1] == "\t$(NOX)\n"
     assert re.search(r"^NOX = (.+)$", makefile, re.MULTILINE)[1] == f".venv/bin/{commands()[1]}"
     checks = re.search(r"^nox\.options\.sessions = (\[.+\])$", noxfile, re.MULTILINE)[1]
-    assert ast.literal_eval(checks) == ["lint", "types", "docs", "wheels", "tests", "plain"]
+    assert ast.literal_eval(checks) == ["lint", "types", "docs", "wheels", "tests", "plain", "plugins"]
 
 
 REFERENCE = [page.relative_to(ROOT).as_posix() for page in sorted(ROOT.glob("docs/reference/*.md"))]
