@@ -50,7 +50,7 @@ def lint(session: nox.Session) -> None:
     """Formatting, lint rules, spelling, the floors, and each package's own dependencies."""
     python = _python(session)
     session.run(python, "-m", "ruff", "format", "--check", *CHECKED, external=True)
-    session.run(python, "-m", "ruff", "check", *CHECKED, external=True)
+    session.run(python, "-m", "ruff", "check", "--no-cache", *CHECKED, external=True)
     session.run(python, "-m", "codespell_lib", external=True)
     floors = "from importlinter.cli import lint_imports_command as main; main()"
     session.run(python, "-c", floors, "--no-cache", external=True)  # its cache keeps an answer that is no longer true

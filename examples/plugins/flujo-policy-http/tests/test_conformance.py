@@ -4,10 +4,10 @@ import threading
 from typing import ClassVar
 
 import pytest
-from flujo.testing.lint import LintRuleConformance
-from flujo.testing.plugin import PluginConformance
 
 from flujo.plugins import StepPolicy
+from flujo.testing.lint import LintRuleConformance
+from flujo.testing.plugin import PluginConformance
 from flujo.testing.policy import StepPolicyConformance
 from flujo_policy_http import HttpRefused, HttpSettings, HttpStep, http
 from flujo_policy_http.policy import HttpPolicy
