@@ -16,7 +16,8 @@ from flujo.testing import DyingBackend
 
 ANSWER = 4
 CANCELLED = "cancelled because"
-SIDE_BY_SIDE = ("parallel", "dynamic_router", "switch")
+#: The kinds whose parts run side by side: the maps of these programs take two items at a time.
+SIDE_BY_SIDE = ("parallel", "dynamic_router", "switch", "map")
 #: A token costs a dollar.
 PRICES = {"*": Price(1_000_000, 1_000_000)}
 #: Soon used up: by the number of calls, of tokens, and of dollars.
