@@ -13,55 +13,41 @@ class CommandEntry(NamedTuple):
     short_help: str
 
 
+def _entry(path: str, short_help: str, module: str = "") -> CommandEntry:
+    """A command that is called as its words are, in a module of that name or in `module`."""
+    name = path.replace(" ", "_")
+    return CommandEntry(path, f"flujo_cli.commands.{module or name}:{name}", short_help)
+
+
 COMMANDS = (
-    CommandEntry("run", "flujo_cli.commands.run:run", "Run a pipeline file."),
-    CommandEntry("resume", "flujo_cli.commands.resume:resume", "Go on with a run that stopped before its end."),
-    CommandEntry("inbox", "flujo_cli.commands.inbox:inbox", "List what runs wait for people to say."),
-    CommandEntry("validate", "flujo_cli.commands.validate:validate", "Check pipeline files without running anything."),
-    CommandEntry("rehearse", "flujo_cli.commands.rehearse:rehearse", "Kill a pipeline everywhere, and compare."),
-    CommandEntry("runs list", "flujo_cli.commands.runs_list:runs_list", "List recorded runs, newest first."),
-    CommandEntry("runs show", "flujo_cli.commands.runs_show:runs_show", "Show what a run's steps did."),
-    CommandEntry("runs trace", "flujo_cli.commands.runs_trace:runs_trace", "Show where a run's time and money went."),
-    CommandEntry(
-        "runs approve", "flujo_cli.commands.runs_answer:runs_approve", "Approve what a run waits for, and go on."
-    ),
-    CommandEntry(
-        "runs reject", "flujo_cli.commands.runs_answer:runs_reject", "Reject what a run waits for, and go on."
-    ),
-    CommandEntry(
-        "runs replay", "flujo_cli.commands.runs_replay:runs_replay", "Make a run again of its record, and compare."
-    ),
-    CommandEntry("runs diff", "flujo_cli.commands.runs_diff:runs_diff", "Compare two runs, step by step."),
-    CommandEntry("runs rerun", "flujo_cli.commands.runs_rerun:runs_rerun", "Begin a new run at a step of another."),
-    CommandEntry("runs cancel", "flujo_cli.commands.runs_cancel:runs_cancel", "Stop a run."),
-    CommandEntry(
-        "runs settle", "flujo_cli.commands.runs_settle:runs_settle", "Say what became of a step that is in doubt."
-    ),
-    CommandEntry("why", "flujo_cli.commands.why:why", "Say why a step ran, or why it did not."),
-    CommandEntry("budget show", "flujo_cli.commands.budget_show:budget_show", "Show limits, and what a run has used."),
-    CommandEntry(
-        "config show", "flujo_cli.commands.config_show:config_show", "Show every setting and where it is from."
-    ),
-    CommandEntry("where", "flujo_cli.commands.where:where", "Say where the project's files are."),
-    CommandEntry("gc", "flujo_cli.commands.gc:gc", "Forget runs that ended long ago."),
-    CommandEntry("db check", "flujo_cli.commands.db:db_check", "Say what is wrong with the state."),
-    CommandEntry("db migrate", "flujo_cli.commands.db:db_migrate", "Bring the state to this version's schema."),
-    CommandEntry("db backup", "flujo_cli.commands.db:db_backup", "Copy the state to a new file."),
-    CommandEntry(
-        "plugins list", "flujo_cli.commands.plugins_list:plugins_list", "List plugins and what each one adds."
-    ),
-    CommandEntry(
-        "plugins show", "flujo_cli.commands.plugins_show:plugins_show", "Show one plugin: all there is to say."
-    ),
-    CommandEntry(
-        "plugins why", "flujo_cli.commands.plugins_why:plugins_why", "Say which plugin brings something, and why."
-    ),
-    CommandEntry(
-        "plugins check", "flujo_cli.commands.plugins_check:plugins_check", "Check plugins as their authors should."
-    ),
-    CommandEntry(
-        "plugins new", "flujo_cli.commands.plugins_new:plugins_new", "Write a package to begin a plugin with."
-    ),
+    _entry("run", "Run a pipeline file."),
+    _entry("resume", "Go on with a run that stopped before its end."),
+    _entry("inbox", "List what runs wait for people to say."),
+    _entry("validate", "Check pipeline files without running anything."),
+    _entry("rehearse", "Kill a pipeline everywhere, and compare."),
+    _entry("runs list", "List recorded runs, newest first."),
+    _entry("runs show", "Show what a run's steps did."),
+    _entry("runs trace", "Show where a run's time and money went."),
+    _entry("runs approve", "Approve what a run waits for, and go on.", "runs_answer"),
+    _entry("runs reject", "Reject what a run waits for, and go on.", "runs_answer"),
+    _entry("runs replay", "Make a run again of its record, and compare."),
+    _entry("runs diff", "Compare two runs, step by step."),
+    _entry("runs rerun", "Begin a new run at a step of another."),
+    _entry("runs cancel", "Stop a run."),
+    _entry("runs settle", "Say what became of a step that is in doubt."),
+    _entry("why", "Say why a step ran, or why it did not."),
+    _entry("budget show", "Show limits, and what a run has used."),
+    _entry("config show", "Show every setting and where it is from."),
+    _entry("where", "Say where the project's files are."),
+    _entry("gc", "Forget runs that ended long ago."),
+    _entry("db check", "Say what is wrong with the state.", "db"),
+    _entry("db migrate", "Bring the state to this version's schema.", "db"),
+    _entry("db backup", "Copy the state to a new file.", "db"),
+    _entry("plugins list", "List plugins and what each one adds."),
+    _entry("plugins show", "Show one plugin: all there is to say."),
+    _entry("plugins why", "Say which plugin brings something, and why."),
+    _entry("plugins check", "Check plugins as their authors should."),
+    _entry("plugins new", "Write a package to begin a plugin with."),
 )
 
 #: What is said of the words that stand before others.
