@@ -19,7 +19,7 @@ import nox
 ROOT = Path(__file__).parent
 PACKAGES = ("flujo-core", "flujo-state-sqlite", "flujo-cli", "flujo-policies-builtin")
 EXAMPLE = ROOT / "examples" / "plugins" / "flujo-policy-http"
-WRITERS = ("docs/generate.py", "docs/hook_pages.py", "docs/sources.py")
+WRITERS = ("docs/generate.py", "docs/hook_pages.py", "docs/plugin_api.py", "docs/sources.py")
 CHECKED = ("packages", "tests", "examples", "benchmarks", *WRITERS, "noxfile.py")
 HELLO = """\
 version: "0.1"
@@ -30,6 +30,11 @@ steps:
     agent:
       id: "flujo.builtins.stringify"
     input: "{{ previous_step }}"
+"""
+
+LOADS = """\
+from flujo.testing.probe import probe_plugin, problems
+assert not problems(probe_plugin({dist!r})), problems(probe_plugin({dist!r}))
 """
 
 _has_tools = all(importlib.util.find_spec(name) for name in ("pytest", "mypy", "flujo_cli"))
@@ -77,8 +82,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def reference(session: nox.Session) -> None:
-    """Write the pages of the reference that are made from the code: tests/docs compares them."""
-    session.run(_python(session), "-m", "docs.generate", external=True)
+    """Write what is made from the code: pages of the reference, and the contract of plugins. Tests compare both."""
+    python = _python(session)
+    for writer in ("docs.generate", "docs.plugin_api"):
+        session.run(python, "-m", writer, external=True)
 
 
 @nox.session
@@ -128,9 +135,14 @@ def _build_wheel(session: nox.Session, source: Path, dist: Path) -> None:
 def _fresh(session: nox.Session, folder: Path, dist: Path, *packages: str) -> Path:
     """A new environment in `folder` with `packages` from `dist`; its folder of commands."""
     session.run(sys.executable, "-m", "venv", str(folder), external=True)
-    pip = (str(folder / "bin" / "pip"), "install", "-q", "-c", str(ROOT / "constraints.txt"))
-    session.run(*pip, "--find-links", str(dist), *packages, external=True)
+    _install(session, folder / "bin", dist, *packages)
     return folder / "bin"
+
+
+def _install(session: nox.Session, commands: Path, dist: Path, *packages: str) -> None:
+    """Install `packages` and what they need: wheels of `dist`, and the index's."""
+    pip = (str(commands / "pip"), "install", "-q", "-c", str(ROOT / "constraints.txt"))
+    session.run(*pip, "--find-links", str(dist), *packages, external=True)
 
 
 def _check_core_alone(session: nox.Session, folder: Path, dist: Path) -> None:
@@ -167,9 +179,15 @@ def _check_example(session: nox.Session, folder: Path, dist: Path) -> None:
 def _pass(session: nox.Session, commands: Path, folder: Path, plugin: str) -> None:
     """The installed plugin passes `flujo plugins check`, and the tests in `folder`."""
     for command in (("flujo", "plugins", "check", plugin), ("pytest", "-q")):
-        done = _outside(commands / command[0], *command[1:], cwd=folder)
-        if done.returncode != 0:
-            session.error(f"{' '.join(command)} failed in {folder}:\n{done.stdout}{done.stderr}")
+        _must(session, commands / command[0], *command[1:], cwd=folder)
+
+
+def _must(session: nox.Session, command: Path, *arguments: str, cwd: Path) -> str:
+    """Run `command` outside of the checkout: what it says, or the session's error."""
+    done = _outside(command, *arguments, cwd=cwd)
+    if done.returncode != 0:
+        session.error(f"{command.name} {' '.join(arguments)} failed in {cwd}:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def _outside(command: Path, *arguments: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -184,10 +202,10 @@ def _outside(command: Path, *arguments: str, cwd: Path, stdin: str = "") -> subp
 
 @nox.session(default=False)
 def template(session: nox.Session) -> None:
-    """Write every package that `flujo plugins new` can (31), build its wheel, and use it as a stranger's: 20 minutes.
+    """Write every package that `flujo plugins new` can (31), build its wheel, and use it as a stranger's: half an hour.
 
-    All have one environment, of wheels, one after the other: each is checked, linted, typed and tested there, and taken
-    out again; one of a single sort also has a bare environment, with nothing but what its own wheel asks for.
+    All are linted and typed in one environment, one after the other. Each is loaded in a bare environment, with nothing
+    but what its own wheel asks for, then checked and tested there with what its tests need.
     `nox -s template -- policy,lint` for one of them.
     """
     parts = ("policy", "state", "sink", "command", "lint")
@@ -198,40 +216,37 @@ def template(session: nox.Session) -> None:
         _build_wheels(session, folder / "dist")
         commands = _fresh(session, folder / "venv", folder / "dist", "flujo-core", "flujo-policies-builtin", *tools)
         for number, some in enumerate(session.posargs or every):
-            package = _use_template(session, commands, folder / str(number), some)
-            if some in parts:
-                _check_bare(session, folder / f"bare-{some}", folder / "dist", package)
+            package = _read_template(session, commands, folder / str(number), some)
+            said = _use_template(session, folder / f"bare-{number}", folder / "dist", package)
+            session.log(f"{some}: {said.splitlines()[-1]}")
 
 
-def _use_template(session: nox.Session, commands: Path, folder: Path, parts: str) -> Path:
-    """Do with one package what its author and its users do; its folder, with its wheel beside it."""
+def _read_template(session: nox.Session, commands: Path, folder: Path, parts: str) -> Path:
+    """Write a package, build its wheel, and look at its code; its folder, with its wheel beside it."""
     folder.mkdir()
-
-    def run(*words: str, cwd: Path = folder) -> str:
-        done = _outside(commands / words[0], *words[1:], cwd=cwd)
-        if done.returncode != 0:
-            session.error(f"{' '.join(words)} of a package with {parts}:\n{done.stdout}{done.stderr}")
-        return done.stdout
-
-    dist = json.loads(run("flujo", "plugins", "new", "probe", "--with", parts, "--json"))["dist"]
+    new = ("plugins", "new", "probe", "--with", parts, "--json")
+    dist = json.loads(_must(session, commands / "flujo", *new, cwd=folder))["dist"]
     package = folder / dist
-    run("python", "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(package))
-    run("pip", "install", "--quiet", "--no-index", "--no-deps", *map(str, folder.glob("*.whl")))
-    run("flujo", "plugins", "check", dist)
-    run("ruff", "format", "--check", ".", cwd=package)
-    run("ruff", "check", ".", cwd=package)
-    run("mypy", cwd=package)
-    said = run("pytest", "-q", cwd=package)
-    run("pip", "uninstall", "--quiet", "--yes", dist)
-    session.log(f"{parts}: {said.splitlines()[-1]}")
+    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(package))
+    _must(session, commands / "python", *build, cwd=folder)
+    wheel = str(next(folder.glob("*.whl")))
+    _must(session, commands / "pip", "install", "--quiet", "--no-index", "--no-deps", wheel, cwd=folder)
+    for words in (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("mypy",)):
+        _must(session, commands / words[0], *words[1:], cwd=package)
+    _must(session, commands / "pip", "uninstall", "--quiet", "--yes", dist, cwd=folder)
     return package
 
 
-def _check_bare(session: nox.Session, folder: Path, dist: Path, package: Path) -> None:
-    """The package is installed from its wheel, with what it needs for its tests, and passes them."""
+def _use_template(session: nox.Session, folder: Path, dist: Path, package: Path) -> str:
+    """Load the package where only its wheel is installed; then check and test it, with what it needs for its tests."""
     wheel = next(package.parent.glob("*.whl"))
-    commands = _fresh(session, folder, dist, f"{wheel}[test]")
-    _pass(session, commands, package, package.name)
+    commands = _fresh(session, folder, dist, str(wheel))
+    _must(session, commands / "python", "-c", LOADS.format(dist=package.name), cwd=folder)
+    _install(session, commands, dist, f"{wheel}[test]")
+    _must(session, commands / "flujo", "plugins", "check", package.name, cwd=folder)
+    said = _must(session, commands / "pytest", "-q", cwd=package)
+    shutil.rmtree(folder)
+    return said
 
 
 @nox.session
