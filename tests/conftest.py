@@ -5,6 +5,7 @@ import inspect
 import itertools
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -41,6 +42,9 @@ _HUNG_S = 8.0
 TALLY = pytest.StashKey[dict[str, int]]()
 SKIPPED = pytest.StashKey[dict[str, str]]()
 
+#: How many examples `nox -s faults` tries of each rule that names no number.
+_MANY = 300
+
 #: Of so many pipelines at least one may have nothing to be compared with.
 _COMPARABLE = 3
 
@@ -54,13 +58,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    hypothesis.settings.register_profile("flujo", deadline=None)  # no test depends on how busy the machine is
-    found = [phase for phase in hypothesis.Phase if phase not in (hypothesis.Phase.shrink, hypothesis.Phase.explain)]
-    hypothesis.settings.register_profile("unshrunk", deadline=None, phases=found)  # where nobody reads what is found
-    hypothesis.settings.load_profile(os.environ.get("FLUJO_TEST_PROFILE", "flujo"))
+    _load_profile(os.environ.get("FLUJO_TEST_PROFILE", "flujo"))
     config.stash[TALLY] = {"pipelines": 0, "crashes": 0, "not comparable": 0}
     config.stash[SKIPPED] = {}
     config.pluginmanager.register(_Skips(config.stash[SKIPPED]), "flujo-skips")
+
+
+def _load_profile(name: str) -> None:
+    """How hypothesis looks: by chance, always at the same examples, at many more, or without telling the least one."""
+    phases = [phase for phase in hypothesis.Phase if phase not in (hypothesis.Phase.shrink, hypothesis.Phase.explain)]
+    profiles: dict[str, dict[str, Any]] = {
+        "flujo": {},
+        "gate": {"derandomize": True, "database": None},  # which is not to find on one day what it did not on another
+        "faults": {"max_examples": _MANY, "print_blob": True},
+        "unshrunk": {"phases": phases},  # where nobody reads what is found
+    }
+    for each, options in profiles.items():
+        hypothesis.settings.register_profile(each, deadline=None, **options)  # no test depends on how busy a machine is
+    hypothesis.settings.load_profile(name)
 
 
 class _Skips:
@@ -256,3 +271,15 @@ def crashes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if not request.config.getoption("--crash-every-step"):
         return None
     return Crashes(tmp_path_factory.mktemp("crashes"), request.config.stash[TALLY])
+
+
+@pytest.fixture(scope="session")
+def author_modules() -> set[str]:
+    """The modules that every author of a plugin may import: those that the guide names, and its page about tests."""
+    pages = Path(__file__).resolve().parents[1] / "docs/plugins"
+    guide, tests = ((pages / name).read_text(encoding="utf-8") for name in ("README.md", "testing.md"))
+    rule = guide[guide.index("1. **Names.**") : guide.index("2. **")]
+    named = set(re.findall(r"`(flujo[\w.]*)`", rule))
+    return named | {
+        f"flujo.testing.{each}" for each in re.findall(r"^\| `\w+Conformance` \| `(\w+)`", tests, re.MULTILINE)
+    }

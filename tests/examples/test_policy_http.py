@@ -11,7 +11,6 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples/plugins/flujo-policy-http"
 PROJECT = tomllib.loads((FOLDER / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PUBLIC = {"flujo", "flujo.exceptions", "flujo.plugins"}
 
 
 @pytest.fixture
@@ -35,11 +34,12 @@ def test_its_own_tests_pass(installed):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_imports_nothing_of_flujo_that_is_not_public():
+def test_it_imports_nothing_of_flujo_that_is_not_public(author_modules):
     found = {
         node.module
         for path in FOLDER.glob("src/**/*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "flujo"
     }
-    assert found == PUBLIC
+    assert found
+    assert found <= author_modules

@@ -1,14 +1,11 @@
 """For which contract a plugin was written, and what is known of it before and after it is imported."""
 
 import importlib
-import pickle
 import sys
-from types import ModuleType
 
 import pytest
 
-from flujo.exceptions import PluginError
-from flujo.plugins import PluginSnapshot, create_plugin_manager, hookimpl
+from flujo.plugins import create_plugin_manager, hookimpl
 
 SKILL = """
     @hookimpl
@@ -184,39 +181,3 @@ def test_what_is_not_there_is_blamed_on_a_plugin_that_is_switched_off(fake_dist,
         "FLUJO_NO_PLUGINS: only flujo's own plugins are loaded"
     )
     assert manager.blame("kinds", "other").startswith("switched off: flujo-policy-acme by --no-plugins")
-
-
-class Given:
-    @staticmethod
-    @hookimpl
-    def flujo_register_skills(registrar):
-        registrar.skill("given.greet", "m:greet", summary="")
-
-
-def test_a_snapshot_makes_the_same_plugins_in_another_process(monkeypatch):
-    module = ModuleType("given_module")
-    module.flujo_register_skills = Given.flujo_register_skills
-    monkeypatch.setitem(sys.modules, "given_module", module)
-    manager = create_plugin_manager(Given, module)
-
-    sent = pickle.loads(pickle.dumps(manager.snapshot()))
-
-    assert isinstance(sent, PluginSnapshot)
-    assert sent.given == (f"{__name__}:Given", "given_module")
-    assert sent.create().contributions == manager.contributions
-
-
-def test_a_snapshot_tells_where_other_plugins_are_installed(fake_dist):
-    snapshot = create_plugin_manager().snapshot()
-    fake_dist("flujo-acme", SKILL)
-
-    with pytest.raises(PluginError, match=r"others than expected: missing none; more than expected flujo-acme 1\.0"):
-        snapshot.create()
-    with pytest.raises(PluginError, match=r"missing lost 1\.0; more than expected flujo-acme 1\.0"):
-        snapshot._replace(loaded=(*snapshot.loaded, "lost 1.0")).create()
-
-
-def test_an_object_can_not_go_to_another_process():
-    with pytest.raises(PluginError, match="plugin Given can't be sent to another process") as caught:
-        create_plugin_manager(Given(), discover=False).snapshot()
-    assert caught.value.suggestion == "give its module or its class"

@@ -12,8 +12,20 @@ if TYPE_CHECKING:
     from flujo.blueprint.kinds import BuildContext, LintRuleSpec
     from flujo.blueprint.lint import LintedFile, LintedStep, LintNote
     from flujo.blueprint.schema import StepSpec
-    from flujo.domain.interfaces import EventSink, StateBackend, StateProvider
-    from flujo.domain.outcomes import StepOutcome
+    from flujo.domain.interfaces import (
+        Claim,
+        ClosableSink,
+        EventSink,
+        JournalRecord,
+        NewRun,
+        RecordKind,
+        RunRow,
+        StateBackend,
+        StateProvider,
+        Sync,
+        Wait,
+    )
+    from flujo.domain.outcomes import ErrorInfo, StepOutcome
     from flujo.engine.frame import ExecutionFrame
     from flujo.engine.policy import StepExecutor, StepPolicy
     from flujo.infra.memory import InMemoryBackend
@@ -28,7 +40,7 @@ if TYPE_CHECKING:
         PricingSpec,
     )
     from flujo.plugins.hookspecs import API_1, hookimpl
-    from flujo.plugins.manager import PluginManager, PluginSnapshot, create_plugin_manager
+    from flujo.plugins.manager import PluginManager, create_plugin_manager
     from flujo.plugins.precedence import Conflict, Offer, Rank
     from flujo.plugins.records import PluginRecord, PluginStatus
     from flujo.plugins.registrars import (
@@ -51,8 +63,20 @@ _HOMES = {
     "flujo.blueprint.agents": ("AgentContext", "AgentDeclaration"),
     "flujo.blueprint.kinds": ("BuildContext", "LintRuleSpec"),
     "flujo.blueprint.schema": ("StepSpec",),
-    "flujo.domain.interfaces": ("EventSink", "StateBackend", "StateProvider"),
-    "flujo.domain.outcomes": ("StepOutcome",),
+    "flujo.domain.interfaces": (
+        "Claim",
+        "ClosableSink",
+        "EventSink",
+        "JournalRecord",
+        "NewRun",
+        "RecordKind",
+        "RunRow",
+        "StateBackend",
+        "StateProvider",
+        "Sync",
+        "Wait",
+    ),
+    "flujo.domain.outcomes": ("ErrorInfo", "StepOutcome"),
     "flujo.engine.frame": ("ExecutionFrame",),
     "flujo.engine.policy": ("StepExecutor", "StepPolicy"),
     "flujo.infra.memory": ("InMemoryBackend",),
@@ -68,7 +92,7 @@ _HOMES = {
         "PricingSpec",
     ),
     "flujo.plugins.hookspecs": ("API_1", "hookimpl"),
-    "flujo.plugins.manager": ("PluginManager", "PluginSnapshot", "create_plugin_manager"),
+    "flujo.plugins.manager": ("PluginManager", "create_plugin_manager"),
     "flujo.plugins.precedence": ("Conflict", "Offer", "Rank"),
     "flujo.plugins.records": ("PluginRecord", "PluginStatus"),
     "flujo.plugins.registry": ("create_default_registry",),
@@ -83,32 +107,38 @@ __all__ = [
     "AgentRegistrar",
     "BackendSpec",
     "BuildContext",
+    "Claim",
+    "ClosableSink",
     "CommandRegistrar",
     "CommandSpec",
     "Conflict",
     "Contributions",
+    "ErrorInfo",
     "EventSink",
     "EventSinkRegistrar",
     "EventSinkSpec",
     "ExecutionFrame",
     "InMemoryBackend",
+    "JournalRecord",
     "LintNote",
     "LintRegistrar",
     "LintRuleSpec",
     "LintedFile",
     "LintedStep",
+    "NewRun",
     "Offer",
     "OutputSchema",
     "PluginManager",
     "PluginOptions",
     "PluginRecord",
-    "PluginSnapshot",
     "PluginStatus",
     "PolicyRegistrar",
     "PolicySpec",
     "PricingRegistrar",
     "PricingSpec",
     "Rank",
+    "RecordKind",
+    "RunRow",
     "SkillRegistrar",
     "StateBackend",
     "StateBackendRegistrar",
@@ -119,6 +149,8 @@ __all__ = [
     "StepOutcome",
     "StepPolicy",
     "StepSpec",
+    "Sync",
+    "Wait",
     "create_default_registry",
     "create_plugin_manager",
     "hookimpl",

@@ -1,11 +1,9 @@
 """The plugin manager: loads plugins one by one, keeps what became of each, and hands out what they contribute."""
 
 from collections.abc import Iterable
-from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -26,7 +24,7 @@ from flujo.version import __version__
 if TYPE_CHECKING:
     from flujo.domain.interfaces import StateBackend
 
-__all__ = ["PluginManager", "PluginSnapshot", "create_plugin_manager"]
+__all__ = ["PluginManager", "create_plugin_manager"]
 
 _CORE = f"flujo-core {__version__}"
 
@@ -138,11 +136,6 @@ class PluginManager(pluggy.PluginManager):
             return f"no plugins are loaded: {self.options.origins['discover']}"
         return blame(self.records, facet, key)
 
-    def snapshot(self) -> "PluginSnapshot":
-        """What makes a manager like this one in another process. Raises `PluginError` for a plugin that can't go there,
-        which is an object that isn't a module or a class."""
-        return PluginSnapshot.of(self)
-
     def _failed(self) -> list[PluginRecord]:
         return [record for record in self.records if not record.loaded and record.status is not PluginStatus.DISABLED]
 
@@ -205,52 +198,3 @@ def _place(candidate: Candidate) -> tuple[int, str, str]:
     if candidate.source == "explicit":
         return 0, "", ""  # as they were given
     return (1 if candidate.source == "local" else 2), candidate.dist, candidate.name
-
-
-class PluginSnapshot(NamedTuple):
-    """The plugins of a manager, for a process that has to have the same ones; it can be pickled.
-
-    `loaded` are the distributions and versions of those that work, `given` the modules and classes given in code.
-    """
-
-    options: PluginOptions
-    loaded: tuple[str, ...]
-    given: tuple[str, ...]
-
-    @classmethod
-    def of(cls, manager: PluginManager) -> "PluginSnapshot":
-        """The snapshot of `manager`: see `PluginManager.snapshot`."""
-        given = [_sent(record.provider, manager.get_plugin(record.name)) for record in _given(manager) if record.loaded]
-        return cls(manager.options, _providers(manager), tuple(given))
-
-    def create(self) -> PluginManager:
-        """Make the manager again. Raises `PluginError` when other plugins, or other versions, are loaded here."""
-        given = (
-            load_target(target, "of a snapshot") if ":" in target else import_module(target) for target in self.given
-        )
-        manager = create_plugin_manager(*given, options=self.options)
-        here = _providers(manager)
-        if here != self.loaded:
-            lacking = ", ".join(sorted({*self.loaded} - {*here})) or "none"
-            more = ", ".join(sorted({*here} - {*self.loaded})) or "none"
-            raise PluginError(
-                f"the plugins of this process are others than expected: missing {lacking}; more than expected {more}",
-                suggestion="; ".join(manager.problems()) or "install the same distributions in both places",
-            )
-        return manager
-
-
-def _given(manager: PluginManager) -> Iterable[PluginRecord]:
-    return (record for record in manager.records if record.source == "explicit")
-
-
-def _providers(manager: PluginManager) -> tuple[str, ...]:
-    return tuple(sorted(record.provider for record in manager.records if record.loaded))
-
-
-def _sent(provider: str, plugin: object) -> str:
-    if isinstance(plugin, ModuleType):
-        return plugin.__name__
-    if isinstance(plugin, type) and "<" not in plugin.__qualname__:
-        return f"{plugin.__module__}:{plugin.__qualname__}"
-    raise PluginError(f"plugin {provider} can't be sent to another process", suggestion="give its module or its class")
