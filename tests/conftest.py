@@ -19,15 +19,10 @@ from typing import Any, NamedTuple
 import hypothesis
 import pytest
 
-_SUBJECTS = ("ambiguity", "base", "deaths", "ownership", "questions", "records", "removal", "rules", "runs")
-_CONTRACTS = ("cache", "command", "event_sink", "lint", "plugin", "policy", "skill")
-pytest.register_assert_rewrite(*(f"flujo.testing.{name}" for name in _CONTRACTS))
-pytest.register_assert_rewrite(*(f"flujo.testing.state_{subject}" for subject in _SUBJECTS))
-
-from flujo.domain.events import StepStarted  # noqa: E402 - after what has to be said before it is imported
-from flujo.domain.interfaces import RecordKind, StateBackend  # noqa: E402
-from flujo.testing import DyingBackend, RecordingSink  # noqa: E402
-from flujo_state_sqlite.backend import SqliteBackend  # noqa: E402
+from flujo.domain.events import StepStarted
+from flujo.domain.interfaces import RecordKind, StateBackend
+from flujo.testing import DyingBackend, RecordingSink
+from flujo_state_sqlite.backend import SqliteBackend
 
 #: A life: runs something to its end, from what is recorded, and says in words that can be compared what it came to.
 Life = Callable[[StateBackend, RecordingSink], Awaitable[Any]]

@@ -73,6 +73,13 @@ class TestSome(TestAll):
 """
 
 
+def test_a_standard_test_that_fails_tells_the_values_that_it_compared(pytest_process):
+    done = pytest_process(SUITE.replace('("x", "x")', '("x", "other")'), "-k", "TestAll")
+
+    assert done.returncode == 1
+    assert re.search(r"^E +(AssertionError: )?assert .*'x'.* == .*'other'", done.stdout, re.MULTILINE), done.stdout
+
+
 def test_in_the_end_each_conformance_class_has_a_verdict(pytest_process):
     done = pytest_process(SUITE, "-v", "-k", "TestAll or TestSome and not can_be_a_step")
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Fixtures", "Verdicts", "pytest_addoption", "pytest_configure"]
 
+#: The failures of the standard tests are told with the values that were compared, as those of a test's own file are.
+pytest.register_assert_rewrite("flujo.testing")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let pytest's configuration say `flujo_testing = off`."""

@@ -13,8 +13,6 @@ from flujo import Flujo, Step
 from flujo.plugins import PluginManager, PluginOptions, create_plugin_manager
 from flujo.testing import FakeClock
 
-pytest.register_assert_rewrite("flujo.testing.plugin", "flujo.testing.policy", "flujo.testing.lint")
-
 hypothesis.settings.register_profile("patient", deadline=None)  # no test depends on how busy the machine is
 hypothesis.settings.load_profile("patient")
 

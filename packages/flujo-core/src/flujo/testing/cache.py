@@ -27,8 +27,7 @@ def new_entry(key: bytes = b"\x00\xff", **fields: Any) -> CacheEntry:
 class CacheBackendConformance(Conformance):
     """Tests of the `CacheBackend` contract: subclass it as `Test...` and override the fixture `cache`.
 
-    The tests are coroutines, for pytest-asyncio or anyio in their automatic modes. For readable failures call
-    `pytest.register_assert_rewrite("flujo.testing.cache")` in your conftest.
+    The tests are coroutines, for pytest-asyncio or anyio in their automatic modes.
     """
 
     @pytest.fixture

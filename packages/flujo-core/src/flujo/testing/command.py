@@ -34,8 +34,7 @@ def _loaded(path: str) -> frozenset[str]:
 class CommandConformance(Conformance):
     """Tests of the command that is typed as `path` ("http ping"): subclass it as `Test...`.
 
-    It is looked for in the plugins that are installed. Needs the command line: pip install flujo-cli. For readable
-    failures call `pytest.register_assert_rewrite("flujo.testing.command")` in your conftest.
+    It is looked for in the plugins that are installed. Needs the command line: pip install flujo-cli.
     """
 
     path: ClassVar[str]

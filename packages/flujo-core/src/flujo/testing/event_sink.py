@@ -60,8 +60,7 @@ class _OfTomorrow(NamedTuple):
 class EventSinkConformance(Conformance):
     """Tests of the `EventSink` contract: subclass it as `Test...` and override `open`.
 
-    Most tests are coroutines, for pytest-asyncio or anyio in their automatic modes. For readable failures call
-    `pytest.register_assert_rewrite("flujo.testing.event_sink")` in your conftest.
+    Most tests are coroutines, for pytest-asyncio or anyio in their automatic modes.
     """
 
     def open(self, folder: Path) -> EventSink:

@@ -22,8 +22,7 @@ class LintRuleConformance(Conformance):
     """Tests of the lint rule `code`: subclass it as `Test...`.
 
     `clean` and `faulty` are texts of pipeline files, without and with what the rule finds. The rule is looked for in
-    the plugins that are installed, and in `plugins`: modules, classes or objects with hooks. For readable failures
-    call `pytest.register_assert_rewrite("flujo.testing.lint")` in your conftest.
+    the plugins that are installed, and in `plugins`: modules, classes or objects with hooks.
     """
 
     code: ClassVar[str]

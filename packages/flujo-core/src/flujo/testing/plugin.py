@@ -19,8 +19,7 @@ class PluginConformance(Conformance):
     """Tests of the distribution `dist`, which has to be installed: subclass it as `Test...`.
 
     Loading its plugin may import `import_budget` modules, beside those that flujo needs to load plugins: everything
-    else is offered as text, "module:attr", and imported when it is used. For readable failures call
-    `pytest.register_assert_rewrite("flujo.testing.plugin")` in your conftest.
+    else is offered as text, "module:attr", and imported when it is used.
     """
 
     dist: ClassVar[str]

@@ -45,8 +45,7 @@ class StepPolicyConformance(Conformance):
     none overrides `succeeds`, `fails` and `waits`; one whose result is a question sets `pauses`: its `succeeds` gives a
     step that pauses the run, and no step of it waits in the process. `data` is what the steps are given, `failure` the
     class of the error that a failing one is expected to have. The tests are coroutines, for pytest-asyncio or anyio in
-    their automatic modes. For readable failures call `pytest.register_assert_rewrite("flujo.testing.policy")` in your
-    conftest.
+    their automatic modes.
     """
 
     handles_type: ClassVar[type[Step[Any, Any]]]

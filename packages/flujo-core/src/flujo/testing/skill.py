@@ -26,8 +26,7 @@ class SkillConformance(Conformance):
     `examples` are inputs, each with the output that is expected of it; there is one at least. They run with `params`,
     in a run whose context begins with `context`, in a project with the `files`, texts by their paths. The skill is
     looked for in the plugins that are installed, and in `plugins`: modules, classes or objects with hooks. Most tests
-    are coroutines, for pytest-asyncio or anyio in their automatic modes. For readable failures call
-    `pytest.register_assert_rewrite("flujo.testing.skill")` in your conftest.
+    are coroutines, for pytest-asyncio or anyio in their automatic modes.
     """
 
     id: ClassVar[str]

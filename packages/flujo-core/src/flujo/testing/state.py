@@ -30,6 +30,5 @@ class StateBackendConformance(
     A backend whose runs outlive it sets `durable`: its `open` finds in the same folder what was stored before, and the
     tests of that, one with a process that is killed (POSIX), are skipped otherwise. One whose commits can fail
     overrides `open_failing`, too. Most tests are coroutines, for pytest-asyncio or anyio in their automatic modes; one
-    tries so many `histories` of so many `steps`, by hypothesis. For readable failures call
-    `pytest.register_assert_rewrite` with the names of this package's modules that begin with `state_` in your conftest.
+    tries so many `histories` of so many `steps`, by hypothesis.
     """

@@ -14,8 +14,7 @@ class StateProviderConformance(Conformance):
     """Tests of the `StateProvider` contract: subclass it as `Test...` and override the fixture `provider`.
 
     `values` are two mutable values that the provider can keep, not equal. A provider that can't delete says so by
-    `deletes`. The tests are coroutines, for pytest-asyncio or anyio in their automatic modes. For readable failures
-    call `pytest.register_assert_rewrite("flujo.testing.state_provider")` in your conftest.
+    `deletes`. The tests are coroutines, for pytest-asyncio or anyio in their automatic modes.
     """
 
     deletes: ClassVar[bool] = True
