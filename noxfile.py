@@ -39,6 +39,12 @@ assert not problems(probe_plugin({dist!r})), problems(probe_plugin({dist!r}))
 
 _has_tools = all(importlib.util.find_spec(name) for name in ("pytest", "mypy", "flujo_cli"))
 nox.options.default_venv_backend = "none" if _has_tools else "venv"
+#: The gate tries the same examples every time, for it is not to fail by luck; `pytest` and `nox -s faults` try any.
+GATE = {"FLUJO_TEST_PROFILE": "gate"}
+
+#: Where rules are tried with examples of runs and of values.
+RULED = ("tests/policies", "tests/engine", "tests/runner", "tests/infra")
+
 nox.options.sessions = ["lint", "types", "docs", "wheels", "tests", "plain", "plugins"]
 
 
@@ -97,17 +103,20 @@ def tests(session: nox.Session) -> None:
         return
     workers = str(min(4, os.cpu_count() or 1))
     options = ("-rs", "--cov", "--cov-report=term", "--cov-fail-under=95", "-n", workers)
-    session.run(python, "-m", "pytest", *options, env={"FLUJO_STRICT_CONTEXT": "1"}, external=True)
+    session.run(python, "-m", "pytest", *options, env={**GATE, "FLUJO_STRICT_CONTEXT": "1"}, external=True)
     engine = ("--include=*/flujo/engine/*", "--fail-under=100")
     session.run(python, "-m", "coverage", "report", *engine, external=True)
 
 
 @nox.session
 def plain(session: nox.Session) -> None:
-    """The engine, the kinds and the runner once more, as users run them: no context is compared."""
-    suites = ("tests/engine", "tests/policies", "tests/runner")
+    """The engine, the kinds and the runner once more, as users run them: no context is compared.
+
+    Without the rules that are tried with examples: those about pipelines of all kinds have both ways in them.
+    """
+    suites = ("tests/engine", "tests/policies", "tests/runner", "-m", "not slow and not hypothesis")
     workers = str(min(4, os.cpu_count() or 1))
-    session.run(_python(session), "-m", "pytest", "-rs", "-n", workers, *suites, external=True)
+    session.run(_python(session), "-m", "pytest", "-rs", "-n", workers, *suites, env=GATE, external=True)
 
 
 @nox.session
@@ -257,7 +266,7 @@ def plugins(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory(prefix="flujo-pluggy-") as folder:
         pip = ("-m", "pip", "install", "-q", "--no-deps", "--target", folder, "pluggy==1.6.*")
         session.run(python, *pip, external=True)
-        found = {"PYTHONPATH": folder}
+        found = {**GATE, "PYTHONPATH": folder}
         says = "import pluggy; assert pluggy.__version__.startswith('1.6.'), pluggy.__version__"
         session.run(python, "-c", says, env=found, external=True)
         session.run(python, "-m", "pytest", *suites, env=found, external=True)
@@ -279,6 +288,7 @@ def faults(session: nox.Session) -> None:
     skips = () if "--allow-skips" in session.posargs else ("--fail-on-skip",)
     session.run(python, "-m", "pytest", "tests", "-m", "slow", "--durations=20", *skips, external=True)
     session.run(python, "-m", "pytest", "tests/faults", "tests/acceptance/test_kill.py", *skips, external=True)
+    session.run(python, "-m", "pytest", *RULED, "-m", "hypothesis", env={"FLUJO_TEST_PROFILE": "faults"}, external=True)
     everywhere = ("tests/policies", "tests/engine", "--crash-every-step", "--crash-floor=200")
     session.run(python, "-m", "pytest", *everywhere, external=True)
 

@@ -3,7 +3,7 @@
 from operator import itemgetter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flujo.blueprint.kinds import KindSpec
@@ -125,7 +125,6 @@ KEYS = st.sampled_from(["x.a", "x.b", "x.c"])
 PLUGINS = st.dictionaries(st.sampled_from("pqrstu"), st.dictionaries(KEYS, st.booleans(), min_size=1), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
 @given(plugins=PLUGINS, data=st.data())
 def test_the_order_of_discovery_changes_nothing(plugins, data):
     loaded = {dist: Skills(ids) for dist, ids in plugins.items()}
@@ -134,7 +133,6 @@ def test_the_order_of_discovery_changes_nothing(plugins, data):
     assert manager_of(**loaded).contributions == manager_of(**shuffled).contributions
 
 
-@settings(max_examples=60, deadline=None)
 @given(plugins=PLUGINS)
 def test_an_unrelated_plugin_changes_no_other_key(plugins):
     loaded = {dist: Skills(ids) for dist, ids in plugins.items()}

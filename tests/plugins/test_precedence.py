@@ -4,7 +4,7 @@ import tomllib
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flujo.exceptions import PolicyConflictError
@@ -284,7 +284,6 @@ PLUGINS = st.dictionaries(st.sampled_from(["a", "b", "c", "d", "flujo-cli"]), st
 PINS = st.dictionaries(st.sampled_from("xyz"), st.sampled_from("abcd"), max_size=2)
 
 
-@settings(max_examples=80, deadline=None)
 @given(plugins=PLUGINS, pins=PINS, data=st.data())
 def test_any_order_of_discovery_gives_the_same_plugins_and_the_same_contributions(plugins, pins, data):
     found = [candidate(dist, Kit(*offers), source) for dist, (offers, source) in plugins.items()]

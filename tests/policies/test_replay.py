@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flujo import Flujo, OpenContext, PipelineResult, Price, Step, StepConfig, StepResult, Usage, UsageLimits, human
@@ -117,7 +117,6 @@ async def lives(pipeline: Any, data: int, *, encodes: bool, limits: UsageLimits 
 @pytest.mark.parametrize(
     ("strict", "encodes", "limits"), [("0", False, None), ("1", True, UsageLimits(max_calls=10_000))]
 )
-@settings(max_examples=60)
 @given(draw=st.data(), data=st.integers(-1, 4))
 def test_a_replay_comes_to_what_the_run_came_to(programs, strict, encodes, limits, draw, data):
     program = draw.draw(programs.rough_programs())
@@ -176,7 +175,6 @@ async def test_a_replay_has_no_line_of_a_step_that_the_budget_did_not_let_begin(
     await lives(programs.pipeline(program), 1, encodes=False, limits=limits)
 
 
-@settings(max_examples=60)
 @given(draw=st.data(), data=st.integers(-1, 4), limits=st.sampled_from(LIMITS))
 def test_a_replay_stops_where_the_budget_stopped_the_run(programs, draw, data, limits):
     program = draw.draw(programs.spending_programs())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -413,7 +413,6 @@ def built(leaves: list[tuple[str, str]], wrap: int, last: Step[Any, Any] | None)
     return Pipeline(parts)
 
 
-@settings(deadline=None)
 @given(SEQUENCES, SEQUENCES, st.integers(0, 3), st.integers(0, 3))
 async def test_after_any_edit_a_run_has_the_results_it_had_or_is_refused(before, after, wrapped, rewrapped):
     old, new = built(before, wrapped, STOP), built(after, rewrapped, None)

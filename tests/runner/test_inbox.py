@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flujo import Flujo, OpenContext, Step, human, map_, parallel
@@ -216,7 +216,6 @@ async def test_an_answer_to_a_run_that_is_cancelled_meanwhile_is_refused():
         await flujo(TWO, backend).answer_all("r", {"a": "yes"})
 
 
-@settings(deadline=None, max_examples=40)
 @given(order=st.permutations(range(5)), words=st.lists(st.sampled_from(["token", "path", "message"]), min_size=5))
 async def test_answers_in_any_order_and_by_any_name_reach_their_questions(order, words):
     backend = InMemoryBackend()

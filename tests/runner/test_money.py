@@ -4,7 +4,7 @@ import asyncio
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, field_validator
 
@@ -259,7 +259,6 @@ class Priced:
         return AgentResult("x", Usage(1, self.used[-1]))
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     tokens=st.lists(st.integers(0, 60), min_size=1, max_size=6),
     limit=st.integers(0, 120),

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flujo import (
@@ -286,7 +286,6 @@ async def test_what_is_wrong_is_told_before_anything_is_written():
     assert [row.run_id for row in await backend.list()] == ["r"]
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.data())
 async def test_wherever_it_begins_a_run_comes_to_what_the_other_came_to(data):
     inner = [A, B, branch("k", on="previous_step != ''", branches={"true": [C, D]})]

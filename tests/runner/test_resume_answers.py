@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -294,7 +294,6 @@ def fits(value: Any, kind: str) -> bool:
     return isinstance(value, TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
-@settings(deadline=None, max_examples=60)
 @given(value=JSON)
 async def test_any_json_value_that_fits_is_handed_on_equal(value):
     kinds = [kind for kind in [*TYPES, "null"] if fits(value, kind)]
