@@ -47,13 +47,30 @@ def test_a_users_program_passes_mypy_without_a_cast():
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_a_users_program_passes_pyright_without_a_cast(tmp_path):
-    """basedpyright brings its node along; its strict mode has the rules of pyright's."""
-    settings = {"include": [str(PROGRAM)], "typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": True}
-    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "basedpyright", "--project", tmp_path, "--pythonpath", sys.executable]
-
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What pyright says, by file and line. basedpyright brings its node along; its strict mode has pyright's rules."""
+    folder = tmp_path_factory.mktemp("pyright")
+    settings = {"include": [str(PROGRAM), str(SNIPPETS)], "typeCheckingMode": "strict"}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings | {"reportUnnecessaryTypeIgnoreComment": "warning"}))
+    command = [sys.executable, "-m", "basedpyright", "--project", folder, "--pythonpath", sys.executable]
     done = subprocess.run([*command, "--outputjson"], capture_output=True, text=True, check=False)
+    answer = json.loads(done.stdout)
+    assert answer["summary"]["filesAnalyzed"] == len(settings["include"])
+    by_line = defaultdict(list)
+    for each in answer["generalDiagnostics"]:
+        by_line[Path(each["file"]), each["range"]["start"]["line"] + 1].append(each)
+    return by_line
 
-    assert json.loads(done.stdout)["generalDiagnostics"] == []
-    assert json.loads(done.stdout)["summary"]["filesAnalyzed"] == 1
+
+def test_a_users_program_passes_pyright_without_a_cast(told):
+    assert [each for (file, _), found in told.items() if file == PROGRAM for each in found] == []
+
+
+def test_pyright_says_of_each_type_what_mypy_says(told):
+    lines = {number: found for (file, number), found in told.items() if file == SNIPPETS}
+    errors = {number for number, found in lines.items() if any(each["severity"] == "error" for each in found)}
+    types = {number: text for number, text in EXPECTED.items() if not text.startswith("[")}
+
+    assert errors == EXPECTED.keys() - types.keys()
+    assert [n for n, text in types.items() if not any(f'"{text}"' in each["message"] for each in lines[n])] == []

@@ -35,9 +35,14 @@ class UsageLimits:
     Raises `ConfigurationError` for a limit below zero or of another type.
     """
 
+    #: US dollars. A number counts as what it prints as: 0.1 is a tenth.
     total_cost_usd_limit: Decimal | None
+    #: Tokens in both directions.
     total_tokens_limit: int | None
+    #: Calls of models.
     max_calls: int | None
+    #: Under a limit of cost, a call whose cost nobody knows: `deny`, as is done by default, refuses it, `warn` makes it
+    #: and says so, `count` counts it without a cost.
     unpriced: Unpriced | None
 
     def __init__(
@@ -57,7 +62,7 @@ class UsageLimits:
 
     def tightest(self, other: "UsageLimits") -> "UsageLimits":
         """The limits that keep to both: the lower one of each, and the stricter `unpriced`."""
-        said = [mode for mode in UNPRICED if mode in (self.unpriced, other.unpriced)]
+        said: list[Unpriced] = [mode for mode in UNPRICED if mode in (self.unpriced, other.unpriced)]
         return UsageLimits(
             _lower(self.total_cost_usd_limit, other.total_cost_usd_limit),
             _lower(self.total_tokens_limit, other.total_tokens_limit),

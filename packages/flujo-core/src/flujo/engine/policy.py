@@ -1,6 +1,7 @@
 """The contract between the engine and a kind of step."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
 from flujo.domain.outcomes import StepOutcome
@@ -28,7 +29,7 @@ class StepExecutor(Protocol):
         """The dotted names (`steps.fetch.output`) that the templates of a step and of those under it read."""
         ...
 
-    async def execute(self, frame: ExecutionFrame, /) -> StepOutcome[Any]:
+    def execute(self, frame: ExecutionFrame, /) -> Coroutine[Any, Any, StepOutcome[Any]]:
         """Run the frame's step: record, retries, timeout, fallback and events included. Does not raise for a
         step that fails; raises `StateError` when the record can't be written."""
         ...
