@@ -19,7 +19,7 @@ import nox
 ROOT = Path(__file__).parent
 PACKAGES = ("flujo-core", "flujo-state-sqlite", "flujo-cli", "flujo-policies-builtin")
 EXAMPLE = ROOT / "examples" / "plugins" / "flujo-policy-http"
-WRITERS = ("docs/generate.py", "docs/hook_pages.py", "docs/plugin_api.py", "docs/sources.py")
+WRITERS = tuple(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.py")))
 CHECKED = ("packages", "tests", "examples", "benchmarks", *WRITERS, "noxfile.py")
 HELLO = """\
 version: "0.1"
@@ -240,7 +240,8 @@ def _read_template(session: nox.Session, commands: Path, folder: Path, parts: st
     _must(session, commands / "python", *build, cwd=folder)
     wheel = str(next(folder.glob("*.whl")))
     _must(session, commands / "pip", "install", "--quiet", "--no-index", "--no-deps", wheel, cwd=folder)
-    for words in (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("mypy",)):
+    types = ("mypy", "--cache-dir", str(folder.parent / "mypy"))
+    for words in (("ruff", "format", "--check", "."), ("ruff", "check", "."), types):
         _must(session, commands / words[0], *words[1:], cwd=package)
     _must(session, commands / "pip", "uninstall", "--quiet", "--yes", dist, cwd=folder)
     return package
@@ -253,7 +254,7 @@ def _use_template(session: nox.Session, folder: Path, dist: Path, package: Path)
     _must(session, commands / "python", "-c", LOADS.format(dist=package.name), cwd=folder)
     _install(session, commands, dist, f"{wheel}[test]")
     _must(session, commands / "flujo", "plugins", "check", package.name, cwd=folder)
-    said = _must(session, commands / "pytest", "-q", cwd=package)
+    said = _must(session, commands / "pytest", "-q", "--basetemp", str(folder / "tmp"), cwd=package)
     shutil.rmtree(folder)
     return said
 
