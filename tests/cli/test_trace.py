@@ -129,3 +129,7 @@ def test_a_run_that_is_not_there_is_told_with_where_was_looked(flujo):
     ran = flujo("runs", "trace", "none")
     assert ran.code == 2
     assert "no run 'none'" in ran.err
+
+
+def test_a_map_of_no_items_is_marked(traced):
+    assert times_hidden(traced(0).out)[-1] == "map:each  completed  T  T  -  -  empty"

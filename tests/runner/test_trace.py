@@ -1,6 +1,7 @@
 """A run told from its record: what each step took and used, and what it came to, whatever became of the run."""
 
 import asyncio
+import json
 from decimal import Decimal
 
 import pytest
@@ -18,6 +19,7 @@ from flujo import (
     branch,
     cached,
     human,
+    import_,
     loop,
     map_,
     parallel,
@@ -134,6 +136,110 @@ async def test_usage_counts_what_is_under_a_step_once(watched):
     root, each = trace.root, trace.root.children[0]
     assert (root.usage.tokens, root.usage.cost_usd, root.own_usage.tokens) == (45, Decimal(45), 0)
     assert [(item.usage.tokens, item.children[0].own_usage.tokens) for item in each.children] == [(15, 15)] * 3
+
+
+async def test_a_step_made_of_others_is_at_work_from_its_first_part_to_the_end_of_its_last(takes, watched):
+    def next_one(output, context, iteration):
+        work.clock.advance(5)
+        return output
+
+    rounds = loop("again", [takes("x", 1), takes("y", 2)], max_loops=2, iteration_input_mapper=next_one)
+    work = watched(rounds >> takes("z", 1))
+    await work.flujo.run("x", run_id="r")
+    trace = await work.trace()
+
+    assert told(trace, "total_s", "own_s")["loop:again"] == (11, 5)
+    assert told(trace, "total_s", "own_s")["loop:again[1]"] == (3, 0)
+    assert (trace.root.total_s, trace.root.own_s) == (12, 0)
+
+
+async def test_neither_waits_nor_pauses_between_attempts_are_work_of_what_is_around_them(takes, watched):
+    failing = iter([OSError("no"), None])
+
+    async def flaky(data):
+        await work.clock.sleep(1)
+        if error := next(failing):
+            raise error
+
+    again = StepConfig(max_retries=1, backoff={"initial_s": 10})
+    asking = Pipeline([takes("a", 1), human("ask", "Ready?"), takes("b", 1)], name="asking")
+    work = watched(asking >> Pipeline([takes("c", 1), Step("flaky", flaky)], name="trying", config=again))
+    result = await work.flujo.run("x", run_id="r")
+    await work.clock.sleep(100)
+    result = await work.flujo.resume(result, "yes")
+    rows = told(await work.trace(), "total_s", "own_s")
+
+    assert (result.success, rows["sub:asking"], rows["sub:trying"]) == (True, (2, 0), (3, 0))
+
+
+async def test_a_background_step_makes_nothing_longer_that_it_was_begun_in(watched):
+    steps = [{"kind": "step", "name": "b", "execution_mode": "background"}, {"kind": "step", "name": "c"}]
+    part = {"kind": "pipeline", "name": "all", "steps": steps}
+    work = watched(Step("a"))
+    await work.flujo.run("x", run_id="r")
+    definition = json.dumps({"kind": "pipeline", "name": "p", "steps": [part]})
+    row = (await work.backend.get("r"))._replace(created_at=0.0, ended_at=60.0, definition=definition)
+    records = [
+        JournalRecord("sub:all/c", out=b"1", started_at=1.0, ended_at=2.0),
+        JournalRecord("sub:all/b", out=b"1", started_at=50.0, ended_at=52.0),
+    ]
+    trace = trace_of(row, records, 60.0)
+
+    assert [span.path for span in trace.root.walk()] == ["", "sub:all", "sub:all/b", "sub:all/c"]
+    assert (trace.root.children[0].total_s, trace.root.children[0].own_s, trace.root.own_s) == (3, 0, 57)
+
+
+NONE = [map_(name, Step("up", str.upper), over=lambda data, context: []) for name in ("first", "middle", "last")]
+
+
+async def test_a_step_that_came_to_its_end_without_a_record_is_shown_as_empty(takes, watched):
+    first, middle, last = NONE
+    part = import_("part", Pipeline([middle, takes("a", 1), last], name="of"))
+    work = watched(Pipeline([first, map_("each", [first, takes("b", 1)]), part, last]))
+    await work.flujo.run([], run_id="none")
+    work = watched(Pipeline([first, loop("again", [first, takes("b", 1)], max_loops=1), part, last]))
+    await work.flujo.run("x", run_id="r")
+    rows = told(await work.trace(), "kind", "status", "total_s", "marks")
+
+    empty = ("map", RunStatus.COMPLETED, 0, ("empty",))
+    assert {path: row for path, row in rows.items() if "empty" in row[3]} == dict.fromkeys(
+        ["map:first", "loop:again[0]/map:first", "import:part/map:middle", "import:part/map:last", "map:last"], empty
+    )
+    assert list(rows)[:2] == ["", "map:first"]
+    assert list(rows)[-1] == "map:last"
+
+
+async def test_a_run_of_nothing_but_empty_steps_shows_them(watched):
+    work = watched(Pipeline(NONE[:1]))
+    await work.flujo.run("x", run_id="r")
+    [span] = (await work.trace()).root.children
+
+    assert (span.path, span.marks, span.started_at) == ("map:first", ("empty",), work.clock.now())
+
+
+async def test_a_step_that_the_run_may_not_have_come_to_is_not_shown(takes, watched):
+    first, middle, last = NONE
+    side = parallel("p", {"a": [takes("x", 1), first], "b": takes("bad", 2, ValueError("no"))})
+    spared = Pipeline([side], name="tried", fallback=takes("spare", 1))
+    work = watched(Pipeline([spared, middle, last]))
+    await work.flujo.run("x", run_id="r")
+    paths = list(told(await work.trace(), "marks"))
+    assert paths[1:] == [
+        *("sub:tried", "sub:tried/parallel:p", "sub:tried/parallel:p/a", "sub:tried/parallel:p/a/x"),
+        *("sub:tried/parallel:p/b", "sub:tried/parallel:p/b/bad", "sub:tried/fallback:spare", "map:middle", "map:last"),
+    ]
+
+    work = watched(Pipeline([first, human("ask", "?"), last]))
+    await work.flujo.run("x", run_id="r")
+    assert list(told(await work.trace(), "marks")) == ["", "map:first", "ask"]
+
+
+async def test_what_was_cut_off_in_the_background_is_not_taken_for_empty(takes, watched):
+    behind = Pipeline([takes("b", 1), NONE[0]], name="behind", config=StepConfig(execution_mode="background"))
+    quick = Pipeline([map_("lost", Step("up"), config=StepConfig(execution_mode="background")), takes("a", 1)])
+    work = watched(Pipeline([behind, *quick.steps]), on_background="cancel")
+    await work.flujo.run(["x"], run_id="r")
+    assert not [span.path for span in (await work.trace()).root.walk() if "empty" in span.marks]
 
 
 async def test_items_side_by_side_are_at_work_once(takes, watched):
@@ -414,11 +520,19 @@ async def lived(watched, *records, epoch=2, **changes):
 A = JournalRecord("a", out=b"1", started_at=1.0, ended_at=10.0)
 GONE = JournalRecord("b#a1", RecordKind.FAILED, attempt=1, error=ErrorInfo("OSError", "no"), started_at=10, ended_at=12)
 B = JournalRecord("b", out=b"1", started_at=100.0, ended_at=103.0)
+IN = [
+    JournalRecord(f"loop:l[0]/{each.path}", out=b"1", started_at=each.started_at, ended_at=each.ended_at)
+    for each in (A, B)
+]
 
 
 async def test_the_time_between_two_processes_is_no_work(watched):
     trace = await lived(watched, (A, 1), (GONE, 1), (B, 2), ended_at=104.0)
     assert (trace.took_s, trace.waited_s, trace.root.total_s, trace.root.own_s) == (16, 0, 16, 2)
+
+    loops = json.dumps({"kind": "pipeline", "name": "p", "steps": [{"kind": "loop", "name": "l"}]})
+    inside = (await lived(watched, (IN[0], 1), (IN[1], 2), ended_at=104.0, definition=loops)).root.children[0]
+    assert (inside.total_s, inside.own_s) == (12, 0)
 
     unrecorded = await lived(watched, (B, 2), ended_at=104.0)
     assert unrecorded.took_s == 4

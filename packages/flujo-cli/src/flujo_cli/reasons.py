@@ -62,7 +62,7 @@ def wholes(row: RunRow, trace: Trace, step: str) -> dict[str, list[Reason]]:
     spans = [span for span in trace.root.walk() if span.children and span.path]
     meant = [span for span in spans if span.path == step] or [span for span in spans if _means(step, span)]
     if not meant and step == row.pipeline:
-        count = sum(not span.children for span in trace.root.walk() if span.path)
+        count = sum(not span.children and "empty" not in span.marks for span in trace.root.walk() if span.path)
         words = f"it is the pipeline of the run: {_count(count, 'step')} recorded; it is {row.status}"
         return {step: [Reason("parts", words)]}
     return {span.path: [Reason("parts", f"it ran: {_parts(span)}; it is {span.status}")] for span in meant}

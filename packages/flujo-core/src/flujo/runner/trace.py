@@ -1,38 +1,32 @@
 """A run as a tree of spans, told from its record alone: what each step took and used, and what it came to."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, TypeAlias
 
-from flujo.domain.composite import CompositeStep
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
-from flujo.domain.kinds import DynamicParallelRouterStep, MapStep, ParallelStep
 from flujo.domain.lives import LivesBackend
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.domain.scope import NOTHING
-from flujo.domain.steps import Pipeline, Step
+from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.infra.codec import readable
+from flujo.runner.trace_tree import MARKS, PIECES, Kinds, Node, place
 
 __all__ = ["Given", "Span", "Trace", "read_trace", "trace_of"]
 
 Interval: TypeAlias = tuple[float, float]
 
-#: What stands after the path of a step in the paths of records that are not its result.
-_MARKS = re.compile(r"[#?!^].*")
-_PIECES = re.compile(r"\[\d+\]|/?[^/\[]+")
 _TRIES = (RecordKind.ATTEMPT, RecordKind.FAILED)
 #: What people have written, at a time when no process may have had the run.
 _SAID = (RecordKind.ANSWER, RecordKind.SETTLED)
 #: What a step that has begun has as its last record.
 _BEGUN = (RecordKind.ATTEMPT, RecordKind.INTENT, RecordKind.CALL)
+#: The kinds that never end without a record of their own.
+_RECORDED = ("step", "agent", "hitl")
 _OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
-#: The classes of kinds of which more is to be known than their names, where no pipeline is at hand to tell it.
-_KNOWN: Sequence[type[Step[Any, Any]]] = (Pipeline, MapStep, ParallelStep, DynamicParallelRouterStep)
 
 
 class Given(NamedTuple):
@@ -50,9 +44,11 @@ class Span(NamedTuple):
     """One step of a run, and under it its parts; times are in seconds since the epoch.
 
     `total_s` is how long the step or something in it was at work, `own_s` the part of that in which nothing in it was.
+    A step made of others is at work from the beginning of the first step recorded in it to the end of the last.
     `usage` counts what is under it too, `own_usage` does not. `status` is what the step came to: a part that had no end
     has that of the run. `error` is that of the last attempt that failed. `marks` are "background", "cached", "copied"
-    (from another run, which counts no time), "in doubt" and "went on" (after a failure or pause of its parts).
+    (from another run, which counts no time), "empty" (made of others of which nothing is recorded, as a map of no
+    items), "in doubt" and "went on" (after a failure or pause of its parts).
     """
 
     path: str
@@ -92,59 +88,6 @@ class Trace(NamedTuple):
     waited_s: float
 
 
-class _Kinds:
-    """What is known of the kinds in a run: by their classes, and by the prefixes of their paths."""
-
-    def __init__(self, pipeline: Step[Any, Any] | None) -> None:
-        own = () if pipeline is None else pipeline.walk()
-        classes: list[type[Step[Any, Any]]] = [*_KNOWN, *(type(step) for step in own)]
-        self.classes = {each.kind: each for each in classes if issubclass(each, CompositeStep)}
-        self._names = {each.prefix: each.kind for each in classes if each.prefix}
-
-    def at(self, prefix: str) -> str:
-        """The kind whose paths have this prefix; nothing for steps that have none."""
-        return self._names.get(prefix, prefix)
-
-
-@dataclass(slots=True)
-class _Node:
-    """A place in the tree of paths, and what is recorded there."""
-
-    path: str
-    piece: str
-    kind: str
-    defined: Mapping[str, Any]
-    kinds: _Kinds
-    records: list[JournalRecord] = field(default_factory=list)
-    children: dict[str, "_Node"] = field(default_factory=dict)
-    marks: set[str] = field(default_factory=set)
-
-    @property
-    def name(self) -> str:
-        return self.piece.lstrip("/").rpartition(":")[2]
-
-    @property
-    def of(self) -> type[CompositeStep[Any, Any]]:
-        """What is known of its kind."""
-        return self.kinds.classes.get(self.kind, CompositeStep)
-
-    def child(self, piece: str) -> "_Node":
-        """The node of a part. Its kind is that of the pipeline's definition, else what the path's prefix says."""
-        if piece not in self.children:
-            defined = self.defined
-            kind = "item" if self.of.side_by_side else "iteration"
-            if not piece.startswith("["):
-                prefix, _, name = piece.lstrip("/").rpartition(":")
-                at = self.kinds.at(prefix)
-                defined = _defined(self.defined, at, name)
-                kind = str(defined.get("kind") or at or "step")
-            self.children[piece] = _Node(self.path + piece, piece, kind, defined, self.kinds)
-        return self.children[piece]
-
-    def results(self) -> list[JournalRecord]:
-        return [record for record in self.records if record.kind is RecordKind.RESULT]
-
-
 async def read_trace(
     backend: StateBackend, row: RunRow, now: float, *, pipeline: Step[Any, Any] | None = None
 ) -> Trace:
@@ -166,19 +109,20 @@ def trace_of(
     `lives` says which of the run's processes wrote each record, by its path; without it there was only one. `pipeline`,
     where it is at hand, tells of kinds that plugins have brought.
     """
-    root = _Node("", row.pipeline, "pipeline", json.loads(row.definition), _Kinds(pipeline))
+    root = Node("", row.pipeline, "pipeline", json.loads(row.definition), Kinds(pipeline))
     for record in records:
-        _place(root, record)
-    open_paths = _open_paths(row, records)
-    span, busy = _Reader(row, open_paths, now).read(root, None if row.status is RunStatus.COMPLETED else row.status)
+        place(root, record)
     ended = _ended(row, records, now)
     waits = _waits(records, ended if row.status in _OVER else now, since=row.created_at)
+    idle = _merged([*_between(row, records, lives, ended), *((start, min(end, ended)) for start, end in waits)])
+    smooth = row.status is RunStatus.COMPLETED and all(record.kind is not RecordKind.FAILED for record in records)
+    reader = _Reader(row, _open_paths(row, records), now, idle, smooth)
+    span, busy, _ = reader.read(root, None if row.status is RunStatus.COMPLETED else row.status)
     waited = _length(_merged([*waits, *busy])) - _length(busy)
-    within = [(start, min(end, ended)) for start, end in waits]
-    idle = _length(_merged([*_between(row, records, lives, ended), *within, *busy])) - _length(busy)
-    took = max(ended - row.created_at - idle, _length(busy))
+    took = max(ended - row.created_at - _length(_merged([*idle, *busy])) + _length(busy), _length(busy))
     span = span._replace(status=row.status, started_at=row.created_at, ended_at=ended, error=row.error)
-    return Trace(row.run_id, row.status, span._replace(total_s=took, own_s=took - _length(busy)), took, waited)
+    in_none = took - span.total_s + span.own_s
+    return Trace(row.run_id, row.status, span._replace(total_s=took, own_s=in_none), took, waited)
 
 
 def _ended(row: RunRow, records: Sequence[JournalRecord], now: float) -> float:
@@ -206,77 +150,48 @@ def _between(
         yield spans[max(spans)][1], ended
 
 
-def _place(root: _Node, record: JournalRecord) -> None:
-    node = root
-    for piece in _PIECES.findall(_MARKS.sub("", record.path)):
-        if piece.startswith("/on:"):
-            node.marks.add("went on")
-            return
-        node = node.child(piece)
-    node.records.append(record)
-
-
-def _defined(within: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
-    """The definition of the step of this kind, by its prefix, and name in the step that `within` defines.
-
-    Where states of one machine have steps of that name, it is what they have in common; nothing for other kinds.
-    """
-    if kind == "fallback":
-        found: Mapping[str, Any] = within.get("fallback", {})
-        return found
-    level: list[tuple[str, Any]] = list(within.items())
-    while level:
-        steps = [(key, value) for key, value in level if isinstance(value, dict) and "kind" in value]
-        if fitting := [value for key, value in steps if key == name or _is_named(value, name, kind)]:
-            same = {key: value for key, value in fitting[0].items() if all(each.get(key) == value for each in fitting)}
-            return same if "kind" in same else {}
-        inner = [value for _, value in level if not isinstance(value, dict) or value.get("kind") in (None, "pipeline")]
-        level = [pair for value in inner for pair in _parts(value)]
-    return {}
-
-
-def _is_named(step: Mapping[str, Any], name: str, kind: str) -> bool:
-    """Whether a step's definition is that of a path's segment; a pipeline without a prefix is a branch, by its key."""
-    fits = step["kind"] == kind if kind else step["kind"] != "pipeline"
-    return fits and step.get("name") == name
-
-
-def _parts(value: Any) -> Iterable[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return value.items()
-    return (("", part) for part in value) if isinstance(value, list) else ()
-
-
 def _open_paths(row: RunRow, records: Sequence[JournalRecord]) -> frozenset[str] | None:
     """Where a run that failed or waits stands, and what is around that; None if it could have been at work anywhere."""
     if row.status is RunStatus.FAILED:
         stands = [row.error.path] if row.error is not None and row.error.path else []
     elif row.status is RunStatus.PAUSED:
-        stands = [_MARKS.sub("", record.path) for record in records if record.kind is RecordKind.WAIT]
+        stands = [MARKS.sub("", record.path) for record in records if record.kind is RecordKind.WAIT]
     else:
         return None
-    return frozenset(around for path in stands for around in accumulate(_PIECES.findall(path)))
+    return frozenset(around for path in stands for around in accumulate(PIECES.findall(path)))
 
 
 class _Reader(NamedTuple):
-    """Reads spans of one run off the tree of its paths."""
+    """Reads spans of one run off the tree of its paths; in the times `idle` nobody had it, or it only waited.
+
+    One that ended without a failure was `smooth`: every part in the foreground that had begun came to its end.
+    """
 
     row: RunRow
     open_paths: frozenset[str] | None
     now: float
+    idle: Sequence[Interval]
+    smooth: bool
 
-    def read(self, node: _Node, unended: RunStatus | None) -> tuple[Span, list[Interval]]:
-        """The node's span, and when it was at work; `unended` is the run's status where the step may have no end."""
+    def read(self, node: Node, unended: RunStatus | None) -> tuple[Span, list[Interval], list[Interval]]:
+        """The node's span, when it was at work, and when so in the foreground.
+
+        `unended` is the run's status where the step may have no end.
+        """
         copied = [record for record in node.records if self._is_copied(record)]
         own = [record for record in node.records if record not in copied]
         open_ones = {child.path for child in self._open(node)}
-        pairs = [self.read(child, unended if child.path in open_ones else None) for child in _in_order(node)]
-        spans = tuple(span for span, _ in pairs)
-        under = _merged([interval for _, intervals in pairs for interval in intervals])
+        within = self._replace(smooth=False) if node.defined.get("execution_mode") == "background" else self
+        parts = [within.read(child, unended if child.path in open_ones else None) for child in _in_order(node)]
+        spans = within._with_empty(node, [span for span, _, _ in parts])
+        under = _merged([interval for _, intervals, _ in parts for interval in intervals])
         timed = [record for record in own if record.kind is RecordKind.RESULT or record.kind in _TRIES]
         if own and own[-1].kind in _BEGUN and _status(node, spans, unended) is RunStatus.RUNNING:
             timed.append(own[-1]._replace(ended_at=max(self.now, own[-1].ended_at)))
-        busy = _merged([*((each.started_at, each.ended_at) for each in timed), *under])
+        at_work = [(each.started_at, each.ended_at) for each in timed]
+        again = max([end for _, end in at_work], default=0.0)
+        at_work += _reach([each for _, _, fore in parts for each in fore if each[0] >= again], self.idle)
+        busy = _merged([*at_work, *under])
         own_usage = sum((record.usage for record in own), NO_USAGE)
         times = [*busy, *((record.started_at, record.ended_at) for record in node.records)] or [(0.0, 0.0)]
         times += [(span.started_at, span.ended_at) for span in spans]
@@ -302,20 +217,41 @@ class _Reader(NamedTuple):
             spans,
             tuple(_given(record) for record in node.records if record.kind is RecordKind.ANSWER),
         )
-        return span, busy
+        return span, busy, [] if "background" in span.marks else at_work
+
+    def _with_empty(self, node: Node, spans: Sequence[Span]) -> tuple[Span, ...]:
+        """The node's parts as they follow each other, with those that came to an end without a record.
+
+        They did where a later one has a record; and the last ones where the run was smooth, or the pipeline is whole.
+        """
+        by_name = {span.name: span for span in spans if "fallback:" not in span.path.rpartition("/")[2]}
+        steps = node.steps
+        is_whole = self.smooth or (not node.path and self.row.status is RunStatus.COMPLETED)
+        come_to = [number for number, step in enumerate(steps) if is_whole or step["name"] in by_name]
+        found: list[Span] = []
+        at = min((span.started_at for span in spans), default=self.row.created_at)
+        for step in steps[: max(come_to, default=-1) + 1]:
+            if step["name"] in by_name:
+                found.append(by_name[step["name"]])
+            elif step["kind"] not in _RECORDED and step.get("execution_mode") != "background":
+                path = f"{node.path}/{node.kinds.segment(step)}".lstrip("/")
+                found.append(Span(path, step["name"], step["kind"], RunStatus.COMPLETED, at, at, marks=("empty",)))
+            at = found[-1].ended_at if found else at
+        told = {span.path for span in found}
+        return (*found, *(span for span in spans if span.path not in told))
 
     def _is_copied(self, record: JournalRecord) -> bool:
         """Whether the record stood in another run's journal, where it counts."""
         return "rerun_of" in self.row.tags and record.ended_at < self.row.created_at
 
-    def _open(self, node: _Node) -> list[_Node]:
+    def _open(self, node: Node) -> list[Node]:
         """The node's children that may have had no end when the run stopped."""
         children = list(node.children.values())
         if self.open_paths is not None:
             return [each for each in children if each.path in self.open_paths]
         return children if node.of.side_by_side else children[-1:]
 
-    def _marks(self, node: _Node, copied: bool) -> Iterator[str]:
+    def _marks(self, node: Node, copied: bool) -> Iterator[str]:
         yield from node.marks
         if copied:
             yield "copied"
@@ -336,7 +272,7 @@ def _given(record: JournalRecord) -> Given:
     return Given(stored["by"], record.ended_at)
 
 
-def _status(node: _Node, spans: Sequence[Span], unended: RunStatus | None) -> RunStatus:
+def _status(node: Node, spans: Sequence[Span], unended: RunStatus | None) -> RunStatus:
     """What the step came to: as its own records say, else as those of its parts do."""
     if node.results():
         return RunStatus.COMPLETED
@@ -350,7 +286,7 @@ def _status(node: _Node, spans: Sequence[Span], unended: RunStatus | None) -> Ru
     return _status_of_parts(node, spans)
 
 
-def _status_of_parts(node: _Node, spans: Sequence[Span]) -> RunStatus:
+def _status_of_parts(node: Node, spans: Sequence[Span]) -> RunStatus:
     if not spans:
         asks = any(record.kind is RecordKind.WAIT for record in node.records)
         return RunStatus.PAUSED if asks else RunStatus.CANCELLED
@@ -361,7 +297,7 @@ def _status_of_parts(node: _Node, spans: Sequence[Span]) -> RunStatus:
     return RunStatus.COMPLETED if last is None or "went on" in last.marks else last.status
 
 
-def _in_order(node: _Node) -> list[_Node]:
+def _in_order(node: Node) -> list[Node]:
     """The children as they were recorded; those side by side as they began, items and iterations by their numbers."""
     children = list(node.children.values())
     if all(child.piece.startswith("[") for child in children):
@@ -369,7 +305,7 @@ def _in_order(node: _Node) -> list[_Node]:
     return sorted(children, key=_began) if node.of.side_by_side else children
 
 
-def _began(node: _Node) -> float:
+def _began(node: Node) -> float:
     times = [record.started_at for record in node.records]
     return min(times) if times else min(map(_began, node.children.values()), default=0.0)
 
@@ -379,10 +315,18 @@ def _waits(records: Sequence[JournalRecord], now: float, since: float) -> list[I
     answered: dict[str, float] = {}
     for record in records:
         if record.kind is RecordKind.ANSWER:
-            answered.setdefault(_MARKS.sub("", record.path), record.ended_at)
+            answered.setdefault(MARKS.sub("", record.path), record.ended_at)
     asked = [record for record in records if record.kind is RecordKind.WAIT]
-    times = [(each.ended_at, answered.get(_MARKS.sub("", each.path), now)) for each in asked]
+    times = [(each.ended_at, answered.get(MARKS.sub("", each.path), now)) for each in asked]
     return [(max(start, since), max(end, since)) for start, end in times]
+
+
+def _reach(intervals: Sequence[Interval], idle: Sequence[Interval]) -> list[Interval]:
+    """From the beginning of the first of `intervals` to the end of the last, without what is `idle`."""
+    start = min((start for start, _ in intervals), default=0.0)
+    end = max((end for _, end in intervals), default=0.0)
+    edges = zip([start, *(back for _, back in idle)], [*(gone for gone, _ in idle), end], strict=True)
+    return _merged((max(start, one), min(end, other)) for one, other in edges) if intervals else []
 
 
 def _merged(intervals: Iterable[Interval]) -> list[Interval]:
