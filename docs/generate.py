@@ -1,4 +1,4 @@
-"""The pages that are made from the code.
+"""The pages that are made from the code, and the tables in others that are.
 
 `python -m docs.generate` (or `nox -s reference`) writes them again, or into the folder that it is given; tests/docs
 compares them with the code.
@@ -7,13 +7,16 @@ compares them with the code.
 import ast
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
 import click
+from docs.error_tables import error_codes
 from docs.hook_pages import HOOK_PAGES, hooks
-from docs.sources import described, page, source, type_of, words
+from docs.key_tables import file_keys, setting_keys
+from docs.sources import described, filled, page, source, type_of, words
 
 import flujo
 from flujo.plugins import create_plugin_manager
@@ -170,6 +173,19 @@ def _first_line(path: Path) -> str:
     return said.partition("\n")[0].replace("|", "\\|")
 
 
+#: The pages that are written by hand, but for tables that are made: those of each, by what its page calls them.
+TABLES: dict[str, Callable[[], dict[str, str]]] = {
+    "reference/errors": error_codes,
+    "reference/pipeline-files": file_keys,
+    "reference/settings": setting_keys,
+}
+
+
+def with_tables(name: str) -> str:
+    """The page as it is, with its tables made again."""
+    return filled((FOLDER / f"{name}.md").read_text(encoding="utf-8"), TABLES[name]())
+
+
 #: The pages by name, and what makes each one's text.
 PAGES: dict[str, Callable[[], str]] = {
     "reference/api": api,
@@ -178,6 +194,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/hooks": hooks,
     "reference/modules": modules,
     **{f"plugins/hooks/{name}": text for name, text in HOOK_PAGES.items()},
+    **{name: partial(with_tables, name) for name in TABLES},
 }
 
 

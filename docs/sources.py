@@ -1,22 +1,31 @@
 """Reading the code: definitions, signatures and docstrings, as the pages made from it show them."""
 
 import ast
+import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-__all__ = ["Named", "described", "page", "source", "type_of", "words"]
+__all__ = ["Named", "described", "filled", "notes", "page", "source", "table", "type_of", "words"]
 
 Named = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _WIDTH = 100
 
+#: What stands between these lines of a page is made; the rest of it is written by hand.
+_MADE = re.compile(r"(?<=^<!-- made: )([^\n]+)( -->\n\n).*?(?=\n\n<!-- end -->$)", re.MULTILINE | re.DOTALL)
+
+
+@cache
+def _text(module: str) -> str:
+    return Path(str(import_module(module).__file__)).read_text(encoding="utf-8")
+
 
 @cache
 def _module(name: str) -> ast.Module:
-    return ast.parse(Path(str(import_module(name).__file__)).read_text(encoding="utf-8"))
+    return ast.parse(_text(name))
 
 
 def source(module: str, name: str) -> Named | None:
@@ -118,6 +127,35 @@ def described(node: Named, level: str) -> Iterator[str]:
             yield _block(f"@property\n{line}" if "property" in _marks(each) else line)
             yield words(each)
             yield "".join(f"Also: `{name}`." for name in _aliases(node, each.name))
+
+
+def notes(cls: type) -> dict[str, str]:
+    """What the comments that begin with `#:` say above the fields of `cls`, its own and those of its bases."""
+    found: dict[str, str] = {}
+    for each in reversed([base for base in cls.__mro__ if base.__module__.startswith("flujo")]):
+        node, lines = source(each.__module__, each.__name__), _text(each.__module__).splitlines()
+        assert node, f"{each.__module__} has no {each.__name__}"
+        for field in (field for field in node.body if isinstance(field, ast.AnnAssign)):
+            first = field.lineno - 1
+            while lines[first - 1].startswith("    #:"):
+                first -= 1
+            text = " ".join(line.strip().removeprefix("#:").strip() for line in lines[first : field.lineno - 1])
+            found[ast.unparse(field.target)] = text
+    return found
+
+
+def table(head: str, rows: Mapping[str, tuple[str, ...]]) -> str:
+    """A table under the columns `head`, "key | default", whose first column is code."""
+    ruler = "|".join(["---"] * (head.count(" | ") + 1))
+    made = [" | ".join((f"`{name}`", *cells)) for name, cells in rows.items()]
+    return "\n".join([f"| {head} |", f"|{ruler}|", *(f"| {row} |" for row in made)])
+
+
+def filled(text: str, blocks: Mapping[str, str]) -> str:
+    """The text of a page with each of `blocks` between the lines that name it. Each has to be there, and no other."""
+    places = [found[1] for found in _MADE.finditer(text)]
+    assert sorted(places) == sorted(blocks), set(places) ^ set(blocks) or "a block is there twice"
+    return _MADE.sub(lambda found: f"{found[1]}{found[2]}{blocks[found[1]]}", text)
 
 
 def page(title: str, *parts: str) -> str:

@@ -1,4 +1,4 @@
-"""The pages of the reference that are made from the code are what the code gives."""
+"""The pages of the reference, and the tables in them, that are made from the code are what the code gives."""
 
 import subprocess
 import sys
@@ -11,7 +11,8 @@ from flujo.plugins.registrars import REGISTRARS
 from flujo_cli.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [f"reference/{name}" for name in ("api", "commands", "events", "hooks", "modules")]
+MADE = ("api", "commands", "errors", "events", "hooks", "modules", "pipeline-files", "settings")
+PAGES = [f"reference/{name}" for name in MADE]
 PAGES += [f"plugins/hooks/{name.removeprefix('flujo_register_')}" for name in REGISTRARS]
 
 

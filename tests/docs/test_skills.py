@@ -7,9 +7,7 @@ from importlib import import_module
 import pytest
 
 from flujo.domain.callables import INJECTED
-from flujo.infra.config_manager import Settings
 from flujo.plugins import create_plugin_manager
-from flujo.runner.pipeline_resolver import PipelineResolver
 
 PREFIX = "flujo.builtins."
 
@@ -29,10 +27,3 @@ def test_each_skill_has_the_params_that_it_takes(page, manager):
         taken = set(inspect.signature(getattr(import_module(module), attr)).parameters) - INJECTED - {"data"}
         assert set(re.findall(r"`(\w+)`", params)) == taken
         assert set(re.findall(r"`(\w+)`", data)) <= taken
-
-
-def test_the_example_is_valid(page, manager, tmp_path):
-    (example,) = page("skills").blocks("yaml")
-    file = tmp_path / "example.yaml"
-    file.write_text(example, encoding="utf-8")
-    assert PipelineResolver(manager, Settings(tmp_path)).check(file) == ()

@@ -251,7 +251,7 @@ class InfiniteRedirectError(ControlFlowError, code="FLUJO-303"):
 
 
 class InfiniteFallbackError(ControlFlowError, code="FLUJO-304"):
-    """More than ten fallbacks follow each other."""
+    """Fallbacks form a cycle, or more than ten follow each other."""
 
 
 class ContextError(FlujoError, code="FLUJO-400"):

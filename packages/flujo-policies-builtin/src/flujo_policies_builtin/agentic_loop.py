@@ -124,8 +124,9 @@ def _mistake(step: AgenticLoopStep[Any, Any], command: Any) -> str | None:
 class AgenticLoopPart(Spec):
     """`agentic_loop:` of such a step."""
 
-    planner: Any = Field(description="What says what is done next: module:attr or a skill's id, or a step")
-    agents: dict[str, Any] = Field(description="What each agent is, by name: module:attr or a skill's id, or steps")
+    planner: Any = Field(description="What says what is done next: an agent, module:attr, a skill's id, or a step")
+    agents: dict[str, Any] = Field(description="What each agent is, by name: one of the same, or a list of steps")
+    #: One more is an error.
     max_turns: int = Field(default=10, ge=1, description="How many turns the planner has at most")
 
 

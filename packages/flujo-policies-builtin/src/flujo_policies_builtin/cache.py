@@ -97,13 +97,16 @@ class CachePart(Spec):
     """`cache:` of a cache."""
 
     body: Any = Field(description="The steps whose result is kept")
+    #: By default for ever.
     ttl: Duration | None = Field(default=None, description="How long a result serves: seconds, or 15m, 2h, 7d")
-    context_keys: list[str] = Field(default_factory=list, description="The context's fields that the body reads")
+    #: Fields, or dotted paths in them.
+    context_keys: list[str] = Field(default_factory=list, description="What functions in the body read of the context")
 
 
 class CacheSpec(StepSpec):
     """A step of kind `cache`."""
 
+    #: Required, unless there is `wrapped_step`.
     cache: CachePart | None = Field(default=None, description="The body and how long its result serves")
     wrapped_step: Any = Field(default=None, description="The body, as older files name it")
 

@@ -49,9 +49,12 @@ class ConditionalPolicy(StepPolicy[ConditionalStep[Any, Any]]):
 class ConditionalSpec(StepSpec):
     """A step of kind `conditional`."""
 
+    #: True is `true`, anything else its text.
     condition_expression: str | None = Field(default=None, description="Expression whose value names the branch")
+    #: Give one of the two.
     condition: str | None = Field(default=None, description="module:attr of a function of data and context")
     branches: dict[str, Any] = Field(description="The steps of each branch, by name")
+    #: Without it such a value is an error.
     default_branch: Any = Field(default=None, description="The steps that run when no branch has that name")
 
 

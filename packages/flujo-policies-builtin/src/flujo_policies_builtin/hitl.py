@@ -99,15 +99,17 @@ class HitlSpec(StepSpec):
     """A step of kind `hitl`."""
 
     message: str = Field(min_length=1, description="Template of what the person is asked")
+    #: By default any answer will do. It is checked before the answer is taken.
     input_schema: dict[str, Any] | str | None = Field(
         default=None,
         description="What an answer must be: a JSON Schema, module:attr of a type, or a plain type such as int",
     )
+    #: By default for ever.
     deadline: Duration | None = Field(
         default=None, description="How long to wait for the answer: seconds, or text like 15m, 2h, 7d"
     )
     on_deadline: Any = Field(
-        default="fail", description='What a run does that is resumed after that: fail, or {"answer": value}'
+        default="fail", description="What a run does that is resumed after that: `fail`, or {answer: value}"
     )
 
 

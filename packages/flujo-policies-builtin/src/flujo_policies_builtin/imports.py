@@ -102,12 +102,18 @@ class OutputSpec(Spec):
 class ImportConfig(ConfigSpec):
     """`config:` of an import: how it is run, and what goes in and comes back."""
 
+    #: `initial_prompt` takes text only, `scratchpad` a mapping's keys.
     input_to: str = Field(
         default="initial_prompt",
         description="Where the data also stands in the child's context: initial_prompt, scratchpad, or a dotted path",
     )
+    #: When the child has succeeded; a path that it has not set is an error. Without `outputs` nothing flows back,
+    #: unless `updates_context` is `true`: then everything does that the child has changed, in mappings key by key, but
+    #: not what `input_to` gave it.
     outputs: list[OutputSpec] | None = Field(default=None, description="What is copied into this pipeline's context")
+    #: By default it is empty at first.
     inherit_context: bool = Field(default=False, description="Begin with a copy of this pipeline's context")
+    #: `abort`: the step fails; `skip`: its output is nothing; `continue_with_default`: it is an empty mapping.
     on_failure: Literal["abort", "skip", "continue_with_default"] = Field(
         default="abort", description="What the child's failure means"
     )
@@ -117,6 +123,7 @@ class ImportSpec(StepSpec):
     """A step of kind `import`."""
 
     uses: str | None = Field(default=None, description="imports.NAME, as the document's imports declare it")
+    #: Give one of the two.
     path: str | None = Field(default=None, description="The child's file, relative to this one")
     config: ImportConfig = Field(default_factory=ImportConfig, description="Retries, time, and what goes in and out")
 

@@ -139,19 +139,29 @@ def _mapping(path: str, value: Any) -> Any:
 class LoopPart(Spec):
     """`loop:` of a loop."""
 
+    #: `loop.index` in their templates counts from 1.
     body: Any = Field(description="The steps that are repeated")
     max_loops: int = Field(default=5, ge=1, description="How many iterations there are at most")
+    #: It sees the iteration's output as `previous_step`.
     exit_expression: str | None = Field(default=None, description="Expression that ends the loop when it holds")
+    #: Give one of the two; without either the loop runs `max_loops` times.
     exit_condition: str | None = Field(default=None, description="module:attr of a function of output and context")
+    #: `take_last`: the last output is the step's.
     on_max: Literal["fail", "take_last"] = Field(default="fail", description="What max_loops without an end means")
+    #: It gives the first iteration's data.
     initial_input_mapper: str | None = Field(default=None, description="module:attr of a function of input and context")
+    #: It gives the next iteration's data.
     iteration_input_mapper: str | None = Field(
-        default=None, description="module:attr: output, context, iterations done"
+        default=None, description="module:attr of a function of output, context and iterations done"
     )
+    #: It gives the step's output.
     loop_output_mapper: str | None = Field(default=None, description="module:attr of a function of output and context")
+    #: `{path: template}`, or lists of `{target, value}` under `set`, `append` and `merge`.
     init: Any = Field(default_factory=dict, description="Operations on the context before the first iteration")
+    #: The same as in `init`.
     state: Any = Field(default_factory=dict, description="Operations on the context after every iteration")
-    propagation: Any = Field(default=None, description="Template of the next input, or {next_input: ...}, or 'context'")
+    #: By default the iteration's output.
+    propagation: Any = Field(default=None, description="Template of the next input, or {next_input: ...}, or `context`")
 
 
 class LoopSpec(StepSpec):

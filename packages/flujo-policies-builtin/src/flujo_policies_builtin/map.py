@@ -208,8 +208,10 @@ def _finalized(core: StepExecutor, frame: ExecutionFrame, step: MapStep[Any, Any
 class FilePart(Spec):
     """`iterable_input:` of a map over a file."""
 
+    #: It can't leave that folder.
     file: str = Field(description="The file's path from the project's folder, or a template for it")
-    format: FileFormat | None = Field(default=None, description="jsonl or csv; by default what the suffix says")
+    #: `jsonl`: one JSON value a line; `csv`: mappings by the names in the first row.
+    format: FileFormat | None = Field(default=None, description="By default what the suffix says")
 
 
 class MapPart(Spec):
@@ -218,14 +220,18 @@ class MapPart(Spec):
     iterable_input: str | FilePart | None = Field(
         default=None, description="A field of the context, a template, or {file: path}; else the input"
     )
+    #: The item is their data, and `item` or `this` in templates.
     body: Any = Field(description="The steps that every item goes through")
     concurrency: int = Field(default=1, ge=1, description="How many items are worked on at a time")
+    #: `fail`: it ends the step, and those under way are finished; `skip`: it is left out; `collect`: `{error: text}`
+    #: stands in its place.
     on_error: Literal["fail", "skip", "collect"] = Field(default="fail", description="What an item's failure means")
     max_failures: int | None = Field(default=None, ge=0, description="How many items may fail before the step does")
-    finalize: dict[str, Any] = Field(default_factory=dict, description="output_template or output, over the results")
-    merge_strategy: str = Field(
-        default="context_update", description=f"{', '.join(get_args(MergeStrategy))}, or module:attr"
+    finalize: dict[str, Any] = Field(
+        default_factory=dict, description="`output_template` or `output`: a template over the results"
     )
+    #: As for [`parallel`](#kind-parallel).
+    merge_strategy: str = Field(default="context_update", description="How changes of the context flow back")
 
 
 class MapSpec(StepSpec):

@@ -34,20 +34,29 @@ class ParallelPolicy(StepPolicy[ParallelStep[Any, Any]]):
 class MergingSpec(StepSpec):
     """What kinds with branches side by side say of contexts and failures."""
 
-    reduce: str | None = Field(default=None, description=f"{', '.join(get_args(Reduce))}, or module:attr")
-    merge_strategy: str = Field(
-        default="context_update", description=f"{', '.join(get_args(MergeStrategy))}, or module:attr"
-    )
+    #: `union` is of mappings, `concat` of lists; a function is one of the mapping of all.
+    reduce: str | None = Field(default=None, description="What the outputs become")
+    #: `context_update`: two branches that change one place to different values are an error; `error_on_conflict`: to
+    #: any value; `overwrite`: the later branch wins; `keep_first`: the earlier one; `no_merge`: nothing flows back; a
+    #: function is one of the context and the branches' contexts.
+    merge_strategy: str = Field(default="context_update", description="How changes of the context flow back")
+    #: They are dotted paths.
     field_mapping: dict[str, list[str]] = Field(
         default_factory=dict, description="The context's fields that may flow back from a branch, by branch"
     )
+    #: And out of them: what a branch changes in others is its own. A context that takes any field may be asked for one
+    #: that is not there yet.
     include_keys: list[str] = Field(
         default_factory=list,
         validation_alias=AliasChoices("include_keys", "context_include_keys"),
         description="The context's fields that flow into branches; all by default",
     )
+    #: `propagate`: the other branches are cancelled and the step fails; `ignore`: the branch is left out, and one must
+    #: succeed; `collect`: `{error: text}` stands in its place.
     on_branch_failure: OnBranchFailure = Field(default="propagate", description="What a branch's failure means")
     max_concurrency: int | None = Field(default=None, ge=1, description="How many branches run at a time")
+    #: `shared`: all draw on one pool; `split`: each has an equal part of what is left, whose rest comes back; while all
+    #: of it is kept by others, it waits.
     budget: Literal["shared", "split"] = Field(default="shared", description="What of the run's budget a branch has")
 
 

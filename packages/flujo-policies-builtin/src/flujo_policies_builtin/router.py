@@ -60,6 +60,7 @@ def _names(step: DynamicParallelRouterStep[Any, Any], answer: Any) -> Sequence[s
 class RouterPart(Spec):
     """`router:` of a dynamic router."""
 
+    #: It answers with a name or a list of names.
     router_agent: Any = Field(description="What picks the branches: module:attr or a skill's id, or a step")
     branches: dict[str, Any] = Field(description="The steps of each branch, by name")
 

@@ -202,19 +202,24 @@ def _taken(context: PipelineContext, name: str) -> Any:
 class TransitionPart(Spec):
     """One of the `transitions:` of a state machine."""
 
-    from_: str = Field(validation_alias=AliasChoices("from"), description="The state it leads on from, '*' for any")
+    from_: str = Field(validation_alias=AliasChoices("from"), description="The state it leads on from, `*` for any")
+    #: `pause`: it waits for a person.
     on: Literal["success", "failure", "pause"] = Field(description="What that state must have come to")
     to: str = Field(description="The state it leads to")
+    #: It sees what the state gave as `output` and `previous_step`, `context`, and the `steps` before the machine; after
+    #: a failure `error` is its text.
     when: str | None = Field(default=None, description="Expression that must hold, too")
 
 
 class StateMachineSpec(StepSpec):
     """A step of kind `state_machine`."""
 
+    #: A state without steps (`[]`) hands on its data.
     states: dict[str, Any] = Field(description="The steps of each state, by name; there may be none")
     start_state: str = Field(description="The state that is entered first")
     end_states: list[str] = Field(min_length=1, description="The states after whose steps the machine is done")
     transitions: list[TransitionPart] = Field(default_factory=list, description="Which state is next; the first counts")
+    #: After so many, one more is an error.
     max_transitions: int = Field(default=100, ge=1, description="How many times it goes on at most")
 
 

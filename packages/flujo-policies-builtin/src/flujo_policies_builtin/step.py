@@ -67,11 +67,15 @@ def _as_mapping(value: Any) -> Any:
 class CallSpec(StepSpec):
     """A step of kind `step`."""
 
+    #: One of the [agents](#agents), the id of a [skill](skills.md) or `module:attr`; or a mapping, see below.
     agent: Annotated[AgentSpec | None, BeforeValidator(_as_mapping)] = Field(
         default=None, description="What the step calls: a skill's id or module:attr, or {id, params}"
     )
+    #: An agent is `agents.NAME`. Give `agent` or `uses`.
     uses: str | None = Field(default=None, description="What the step calls: module:attr or a skill's id")
+    #: They are not templates.
     params: dict[str, Any] = Field(default_factory=dict, description="Arguments by name, for what `uses` calls")
+    #: For one that waits or computes for long, and for one with a `timeout_s`.
     blocking: bool = Field(default=False, description="Run a plain function in a thread of its own")
 
 

@@ -31,8 +31,8 @@ class BackoffSpec(Spec):
     """`config.backoff`: the wait between attempts, in seconds."""
 
     initial_s: float = Field(default=0.0, ge=0, description="Seconds before the first retry")
-    factor: float = Field(default=2.0, ge=1, description="What each further wait is multiplied with")
-    max_s: float = Field(default=60.0, ge=0, description="The longest wait")
+    factor: float = Field(default=2.0, ge=1, description="Each further wait is the last one times this")
+    max_s: float = Field(default=60.0, ge=0, description="The longest wait, in seconds")
     jitter: float = Field(default=0.0, ge=0, le=1, description="The share of the wait that is left to chance")
 
 
@@ -46,7 +46,9 @@ class ConfigSpec(Spec):
         validation_alias=AliasChoices("timeout_s", "timeout"),
         description="Seconds that one attempt may take",
     )
+    #: Without it there is none: see below.
     backoff: BackoffSpec | None = Field(default=None, description="The wait between attempts")
+    #: With `background` the pipeline goes on at once with the step's input, and the end of the run waits for the step.
     execution_mode: Literal["foreground", "background"] = Field(
         default="foreground", description="Whether the pipeline waits for the step"
     )
@@ -55,16 +57,20 @@ class ConfigSpec(Spec):
 class StepSpec(Spec):
     """The fields that every kind of step has. A kind's model is a subclass with its own fields."""
 
-    kind: str = Field(default="step", description="The kind of step")
+    #: Plugins add kinds.
+    kind: str = Field(default="step", description="The kind of step; `pipeline` where there are `steps`")
+    #: In templates it is `steps.NAME`.
     name: str = Field(
         pattern=f"^{NAME}$",
         validation_alias=AliasChoices("name", "step"),
         description="The step's name, unique among its siblings",
     )
+    #: `input:` with nothing behind it is none.
     input: Any = Field(
         default=None, description="Template, or mapping or list with templates; else the previous output"
     )
     config: ConfigSpec = Field(default_factory=ConfigSpec, description="Retries, time and place")
+    #: As `scratchpad.answer`: mappings on the way are made.
     sink_to: Annotated[str, AfterValidator(checked_path)] | None = Field(
         default=None, description="Dotted path in the context that gets the output"
     )
@@ -72,11 +78,17 @@ class StepSpec(Spec):
     static_invariants: list[str] = Field(
         default_factory=list, description="Expressions that must hold after this step and each step in it"
     )
+    #: One that raises, or returns `false` or a text that says what is wrong, fails the attempt.
     validators: list[str] = Field(
         default_factory=list, description="module:attr of functions of the output that say whether it will do"
     )
+    #: It has the same data; its output takes the place of this one's.
     fallback: Any = Field(default=None, description="The step that runs when this one has failed for good")
-    effects: Effects = Field(default="none", description="What a second run disturbs")
+    #: `local` is files, `external` services; with `at-most-once` there [never is one](../kinds/step.md#at-most-once),
+    #: and `max_retries` is 0. Other than with `none`, the next step waits until the record is safe from the death of
+    #: the machine, not only of the process.
+    effects: Effects = Field(default="none", description="What a second execution could disturb")
+    #: A run that began before is then not resumed with it.
     version: str = Field(default="", description="Raise it when the code means something else than before")
     meta: dict[str, Any] = Field(default_factory=dict, description="Notes; flujo does not read them")
 
@@ -84,7 +96,10 @@ class StepSpec(Spec):
 class AgentPart(Spec):
     """One of the document's `agents`."""
 
+    #: Providers come with plugins; the two below are built in. It is also the name in the [price
+    #: table](settings.md#prices).
     model: str = Field(description="PROVIDER:NAME, who answers")
+    #: A provider without a model has no use for it.
     system_prompt: str = Field(default="", description="What a model is told before it is asked")
     output_schema: dict[str, Any] | str | None = Field(
         default=None,
@@ -96,14 +111,18 @@ class AgentPart(Spec):
 class DocumentSpec(Spec):
     """The whole file."""
 
+    #: It is not the version of a format.
     version: str | int | float = Field(default="", description="Version of the pipeline; any text, not checked")
     name: str | None = Field(
         default=None, pattern=f"^{NAME}$", description="The pipeline's name; the file's name by default"
     )
+    #: See [agents](#agents).
     agents: dict[str, AgentPart] = Field(default_factory=dict, description="Agents by the names that steps use them by")
+    #: See [imports](#kind-import).
     imports: dict[str, str] = Field(
         default_factory=dict, description="Pipeline files by the names that steps use them by"
     )
+    #: `output` is the step's. One that does not fails the step.
     static_invariants: list[str] = Field(
         default_factory=list, description="Expressions that must hold after every step"
     )

@@ -19,8 +19,11 @@ class Price:
     A number counts as what it prints as. Raises `ConfigurationError` for a price below zero or of another type.
     """
 
+    #: For a million tokens that the model reads.
     input_usd_per_million: Decimal
+    #: For a million tokens that it writes.
     output_usd_per_million: Decimal
+    #: For each call, whatever its length.
     usd_per_call: Decimal
 
     def __init__(

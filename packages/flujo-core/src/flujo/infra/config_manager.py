@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from flujo.domain.masking import masked
 from flujo.domain.pricing import Price, PriceTable
@@ -53,10 +53,17 @@ class Settings:
     """
 
     root: Path
+    #: Where runs are recorded: `sqlite:///PATH` (from the project's folder; four slashes for an absolute path), or
+    #: `memory:` for runs that nobody needs afterwards. Plugins add others.
     state_uri: str = DEFAULT_STATE_URI
+    #: The modules that pipeline files may name; a package allows the modules in it. There are no wildcards. In the
+    #: variable, names are separated by commas.
     blueprint_allowed_imports: tuple[str, ...] = ()
-    template_undefined_variables: str = "strict"
+    #: Only `strict`: a name that is not there is an error.
+    template_undefined_variables: Literal["strict"] = "strict"
+    #: For people, or one JSON object a line.
     log_format: LogFormat = "human"
+    #: The least that commands [log](python.md#log-lines).
     log_level: LogLevel = "warning"
     prices: PriceTable = field(default_factory=PriceTable)
     budgets: tuple[Budget, ...] = ()

@@ -28,11 +28,16 @@ class PluginTables(NamedTuple):
     `given` has every setting as it is written, by its dotted name, and `origins` where.
     """
 
+    #: Plugins that are not loaded. `"NAME:commands"` leaves out one sort of what a plugin adds.
     disable: tuple[str, ...] = ()
+    #: Of plugins that are not flujo's own, these are loaded and no others.
     enable: tuple[str, ...] | None = None
+    #: Plugins without which nothing begins, each with the versions that will do.
     require: tuple[str, ...] = ()
+    #: Plugin files of the project, by their paths. `flujo_plugins.py` beside `flujo.toml` needs no line.
     local: tuple[Path, ...] = ()
     pins: Mapping[str, Mapping[str, str]] = {}
+    #: `[plugins.settings.NAME]` is the own table of a plugin: its page says what may stand there.
     settings: Mapping[str, Mapping[str, Any]] = {}
     origins: Mapping[str, str] = {}
     given: Mapping[str, Any] = {}
