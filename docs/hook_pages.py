@@ -40,7 +40,10 @@ HANDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "state_providers": {"flujo.domain.interfaces": ("StateProvider",)},
     "event_sinks": {"flujo.domain.interfaces": ("EventSink", "ClosableSink")},
     "commands": {},
-    "lint_rules": {"flujo.blueprint.lint": ("LintedFile", "LintedStep", "LintNote")},
+    "lint_rules": {
+        "flujo.blueprint.lint": ("LintedFile", "LintedStep", "LintNote"),
+        "flujo.domain.validation": ("Location",),
+    },
     "pricing": {},
 }
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from flujo.blueprint.diagnostics import read_sources, render
-from flujo.exceptions import BlueprintError
+from flujo.exceptions import BlueprintError, PluginError
 from flujo.infra.config_manager import get_config_manager
-from flujo.plugins import LintNote, create_plugin_manager, hookimpl
+from flujo.plugins import LintNote, Location, create_plugin_manager, hookimpl
 from flujo.runner.pipeline_resolver import PipelineResolver
 
 FILE = """\
@@ -69,6 +69,37 @@ def test_a_rule_finds_what_only_its_plugin_knows_to_be_wrong(file):
     )
 
 
+@pytest.mark.parametrize(
+    ("note", "place"),
+    [
+        (LintNote("no", "each/show"), (10, 11)),
+        (LintNote("no"), (1, 1)),
+        (LintNote("no", "nowhere"), (1, 1)),
+        (LintNote("no", "each/show", location=Location("other.yaml", 3, 4)), (3, 4)),
+    ],
+)
+def test_a_note_that_is_made_by_hand_stands_where_its_step_does_or_at_the_files_first_line(file, note, place):
+    [finding] = resolver(file.parent, Rules(ACME_1=(lambda linted: [note], "warning"))).check(file)
+
+    assert finding.location[1:] == place
+    assert finding.location.file == (note.location.file if note.location else str(file))
+
+
+def test_nothing_that_a_rule_says_commands_a_terminal_or_takes_a_line_of_its_own(file):
+    def hostile(linted):
+        return [LintNote("\x1b[2J\nerror: fake", "\x07", "\x9b1m")]
+
+    def broken(linted):
+        raise PluginError("\x1b[2J", suggestion="\x07")
+
+    found = resolver(file.parent, Rules(ACME_1=(hostile, "warning"), ACME_2=(broken, "warning"))).check(file)
+
+    assert [(each.message, each.path, each.help, each.location.line) for each in found] == [
+        ("\\x1b[2J\\nerror: fake", "\\x07", "\\x9b1m", 1),
+        ("\\x1b[2J", "", "\\x07", 1),
+    ]
+
+
 def test_a_warning_refuses_no_file_and_an_error_does(file):
     assert resolver(file.parent, Rules(ACME_1=(secrets, "warning"))).resolve(file).name == "p"
 
@@ -111,6 +142,7 @@ def test_what_an_imported_file_is_warned_of_has_its_place_there_and_refuses_noth
     [
         (raises, "lint rule 'ACME-2' of Rules failed: KeyError: 'l'"),
         (lambda file: ["a text"], "lint rule 'ACME-2' of Rules failed: TypeError: it gave 'str', expected LintNote"),
+        (lambda file: [LintNote(5)], "lint rule 'ACME-2' of Rules failed: TypeError: 'int' object is not iterable"),
         (lambda file: None, "lint rule 'ACME-2' of Rules failed: TypeError: 'NoneType' object is not iterable"),
         ("no_such_module:rule", "plugin Rules offers 'no_such_module:rule', which can't be loaded: ModuleNotFound"),
     ],

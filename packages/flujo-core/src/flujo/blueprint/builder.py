@@ -147,7 +147,8 @@ class _Builder:
 
     def _lint(self, data: Mapping[str, Any]) -> None:
         """Ask the rules of plugins about the steps that could be built."""
-        for finding in lint(LintedFile(self.document.file, data, tuple(self._linted)), self._sources.rules):
+        file = LintedFile(self.document.file, data, tuple(self._linted))
+        for finding in lint(file, self._sources.rules, Location(self.document.file, 1, 1)):
             (self.report.add if finding.severity == "error" else self.warnings.append)(finding)
 
     def _check_document(self, data: Mapping[str, Any], spec: DocumentSpec | None) -> None:

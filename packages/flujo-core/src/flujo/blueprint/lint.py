@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flujo.blueprint.document import Document
 from flujo.blueprint.kinds import LintRuleSpec
-from flujo.domain.foreign import attempt
+from flujo.domain.foreign import attempt, visible
 from flujo.domain.validation import Finding, Location
 from flujo.exceptions import FlujoError, PluginError
 
@@ -18,9 +18,10 @@ __all__ = ["LintNote", "LintedFile", "LintedStep", "lint", "steps_of"]
 
 
 class LintNote(NamedTuple):
-    """What a rule has to say: the step's `path`, advice in `help`, and the place in the file, as far as there is one.
+    """What a rule has to say: the step's `path`, advice in `help`, and the `location` in the file.
 
-    Code and severity of the finding that it becomes are those of its rule.
+    Without a location it stands where the step of its `path` does, and without a path at the file's first line. Code
+    and severity of the finding that it becomes are those of its rule.
     """
 
     message: str
@@ -65,14 +66,15 @@ class LintedFile(NamedTuple):
     steps: tuple[LintedStep, ...]
 
 
-def lint(file: LintedFile, rules: Mapping[str, LintRuleSpec]) -> Iterator[Finding]:
-    """What the rules find in `file`. A rule that fails is a warning, which names its plugin."""
+def lint(file: LintedFile, rules: Mapping[str, LintRuleSpec], at: Location | None = None) -> Iterator[Finding]:
+    """What the rules find in `file`; what they give no place for stands `at` one. A rule that fails is a warning,
+    which names its plugin."""
     for code in rules:
         try:
             rule = rules[code]
-            yield from attempt(partial(_findings, rule, file), partial(_failed, rule), but=PluginError)
+            yield from attempt(partial(_findings, rule, file, at), partial(_failed, rule), but=PluginError)
         except FlujoError as error:  # two plugins claim the rule, or it can't be loaded, or raises
-            yield Finding("V-L01", error.message, "warning", help=error.suggestion)
+            yield _visible(Finding("V-L01", error.message, "warning", help=error.suggestion, location=at))
 
 
 def steps_of(step: "Step[Any, Any]", path: str = "") -> Iterator[LintedStep]:
@@ -83,12 +85,21 @@ def steps_of(step: "Step[Any, Any]", path: str = "") -> Iterator[LintedStep]:
         yield from steps_of(child, f"{inner}/")
 
 
-def _findings(rule: LintRuleSpec, file: LintedFile) -> list[Finding]:
-    notes = list(rule.target(file))
-    wrong = next((note for note in notes if not isinstance(note, LintNote)), None)
-    if wrong is not None:
-        raise TypeError(f"it gave {type(wrong).__name__!r}, expected LintNote")
-    return [Finding(rule.code, note.message, rule.severity, note.path, note.help, note.location) for note in notes]
+def _findings(rule: LintRuleSpec, file: LintedFile, at: Location | None) -> list[Finding]:
+    places = {step.path: step.note("").location or at for step in file.steps}
+    found = []
+    for note in rule.target(file):
+        if not isinstance(note, LintNote):
+            raise TypeError(f"it gave {type(note).__name__!r}, expected LintNote")
+        place = Location(*note.location) if note.location else places.get(note.path, at)
+        found.append(_visible(Finding(rule.code, note.message, rule.severity, note.path, note.help, place)))
+    return found
+
+
+def _visible(finding: Finding) -> Finding:
+    """The finding as it may be printed: its words are a stranger's."""
+    advice = None if finding.help is None else visible(finding.help)
+    return finding._replace(message=visible(finding.message), path=visible(finding.path), help=advice)
 
 
 def _failed(rule: LintRuleSpec, said: str, error: BaseException) -> PluginError:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from flujo.exceptions import FlujoError
 
-__all__ = ["attempt"]
+__all__ = ["attempt", "visible"]
 
 T = TypeVar("T")
 
@@ -30,8 +30,13 @@ def attempt(
         raise failed(f"{type(error).__name__}: {_first_line(error)}".rstrip(": "), error) from error
 
 
+def visible(text: str) -> str:
+    """`text` of strangers as one line in which nothing commands a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def _first_line(error: BaseException) -> str:
     try:
-        return (str(error).splitlines() or [""])[0][:300]
+        return visible((str(error).splitlines() or [""])[0][:300])
     except Exception as second:  # noqa: BLE001 - a stranger's exception may not be able to tell what it is
         return f"its text can't be had ({type(second).__name__})"

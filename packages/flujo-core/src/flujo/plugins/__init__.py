@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Wait,
     )
     from flujo.domain.outcomes import ErrorInfo, StepOutcome
+    from flujo.domain.validation import Location
     from flujo.engine.frame import ExecutionFrame
     from flujo.engine.policy import StepExecutor, StepPolicy
     from flujo.infra.memory import InMemoryBackend
@@ -77,6 +78,7 @@ _HOMES = {
         "Wait",
     ),
     "flujo.domain.outcomes": ("ErrorInfo", "StepOutcome"),
+    "flujo.domain.validation": ("Location",),
     "flujo.engine.frame": ("ExecutionFrame",),
     "flujo.engine.policy": ("StepExecutor", "StepPolicy"),
     "flujo.infra.memory": ("InMemoryBackend",),
@@ -125,6 +127,7 @@ __all__ = [
     "LintRuleSpec",
     "LintedFile",
     "LintedStep",
+    "Location",
     "NewRun",
     "Offer",
     "OutputSchema",

@@ -166,7 +166,9 @@ def flujo_register_commands(registrar: "CommandRegistrar") -> None:
 def flujo_register_lint_rules(registrar: "LintRegistrar") -> None:
     """Check pipelines for what only you know to be wrong. A rule that raises is a warning, and stops no other.
 
-    Rules are asked when a file is validated and whenever it is loaded, and nothing runs.
+    Rules are asked when a file is validated and whenever it is loaded, and nothing runs. A note that a step makes has
+    the place of a value in the file as its `location`; of another one it may be left out: it then stands where the step
+    of its `path` does, or at the file's first line.
 
     Example:
         @hookimpl

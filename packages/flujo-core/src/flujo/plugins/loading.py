@@ -10,6 +10,7 @@ from time import perf_counter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from flujo.domain.foreign import visible
 from flujo.exceptions import PluginError
 from flujo.plugins.discovery import attempt
 from flujo.plugins.hookspecs import API_1
@@ -69,7 +70,7 @@ class _Course:
         except PluginError as error:
             if manager.has_plugin(candidate.name):
                 manager.unregister(name=candidate.name)
-            told = {"error": _visible(str(error)), "suggestion": error.suggestion or "", "traceback": _trimmed(error)}
+            told = {"error": visible(str(error)), "suggestion": error.suggestion or "", "traceback": _trimmed(error)}
             return record_of(candidate, self.status, phase=self.phase, **told, **self.facts), []
         finally:
             self.offers.closed = True
@@ -198,11 +199,6 @@ def _trimmed(error: PluginError) -> str:
         return ""
     shown = [*traceback.format_list(frames[-_SHOWN_FRAMES:]), *traceback.format_exception_only(root)]
     return "".join(shown).rstrip()
-
-
-def _visible(text: str) -> str:
-    """`text` as one line in which nothing commands a terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _say(line: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from flujo.domain.events import Event, RunInterrupted, RunPaused, StepFinished, StepRetried
+from flujo.domain.foreign import visible
 from flujo.domain.outcomes import PipelineResult, StepResult
 from flujo.domain.suggest import did_you_mean
 from flujo.domain.usage import amount_text
@@ -47,7 +48,7 @@ class LocalTracer(Tracer):
 
     def _say(self, span: LiveSpan, text: str) -> None:
         stream = self._stream or sys.stderr
-        shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[:_MOST])
+        shown = visible(text[:_MOST])
         encoding = getattr(stream, "encoding", None) or "utf-8"
         shown = shown.encode(encoding, "backslashreplace").decode(encoding)
         stream.write(f"{'  ' * span.depth}{shown}\n")

@@ -58,13 +58,11 @@ class LintRuleConformance(Conformance):
         """Whoever does nothing wrong hears nothing."""
         assert self._findings(self.clean, tmp_path) == []
 
-    def test_what_is_wrong_is_said_with_its_place(self, tmp_path: Path) -> None:
-        """A finding has a message, and the line and column in the file."""
+    def test_what_is_wrong_is_said(self, tmp_path: Path) -> None:
+        """A finding has a message."""
         found = self._findings(self.faulty, tmp_path)
         assert {each.code for each in found} == {self.code}
-        for each in found:
-            assert each.message.strip()
-            assert each.location is not None
+        assert all(each.message.strip() for each in found)
 
     def test_asked_again_it_says_the_same(self, tmp_path: Path) -> None:
         """What is found depends on the pipeline alone."""
