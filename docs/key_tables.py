@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from docs.sources import notes, table
-from pydantic import AliasChoices
+from pydantic import AliasChoices, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from flujo.blueprint.durations import Duration
@@ -150,6 +150,8 @@ def _type(name: str, field: FieldInfo) -> str:
     said = HELD[name] if name in HELD and _is_open(field.annotation) else _words(field.annotation)
     if name in CHOICES:
         said = f"{_words(CHOICES[name])}; or `module:attr`"
+    if any(isinstance(each, BeforeValidator) for each in field.metadata):  # a text that is made a mapping
+        said = f"text or {said}"
     if any(getattr(each, "pattern", None) == f"^{NAME}$" for each in field.metadata):
         said = "name"
     if "MinLen" in limits:

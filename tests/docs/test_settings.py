@@ -7,6 +7,8 @@ from flujo.infra import config_manager
 from flujo.infra.config_manager import get_config_manager
 from flujo.infra.plugin_tables import PIN_TABLES
 from flujo.infra.spending import BUDGET_KEYS, PRICE_KEYS
+from flujo.runner import otel
+from flujo_cli import variables
 
 
 def test_every_setting_is_in_the_table_with_what_it_means(page):
@@ -34,6 +36,15 @@ def test_the_examples_of_prices_and_budgets_are_read(page, tmp_path):
     assert settings.prices.find("search:web").usd_per_call == Decimal("0.01")
     assert settings.limits_for("tickets-new") == UsageLimits("0.5", None, 100)
     assert settings.limits_for("letters") == UsageLimits(5)
+
+
+def test_the_settings_of_flujos_own_sink_are_those_it_takes(page):
+    assert tuple(sorted(page("settings").table("key of sinks.otel"))) == otel._SETTINGS
+
+
+def test_the_other_variables_are_those_that_are_read(page):
+    shown = {name for name in page("settings").names("variable") if name.startswith("FLUJO_")}
+    assert shown == set(variables._OTHERS)
 
 
 def test_what_is_said_of_plugins_is_what_is_read(page, tmp_path):

@@ -69,10 +69,10 @@ class CallSpec(StepSpec):
 
     #: One of the [agents](#agents), the id of a [skill](skills.md) or `module:attr`; or a mapping, see below.
     agent: Annotated[AgentSpec | None, BeforeValidator(_as_mapping)] = Field(
-        default=None, description="What the step calls: a skill's id or module:attr, or {id, params}"
+        default=None, description="What the step calls"
     )
     #: An agent is `agents.NAME`. Give `agent` or `uses`.
-    uses: str | None = Field(default=None, description="What the step calls: module:attr or a skill's id")
+    uses: str | None = Field(default=None, description="The same, with `params` beside it")
     #: They are not templates.
     params: dict[str, Any] = Field(default_factory=dict, description="Arguments by name, for what `uses` calls")
     #: For one that waits or computes for long, and for one with a `timeout_s`.
