@@ -236,7 +236,12 @@ def test_the_context_and_the_input_of_the_new_run_can_be_given(flujo, waiting):
             2,
             "--set 'who' is no field of the context\n  help: write --set context.KEY=VALUE",
         ),
-        (["--from", "ask", "--set", "context.a.b=1"], 2, "--set 'context.a.b' is no field of the context"),
+        (["--from", "ask", "--set", "context.a..b=1"], 2, "--set 'context.a..b' is no field of the context"),
+        (
+            ["--from", "ask", "--set", "context.who=bob", "--set", "context.who.b=1"],
+            2,
+            "'who.b' leads into a str, which has no 'b' to set\n  help: a path goes through mappings and",
+        ),
         (["--from", "ask", "--set", "context.run_id=1"], 2, "context field 'run_id' is the engine's own"),
         ([], 2, "missing option '--from'"),
     ],

@@ -117,6 +117,17 @@ async def test_the_input_and_the_first_context_are_the_other_runs_unless_they_ar
     assert (await runner.rerun_from("r", "a", input=None)).step_history[0].output == "None>a"
 
 
+async def test_a_dotted_name_sets_one_value_in_a_field_and_leaves_the_others():
+    pipeline = Pipeline([A, step("b", input="{{ context.who.name }} {{ context.who.of.town }} {{ context.new.k }}")])
+    runner = flujo(pipeline, InMemoryBackend())
+    await runner.run("x", run_id="r", initial_context_data={"who": {"name": "ann", "of": {"town": "Ulm"}}, "new": {}})
+
+    changed = {"who.of.town": "Bonn", "new.k": 1}
+    assert (await runner.rerun_from("r", "b", initial_context_data=changed)).output == "ann Bonn 1>b"
+    with pytest.raises(ContextFieldError, match=r"'who\.name\.first' leads into a str, which has no 'first' to set"):
+        await runner.rerun_from("r", "b", run_id="s", initial_context_data={"who.name.first": "Ann"})
+
+
 async def test_the_result_of_a_run_stands_for_it():
     backend = InMemoryBackend()
     runner = flujo(Pipeline([A, B]), backend)

@@ -35,7 +35,13 @@ _CONTEXT = "context."
 @click.option(
     "--from", "path", metavar="PATH", required=True, help="The step's path, as `flujo runs show` tells it: loop:l[1]/a."
 )
-@click.option("--set", "pairs", metavar="context.KEY=VALUE", multiple=True, help="A field of the first context.")
+@click.option(
+    "--set",
+    "pairs",
+    metavar="context.KEY=VALUE",
+    multiple=True,
+    help="A field of the first context, or a path in one: context.scratchpad.k=1.",
+)
 @click.option("--input", "input_flag", metavar="VALUE", help="Another input: a text, - for standard input, or @FILE.")
 @pipeline_option
 @run_options
@@ -62,10 +68,10 @@ def runs_rerun(
 
 
 def _fields(pairs: Sequence[str]) -> dict[str, Any]:
-    """The context's fields that are set. Raises `ConfigurationError` for what is no field of it."""
+    """The fields of the context that are set, and paths in them. Raises `ConfigurationError` for what is none."""
     fields = read_pairs(pairs, "--set")
     for name in fields:
-        if not name.startswith(_CONTEXT) or "." in name.removeprefix(_CONTEXT):
+        if not name.startswith(_CONTEXT) or not all(name.split(".")):
             raise ConfigurationError(
                 f"--set {name!r} is no field of the context", suggestion="write --set context.KEY=VALUE"
             )

@@ -243,8 +243,8 @@ class Flujo(Generic[In, Out, Ctx]):
     ) -> PipelineResult[Out, Ctx]:
         """Begin a new run at the step `path` of another, whose results before that step are taken as they are.
 
-        It has the other run's input and first context, but for an `input` of its own and the fields of
-        `initial_context_data`. What was recorded before the step's first record is copied, without its cost: not what
+        It has the other run's input and first context, but for an `input` of its own and `initial_context_data`, by
+        field or by dotted path. What was recorded before the step's first record is copied, without its cost: not what
         comes after the step in the pipeline. Raises `RunNotFound`, `ConfigurationError` for a path that isn't there,
         and `DefinitionChanged` when a result to be copied is not that of the pipeline's step.
         """

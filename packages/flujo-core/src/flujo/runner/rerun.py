@@ -8,6 +8,7 @@ from flujo.domain.interfaces import JournalRecord, RecordKind
 from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean
 from flujo.domain.usage import NO_USAGE
+from flujo.engine.changes import sink
 from flujo.exceptions import ConfigurationError, DefinitionChanged
 from flujo.runner.definitions import bare_path, misfits, place_of, places_of
 from flujo.runner.ids import check_run_id, new_run_id
@@ -30,7 +31,7 @@ _END = re.compile(r"[/\[]|$")
 
 class Again(NamedTuple):
     """The run `as_run` (None: a new id) is to begin at the step `path` of another: with its input and context, but for
-    an `input` of its own and `data`.
+    an `input` of its own and `data`: values of fields, or by dotted paths in them.
     """
 
     run_id: str
@@ -43,8 +44,8 @@ class Again(NamedTuple):
 async def rerun(again: Again, session: RunSession) -> Begun:
     """Write the run down that is wanted.
 
-    Raises `ConfigurationError` for a path that the other run does not have, and `DefinitionChanged` when what is to be
-    taken from its record is not the pipeline's.
+    Raises `ConfigurationError` for a path that the other run does not have, `ContextFieldError` for data that does not
+    fit, and `DefinitionChanged` when what is to be taken from its record is not the pipeline's.
     """
     run_id, path, own, input, data = again
     if own is not None:
@@ -60,7 +61,10 @@ async def rerun(again: Again, session: RunSession) -> Begun:
         )
     if input is SAME_INPUT:
         input = session.decoded(row.input, "input")
-    context = session.context(as_run, input, {**session.decoded(row.base, "context"), **data})
+    fields = {name: value for name, value in data.items() if "." not in name}
+    context = session.context(as_run, input, {**session.decoded(row.base, "context"), **fields})
+    for place in filter(lambda name: name not in fields, data):
+        sink(context, place, data[place])
     tags = {"rerun_of": row.run_id, "rerun_from": path}
     return await session.begin(as_run, input, context, records=records, tags=tags)
 
