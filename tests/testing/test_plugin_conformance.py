@@ -124,7 +124,11 @@ def test_a_plugin_that_is_not_there_or_of_another_api_is_told_of(fake_dist):
     assert "flujo-nothing" in look("flujo-nothing")["records"][0]
     fake_dist("flujo-later", "FLUJO_PLUGIN_API = '2.0'\n" + GOOD, api="flujo.plugins:API_1")
     assert look("flujo-later")["api"][0] == (
-        "flujo-later:flujo-later is written for plugin API '2.0', but flujo-later announces 'flujo.plugins:API_1'"
+        "flujo-later:flujo-later is written for plugin API '2.0', but flujo-later announces '1.0'"
     )
+    fake_dist("flujo-newer", GOOD, api="flujo.plugins:API_1_7", requires=("flujo-core>=0.1",))
+    assert look("flujo-newer")["api"] == []
+    fake_dist("flujo-older", "FLUJO_PLUGIN_API = '1.0'\n" + GOOD, api="flujo.plugins:API_1_7")
+    assert look("flujo-older")["api"][0].endswith("written for plugin API '1.0', but flujo-older announces '1.7'")
     fake_dist("flujo-silent", GOOD)
     assert look("flujo-silent")["api"][0].startswith("flujo-silent does not announce the plugin API")

@@ -95,7 +95,7 @@ class _Course:
                 self.facts["load_ms"] = (perf_counter() - began) * 1000
         self.facts["file"] = attempt(partial(_file_of, plugin))
         self._enter(PluginStatus.INCOMPATIBLE, "api")
-        self.facts["api"] = wanted = attempt(partial(api_of, plugin))
+        self.facts["api"] = wanted = attempt(partial(api_of, plugin, candidate.announced or API_1))
         check_api(wanted)
         if is_newer(wanted):
             self.facts["note"] = f"it was written for plugin API {wanted}, this flujo-core offers {API_1}"

@@ -20,9 +20,10 @@ _VERSION = re.compile(r"[0-9]+(\.[0-9]+)?")
 _NOT_PLAIN = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
-def api_of(plugin: object) -> str:
-    """The version of the contract that `plugin` was written for. Raises `PluginError` for what is no text."""
-    wanted = getattr(plugin, "FLUJO_PLUGIN_API", API_1)
+def api_of(plugin: object, announced: str) -> str:
+    """The version of the contract that `plugin` was written for, by default the one that its distribution has
+    `announced`. Raises `PluginError` for what is no text."""
+    wanted = getattr(plugin, "FLUJO_PLUGIN_API", announced)
     if not isinstance(wanted, str):
         raise PluginError(f"FLUJO_PLUGIN_API is {wanted!r}, expected text such as {API_1!r}")
     return wanted

@@ -10,13 +10,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from importlib.metadata import distributions, entry_points
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import NamedTuple
 
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager, PluginOptions, PluginRecord, create_plugin_manager
-from flujo.plugins.discovery import API_GROUP, is_target, load_target
+from flujo.plugins.discovery import API_GROUP, installed_plugins, is_target, load_target
 from flujo.plugins.switches import normal
 
 __all__ = ["PluginProbe", "look", "probe_plugin", "problems"]
@@ -134,17 +134,16 @@ def _shown(record: PluginRecord) -> str:
 
 
 def _wrong_versions(records: list[PluginRecord], dist: str) -> Iterator[str]:
-    announced = [entry.value for entry in entry_points(group=API_GROUP) if normal(entry.name) == normal(dist)]
+    announced = {each.announced for each in installed_plugins() if each.dist == normal(dist)} - {""}
     if not announced:
         yield (
             f"{dist} does not announce the plugin API it was written for, "
             f'expected [project.entry-points."{API_GROUP}"] {dist} = "flujo.plugins:API_1"'
         )
     for record in records:
-        major = record.api.partition(".")[0]
-        for value in announced:
-            if major and value != f"flujo.plugins:API_{major}":
-                yield f"{record.name} is written for plugin API {record.api!r}, but {dist} announces {value!r}"
+        whole = f"{record.api.partition('.')[0]}.0"  # which stands for all that are compatible with it
+        for version in announced - {record.api, whole} if record.api else ():
+            yield f"{record.name} is written for plugin API {record.api!r}, but {dist} announces {version!r}"
     needs = [each for found in distributions(name=dist) for each in found.requires or ()]
     if not any(normal(each).startswith("flujo-core") for each in needs):
         yield f"{dist} does not require flujo-core, expected a dependency such as 'flujo-core>=0.1'"
