@@ -37,6 +37,25 @@ def test_what_a_file_names_and_is_not_there_is_blamed_on_the_plugin_that_failed(
     assert "see `flujo plugins show flujo-policy-acme`" in told
 
 
+SAID = [
+    ("kinds", "sql", "kind 'sql' comes with flujo-plugin-acme 1.0, which is not loaded (import-failed: "),
+    ("skills", "house.fetch", "skill 'house.fetch' comes with flujo-plugin-acme 1.0, which is not loaded"),
+    ("commands", "sql", "3 plugins are not loaded"),
+    ("kinds", "acme", "kind 'acme' probably comes with flujo-plugin-acme 1.0"),
+]
+
+
+@pytest.mark.parametrize(("facet", "key", "told"), SAID)
+def test_what_a_distribution_says_that_it_brings_is_blamed_on_it_whatever_it_is_called(fake_dist, facet, key, told):
+    folder = fake_dist("flujo-plugin-acme", "import no_such_driver")
+    with (folder / "flujo_plugin_acme-1.0.dist-info" / "entry_points.txt").open("a") as entries:
+        entries.write("\n[flujo.provides]\nsql = kinds\nhouse = skills\n")
+    for name in ("one", "two"):
+        fake_dist(f"flujo-{name}", "import no_such_driver")
+
+    assert create_plugin_manager().blame(facet, key).startswith(told)
+
+
 def test_a_sink_that_is_not_there_is_blamed_on_the_plugin_that_failed(acme):
     with pytest.raises(ConfigurationError, match="there is no event sink 'acme'") as caught:
         Flujo(Step("a", lambda data: data), sinks=["acme"])

@@ -19,7 +19,8 @@ def blame(records: Iterable[PluginRecord], facet: str, key: str) -> str:
     """
     absent = [record for record in records if not record.loaded]
     words = {normal(part) for part in re.split(r"[.: ]", key)}
-    suspects = [record for record in absent if words & _names(record)]
+    suspects = [record for record in absent if _brings(record, facet, key)]
+    suspects = suspects or [record for record in absent if words & _names(record)]
     if suspects:
         return "; ".join(_told(record, facet, key) for record in suspects)
     off = [record for record in absent if record.status is PluginStatus.DISABLED]
@@ -34,6 +35,11 @@ def blame(records: Iterable[PluginRecord], facet: str, key: str) -> str:
     return "; ".join(told)
 
 
+def _brings(record: PluginRecord, facet: str, key: str) -> bool:
+    """Whether its distribution says that the plugin brings `key`, or what begins as `key` does ("acme.fetch")."""
+    return facet in (record.provides.get(key), record.provides.get(re.split(r"[.: ]", key)[0]))
+
+
 def _names(record: PluginRecord) -> set[str]:
     """What a plugin's contributions are probably called: "flujo-policy-http" brings "http"."""
     dist = normal(record.dist)
@@ -43,7 +49,8 @@ def _names(record: PluginRecord) -> set[str]:
 
 
 def _told(record: PluginRecord, facet: str, key: str) -> str:
-    what = f"{NOUNS[facet]} {key!r} probably comes with {record.provider}, which is"
+    sure = "" if _brings(record, facet, key) else "probably "
+    what = f"{NOUNS[facet]} {key!r} {sure}comes with {record.provider}, which is"
     if record.status is PluginStatus.DISABLED:
         return f"{what} switched off {record.error}"
     fix = f"{record.suggestion}; " if record.suggestion else ""

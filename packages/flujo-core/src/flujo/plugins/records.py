@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FIRST_PARTY", "NOUNS", "Candidate", "Phase", "PluginRecord", "PluginStatus", "Source"]
 
-Source: TypeAlias = Literal["installed", "local", "explicit"]
+#: Where a plugin is from: a distribution, or its author's working copy of one; a file of the project; a program.
+Source: TypeAlias = Literal["installed", "editable", "local", "explicit"]
 
 #: How far a plugin came: what it did, or was asked, when it failed; empty for one that did not.
 Phase: TypeAlias = Literal["", "switches", "import", "api", "hooks", "register", "commands"]
@@ -51,13 +52,17 @@ class PluginStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Plugin:
-    """A plugin: `name` is unique in its manager; `dist` and `version` are what users know it by."""
+    """A plugin: `name` is unique in its manager; `dist` and `version` are what users know it by.
+
+    `provides` is what its distribution says that it brings, known without importing it: sorts of contribution by key.
+    """
 
     name: str
     dist: str
     version: str
     source: Source
     target: str
+    provides: "Mapping[str, str]" = field(default_factory=dict, kw_only=True)
 
     @property
     def provider(self) -> str:
@@ -65,9 +70,14 @@ class _Plugin:
         return f"{self.dist} {self.version}".rstrip()
 
     @property
+    def is_installed(self) -> bool:
+        """Whether it is of a distribution."""
+        return self.source in ("installed", "editable")
+
+    @property
     def is_first_party(self) -> bool:
         """Whether it is of an installed distribution of this project: a file may be called as it likes."""
-        return self.source == "installed" and self.dist in FIRST_PARTY
+        return self.is_installed and self.dist in FIRST_PARTY
 
 
 @dataclass(frozen=True, slots=True)

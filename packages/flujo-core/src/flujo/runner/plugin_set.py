@@ -132,7 +132,7 @@ def _packages(manager: PluginManager) -> Mapping[str, str]:
 
     A step does not keep the kind that a file gave it.
     """
-    records = (each for each in manager.records if each.source == "installed" and "kinds" in each.contributes)
+    records = (each for each in manager.records if each.is_installed and "kinds" in each.contributes)
     return {_package(record.target): record.provider for record in records}
 
 
