@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from flujo.blueprint.kinds import KindSpec
 from flujo.exceptions import PluginError, PolicyConflictError
-from flujo.plugins import create_plugin_manager, hookimpl
+from flujo.infra.plugin_tables import FACETS, PIN_TABLES
+from flujo.plugins import Contributions, create_plugin_manager, hookimpl
 from flujo.plugins.contributions import settle
 from flujo.plugins.manager import PluginManager
 from flujo.plugins.precedence import Offer, Rank
-from flujo.plugins.records import Candidate
+from flujo.plugins.records import NOUNS, Candidate
+from flujo.plugins.registrars import REGISTRARS
 
 
 class Skills:
@@ -34,6 +36,12 @@ def candidate(dist, plugin, source="installed"):
 
 def manager_of(**plugins):
     return PluginManager([candidate(dist, plugin) for dist, plugin in plugins.items()])
+
+
+def test_every_sort_of_contribution_is_in_each_table_of_them():
+    assert set(FACETS) == set(NOUNS) == set(Contributions._fields)
+    assert set(PIN_TABLES) <= set(FACETS)
+    assert len(REGISTRARS) == len(FACETS)
 
 
 def test_two_plugins_that_claim_one_key_spoil_that_key_only():
