@@ -62,16 +62,20 @@ def test_a_sound_state_is_ok_and_a_broken_one_is_told(flujo, project):
     assert flujo("db", "check").out == ran.json["problems"][0] + "\n"
 
 
-def test_the_help_of_the_check_says_that_it_reads_no_values(flujo, project):
-    flujo("run", "--input", "x")
+def test_every_value_that_can_not_be_read_is_told(flujo, project):
+    flujo("run", "--input", "x", "--run-id", "r1")
     connection = sqlite3.connect(project / ".flujo" / "state.db")
     with connection:
         connection.execute("UPDATE run SET input = x'7b', input_blob = NULL")
+        connection.execute("UPDATE journal SET out = x'ff'")
     connection.close()
-    assert flujo("db", "check").code == 0
-    assert "Inputs, outputs, results and questions are not decoded" in " ".join(
-        flujo("db", "check", "--help").out.split()
+    ran = flujo("db", "check")
+    assert ran.code == 2
+    assert ran.out == (
+        "input of run 'r1': it can't be read: it is not the JSON that was stored\n"
+        "value of record 'echo' of run 'r1': it can't be read: it is not the JSON that was stored\n"
     )
+    assert ran.err.startswith("error[FLUJO-609] 2 things are wrong with the state\n")
 
 
 def test_a_state_is_brought_up_to_date(flujo):

@@ -1,5 +1,6 @@
 """What the fault tests know of a run from outside: the ledger of its steps, its journal, and what both must say."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from flujo_state_sqlite.backend import SqliteBackend
 
 RECORDED = "SELECT r.run_id, j.path FROM journal AS j JOIN run AS r ON r.id = j.run WHERE j.kind = 0"
 #: Runs that wait for a person who was never asked.
@@ -178,7 +181,7 @@ class Case:
         for run, result in told["results"].items():
             assert result == undisturbed, f"{run} came to something else: {result}"
         self._check_ledger(paths)
-        assert self.query("PRAGMA integrity_check") == [("ok",)]
+        assert asyncio.run(SqliteBackend(self.folder / "state.db").check()) == []
         assert self.query(TWICE) == [], "a path is recorded twice"
         return told
 

@@ -12,11 +12,14 @@ from flujo.domain.outcomes import RunStatus
 from flujo_state_sqlite.backend import SqliteBackend
 
 LARGE = 70_000
-STEPS = [JournalRecord(f"step-{n}", out=b"%d" % n * (1, LARGE)[n % 4 == 3], sync=list(Sync)[n % 2]) for n in range(8)]
-BATCH = [JournalRecord(f"map[{n}]", out=b"x" * 3000 * n, sync=Sync.FULL) for n in range(5)]
-QUESTION = JournalRecord("ask?", RecordKind.WAIT, out=b"how?", sync=Sync.FULL)
-ANSWER = JournalRecord("ask!1", RecordKind.ANSWER, out=b"so", sync=Sync.FULL)
-RESULT = JournalRecord("ask", out=b"done", sync=Sync.FULL)
+STEPS = [
+    JournalRecord(f"step-{n}", out=b'"%s"' % (b"%d" % n * (1, LARGE)[n % 4 == 3]), sync=list(Sync)[n % 2])
+    for n in range(8)
+]
+BATCH = [JournalRecord(f"map[{n}]", out=b'"%s"' % (b"x" * 3000 * n), sync=Sync.FULL) for n in range(5)]
+QUESTION = JournalRecord("ask?", RecordKind.WAIT, out=b'"how?"', sync=Sync.FULL)
+ANSWER = JournalRecord("ask!1", RecordKind.ANSWER, out=b'"so"', sync=Sync.FULL)
+RESULT = JournalRecord("ask", out=b'"done"', sync=Sync.FULL)
 JOURNAL = [record.path for record in (*STEPS, *BATCH, QUESTION, ANSWER, RESULT)]
 
 
@@ -43,7 +46,7 @@ async def live(backend, told):
 
     for record in STEPS:
         await append(record)
-    await backend.cache.put(CacheEntry(b"k", "s", b"v", None, {}, 1.0))
+    await backend.cache.put(CacheEntry(b"k", "s", b'"v"', None, {}, 1.0))
     outcomes = await asyncio.gather(*map(append, BATCH), return_exceptions=True)
     for error in filter(None, outcomes):
         raise error
@@ -54,7 +57,7 @@ async def live(backend, told):
         told(ANSWER.path)
     claim = await backend.claim("run-1")
     await append(RESULT)
-    await backend.finish(claim, RunStatus.COMPLETED, output=b"done", at=3.0)
+    await backend.finish(claim, RunStatus.COMPLETED, output=b'"done"', at=3.0)
     told("completed")
 
 

@@ -94,7 +94,7 @@ async def goes_on(path, order, told):
     assert await backend.check() == []
     await history.live(backend, lambda what: None)
     row = await backend.get("run-1")
-    assert (row.status, row.output) == (RunStatus.COMPLETED, b"done")
+    assert (row.status, row.output) == (RunStatus.COMPLETED, b'"done"')
     assert sorted(record.path for record in await backend.load("run-1")) == sorted(order)
     assert await backend.check() == []
     await backend.close()

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import namedtuple
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, StrEnum
@@ -132,6 +132,14 @@ def test_stored_bytes_are_shown_like_the_value_without_its_classes(value):
 def test_enum_without_a_plain_value_is_shown_by_its_name():
     odd = Enum("Odd", {"PAIR": (1, 2)})
     assert readable(JsonCodec([odd]).encode([odd.PAIR], where="")) == ["PAIR"]
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_a_set_of_objects_is_shown_as_a_list(kind):
+    """Shown as dicts they have no hash."""
+    pixel = make_dataclass("Pixel", [("x", int)], frozen=True)
+    stored = JsonCodec([pixel]).encode(kind({pixel(1), pixel(2)}), where="")
+    assert sorted(readable(stored), key=repr) == [{"x": 1}, {"x": 2}]
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b'{"$":"date","v":1}', b'{"$":["a"]}'])

@@ -8,12 +8,13 @@ from functools import partial
 
 import pytest
 
+from flujo.domain.caching import CacheEntry
 from flujo.domain.interfaces import JournalRecord, MaintainedBackend, RecordKind
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import RunNotFound, StateCorrupt, StateStorageFull, StateUnavailable
 from flujo_state_sqlite.schema import INLINE_LIMIT, MIGRATIONS, SCHEMA
 
-LARGE = b"x" * (INLINE_LIMIT + 1)
+LARGE = b'"%s"' % (b"x" * INLINE_LIMIT)
 
 
 def change(path, *statements):
@@ -97,9 +98,16 @@ async def test_only_a_run_that_begins_makes_a_state(path, backend):
         ("INSERT INTO definition VALUES (x'00', '{}')", "definitions of no run: 1"),
         ("DELETE FROM definition", "runs without a definition: 1"),
         ("UPDATE journal SET run = 7", "records of no run: 2"),
-        ("DELETE FROM blob WHERE size > 1000", "large values that are missing: 1"),
+        (
+            "DELETE FROM blob WHERE size > 1000",
+            "value of record 'a' of run 'run-1': a large value is missing from the state or was changed: ",
+        ),
         ("INSERT INTO blob VALUES (x'00', 0, x'')", "large values of nothing: 1"),
-        ("UPDATE blob SET data = x'00' WHERE size < 1000", "a large value was changed: "),
+        ("UPDATE blob SET size = 1 WHERE size < 1000", "large values of another size than is noted: 1"),
+        (
+            "UPDATE blob SET data = x'00' WHERE size < 1000",
+            "files of run 'run-1': a large value is missing from the state or was changed: ",
+        ),
         ("CREATE TABLE other(x)", "'other' is no part of a state"),
         ("DROP INDEX run_key", "'run_key' is missing"),
         ("ALTER TABLE run ADD COLUMN x INT AS (abs(id))", "'run' is not as flujo makes it"),
@@ -127,8 +135,59 @@ async def test_each_row_that_can_not_be_read_is_named(made, opened, run, stateme
     change(made, statement)
     backend = opened(made)
     await backend.create_run(run("run-2"))
-    (told,) = await backend.check()
-    assert told.startswith(said)
+    told = await backend.check()
+    assert [line for line in told if line.startswith(said)]
+
+
+@pytest.fixture
+async def full(path, opened, run):
+    """A state with records of every kind, large and small, and a cached result."""
+    backend = opened(path)
+    claim = await backend.create_run(run(input=LARGE, files={"a.yaml": "steps: []"}))
+    for kind in RecordKind:
+        await backend.append(claim, JournalRecord(f"p{kind}", kind, out=b'{"by":"me"}', delta=b'{"set":{"a":1}}'))
+    gone = b'{"$":"gone:Class","v":{"n":{"$":"set","v":[{"$":"gone:Other","v":{"m":1}}]}}}'
+    await backend.append(claim, JournalRecord("of a class that is gone", out=gone))
+    await backend.append(claim, JournalRecord("large", out=LARGE.replace(b"x", b"y"), delta=LARGE))
+    await backend.cache.put(CacheEntry(b"k", "a step", b"[1]", b"{}", {"input": "d1"}, 1.0))
+    await backend.finish(claim, RunStatus.COMPLETED, output=b"1.5", at=2.0)
+    await backend.close()
+    assert await opened(path).check() == []
+    return path
+
+
+NOT_JSON = ": it can't be read: it is not the JSON that was stored"
+NOT_THERE = ": a large value is missing from the state or was changed: "
+
+
+@pytest.mark.parametrize(
+    ("change_of", "told"),
+    [
+        ("run SET base = $", [f"first context of run 'run-1'{NOT_JSON}"]),
+        ("run SET output = $", [f"output of run 'run-1'{NOT_JSON}"]),
+        ("journal SET out = $ WHERE kind = 3", [f"value of record 'p3' of run 'run-1'{NOT_JSON}"]),
+        ("journal SET delta = $ WHERE path = 'p0'", [f"context change of record 'p0' of run 'run-1'{NOT_JSON}"]),
+        ("cache SET value = $", [f"value of a cached result of 'a step'{NOT_JSON}"]),
+        ("cache SET parts = '{'", [f"parts of a cached result of 'a step'{NOT_JSON}"]),
+        (
+            "blob SET data = CAST(replace(data, 'yy', 'zz') AS BLOB)",
+            [f"value of record 'large' of run 'run-1'{NOT_THERE}"],
+        ),
+        (
+            "blob SET data = CAST(replace(data, 'x', 'z') AS BLOB)",
+            [f"input of run 'run-1'{NOT_THERE}", f"context change of record 'large' of run 'run-1'{NOT_THERE}"],
+        ),
+        (
+            "journal SET out = $",
+            [f"value of record {path!r}" for path in (*(f"p{kind}" for kind in RecordKind), "of a class that is gone")],
+        ),
+    ],
+)
+async def test_each_value_that_is_damaged_is_named(full, opened, change_of, told):
+    """By its run, its path and what it is; one is no reason to leave out the others."""
+    change(full, "UPDATE " + change_of.replace("$", "x'7b'"))
+    found = await opened(full).check()
+    assert [line[: len(start)] for line, start in zip(found, told, strict=True)] == told
 
 
 async def test_damage_is_found(made, opened):

@@ -23,8 +23,8 @@ __all__ = [
     "answer",
     "plain_row",
     "read_all",
+    "read_bare",
     "read_epochs",
-    "read_one",
     "read_waits",
 ]
 
@@ -71,6 +71,9 @@ _COLUMNS = """
 SELECT j.path, j.kind, j.attempt, j.fp, j.durable, j.enc, j.out, j.out_blob, j.delta, j.delta_blob, j.error,
        j.fallback, j.calls, j.tok_in, j.tok_out, j.cost, j.started_at, j.ended_at
 """
+
+_BARE = _COLUMNS.replace("j.out, j.out_blob, j.delta, j.delta_blob", "NULL, NULL, NULL, NULL")
+_BARE += "FROM journal AS j WHERE j.id = ?"
 
 #: By the numbers of the rows, which the index has: else whole rows would be sorted.
 _OF_RUN = "WHERE j.id IN (SELECT id FROM journal WHERE run = ? AND id >= ?) ORDER BY j.id"
@@ -196,10 +199,9 @@ def read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]
     return found
 
 
-def read_one(connection: sqlite3.Connection, number: int) -> JournalRecord:
-    """The record in the row of this number. Raises as `read_all`."""
-    row = connection.execute(_COLUMNS + "FROM journal AS j WHERE j.id = ?", (number,)).fetchone()
-    return _record(connection, row)
+def read_bare(connection: sqlite3.Connection, number: int) -> JournalRecord:
+    """The record in the row of this number, without its values. Raises as `read_all`."""
+    return _record(connection, connection.execute(_BARE, (number,)).fetchone())
 
 
 def read_epochs(connection: sqlite3.Connection, number: int) -> dict[str, int]:

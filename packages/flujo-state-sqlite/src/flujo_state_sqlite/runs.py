@@ -37,6 +37,7 @@ __all__ = [
     "is_cancelled",
     "not_found",
     "number_of",
+    "read_bare",
     "read_many",
     "read_one",
     "redefine",
@@ -93,9 +94,9 @@ _ASKED_TO_STOP = "SELECT id, epoch, owner FROM run WHERE status NOT IN (3, 5) AN
 _ASKED_ONE = "SELECT id, epoch, owner FROM run WHERE run_id = ? AND status = 1 AND cancel"
 
 # Which records count is what `flujo.domain.lives.gets_on` says, here and in the totals.
-_HAS_GOT_ON = """
-SELECT EXISTS (SELECT 1 FROM journal WHERE run = ? AND epoch = ? AND kind <> 7 AND (kind <> 1 OR attempt))
-"""
+_HAS_GOT_ON = (
+    "SELECT EXISTS (SELECT 1 FROM journal WHERE run = ? AND epoch = ? AND kind <> 7 AND (kind <> 1 OR attempt))"
+)
 
 _LAST_OF_ALL = (
     "SELECT path FROM journal WHERE run = ? AND kind <> 7 AND (kind <> 1 OR attempt) ORDER BY id DESC LIMIT 1"
@@ -312,6 +313,13 @@ def read_one(connection: sqlite3.Connection, folder: Path, run_id: str) -> RunRo
     values = unpack(connection, *cells[0:2]), unpack(connection, *cells[2:4]), unpack(connection, *cells[4:6])
     files = unpack(connection, None, found[16])
     return _run(connection, folder, found, values)._replace(files=json.loads(files) if files else NOTHING)
+
+
+def read_bare(connection: sqlite3.Connection, folder: Path, number: int) -> RunRow:
+    """The run of this number, which is there, without its values and files. Raises what a row that isn't ours does."""
+    row = connection.execute(_rows(connection) + "WHERE r.id = ?", (number,)).fetchone()
+    check_encoding(connection.execute("SELECT enc FROM run WHERE id = ?", (number,)).fetchone()[0], row[1])
+    return _run(connection, folder, row, (None, None, None))
 
 
 def read_many(connection: sqlite3.Connection, folder: Path, prefix: str, limit: int, offset: int) -> Sequence[RunRow]:

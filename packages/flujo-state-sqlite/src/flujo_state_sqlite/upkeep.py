@@ -3,18 +3,19 @@
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from hashlib import blake2b
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from flujo.exceptions import StateCorrupt, StateUnavailable
+from flujo.infra.codec import readable
 from flujo_state_sqlite import records, runs
 from flujo_state_sqlite.errors import code_of, explain
 from flujo_state_sqlite.opening import sync_folder
 from flujo_state_sqlite.schema import MIGRATIONS, SCHEMA
-from flujo_state_sqlite.values import NOT_OURS
+from flujo_state_sqlite.values import NOT_OURS, Cells, unpack
 
 __all__ = ["backup", "check", "schema_of"]
 
@@ -28,8 +29,6 @@ WITH named(hash) AS (
   SELECT delta_blob FROM journal WHERE delta_blob IS NOT NULL)
 """
 
-_MISSING = "SELECT COUNT(*) FROM named WHERE hash NOT IN (SELECT hash FROM blob)"
-
 _LEFT = "SELECT COUNT(*) FROM blob WHERE hash NOT IN (SELECT hash FROM named)"
 
 #: What each count is of, where it is not zero.
@@ -37,9 +36,20 @@ _COUNTS = {
     "records of no run": "SELECT COUNT(*) FROM journal WHERE run NOT IN (SELECT id FROM run)",
     "runs without a definition": "SELECT COUNT(*) FROM run WHERE def_hash NOT IN (SELECT hash FROM definition)",
     "definitions of no run": "SELECT COUNT(*) FROM definition WHERE hash NOT IN (SELECT def_hash FROM run)",
-    "large values that are missing": _NAMED + _MISSING,
     "large values of nothing": _NAMED + _LEFT,
+    "large values of another size than is noted": "SELECT COUNT(*) FROM blob WHERE size <> length(data)",
 }
+
+#: The cells of each value of a run, a record and a cached result, and what the values are.
+_OF_RUN = (
+    "SELECT input, input_blob, base, base_blob, output, output_blob, NULL, files FROM run WHERE id = ?",
+    ("input", "first context", "output", "files"),
+)
+_OF_RECORD = ("SELECT out, out_blob, delta, delta_blob FROM journal WHERE id = ?", ("value", "context change"))
+_OF_CACHED = (
+    "SELECT value, NULL, delta, NULL, CAST(parts AS BLOB), NULL FROM cache WHERE rowid = ?",
+    ("value", "context change", "parts"),
+)
 
 
 def schema_of(connection: sqlite3.Connection) -> int:
@@ -57,32 +67,47 @@ def check(connection: sqlite3.Connection, folder: Path) -> list[str]:
     if not wrong and known:
         counts = {words: connection.execute(statement).fetchone()[0] for words, statement in _COUNTS.items()}
         wrong += [f"{words}: {count:,}" for words, count in counts.items() if count]
-        wrong += _changed(connection)
-    if not wrong and known:
         wrong += _unreadable(connection, folder)
     return wrong
 
 
 def _unreadable(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:
-    """Which runs and records can't be read as this version reads them, one at a time; values stay as they are."""
-    for (run_id,) in connection.execute("SELECT run_id FROM run ORDER BY id"):
-        try:
-            runs.read_one(connection, folder, run_id)
-        except (*NOT_OURS, StateCorrupt) as error:
-            yield f"run {run_id!r} can't be read: {error}"
-            continue
-        yield from _unreadable_records(connection, run_id)
+    """Which runs, records, cached results and values of them can't be read as this version reads them.
+
+    One value at a time is in memory. No class is looked for: that of an object may be one that isn't here.
+    """
+    for number, run_id in connection.execute("SELECT id, run_id FROM run ORDER BY id"):
+        run = f"run {run_id!r}"
+        yield from _failing(f"{run} can't be read", partial(runs.read_bare, connection, folder, number))
+        yield from _broken(connection, run, number, *_OF_RUN)
+        rows = connection.execute("SELECT id, path FROM journal WHERE run = ? ORDER BY id", (number,))
+        for row, path in rows:
+            record = f"record {path!r} of {run}"
+            yield from _failing(f"{record} can't be read", partial(records.read_bare, connection, row))
+            yield from _broken(connection, record, row, *_OF_RECORD)
+    for row, scope in connection.execute("SELECT rowid, scope FROM cache ORDER BY rowid"):
+        yield from _broken(connection, f"a cached result of {scope!r}", row, *_OF_CACHED)
 
 
-def _unreadable_records(connection: sqlite3.Connection, run_id: str) -> Iterator[str]:
-    rows = connection.execute(
-        "SELECT id, path FROM journal WHERE run = (SELECT id FROM run WHERE run_id = ?) ORDER BY id", (run_id,)
-    )
-    for number, path in rows:
-        try:
-            records.read_one(connection, number)
-        except (*NOT_OURS, StateCorrupt) as error:
-            yield f"record {path!r} of run {run_id!r} can't be read: {error}"
+def _broken(
+    connection: sqlite3.Connection, whose: str, number: int, statement: str, names: tuple[str, ...]
+) -> Iterator[str]:
+    cells = connection.execute(statement, (number,)).fetchone()
+    for name, cell in zip(names, zip(cells[::2], cells[1::2], strict=True), strict=True):
+        yield from _failing(f"{name} of {whose}", partial(_decode, connection, cell))
+
+
+def _decode(connection: sqlite3.Connection, cell: Cells) -> None:
+    data = unpack(connection, *cell)
+    if data is not None:
+        readable(data, where="it")
+
+
+def _failing(what: str, read: Callable[[], object]) -> Iterator[str]:
+    try:
+        read()
+    except (*NOT_OURS, StateCorrupt) as error:
+        yield f"{what}: {error}"
 
 
 def _strange(connection: sqlite3.Connection) -> Iterator[str]:
@@ -101,12 +126,6 @@ def _strange(connection: sqlite3.Connection) -> Iterator[str]:
 def _objects(connection: sqlite3.Connection) -> dict[str, str]:
     statement = "SELECT name, type || ' ' || sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     return dict(connection.execute(statement).fetchall())
-
-
-def _changed(connection: sqlite3.Connection) -> Iterator[str]:
-    for key, data in connection.execute("SELECT hash, data FROM blob"):
-        if blake2b(data, digest_size=32).digest() != key:
-            yield f"a large value was changed: {key.hex()}"
 
 
 def backup(connection: sqlite3.Connection, path: Path, to: Path) -> int:

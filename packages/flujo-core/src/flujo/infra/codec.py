@@ -61,9 +61,9 @@ class JsonCodec:
         return _read(data, self._shapes, where)
 
 
-def readable(data: bytes) -> Any:
+def readable(data: bytes, *, where: str = "a stored value") -> Any:
     """Stored bytes as plain JSON data for people to look at, without any class. Raises `StateCorrupt`."""
-    return jsonable(_read(data, None, "a stored value"))
+    return jsonable(_read(data, None, where))
 
 
 def _read(data: bytes, shapes: Shapes | None, where: str) -> Any:

@@ -160,7 +160,8 @@ class Reader:
             return read(form)
         if name == "dict":
             return self._members(form)
-        return _COLLECTIONS[name](map(self.read, form))
+        # An object that is shown as a dict has no place in a set.
+        return (list if self._shapes is None else _COLLECTIONS[name])(map(self.read, form))
 
     def _members(self, form: dict[str, Any]) -> dict[str, Any]:
         return {key: self.read(item) for key, item in form.items()}
