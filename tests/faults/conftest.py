@@ -2,6 +2,10 @@
 
 import importlib.util
 import json
+import os
+import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,6 +49,52 @@ class Cases:
 @pytest.fixture
 def cases(nemesis, tmp_path) -> Cases:
     return Cases(nemesis, tmp_path)
+
+
+class Mounts:
+    """Small file systems in a folder of this process: not in that of pytest, whose removal a mount would break."""
+
+    PREFIX = "flujo-mounts-"
+
+    def __init__(self, pid: int) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.PREFIX}{pid}-"))
+
+    def mount(self, kib: int) -> Path:
+        place = self.folder / f"tmpfs-{kib}"
+        place.mkdir()
+        self._mount(place, f"size={kib}k")
+        return place
+
+    def grow(self, place: Path, kib: int) -> None:
+        self._mount(place, f"remount,size={kib}k")
+
+    def _mount(self, place: Path, options: str) -> None:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("only root can mount a small file system; the limit on a file's size is tested in tests/state")
+
+    @staticmethod
+    def clear(folder: Path) -> None:
+        """Unmount what is in it, in use or not, and remove it."""
+        for place in folder.iterdir():
+            subprocess.run(["umount", "-l", place], check=False, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    @classmethod
+    def clear_left(cls) -> None:
+        """The same for what processes left that were killed."""
+        for folder in Path(tempfile.gettempdir()).glob(f"{cls.PREFIX}*-*"):
+            if not Path("/proc", folder.name.split("-")[2]).exists():
+                cls.clear(folder)
+
+
+@pytest.fixture
+def mounts() -> Iterator[Mounts]:
+    """Where small file systems can be mounted; what killed processes left mounted is cleared away."""
+    Mounts.clear_left()
+    mounts = Mounts(os.getpid())
+    yield mounts
+    mounts.clear(mounts.folder)
 
 
 @pytest.fixture

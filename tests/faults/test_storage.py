@@ -56,7 +56,7 @@ async def through(path, told):
         assert "run-1" not in told or await backend.get("run-1") is not None
     await history.live(backend, lambda what: None)
     row = await backend.get("run-1")
-    assert (row.status, row.output, row.key) == (RunStatus.COMPLETED, b"done", "k")
+    assert (row.status, row.output, row.key) == (RunStatus.COMPLETED, b'"done"', "k")
     assert [record.path for record in await backend.load("run-1") if "map" not in record.path] == [
         path for path in history.JOURNAL if "map" not in path
     ]
@@ -93,34 +93,13 @@ async def test_state_that_is_full_from_any_transaction_on_keeps_what_it_acknowle
     assert number > 10
 
 
-@pytest.fixture
-def small(tmp_path):
-    """Makes file systems of so many KiB, and gives them more room; where this user may."""
-    mounted = []
-
-    def mount(kib, again=None):
-        place = again or tmp_path / f"tmpfs-{kib}"
-        place.mkdir(exist_ok=True)
-        options = f"{'remount,' if again else ''}size={kib}k"
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
-        if subprocess.run(command, check=False, capture_output=True).returncode:
-            pytest.skip("only root can mount a small file system; the limit on a file's size is tested in tests/state")
-        if not again:
-            mounted.append(place)
-        return place
-
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", place], check=True)
-
-
-async def test_disk_that_is_full_loses_nothing_that_was_acknowledged(small, figures):
+async def test_disk_that_is_full_loses_nothing_that_was_acknowledged(mounts, figures):
     """29: on disks of 64 KiB, 128 KiB, ..., until one is large enough; each gets room after the run has stopped."""
     full = 0
     for kib in itertools.count(64, 64):
-        place = small(kib)
+        place = mounts.mount(kib)
         told, ended = history.in_child(place / "state.db", history.live)
-        small(4096, again=place)
+        mounts.grow(place, 4096)
         await through(place / "state.db", told)
         if ended == []:
             break
@@ -129,6 +108,18 @@ async def test_disk_that_is_full_loses_nothing_that_was_acknowledged(small, figu
         full += 1
     figures("29 full disks", disks=full)
     assert full > 5
+
+
+def test_file_system_that_a_killed_test_left_is_unmounted_by_the_next(mounts):
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    left = type(mounts)(ended.pid)
+    place = left.mount(64)
+    assert place.is_mount()
+    with (place / "in use").open("w"):
+        mounts.clear_left()
+    assert not left.folder.exists()
+    assert mounts.folder.exists()
 
 
 def keep_locked(path, seconds):
@@ -306,7 +297,7 @@ async def test_removal_that_is_killed_at_any_statement_leaves_whole_runs(tmp_pat
     made = SqliteBackend(tmp_path / "made.db")
     for number in range(3):
         claim = await made.create_run(history.new_run(f"run-{number}", files={"a.yaml": str(number // 2)}))
-        for record in (history.STEPS[3], JournalRecord("own", out=b"%d" % number * history.LARGE)):
+        for record in (history.STEPS[3], JournalRecord("own", out=b'"%s"' % (b"%d" % number * history.LARGE))):
             await made.append(claim, record)
         await made.finish(claim, RunStatus.FAILED, at=2.0)
     await made.close()
