@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from flujo.plugins import create_plugin_manager, hookimpl
+from flujo.plugins import create_plugin_manager, hookimpl, plugin_options
 
 SKILL = """
     @hookimpl
@@ -94,13 +94,27 @@ def test_a_plugin_can_ask_what_there_is(record_of):
 
 
 def test_a_record_tells_where_a_plugin_is_and_how_long_its_import_took(announce, record_of, tmp_path):
-    announce("flujo.plugins:API_1")
+    announce("flujo.plugins:API_1", "import time\ntime.sleep(0.02)\n")
 
     record = record_of(create_plugin_manager(), "flujo-acme")
 
     assert record.file.endswith("flujo_acme.py")
-    assert record.load_ms is not None
+    assert record.load_ms >= 20
     assert (record.phase, record.traceback, record.suggestion) == ("", "", "")
+
+
+class Asked:
+    @staticmethod
+    @hookimpl
+    def flujo_register_skills(registrar):
+        registrar.skill("asked.greet", "m:greet", summary="")
+
+
+def test_what_was_not_imported_took_no_time(announce, record_of):
+    announce("flujo.plugins:API_1")
+    manager = create_plugin_manager(Asked, options=plugin_options(environ={}, switches=["no:flujo-acme"]))
+
+    assert [record_of(manager, dist).load_ms for dist in ("Asked", "flujo-acme")] == [None, None]
 
 
 def test_a_record_shows_the_plugins_own_part_of_a_traceback(fake_dist, record_of):
