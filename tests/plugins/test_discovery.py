@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 import pytest
 
+from flujo.exceptions import PluginError
 from flujo.plugins import create_plugin_manager
 from flujo.plugins.discovery import installed_plugins
 
@@ -200,6 +201,45 @@ def test_a_record_says_what_a_plugin_is_and_brings(fake_dist, record_of):
 
     assert (record.version, record.source, record.target) == ("2.1", "installed", "Flujo_Healthy")
     assert record.contributes == {"skills": ("healthy.greet",)}
+
+
+def test_a_working_copy_is_told_from_what_is_installed_for_good(fake_dist, record_of):
+    for name, info in (("copied", '{"dir_info": {"editable": true}}'), ("fetched", '{"archive_info": {}}')):
+        folder = fake_dist(f"flujo-{name}", HEALTHY.replace("healthy", name))
+        (folder / f"flujo_{name}-1.0.dist-info" / "direct_url.json").write_text(info)
+    importlib.invalidate_caches()
+
+    manager = create_plugin_manager()
+
+    assert record_of(manager, "flujo-copied").source == "editable"
+    assert record_of(manager, "flujo-fetched").source == "installed"
+
+
+EXTRA = ('no-such-driver>=2 ; python_version >= "3" and extra == "fast"',)
+LACKS = [
+    (EXTRA, "pip install 'flujo-acme[fast]'"),
+    (("no_such_driver>=2",), "pip install 'flujo-acme'"),
+    (("no-such-driver-at-all",), ""),
+]
+
+
+@pytest.mark.parametrize(("requires", "advice"), LACKS)
+def test_what_a_plugin_lacks_is_installed_with_the_extra_that_needs_it(fake_dist, record_of, requires, advice):
+    fake_dist("flujo-acme", "import no_such_driver.pool", requires=requires)
+
+    record = record_of(create_plugin_manager(), "flujo-acme")
+
+    assert (record.status, record.suggestion) == ("import-failed", advice)
+
+
+def test_what_a_plugin_lacks_when_it_is_used_is_installed_with_the_extra_that_needs_it(fake_dist):
+    hook = 'registrar.pricing("acme", "acme_prices:price")'
+    source = f"@hookimpl\ndef flujo_register_pricing(registrar):\n    {hook}\n"
+    fake_dist("flujo-acme", source, requires=EXTRA, modules={"acme_prices": "import no_such_driver"})
+
+    with pytest.raises(PluginError, match=r"plugin flujo-acme 1\.0 offers 'acme_prices:price', which can't") as caught:
+        create_plugin_manager().contributions.pricing["acme"]
+    assert caught.value.suggestion == "pip install 'flujo-acme[fast]'"
 
 
 def test_an_installation_without_metadata_is_known_by_its_entry_point(fake_dist, tmp_path, record_of):

@@ -107,7 +107,7 @@ def _known_hook(text: str) -> str:
 
 def _write_requirements(records: Sequence[PluginRecord]) -> None:
     """Each distribution once; a plugin of the project's own is in none."""
-    lines = {f"{record.dist}=={record.version}" for record in records if record.loaded and record.source == "installed"}
+    lines = {f"{record.dist}=={record.version}" for record in records if record.loaded and record.is_installed}
     for line in sorted(lines):
         Console().out(line)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from flujo.blueprint.modules import Project
 from flujo.domain import foreign
 from flujo.exceptions import PluginError
-from flujo.plugins.records import Candidate
+from flujo.plugins.records import Candidate, Source
 from flujo.plugins.switches import normal
 
 if TYPE_CHECKING:
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 __all__ = [
     "API_GROUP",
     "GROUP",
+    "PROVIDES_GROUP",
     "attempt",
     "installed_plugins",
     "is_target",
     "load_target",
     "local_plugins",
     "named_plugins",
+    "remedy",
 ]
 
 T = TypeVar("T")
@@ -40,10 +42,19 @@ GROUP = "flujo.plugins"
 #: The group in which a distribution names the contract it was written for, so that nothing needs to be imported.
 API_GROUP = "flujo.plugin_api"
 
+#: The group in which a distribution may say what it brings, as in `http = "kinds"`, for when it can't be loaded.
+PROVIDES_GROUP = "flujo.provides"
+
 #: The lines of a distribution's metadata that are needed here. To read all of it takes a parser of mails, which costs a
 #: tenth of a start.
 _FIELDS = ("Name", "Version")
 _FIELD = re.compile(rf"^({'|'.join(_FIELDS)}):[ \t]*(\S+)", re.MULTILINE)
+
+#: What installers write down of a distribution that is its author's working copy.
+_EDITABLE = re.compile(r'"editable"\s*:\s*true')
+
+#: What a distribution needs, and the extra that needs it.
+_NEED = re.compile(r"""([\w.-]+)(?:.*\bextra\s*==\s*['"]([\w.-]+))?""")
 
 _API = re.compile(r"flujo\.plugins:API_([0-9]+)(?:_([0-9]+))?")
 _TARGET = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
@@ -69,7 +80,8 @@ def load_target(target: Any, provider: str) -> Any:
     except PluginError as error:
         raise PluginError(
             f"plugin {provider} offers {target!r}, which can't be loaded: {error}",
-            suggestion="install what it needs, or another version of the plugin",
+            suggestion=remedy(provider.partition(" ")[0], error)
+            or "install what it needs, or another version of the plugin",
             cause=error.__cause__,
         ) from error
 
@@ -104,19 +116,44 @@ def _load_file(file: Path) -> ModuleType:
     return Project(folder, folder).load(file.stem)
 
 
-def _scan() -> list[Candidate]:
-    from importlib_metadata import entry_points  # noqa: PLC0415 - a tenth of a start, for those who look for plugins
+def remedy(dist: str, error: PluginError) -> str:
+    """How to install the module that the plugin of `dist` lacks, with the extra that needs it, if `dist` says so."""
+    lacks = error.__cause__
+    if not isinstance(lacks, ModuleNotFoundError) or not (found := [*_metadata().distributions(name=dist)]):
+        return ""
+    missing = normal(str(lacks.name).partition(".")[0])
+    needs = (_NEED.match(line) for line in attempt(lambda: found[0].requires) or ())
+    extra = next((need[2] for need in needs if need and normal(need[1]) == missing), "")
+    return "" if extra == "" else f"pip install '{dist}[{extra}]'" if extra else f"pip install '{dist}'"
 
-    every = entry_points()
+
+def _scan() -> list[Candidate]:
+    every = _metadata().entry_points()
     found = sorted((*_identity(entry), entry.name, entry.value, entry) for entry in every.select(group=GROUP))
     announced = {_identity(entry)[0]: _announced(entry.value) for entry in every.select(group=API_GROUP)}
+    brought: dict[str, dict[str, str]] = {}
+    for entry in every.select(group=PROVIDES_GROUP):
+        brought.setdefault(_identity(entry)[0], {})[entry.name] = entry.value
     taken: set[str] = set()
     return [
         Candidate(
-            _unique(f"{dist}:{name}", taken), dist, version, "installed", value, entry.load, announced.get(dist, "")
+            _unique(f"{dist}:{name}", taken),
+            dist,
+            version,
+            source,
+            value,
+            entry.load,
+            announced.get(dist, ""),
+            provides=brought.get(dist, {}),
         )
-        for dist, version, name, value, entry in found
+        for dist, version, source, name, value, entry in found
     ]
+
+
+def _metadata() -> Any:
+    import importlib_metadata  # noqa: PLC0415 - a tenth of a start, for those who look for plugins
+
+    return importlib_metadata
 
 
 def _announced(value: str) -> str:
@@ -125,15 +162,18 @@ def _announced(value: str) -> str:
     return f"{found[1]}.{found[2] or 0}" if found else value
 
 
-def _identity(entry: "EntryPoint") -> tuple[str, str]:
-    """Distribution and version; an entry point whose distribution has no metadata stands for itself."""
+def _identity(entry: "EntryPoint") -> tuple[str, str, Source]:
+    """Distribution, version and source; an entry point whose distribution has no metadata stands for itself."""
     dist = cast("Distribution", entry.dist)
     try:
         text = attempt(lambda: dist.read_text("METADATA") or dist.read_text("PKG-INFO") or "")
+        origin = attempt(lambda: dist.read_text("direct_url.json") or "")
     except PluginError:
-        text = ""
+        text = origin = ""
+    source: Source = "editable" if _EDITABLE.search(origin) else "installed"
     fields = dict(_FIELD.findall(text.partition("\n\n")[0]))
-    return (normal(fields["Name"]), fields["Version"]) if len(fields) == len(_FIELDS) else (entry.name, "")
+    whole = len(fields) == len(_FIELDS)
+    return (normal(fields["Name"]), fields["Version"], source) if whole else (entry.name, "", source)
 
 
 def _named(plugin: object, taken: set[str]) -> Candidate:

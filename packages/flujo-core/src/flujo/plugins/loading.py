@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flujo.domain.foreign import visible
 from flujo.exceptions import PluginError
-from flujo.plugins.discovery import attempt
+from flujo.plugins.discovery import attempt, remedy
 from flujo.plugins.hookspecs import API_1
 from flujo.plugins.precedence import Offer, Table
 from flujo.plugins.records import Candidate, Phase, PluginRecord, PluginStatus
@@ -70,7 +70,8 @@ class _Course:
         except PluginError as error:
             if manager.has_plugin(candidate.name):
                 manager.unregister(name=candidate.name)
-            told = {"error": visible(str(error)), "suggestion": error.suggestion or "", "traceback": _trimmed(error)}
+            advice = error.suggestion or remedy(candidate.dist, error)
+            told = {"error": visible(str(error)), "suggestion": advice, "traceback": _trimmed(error)}
             return record_of(candidate, self.status, phase=self.phase, **told, **self.facts), []
         finally:
             self.offers.closed = True

@@ -68,7 +68,7 @@ def _reasons_of_strangers(plugin: Candidate, options: PluginOptions) -> Iterator
         yield "--no-plugins or FLUJO_NO_PLUGINS: only flujo's own plugins are loaded"
     if options.only is not None and not _is_among(plugin, options.only):
         yield "FLUJO_PLUGINS, which does not name it"
-    if plugin.source == "installed" and options.enable is not None and not _is_among(plugin, options.enable):
+    if plugin.is_installed and options.enable is not None and not _is_among(plugin, options.enable):
         yield f"{_written('plugins.enable', options)}, which does not name it"
 
 
