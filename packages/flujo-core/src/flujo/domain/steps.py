@@ -128,7 +128,7 @@ class Step(Generic[In, Out]):
     def _refuse(self, what: str, suggestion: str) -> NoReturn:
         raise ConfigurationError(f"step {self.name!r} {what}", suggestion=suggestion)
 
-    @property
+    @cached_property
     def segment(self) -> str:
         """This step's part of a path."""
         return f"{self.prefix}:{self.name}" if self.prefix else self.name

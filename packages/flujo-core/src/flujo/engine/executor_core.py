@@ -173,7 +173,7 @@ class ExecutorCore:
         if now >= run.pulse.due or now >= run.watch.due or plan.looks or run.events.active:
             await _begun(frame, plan, now)
         frame = _furnished(frame, plan) if frame.history is None or plan.invariants else frame
-        work = Work(frame, plan, now, usage=run.journal.spent_on(frame.path) if plan.tries else NO_USAGE)
+        work = Work(frame, plan, now, run.journal.spent_on(frame.path) if plan.tries else NO_USAGE)
         try:
             if plan.direct and frame.level % _LEVELS:
                 with work:  # what `_guarded` comes to, without its coroutines
@@ -198,11 +198,11 @@ class ExecutorCore:
         if run.journal.tracker is not None:
             check_used(frame, outcome)
         result = result_of(work, outcome)
-        if type(outcome) is Failure and plan.tries and not run.journal.closed:
-            await self._note_failure(work, outcome, final=True)
         if type(outcome) is Success:
             outcome = tuple_of(Success, (outcome.value, result.usage, (), result, False, None))
         else:
+            if type(outcome) is Failure and plan.tries and not run.journal.closed:
+                await self._note_failure(work, outcome, final=True)
             outcome = outcome._replace(usage=result.usage, children=result.children, step_result=result)
         return tell_finished(frame, outcome, result)
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -259,13 +259,27 @@ class Journal:
         """`value` as a record holds it. Raises `ValueNotStorable` when it can't be written; names `where`."""
         return unshared(value) if self._codec is None else self._codec.encode(value, where=where)
 
-    def record(self, record: JournalRecord) -> Coroutine[Any, Any, None]:
-        """Write the result of a step down, its `out` and `delta` `encoded`, and return when it is safe.
+    async def record(self, record: JournalRecord) -> None:
+        """Write a record down, the result of a step above all, its values `encoded`; return when it is safe.
 
         Raises `PayloadTooLarge` for a value that can't be written (the step's fault), and any other `StateError` when
         the state can't take it (the run's end).
         """
-        return self._append(record)
+        assert self._claim is not None
+        try:
+            await self._backend.append(self._claim, record)
+        except asyncio.CancelledError:
+            await undisturbed(self._look_for(record))
+            raise
+        except PayloadTooLarge:
+            raise
+        except StateError as error:
+            self.failure = self.failure or error  # one for all who work on the run: they know its end by it
+            raise self.failure  # noqa: B904 - the same error, or one that came before it
+        if record.kind is _RESULT and len(record.fingerprint) <= _STEP_DIGEST:
+            self._results[record.path] = record
+        else:
+            self._note_own(record)
 
     async def record_attempt(
         self,
@@ -298,13 +312,13 @@ class Journal:
             started_at=started_at,
             ended_at=ended_at,
         )
-        await self._append(record)
+        await self.record(record)
 
     async def record_wait(self, asked: PendingAnswer, fingerprint: bytes) -> None:
         """Write a question down, as the step with this fingerprint asks it. It is asked once, and keeps its token."""
         told = {name: value for name, value in asked._asdict().items() if name not in ("path", "since")}
         record = self._words(f"{asked.path}?", RecordKind.WAIT, told, asked.since, fingerprint)
-        await self._append(record)
+        await self.record(record)
 
     def answer_record(self, path: str, answer: Answer) -> JournalRecord:
         """The record of the next answer to the question at `path`. Raises `ValueNotStorable`."""
@@ -340,14 +354,14 @@ class Journal:
         """Write down that the step at `path` begins, which may run only once; `key` names it to services."""
         number = len(self._asides.intents.get(path, ())) + 1
         record = self._words(f"{path}^{number}", RecordKind.INTENT, {"idempotency_key": key}, at, fingerprint)
-        await self._append(record)
+        await self.record(record)
 
     async def record_call(self, path: str, most: Usage, at: float) -> None:
         """Write down that a call of the step at `path` begins, and uses `most` at most: to be counted if it is lost."""
         number, known = len(self._asides.attempts.get(path, ())) + 1, self._asides.calls.get(path)
         if known is None or known.attempt != number:
             record = self._words(f"{path}^c{number}", RecordKind.CALL, asdict(most), at)
-            await self._append(record._replace(attempt=number, sync=Sync.NORMAL))
+            await self.record(record._replace(attempt=number, sync=Sync.NORMAL))
 
     async def count_lost(self) -> None:
         """Count each call that began and has no end, as its process died: all it could use, as if it was cancelled."""
@@ -361,7 +375,7 @@ class Journal:
         """Write down what a beginning without an end came to. Raises `ValueNotStorable` and `StateError`."""
         told = {name: value for name, value in settled._asdict().items() if name != "at"}
         record = self._words(f"{self._asides.intents[path][-1].path}!", RecordKind.SETTLED, told, settled.at)
-        await self._append(record)
+        await self.record(record)
 
     def _words(
         self, path: str, kind: RecordKind, told: dict[str, Any], at: float, fingerprint: bytes = b""
@@ -373,20 +387,6 @@ class Journal:
     def _run_id(self) -> str:
         assert self._claim is not None
         return self._claim.run_id
-
-    async def _append(self, record: JournalRecord) -> None:
-        assert self._claim is not None
-        try:
-            await self._backend.append(self._claim, record)
-        except asyncio.CancelledError:
-            await undisturbed(self._look_for(record))
-            raise
-        except PayloadTooLarge:
-            raise
-        except StateError as error:
-            self.failure = self.failure or error  # one for all who work on the run: they know its end by it
-            raise self.failure  # noqa: B904 - the same error, or one that came before it
-        self._note_own(record)
 
     async def _look_for(self, record: JournalRecord) -> None:
         """Note a record that may have been written before its writer heard of being cancelled."""

@@ -22,7 +22,9 @@ def tell_finished(frame: ExecutionFrame, outcome: StepOutcome[Any], result: Step
     if events.active:
         told = outcome._replace(value=result.output) if type(outcome) is Success else outcome
         events.emit(StepFinished(frame.run.run_id, frame.path, result, told))
-    return enter(frame, outcome, result)
+    if frame.siblings is not None:  # as `enter` does
+        frame.siblings[frame.path] = result
+    return outcome
 
 
 def tell_abandoned(frame: ExecutionFrame, error: ErrorInfo) -> None:

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -37,8 +36,9 @@ __all__ = [
     "write_context",
 ]
 
+_RESULT = RecordKind.RESULT  # an enum's member takes its time to find
 
-@dataclass(slots=True)
+
 class Work:
     """One step at work: `usage` is what its failed attempts have used where no record counts it.
 
@@ -46,20 +46,23 @@ class Work:
     `raised` what its last attempt did.
     """
 
-    frame: ExecutionFrame
-    plan: StepPlan
-    started: float
+    # What most steps leave as it is costs nothing at each of them.
     duration_s: float = 0.0
     attempt: int = 1
     begun: bool = False
     data: Any = None
     before: Snapshot | None = None
     written: set[str] | None = None
-    usage: Usage = NO_USAGE
     error: ErrorInfo | None = None
     fallback: str | None = None
     outcome: StepOutcome[Any] | None = None
     raised: BaseException | None = None
+
+    def __init__(self, frame: ExecutionFrame, plan: StepPlan, started: float, usage: Usage = NO_USAGE) -> None:
+        self.frame = frame
+        self.plan = plan
+        self.started = started
+        self.usage = usage
 
     def __enter__(self) -> None:
         """Call the step inside this block: here, and only here, what user code raises is kept, as `raised`."""
@@ -107,9 +110,8 @@ def result_of(work: Work, outcome: StepOutcome[Any]) -> StepResult[Any]:
     frame = work.frame
     usage = work.usage
     children: tuple[StepResult[Any], ...] = ()
-    own = own_usage(outcome)
-    if own is not NO_USAGE:
-        usage += own
+    if outcome.usage is not NO_USAGE:
+        usage += own_usage(outcome)
     cached = type(outcome) is Success and outcome.cached
     history = frame.history
     if history:
@@ -150,13 +152,13 @@ def record_of(work: Work, outcome: Success[Any], delta: Change | None) -> Journa
     now = work.frame.run.clock.now()
     record = (
         path,
-        RecordKind.RESULT,
+        _RESULT,
         0 if outcome.cached else work.attempt,
         journal.encoded(outcome.value, f"the output of step {path!r}"),
         None if delta is None else journal.encoded(delta, f"what step {path!r} changed in the context"),
         work.error if outcome.missed is None else ErrorInfo(CACHE_MISSED, ", ".join(outcome.missed), path=path),
         work.fallback,
-        own_usage(outcome),
+        NO_USAGE if outcome.usage is NO_USAGE else own_usage(outcome),
         work.plan.fingerprint if item is None else work.plan.fingerprint + item.digest,
         now - work.duration_s,
         now,
