@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.big_map import big_map
 from benchmarks.crowd import crowd
 from benchmarks.durable import durable
 from benchmarks.fan_out import fan_out
@@ -32,6 +33,7 @@ SCENARIOS: dict[str, tuple[Callable[[int], Iterator[Comparison]], int]] = {
     "S7": (start, 21),
     "S8": (waiting, 2),
     "S9": (resuming, 15),
+    "S10": (big_map, 2),
     "S11": (listing, 21),
 }
 

@@ -1,4 +1,4 @@
-"""S8: thousands of runs that wait in a step at the same time, and what each keeps in memory; and with a sink."""
+"""S8: ten thousand runs that wait in a step at the same time, and what each keeps in memory; and with a sink."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from flujo import Flujo, Step
 
 __all__ = ["waiting"]
 
-RUNS = 2_000
+RUNS, HEARD = 10_000, 2_000
 
 #: A run with a number, which waits in the gate that it is given.
 _Run = Callable[[int], Awaitable[int | None]]
@@ -19,30 +19,31 @@ _Run = Callable[[int], Awaitable[int | None]]
 class _Gate:
     """Lets nobody through until all have come."""
 
-    def __init__(self) -> None:
+    def __init__(self, waits_for: int) -> None:
+        self.waits_for = waits_for
         self.come, self.all, self.open = 0, asyncio.Event(), asyncio.Event()
 
     async def __call__(self, data: int) -> int:
         self.come += 1
-        if self.come == RUNS:
+        if self.come == self.waits_for:
             self.all.set()
         await self.open.wait()
         return data
 
 
-async def _kept(runs: Callable[[_Gate], _Run]) -> float:
+async def _kept(runs: Callable[[_Gate], _Run], count: int) -> float:
     """KiB that Python has given out for each run, while all of them wait."""
-    gate = _Gate()
+    gate = _Gate(count)
     run = runs(gate)
     gc.collect()
     before, _ = tracemalloc.get_traced_memory()
-    tasks = [asyncio.ensure_future(run(number)) for number in range(RUNS)]
+    tasks = [asyncio.ensure_future(run(number)) for number in range(count)]
     await gate.all.wait()
     gc.collect()
     held, _ = tracemalloc.get_traced_memory()
     gate.open.set()
-    assert await asyncio.gather(*tasks) == [*range(RUNS)]
-    return (held - before) / RUNS / 1024
+    assert await asyncio.gather(*tasks) == [*range(count)]
+    return (held - before) / count / 1024
 
 
 def _by_hand(gate: _Gate) -> _Run:
@@ -67,16 +68,16 @@ def waiting(rounds: int) -> Iterator[Comparison]:
             unit="KiB a run",
             limit=Target("ours", 20),
             goal=Target("ours", 8),
-            ours=lambda: runner.run(_kept(_by_flujo)),
-            bare=lambda: runner.run(_kept(_by_hand)),
+            ours=lambda: runner.run(_kept(_by_flujo, RUNS)),
+            bare=lambda: runner.run(_kept(_by_hand, RUNS)),
             rounds=rounds,
         )
         yield compare(
             "S8 a sink (bare: none)",
             unit="KiB a run",
             limit=Target("ours", 20),
-            ours=lambda: runner.run(_kept(lambda gate: _by_flujo(gate, Quiet()))),
-            bare=lambda: runner.run(_kept(_by_flujo)),
+            ours=lambda: runner.run(_kept(lambda gate: _by_flujo(gate, Quiet()), HEARD)),
+            bare=lambda: runner.run(_kept(_by_flujo, HEARD)),
             rounds=rounds,
         )
     tracemalloc.stop()
