@@ -25,7 +25,10 @@ HOSTS = {
     *(f"flujo.blueprint.{each}" for each in ("diagnostics", "texts")),
     *(f"flujo.domain.{each}" for each in ("foreign", "hints", "locations", "masking", "validation")),
     *(f"flujo.infra.{each}" for each in ("clock", "codec", "config_manager", "log_sink", "logging")),
-    *(f"flujo.plugins.{each}" for each in ("discovery", "precedence", "records", "registrars", "switches")),
+    *(
+        f"flujo.plugins.{each}"
+        for each in ("discovery", "precedence", "records", "registrars", "screening", "switches")
+    ),
     *(
         f"flujo.runner.{each}"
         for each in (

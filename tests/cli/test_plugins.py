@@ -439,15 +439,73 @@ def test_a_projects_own_plugin_brings_a_command_also_from_elsewhere(flujo, proje
     assert flujo("-C", "project", "ring").out == "dong\n"
 
 
-def test_the_commands_of_a_plugin_are_those_of_the_manager(fake_dist):
+def test_help_lists_what_a_program_finds_among_the_commands(flujo, fake_dist):
     fake_dist("ringer", COMMAND)
-    assert "ring" in create_plugin_manager().contributions.commands
+    found = {path.partition(" ")[0] for path in create_plugin_manager().contributions.commands}
+    lines = flujo("--help").out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert "ring" in found
+    assert {line.split()[0] for line in lines} == found
 
 
 def test_a_plugin_to_check_that_is_not_installed_is_refused(flujo):
     ran = flujo("plugins", "check", "flujo-stat-sqlite")
     assert ran.code == 2
-    assert "no plugin 'flujo-stat-sqlite' is installed\n  help: did you mean 'flujo-state-sqlite'?" in ran.err
+    assert "there is no plugin 'flujo-stat-sqlite'\n  help: did you mean 'flujo-state-sqlite'?" in ran.err
+
+
+LOCAL = """
+from flujo.plugins import hookimpl
+
+@hookimpl
+def flujo_register_skills(registrar):
+    registrar.skill("house." + registrar.settings["word"], str.upper, summary="say it loudly")
+"""
+
+
+@pytest.mark.parametrize("name", ["flujo_plugins", "plugins"])
+def test_a_plugin_file_of_the_project_is_checked_with_its_settings(flujo, project, name):
+    (project / "flujo_plugins.py").write_text(LOCAL)
+    ran = flujo("plugins", "check", name)
+    assert (ran.code, ran.out) == (
+        1,
+        "flujo_plugins: plugin flujo_plugins is not loaded (register-failed: KeyError: 'word')\n",
+    )
+    (project / "flujo.toml").write_text('[plugins.settings.flujo_plugins]\nword = "shout"\n')
+    ran = flujo("plugins", "check", name)
+    assert (ran.code, ran.out) == (0, "flujo_plugins: ok\n")
+
+
+def test_a_plugin_is_shown_and_checked_by_its_short_name_as_switches_take_it(flujo):
+    assert flujo("plugins", "show", "policies-builtin").out.startswith("flujo-policies-builtin ")
+    assert flujo("plugins", "show", "flujo_cli.plugin").out.startswith("flujo-cli ")
+    assert flujo("plugins", "check", "cli").out == "flujo-cli: ok\n"
+
+
+def test_a_whole_name_means_no_other_plugin_that_is_called_so_in_short(flujo, fake_dist):
+    fake_dist("bells", SINKS)
+    fake_dist("flujo-bells", KIND)
+    assert flujo("plugins", "show", "bells").out.startswith("bells 1.0: active")
+
+
+def test_who_asks_for_the_name_of_a_plugin_is_told_where_it_is_shown(flujo):
+    err = flujo("plugins", "why", "policies-builtin").err
+    assert "no plugin brings 'policies-builtin'" in err
+    assert "it is a plugin, see `flujo plugins show flujo-policies-builtin`" in err
+
+
+def test_two_plugins_of_one_distribution_are_told_apart(flujo, fake_dist):
+    folder = fake_dist("bells", KIND, modules={"gongs": f"from flujo.plugins import hookimpl\n{dedent(KIND)}"})
+    (folder / "bells-1.0.dist-info/entry_points.txt").write_text("[flujo.plugins]\nbig = bells\nsmall = gongs\n")
+    lines = flujo("plugins", "why", "sql").out.splitlines()
+    assert lines[0] == "kind 'sql': nobody"
+    assert lines[2:4] == ["  shadowed  bells 1.0 (bells:big)", "  shadowed  bells 1.0 (bells:small)"]
+
+
+def test_requirements_are_an_object_too(flujo, fake_dist):
+    fake_dist("bells", SINKS, version="3.1")
+    told = flujo("plugins", "list", "--requirements", "--json").json
+    assert told["schema"] == "flujo.plugins.requirements/1"
+    assert [line.partition("==")[0] for line in told["requirements"]] == ["bells", *FIRST]
 
 
 @pytest.mark.parametrize(("switches", "is_loaded"), [([], True), (["--no-plugins"], False)])

@@ -31,6 +31,10 @@ def test_a_package_is_written_and_its_files_are_told(flujo, project):
 def test_the_folder_may_be_said_and_what_is_written_is_an_object_too(flujo, project):
     told = flujo("plugins", "new", "http", "--with", "sink,lint", "--into", "there/now", "--json").json
     assert (told["schema"], told["dist"]) == ("flujo.plugins.new/1", "flujo-plugin-http")
+    assert told["next"] == [
+        "pip install --editable 'there/now/flujo-plugin-http[test]'",
+        "flujo plugins check flujo-plugin-http",
+    ]
     assert all((project / told["folder"] / file).is_file() for file in told["files"])
 
 

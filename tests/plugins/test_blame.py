@@ -72,7 +72,7 @@ def test_a_policy_that_is_not_there_is_blamed_on_what_is_switched_off():
 
     with pytest.raises(MissingPolicyError) as caught:
         registry.require(Step("a"))
-    assert "is not loaded (disabled: by -P no:flujo-policies-builtin)" in caught.value.suggestion
+    assert caught.value.suggestion.startswith("switched off: flujo-policies-builtin by -P no:flujo-policies-builtin; ")
 
 
 def test_many_plugins_that_may_not_be_to_blame_are_counted(fake_dist):

@@ -110,6 +110,12 @@ BROKEN = {
         "register-failed",
         "'Ping  it' is not a command",
     ),
+    "command-in-the-way": (
+        "@hookimpl\ndef flujo_register_commands(registrar):\n"
+        "    for path in ('ping it', 'pings', 'ping'):\n        registrar.command(path, 'm:ping', short_help='')",
+        "register-failed",
+        "command 'ping' is not free: the plugin has 'ping it', and one begins the other",
+    ),
 }
 
 

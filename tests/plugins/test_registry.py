@@ -182,7 +182,25 @@ def test_a_missing_policy_is_blamed_on_the_plugin_that_did_not_load():
     with pytest.raises(MissingPolicyError) as caught:
         registry_of(object()).require(Step("a"))
 
-    assert "; plugin object is not loaded (rejected: no hooks found" in caught.value.suggestion
+    assert caught.value.suggestion.startswith("plugin object is not loaded (rejected: no hooks found")
+
+
+class Special(Step[Any, Any]):
+    kind: ClassVar[str] = "special"
+
+
+def test_of_a_missing_policy_only_the_plugins_that_seem_to_bring_it_are_blamed(fake_dist, monkeypatch):
+    for name in ("flujo-policy-special", "flujo-other"):
+        fake_dist(name, "import no_such_module")
+    monkeypatch.setattr(Special, "__module__", "flujo_policy_special.steps")
+
+    with pytest.raises(MissingPolicyError) as caught:
+        create_default_registry().require(Special("s"))
+
+    assert caught.value.suggestion.startswith(
+        "policy for step type 'flujo_policy_special.steps:Special' probably comes with flujo-policy-special 1.0, which"
+    )
+    assert "flujo-other" not in caught.value.suggestion
 
 
 def test_by_default_the_policies_are_those_of_everything_installed():

@@ -197,9 +197,10 @@ def test_a_plugin_file_where_no_project_is_declared_is_not_run(tmp_path, monkeyp
 
 
 def test_a_project_names_further_plugin_files(project, record_of):
-    root = project('[plugins]\nlocal = ["tools/mine.py", "tools/lost.py"]\n')
+    root = project('[plugins]\nlocal = ["tools/mine.py", "tools/lost.py", "plain.yaml"]\n')
     (root / "tools").mkdir()
     (root / "tools" / "mine.py").write_text("raise ValueError('half made')")
+    (root / "plain.yaml").touch()
 
     manager = create_plugin_manager()
 
@@ -208,6 +209,9 @@ def test_a_project_names_further_plugin_files(project, record_of):
     assert record.traceback.startswith(f'  File "{root / "tools" / "mine.py"}", line 1, in <module>')
     assert record.traceback.count("File") == 1
     assert record_of(manager, "lost").error == f"there is no plugin file {str(root / 'tools' / 'lost.py')!r}"
+    plain = record_of(manager, "plain")
+    assert plain.error == f"{str(root / 'plain.yaml')!r} is no plugin file"
+    assert plain.suggestion == "plugins.local lists paths of .py files"
 
 
 def test_a_plugin_file_that_is_called_as_flujos_own_is_not_flujos_own(project, record_of):

@@ -266,6 +266,15 @@ def test_a_provider_that_is_not_there_is_found_before_anything_runs(made):
         made(state_providers={})
 
 
+def test_a_provider_that_is_not_there_is_blamed_on_the_plugin_that_did_not_load(made, fake_dist):
+    fake_dist("flujo-profiles", "import no_such_driver")
+
+    with pytest.raises(ConfigurationError, match="refers to state provider 'profiles', which is not there") as caught:
+        made(state_providers={}, plugins=create_plugin_manager())
+
+    assert "state provider 'profiles' probably comes with flujo-profiles 1.0, which is not" in caught.value.suggestion
+
+
 class Plugin:
     """A plugin with the provider that `factory` makes."""
 

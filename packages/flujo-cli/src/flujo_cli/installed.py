@@ -6,11 +6,10 @@ from pathlib import Path
 from flujo.infra.config_manager import get_config_manager
 from flujo.infra.logging import Logger
 from flujo.plugins import PluginManager, PluginRecord, PluginStatus, create_plugin_manager, plugin_options
-from flujo.plugins.records import Candidate
 from flujo_cli.options import Options
 from flujo_cli.output import Console
 
-__all__ = ["is_broken", "load_plugins", "names_of", "shown_name"]
+__all__ = ["is_broken", "load_plugins", "shown_name"]
 
 
 def load_plugins(
@@ -45,11 +44,6 @@ def _tell(manager: PluginManager, options: Options, root: Path) -> None:
 def is_broken(record: PluginRecord) -> bool:
     """Whether the plugin should work, and does not."""
     return not record.loaded and record.status is not PluginStatus.DISABLED
-
-
-def names_of(plugin: PluginRecord | Candidate) -> tuple[str, ...]:
-    """What people may call the plugin: its whole name, its distribution, its entry point."""
-    return (plugin.name, plugin.dist, plugin.name.rpartition(":")[2])
 
 
 def shown_name(record: PluginRecord) -> str:

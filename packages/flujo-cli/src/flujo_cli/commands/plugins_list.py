@@ -38,12 +38,12 @@ def plugins_list(
     """List plugins and what each one adds. A plugin that does not work is listed with the reason."""
     manager = load_plugins(options, quiet=True, insists=check)
     records = list(_chosen(manager, None if hook is None else _known_hook(hook), show_all=show_all))
-    if as_json:
+    if requirements:
+        _write_requirements(records, as_json=as_json)
+    elif as_json:
         told = {"plugins": [describe_record(record) for record in records]}
         conflicts = [describe_conflict(conflict) for conflict in manager.conflicts()]
         Console().json({"schema": "flujo.plugins/1", **told, "conflicts": conflicts})
-    elif requirements:
-        _write_requirements(records)
     else:
         _write_table(manager, records)
     is_wrong = any(is_broken(record) for record in manager.records) or bool(manager.conflicts())
@@ -105,9 +105,12 @@ def _known_hook(text: str) -> str:
     return name
 
 
-def _write_requirements(records: Sequence[PluginRecord]) -> None:
+def _write_requirements(records: Sequence[PluginRecord], *, as_json: bool) -> None:
     """Each distribution once; a plugin of the project's own is in none."""
     lines = {f"{record.dist}=={record.version}" for record in records if record.loaded and record.is_installed}
+    if as_json:
+        Console().json({"schema": "flujo.plugins.requirements/1", "requirements": sorted(lines)})
+        return
     for line in sorted(lines):
         Console().out(line)
 

@@ -62,9 +62,11 @@ def plugins_new(options: Options, name: str, parts: list[str], into: Path, as_js
     texts = scaffold.files()
     write_files(folder, texts)
     console = Console()
+    following = [f"pip install --editable {shlex.quote(f'{folder}[test]')}", f"flujo plugins check {scaffold.dist}"]
     if as_json:
-        console.json({"schema": "flujo.plugins.new/1", "dist": scaffold.dist, "folder": str(folder), "files": [*texts]})
+        told = {"dist": scaffold.dist, "folder": str(folder), "files": [*texts], "next": following}
+        console.json({"schema": "flujo.plugins.new/1", **told})
         return
     for path in texts:
         console.out(str(folder / path))
-    console.note(f"next: pip install --editable {shlex.quote(f'{folder}[test]')}; flujo plugins check {scaffold.dist}")
+    console.note(f"next: {'; '.join(following)}")

@@ -11,9 +11,10 @@ from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager, PluginRecord
 from flujo.plugins.records import NOUNS
+from flujo.plugins.screening import is_called
 from flujo.plugins.switches import normal
 from flujo_cli.commands.plugins_list import describe_record, hooks_of
-from flujo_cli.installed import load_plugins, names_of, shown_name
+from flujo_cli.installed import load_plugins, shown_name
 from flujo_cli.options import Options, json_option
 from flujo_cli.output import Console, one_line
 
@@ -53,7 +54,8 @@ def plugins_show(options: Options, name: str, as_json: bool) -> None:
 
 def find_record(manager: PluginManager, name: str) -> PluginRecord:
     """The plugin called `name`. Raises `PluginError` when there is none, or several."""
-    found = [record for record in manager.records if normal(name) in map(normal, names_of(record))]
+    found = [record for record in manager.records if is_called(record, name)]
+    found = [record for record in found if normal(name) in (normal(record.dist), normal(record.name))] or found
     if len(found) == 1:
         return found[0]
     if found:

@@ -13,7 +13,9 @@ from flujo.engine.policy_registry import kin
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager
 from flujo.plugins.discovery import attempt, is_target
+from flujo.plugins.precedence import told
 from flujo.plugins.records import NOUNS
+from flujo.plugins.screening import is_called
 from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options, json_option
 from flujo_cli.output import Console
@@ -97,14 +99,14 @@ def _by_base(manager: PluginManager, key: str) -> Iterator[str]:
 def _answer(manager: PluginManager, facet: str, key: str) -> _Answer:
     table = getattr(manager.contributions, facet)
     counts = table.offers(key)
-    others = [offer for offer in table.rivals(key) if offer not in counts or len(counts) > 1]
+    rivals = table.rivals(key)
     conflict = table.conflict(key)
     return _Answer(
         facet,
         key,
-        counts[0].provider if conflict is None else None,
+        told(counts[0], rivals) if conflict is None else None,
         table.reason(key),
-        tuple(offer.provider for offer in others),
+        tuple(told(offer, rivals) for offer in rivals if offer not in counts or len(counts) > 1),
         None if conflict is None else conflict.fix,
     )
 
@@ -116,4 +118,5 @@ def _advice(manager: PluginManager, facets: list[str], key: str) -> str:
     sorts = ", ".join(NOUNS[facet].removesuffix(" for") for facet in facets)
     near = did_you_mean(key.rpartition(":")[2], known, what=f"it is no {sorts}; known are")
     blamed = manager.blame(facets[0] if len(facets) == 1 else "kinds", key)
-    return "; ".join(filter(None, [blamed, near]))
+    shown = next((f"see `flujo plugins show {each.dist}`" for each in manager.records if is_called(each, key)), "")
+    return "; ".join(filter(None, [shown and f"it is a plugin, {shown}", blamed, near]))

@@ -39,20 +39,24 @@ _NOTHING = Held((), {})
 class HydrationManager:
     """Loads the fields that refer to `providers`, by name, and saves those that a run has changed.
 
-    Holds nothing of any one run.
+    `blame` tells of a name that is not there which plugins may be why; empty for none. Holds nothing of any one run.
     """
 
-    def __init__(self, providers: Mapping[str, StateProvider[Any]]) -> None:
+    def __init__(
+        self, providers: Mapping[str, StateProvider[Any]], blame: Callable[[str], str] = lambda name: ""
+    ) -> None:
         self._providers = providers
+        self._blame = blame
 
     def check(self, model: type[PipelineContext]) -> None:
         """Raise `ConfigurationError` for a provider that is not there, `ContextFieldError` for a key that can't be."""
         references = _references(model)
         for field, reference in references.items():
             if reference.provider not in self._providers:
+                known = did_you_mean(reference.provider, self._providers, what="state providers are")
                 raise ConfigurationError(
                     f"{model.__name__}.{field} refers to state provider {reference.provider!r}, which is not there",
-                    suggestion=did_you_mean(reference.provider, self._providers, what="state providers are"),
+                    suggestion="; ".join(filter(None, [self._blame(reference.provider), known])),
                 )
             for name in reference.names:
                 if name not in model.model_fields or name in references:

@@ -1,6 +1,6 @@
 """Which policy runs which type of step."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from operator import attrgetter
@@ -24,13 +24,13 @@ class PolicyRegistry:
     """Policies by step type: the exact type first, then the nearest base class, then the fallback.
 
     A base class's policy runs only what is of its kind: a subclass that says another `kind` is another thing.
-    `problems` are lines about plugins that did not load: one of them may be why a policy is missing.
+    `blame` tells of a step type, "module:qualname", without a policy which plugins may be why; empty for none.
     """
 
-    def __init__(self, *, problems: Iterable[str] = ()) -> None:
+    def __init__(self, *, blame: Callable[[str], str] = lambda key: "") -> None:
         self._entries: dict[type[Step[Any, Any]] | str, _Entry] = {}
         self._fallback = _Entry(lambda: None)
-        self._problems = tuple(problems)
+        self._blame = blame
 
     def register(self, policy: StepPolicy[Any]) -> None:
         """Let `policy` run its `handles_type`, in place of any policy that did."""
@@ -83,7 +83,7 @@ class PolicyRegistry:
         )
         raise MissingPolicyError(
             f"no policy runs steps of type {type(step).__name__} ({step.name!r})",
-            suggestion="; ".join([advice, *self._problems]),
+            suggestion="; ".join(filter(None, [self._blame(_name(type(step))), advice])),
         )
 
     def list_registered(self) -> list[type[Step[Any, Any]]]:

@@ -111,7 +111,8 @@ def named_plugins(plugins: "Iterable[object]") -> list[Candidate]:
 
 def _load_file(file: Path) -> ModuleType:
     if file.suffix != ".py" or not file.is_file():
-        raise PluginError(f"there is no plugin file {str(file)!r}", suggestion="plugins.local lists paths of .py files")
+        wrong = f"{str(file)!r} is no plugin file" if file.exists() else f"there is no plugin file {str(file)!r}"
+        raise PluginError(wrong, suggestion="plugins.local lists paths of .py files")
     folder = file.resolve().parent
     return Project(folder, folder).load(file.stem)
 
@@ -130,22 +131,14 @@ def remedy(dist: str, error: PluginError) -> str:
 def _scan() -> list[Candidate]:
     every = _metadata().entry_points()
     found = sorted((*_identity(entry), entry.name, entry.value, entry) for entry in every.select(group=GROUP))
-    announced = {_identity(entry)[0]: _announced(entry.value) for entry in every.select(group=API_GROUP)}
-    brought: dict[str, dict[str, str]] = {}
+    said: dict[str, dict[str, Any]] = {
+        _identity(entry)[0]: {"announced": _announced(entry.value)} for entry in every.select(group=API_GROUP)
+    }
     for entry in every.select(group=PROVIDES_GROUP):
-        brought.setdefault(_identity(entry)[0], {})[entry.name] = entry.value
+        said.setdefault(_identity(entry)[0], {}).setdefault("provides", {})[entry.name] = entry.value
     taken: set[str] = set()
     return [
-        Candidate(
-            _unique(f"{dist}:{name}", taken),
-            dist,
-            version,
-            source,
-            value,
-            entry.load,
-            announced.get(dist, ""),
-            provides=brought.get(dist, {}),
-        )
+        Candidate(_unique(f"{dist}:{name}", taken), dist, version, source, value, entry.load, **said.get(dist, {}))
         for dist, version, source, name, value, entry in found
     ]
 

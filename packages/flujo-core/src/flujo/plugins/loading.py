@@ -14,7 +14,7 @@ from flujo.domain.foreign import visible
 from flujo.exceptions import PluginError
 from flujo.plugins.discovery import attempt, remedy
 from flujo.plugins.hookspecs import API_1
-from flujo.plugins.precedence import Offer, Table
+from flujo.plugins.precedence import Offer, Table, in_the_way
 from flujo.plugins.records import Candidate, Phase, PluginRecord, PluginStatus
 from flujo.plugins.registrars import REGISTRARS, Staged
 from flujo.plugins.screening import dropped_facets
@@ -137,7 +137,7 @@ def _vetoed(loaded: Loaded, own: set[str]) -> Loaded:
     record, offers = loaded
     for offer in offers:
         for other in sorted(own) if offer.facet == "commands" else ():
-            if f"{other} ".startswith(f"{offer.key} ") or f"{offer.key} ".startswith(f"{other} "):
+            if in_the_way(offer.key, other):
                 error = f"command {offer.key!r} is not free: {other!r} is flujo's own"
                 advice = "the plugin's author has to give the command another name"
                 status = PluginStatus.VETOED

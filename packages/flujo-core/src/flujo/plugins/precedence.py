@@ -10,7 +10,7 @@ from flujo.exceptions import PolicyConflictError
 from flujo.infra.plugin_tables import PIN_TABLES
 from flujo.plugins.switches import normal
 
-__all__ = ["Conflict", "Offer", "Rank", "Table", "is_for", "ranked"]
+__all__ = ["Conflict", "Offer", "Rank", "Table", "in_the_way", "is_for", "ranked", "told"]
 
 V = TypeVar("V")
 
@@ -114,7 +114,7 @@ class Table(Mapping[str, V], Generic[V]):
         if len(top) == 1 and not unmet:
             return None
         rivals = self._offers[key]
-        providers = tuple(_shown(offer, rivals) for offer in top)
+        providers = tuple(told(offer, rivals) for offer in top)
         return Conflict(self._noun, top[0].facet, key, providers, _fix(top, rivals), pin if unmet else "")
 
     def __getitem__(self, key: str) -> V:
@@ -161,6 +161,11 @@ def ranked(
     return tables, held
 
 
+def in_the_way(command: str, other: str) -> bool:
+    """Whether who types the one command would get the other: they are the same, or one begins with the other."""
+    return f"{command} ".startswith(f"{other} ") or f"{other} ".startswith(f"{command} ")
+
+
 def _with_those_in_the_way(commands: Mapping[str, tuple[Offer, ...]]) -> dict[str, tuple[Offer, ...]]:
     """The offers of each command, and as strong as they are, that of a command that begins with it or that it begins
     with: who types the longer one would get the shorter."""
@@ -170,7 +175,7 @@ def _with_those_in_the_way(commands: Mapping[str, tuple[Offer, ...]]) -> dict[st
             *(
                 others[0]._replace(rank=offers[0].rank)
                 for other, others in commands.items()
-                if other.startswith(f"{path} ") or path.startswith(f"{other} ")
+                if other != path and in_the_way(path, other)
             ),
         )
         for path, offers in commands.items()
@@ -213,7 +218,8 @@ def _called(offer: Offer, rivals: tuple[Offer, ...]) -> str:
     return offer.name if _is_one_of_several(offer, rivals) else offer.dist
 
 
-def _shown(offer: Offer, rivals: tuple[Offer, ...]) -> str:
+def told(offer: Offer, rivals: tuple[Offer, ...]) -> str:
+    """Who makes `offer`, in words that are no other's of `rivals`."""
     if offer.key != rivals[0].key:
         return f"{offer.provider} as {offer.key!r}"
     return f"{offer.provider} ({offer.name})" if _is_one_of_several(offer, rivals) else offer.provider

@@ -22,7 +22,7 @@ from flujo.plugins.contributions import (
     StateProviderSpec,
 )
 from flujo.plugins.discovery import is_target
-from flujo.plugins.precedence import Offer, Rank
+from flujo.plugins.precedence import Offer, Rank, in_the_way
 from flujo.plugins.records import Candidate
 
 if TYPE_CHECKING:
@@ -263,6 +263,11 @@ class CommandRegistrar(Registrar):
         """Add the command typed as `path` ("runs list"); `short_help` is its line in the list of commands."""
         _matching(_PATH, path, "a command", "words in small letters with one space between them")
         told = _said(short_help, f"short_help of command {path!r}")
+        for other in self._staged:
+            if other.facet == "commands" and other.key != path and in_the_way(path, other.key):
+                raise PluginError(
+                    f"command {path!r} is not free: the plugin has {other.key!r}, and one begins the other"
+                )
         self._offer("commands", path, CommandSpec(path, _target(target), told, self._owner.provider))
 
 

@@ -24,7 +24,7 @@ def create_default_registry(manager: PluginManager | None = None) -> PolicyRegis
     manager = manager or create_plugin_manager()
     policies = manager.contributions.policies
     own = {record.name for record in manager.records if record.is_first_party}
-    registry = PolicyRegistry(problems=[record.problem for record in manager.records if not record.loaded])
+    registry = PolicyRegistry(blame=partial(manager.blame, "policies"))
     for key in policies:
         make, offer = partial(_make, policies, key), policies.offers(key)[0]
         plugin = None if offer.name in own else offer.provider

@@ -29,8 +29,8 @@ _COMPARED: dict[str, Callable[[int], bool]] = {
 def is_called(plugin: Candidate | PluginRecord, name: str) -> bool:
     """Whether `name` means this plugin: its distribution, with or without "flujo-", its entry point, or its module."""
     dist = normal(plugin.dist)
-    known = {dist, dist.removeprefix("flujo-"), normal(plugin.name.rpartition(":")[2]), normal(plugin.target)}
-    return normal(name) in known or name == plugin.name
+    entry = plugin.name.rpartition(":")[2]
+    return normal(name) in {dist, dist.removeprefix("flujo-"), *map(normal, (plugin.name, entry, plugin.target))}
 
 
 def check_names(candidates: Iterable[Candidate], options: PluginOptions) -> None:

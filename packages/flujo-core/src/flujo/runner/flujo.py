@@ -117,7 +117,7 @@ class Flujo(Generic[In, Out, Ctx]):
             clock=self._clock,
             events=self._sinks.stream,
             context_model=model,
-            hydration=HydrationManager(self._providers),
+            hydration=HydrationManager(self._providers, self._providers.blame),
             questions=Questions(whole),
             resources=resources,
             source=source,

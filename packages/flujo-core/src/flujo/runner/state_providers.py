@@ -27,6 +27,7 @@ class StateProviders(Mapping[str, StateProvider[Any]]):
         self, given: Mapping[str, StateProvider[Any]], manager: PluginManager | None, root: Path | None
     ) -> None:
         self._given = dict(given)
+        self._manager = manager
         self._offered: Mapping[str, StateProviderSpec] = manager.contributions.state_providers if manager else {}
         self._root = root or Path.cwd()
         self._made: dict[str, StateProvider[Any]] = {}
@@ -46,6 +47,10 @@ class StateProviders(Mapping[str, StateProvider[Any]]):
 
     def __len__(self) -> int:
         return len({**self._given, **self._offered})
+
+    def blame(self, name: str) -> str:
+        """Why `name` may not be there: the plugins that are not loaded and seem to bring it."""
+        return self._manager.blame("state_providers", name) if self._manager else ""
 
     async def aclose(self) -> None:
         """Close every provider that was made here, whatever the others raise. A second call does nothing."""

@@ -1,4 +1,4 @@
-"""What an installed plugin does when it is loaded, found out in a process of its own: `python probe.py DIST RESULT`.
+"""What a plugin does when it is loaded, found out in a process of its own: `python probe.py NAME RESULT [PROJECT]`.
 
 As a program it imports of flujo only what loads plugins, so that whatever else is imported is the plugin's doing.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flujo.exceptions import PluginError
-from flujo.plugins import PluginManager, PluginOptions, PluginRecord, create_plugin_manager
+from flujo.plugins import PluginManager, PluginOptions, PluginRecord, create_plugin_manager, plugin_options
+from flujo.plugins.blame import begins
 from flujo.plugins.discovery import API_GROUP, installed_plugins, is_target, load_target
 from flujo.plugins.switches import normal
 
@@ -53,15 +54,16 @@ def problems(probe: PluginProbe) -> list[str]:
     return [*probe.records, *printed, *threads, *probe.unloadable, *probe.differs, *probe.api]
 
 
-def probe_plugin(dist: str, hung_s: float = _HUNG_S) -> PluginProbe:
+def probe_plugin(dist: str, hung_s: float = _HUNG_S, root: Path | None = None) -> PluginProbe:
     """Load the plugins of the installed distribution `dist` in a process of its own, and import all they offer.
 
-    One that brings the process down, or is not loaded after `hung_s` seconds, is told as a record.
+    With `root` it is the plugin file called so of the project there, which has its settings. One that brings the
+    process down, or is not loaded after `hung_s` seconds, is told as a record.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("FLUJO_")}
     with tempfile.TemporaryDirectory(prefix="flujo-probe-") as folder:
         found = Path(folder) / "found.json"
-        words = [sys.executable, "-P", __file__, dist, str(found)]
+        words = [sys.executable, "-P", __file__, dist, str(found), *([str(root.resolve())] if root else [])]
         try:
             done = subprocess.run(  # noqa: S603 - this file, and the name of a distribution
                 words,
@@ -83,16 +85,20 @@ def probe_plugin(dist: str, hung_s: float = _HUNG_S) -> PluginProbe:
     return PluginProbe(printed=printed, **{name: tuple(lines) for name, lines in fields.items()})
 
 
-def look(dist: str) -> dict[str, list[str]]:
+def look(dist: str, root: str = "") -> dict[str, list[str]]:
     """What a probe tells but for what is printed, by field, found in this process: it should be a new one."""
+    options = PluginOptions(only=(dist,))
+    if root:
+        given = plugin_options(Path(root))
+        options = options._replace(local=given.local, settings=given.settings)
     try:
-        create_plugin_manager(options=PluginOptions(only=(), block=(dist,)))
+        create_plugin_manager(options=options._replace(only=(), block=(dist,)))
         modules, threads = set(sys.modules), set(threading.enumerate())
-        manager = create_plugin_manager(options=PluginOptions(only=(dist,)))
+        manager = create_plugin_manager(options=options)
         own = _records(manager, dist)
         imported = sorted(set(sys.modules) - modules)
         begun = [thread.name for thread in threading.enumerate() if thread not in threads]
-        again = _records(create_plugin_manager(options=PluginOptions(only=(dist,))), dist)
+        again = _records(create_plugin_manager(options=options), dist)
     except PluginError as error:
         return {"records": [str(error)]}
     return {
@@ -101,12 +107,12 @@ def look(dist: str) -> dict[str, list[str]]:
         "threads": begun,
         "unloadable": [*_unloadable(manager, dist)],
         "differs": [*_differing(own, again)],
-        "api": [*_wrong_versions(own, dist)],
+        "api": [] if root else [*_wrong_versions(own, dist)],
     }
 
 
 def _records(manager: PluginManager, dist: str) -> list[PluginRecord]:
-    return [record for record in manager.records if record.dist == normal(dist)]
+    return [record for record in manager.records if normal(record.dist) == normal(dist)]
 
 
 def _unloadable(manager: PluginManager, dist: str) -> Iterator[str]:
@@ -147,7 +153,10 @@ def _wrong_versions(records: list[PluginRecord], dist: str) -> Iterator[str]:
     needs = [each for found in distributions(name=dist) for each in found.requires or ()]
     if not any(normal(each).startswith("flujo-core") for each in needs):
         yield f"{dist} does not require flujo-core, expected a dependency such as 'flujo-core>=0.1'"
+    for key, facet in records[0].provides.items() if all(record.loaded for record in records) else ():
+        if not any(begins(each, key) for record in records for each in record.contributes.get(facet, ())):
+            yield f"{dist} says that it brings {key!r} of {facet}, which none of its hooks registers"
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(json.dumps(look(sys.argv[1])), encoding="utf-8")
+    Path(sys.argv[2]).write_text(json.dumps(look(sys.argv[1], *sys.argv[3:])), encoding="utf-8")
