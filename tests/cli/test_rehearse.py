@@ -7,11 +7,13 @@ import re
 import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from flujo.exceptions import ExecutionError
+from flujo.infra.clock import SystemClock
 from flujo_cli import rehearsal
 from flujo_cli.rehearsal import Job, live
 from flujo_cli.stage import Ending, Stage, differences
@@ -387,6 +389,17 @@ async def test_a_life_goes_on_where_the_one_before_has_died(pipeline, job, tmp_p
         [],
         0,
     )
+
+
+async def test_no_deadline_passes_while_the_run_has_no_process(pipeline, job, monkeypatch):
+    """To begin takes a process a moment, and this one two hours: the question is as open as it was."""
+    pipeline('{ kind: hitl, name: ask, message: "now?", deadline: 1h, on_deadline: { answer: "late" } }')
+    assert (await live(job._replace(answers={}))).status == "paused"
+
+    monkeypatch.setattr(SystemClock, "now", staticmethod(lambda: time.time() + 7200.0))
+    again = await live(job._replace(answers={}))
+    assert (again.status, again.before) == ("paused", ["ask?"])
+    assert (await live(job)).output == "yes"
 
 
 def test_the_process_of_a_life_reads_its_job_and_writes_its_report(pipeline, job, tmp_path, capsys):

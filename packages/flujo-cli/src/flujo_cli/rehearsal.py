@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from flujo.domain.context import OpenContext
 from flujo.domain.events import StepInDoubt, StepStarted
-from flujo.domain.interfaces import RecordKind, StateBackend
+from flujo.domain.interfaces import JournalRecord, RecordKind, StateBackend
 from flujo.domain.outcomes import PendingAnswer, PipelineResult
 from flujo.domain.steps import Pipeline
 from flujo.engine.changes import fields_of
 from flujo.exceptions import ConfigurationError, FlujoError
+from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec
 from flujo.plugins import create_plugin_manager, plugin_options
 from flujo.runner.flujo import Flujo
@@ -89,6 +90,7 @@ async def live(job: Job) -> Report:
             context_model=OpenContext,
             initial_context_data=job.context,
             state_backend=dying,
+            clock=_Clock(before),
             plugins=manager,
             sinks=[sink],
             source=project.source(Path(job.file)),
@@ -132,19 +134,29 @@ def _answer(pending: Sequence[PendingAnswer], answers: Mapping[str, Any]) -> tup
     return None
 
 
-async def _recorded(state: StateBackend) -> list[tuple[str, bool]]:
-    """The paths of what is recorded, oldest first, and whether each is of a result."""
-    if await state.get(RUN_ID) is None:
-        return []
-    return [(record.path, record.kind is RecordKind.RESULT) for record in await state.load(RUN_ID)]
+class _Clock(SystemClock):
+    """Goes on where the record ends: no deadline passes in the time that a process takes to begin."""
+
+    def __init__(self, recorded: Sequence[JournalRecord]) -> None:
+        now = super().now()
+        self._behind = now - max((record.ended_at for record in recorded), default=now)
+
+    def now(self) -> float:
+        """Seconds since the epoch, without those in which the run had no process."""
+        return super().now() - self._behind
+
+
+async def _recorded(state: StateBackend) -> Sequence[JournalRecord]:
+    """What is recorded, oldest first."""
+    return await state.load(RUN_ID) if await state.get(RUN_ID) else []
 
 
 def _report(
     pipeline: Pipeline[Any, Any],
     result: PipelineResult[Any, OpenContext],
     sink: RecordingSink,
-    before: Sequence[tuple[str, bool]],
-    after: Sequence[tuple[str, bool]],
+    before: Sequence[JournalRecord],
+    after: Sequence[JournalRecord],
     records: int,
 ) -> Report:
     types = [each for step in pipeline.walk() for each in (step.input_type, step.output_type)]
@@ -159,12 +171,16 @@ def _report(
         output=json.loads(codec.encode(result.output, where="output")),
         context=json.loads(codec.encode({**fields, "hitl_history": said}, where="context")),
         pending=sorted([asked.path, asked.message] for asked in result.pending),
-        steps=sorted(path for path, is_result in after if is_result),
-        before=[path for path, _ in before],
-        again=sorted(started.intersection(path for path, is_result in before if is_result)),
+        steps=_results(after),
+        before=[record.path for record in before],
+        again=sorted(started.intersection(_results(before))),
         records=records,
         doubts=[event.path for event in sink.of_type(StepInDoubt)],
     )
+
+
+def _results(records: Sequence[JournalRecord]) -> list[str]:
+    return sorted(record.path for record in records if record.kind is RecordKind.RESULT)
 
 
 def main(job: str, report: str) -> int:
