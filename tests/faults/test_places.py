@@ -78,6 +78,8 @@ def test_a_step_in_the_background_is_launched_once_in_each_life_and_ends_once(ca
 
 def test_a_run_that_kills_its_process_again_and_again_is_given_up_and_others_are_not(cases):
     case = cases.new(pipeline="poison.yaml")
+    other = case.nemesis.start(case.folder, ["run-02"], "poison.yaml")
+    assert case.nemesis.wait(other)[1] is None
     deaths = 0
     while (told := case.live()) is None:
         deaths += 1

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -94,6 +96,27 @@ def _share(cases, seconds):
 def test_eight_processes_share_one_file_and_none_fails_or_starves(cases):
     commits, _ = _share(cases, 2.0)
     assert min(commits) > 0
+
+
+@pytest.mark.slow
+def test_a_reader_that_keeps_an_old_state_open_for_a_minute_makes_no_write_fail(cases, figures):
+    """23: the log grows as long as it reads, and is emptied by whoever writes then."""
+    case = cases.new()
+    assert case.nemesis.wait(case.nemesis.load(case.folder, "before", runs=1, seconds=0.1))[0] == 0
+    log = case.folder / "state.db-wal"
+    with closing(sqlite3.connect(case.folder / "state.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        before = reader.execute("SELECT COUNT(*) FROM journal").fetchone()
+        code, told = case.nemesis.wait(case.nemesis.load(case.folder, "beside", runs=4, seconds=60.0))
+        grown = log.stat().st_size
+        assert (code, reader.execute("SELECT COUNT(*) FROM journal").fetchone()) == (0, before)
+        reader.execute("COMMIT")
+        assert case.nemesis.wait(case.nemesis.load(case.folder, "after", runs=1, seconds=2.0))[0] == 0
+        left = log.stat().st_size
+    figures("23 a reader for a minute", records=told["commits"], **{"MiB of log": grown >> 20, "MiB then": left >> 20})
+    assert case.query("PRAGMA integrity_check") == [("ok",)]
+    assert left <= 64 << 20
+    assert left < grown
 
 
 @pytest.mark.slow

@@ -165,6 +165,20 @@ async def test_lock_that_is_kept_beyond_the_deadline_stops_the_run_where_it_can_
     assert len(await other.load("run-1")) == 1
 
 
+@pytest.mark.slow
+async def test_lock_that_is_kept_for_a_minute_is_told_at_the_deadline_that_nobody_chose(path, opened):
+    """30: the run is told before the lock is let go, and is gone on with afterwards."""
+    backend = opened(path)
+    claim = await backend.create_run(history.new_run("run-1"))
+    thread = keep_locked(path, 60)
+    with pytest.raises(StateBackendBusy, match=r"state\.db"):
+        await backend.append(claim, history.STEPS[0])
+    assert thread.is_alive()
+    await asyncio.to_thread(thread.join)
+    await backend.append(claim, history.STEPS[0])
+    assert len(await backend.load("run-1")) == 1
+
+
 @pytest.mark.parametrize("each", [7, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_commit_of_unknown_effect_is_settled_whichever_it_is(tmp_path, when, each, figures):

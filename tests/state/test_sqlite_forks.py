@@ -67,6 +67,26 @@ def test_child_can_not_use_what_its_parent_has_open(path):
     assert "path='parent'" in lines[7]
 
 
+def test_a_pool_of_processes_can_not_use_what_its_parent_has_open_and_can_what_it_has_not(path):
+    lines = run_script(
+        path,
+        """
+        import multiprocessing
+
+        def work(name):
+            attempt(SqliteBackend(path.with_name(name)).create_run(new))
+
+        asyncio.run(backend.create_run(new))
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            pool.map(work, ["state.db"])
+            pool.map(work, ["other.db"])
+        attempt(backend.claim("run-1", force=True))
+        """,
+    )
+    assert lines[0].startswith("StateUnavailable the state 'TMP/state.db' was open".replace("TMP", str(path.parent)))
+    assert lines[1:] == [f"did Claim(run_id='run-1', number=1, epoch={epoch})" for epoch in (1, 2)]
+
+
 def test_child_can_use_what_its_parent_has_closed(path):
     lines = run_script(
         path,
