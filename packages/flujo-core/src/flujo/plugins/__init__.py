@@ -61,44 +61,26 @@ if TYPE_CHECKING:
 
 #: Where the public names live; those that are not here are registrars.
 _HOMES = {
-    "flujo.blueprint.agents": ("AgentContext", "AgentDeclaration"),
-    "flujo.blueprint.kinds": ("BuildContext", "LintRuleSpec"),
-    "flujo.blueprint.schema": ("StepSpec",),
-    "flujo.domain.interfaces": (
-        "Claim",
-        "ClosableSink",
-        "EventSink",
-        "JournalRecord",
-        "NewRun",
-        "RecordKind",
-        "RunRow",
-        "StateBackend",
-        "StateProvider",
-        "Sync",
-        "Wait",
-    ),
-    "flujo.domain.outcomes": ("ErrorInfo", "StepOutcome"),
-    "flujo.domain.validation": ("Location",),
-    "flujo.engine.frame": ("ExecutionFrame",),
-    "flujo.engine.policy": ("StepExecutor", "StepPolicy"),
-    "flujo.infra.memory": ("InMemoryBackend",),
-    "flujo.infra.schemas": ("OutputSchema",),
-    "flujo.blueprint.lint": ("LintNote", "LintedFile", "LintedStep"),
-    "flujo.plugins.contributions": (
-        "ANY_STEP",
-        "BackendSpec",
-        "CommandSpec",
-        "Contributions",
-        "EventSinkSpec",
-        "PolicySpec",
-        "PricingSpec",
-    ),
-    "flujo.plugins.hookspecs": ("API_1", "hookimpl"),
-    "flujo.plugins.manager": ("PluginManager", "create_plugin_manager"),
-    "flujo.plugins.precedence": ("Conflict", "Offer", "Rank"),
-    "flujo.plugins.records": ("PluginRecord", "PluginStatus"),
-    "flujo.plugins.registry": ("create_default_registry",),
-    "flujo.plugins.switches": ("PluginOptions", "plugin_options"),
+    "flujo.blueprint.agents": "AgentContext AgentDeclaration",
+    "flujo.blueprint.kinds": "BuildContext LintRuleSpec",
+    "flujo.blueprint.lint": "LintNote LintedFile LintedStep",
+    "flujo.blueprint.schema": "StepSpec",
+    "flujo.domain.interfaces": "Claim ClosableSink EventSink JournalRecord NewRun RecordKind RunRow "
+    "StateBackend StateProvider Sync Wait",
+    "flujo.domain.outcomes": "ErrorInfo StepOutcome",
+    "flujo.domain.validation": "Location",
+    "flujo.engine.frame": "ExecutionFrame",
+    "flujo.engine.policy": "StepExecutor StepPolicy",
+    "flujo.infra.memory": "InMemoryBackend",
+    "flujo.infra.schemas": "OutputSchema",
+    "flujo.plugins.contributions": "ANY_STEP BackendSpec CommandSpec Contributions EventSinkSpec PolicySpec "
+    "PricingSpec",
+    "flujo.plugins.hookspecs": "API_1 hookimpl",
+    "flujo.plugins.manager": "PluginManager create_plugin_manager",
+    "flujo.plugins.precedence": "Conflict Offer Rank",
+    "flujo.plugins.records": "PluginRecord PluginStatus",
+    "flujo.plugins.registry": "create_default_registry",
+    "flujo.plugins.switches": "PluginOptions plugin_options",
 }
 
 __all__ = [
@@ -165,7 +147,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name from its home and remember it here."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = next((module for module, names in _HOMES.items() if name in names), "flujo.plugins.registrars")
+    home = next((module for module, names in _HOMES.items() if name in names.split()), "flujo.plugins.registrars")
     return globals().setdefault(name, getattr(import_module(home), name))
 
 
