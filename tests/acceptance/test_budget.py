@@ -2,13 +2,12 @@
 
 import json
 import subprocess
-import sysconfig
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-FLUJO = Path(sysconfig.get_path("scripts")) / "flujo"
+pytestmark = pytest.mark.usefixtures("quick")
 
 SETTINGS = """
 [pricing."scripted:*"]
@@ -44,7 +43,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def flujo(project: Path, *words: str) -> tuple[int, dict[str, Any], str]:
-    done = subprocess.run([FLUJO, *words, "--json"], cwd=project, text=True, capture_output=True, input="", check=False)
+    done = subprocess.run(
+        ["flujo", *words, "--json"], cwd=project, text=True, capture_output=True, input="", check=False
+    )
     return done.returncode, json.loads(done.stdout), done.stderr
 
 

@@ -3,13 +3,12 @@
 import os
 import signal
 import subprocess
-import sysconfig
 import time
 from pathlib import Path
 
 import pytest
 
-FLUJO = Path(sysconfig.get_path("scripts")) / "flujo"
+pytestmark = pytest.mark.usefixtures("quick")
 
 SKILL = """
 import pathlib
@@ -51,7 +50,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def flujo(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [FLUJO, *words]
+    command = ["flujo", *words]
     return subprocess.run(command, cwd=project, text=True, capture_output=True, stdin=subprocess.DEVNULL, check=False)
 
 
@@ -62,12 +61,13 @@ def ledger(project: Path) -> list[str]:
 
 def test_a_body_that_was_killed_is_finished_and_later_processes_use_what_a_whole_one_came_to(project):
     (project / "wait").touch()
-    process = subprocess.Popen([FLUJO, "run", "pipeline.yaml", "--input", "x", "--run-id", "r"], cwd=project)
+    command = ["flujo", "run", "pipeline.yaml", "--input", "x", "--run-id", "r"]
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while "second" not in ledger(project) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     (project / "wait").unlink()
 
     assert flujo(project, "resume", "r").stdout == "X!\n"

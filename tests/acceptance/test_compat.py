@@ -1,4 +1,4 @@
-"""Pipelines in the schema that existing files have, each run by the installed command in a folder of its own.
+"""Pipelines in the schema that existing files have, each run by `flujo` in a folder of its own.
 
 The cases are read from the folder named by FLUJO_COMPAT_DIR, or from `../shared/compat` beside the checkout.
 """
@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("quick")
 CHECKOUT = Path(__file__).resolve().parents[2]
 CASES = Path(os.environ.get("FLUJO_COMPAT_DIR") or CHECKOUT.parent / "shared" / "compat")
 
@@ -55,7 +55,7 @@ def run_case(case: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[
         arguments = [*arguments, "--json"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FLUJO_")}
     return subprocess.run(
-        [Path(sys.executable).with_name("flujo"), *arguments],
+        ["flujo", *arguments],
         cwd=folder,
         input=case["stdin"].encode(),
         env={**clean, **case["env"]},

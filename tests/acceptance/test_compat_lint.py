@@ -8,11 +8,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("quick")
 CHECKOUT = Path(__file__).resolve().parents[2]
 CASES = Path(os.environ.get("FLUJO_COMPAT_LINT_DIR") or CHECKOUT.parent / "shared" / "compat-lint")
 PAGE = (CHECKOUT / "docs/migrating.md").read_text(encoding="utf-8")
@@ -63,7 +63,7 @@ def told() -> dict[str, set[str]]:
 def test_what_is_found_in_a_file_with_one_of_the_older_mistakes(file, tmp_path):
     folder = tmp_path / "case"
     shutil.copytree(file.parent, folder)
-    command = [Path(sys.executable).with_name("flujo"), "validate", "pipeline.yaml", "--format", "json"]
+    command = ["flujo", "validate", "pipeline.yaml", "--format", "json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert done.stderr == ""
     findings = json.loads(done.stdout)["files"][0]["findings"]

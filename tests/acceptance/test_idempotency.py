@@ -3,14 +3,13 @@
 import random
 import signal
 import subprocess
-import sysconfig
 import time
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-FLUJO = Path(sysconfig.get_path("scripts")) / "flujo"
+pytestmark = pytest.mark.usefixtures("quick")
 KILLS = 3
 
 #: Fails at its first attempt in every process, and takes long enough to be killed in the second.
@@ -62,12 +61,14 @@ def ledger(project: Path) -> list[list[str]]:
 def kill_in_the_middle(project: Path, run_id: str, chance: random.Random) -> int:
     """Run, or go on, until the process is at work; the exit code after a kill there."""
     lines, deadline = len(ledger(project)), time.monotonic() + 60
-    process = subprocess.Popen([FLUJO, "run", "--input", "x", "--run-id", run_id, "-q"], cwd=project, text=True)
+    command = ["flujo", "run", "--input", "x", "--run-id", run_id, "-q"]
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE)
     while len(ledger(project)) == lines and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
     time.sleep(chance.uniform(0, 0.08))
     process.send_signal(signal.SIGKILL)
-    return process.wait()
+    process.communicate()
+    return process.returncode
 
 
 def test_a_step_has_one_key_over_all_attempts_and_crashes(project: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_step_has_one_key_over_all_attempts_and_crashes(project: Path) -> None
     for run_id in ("r1", "r2"):
         for _ in range(KILLS):
             assert kill_in_the_middle(project, run_id, chance) in (0, -signal.SIGKILL)
-        subprocess.run([FLUJO, "run", "--input", "x", "--run-id", run_id, "-q"], cwd=project, check=True, timeout=60)
+        subprocess.run(["flujo", "run", "--input", "x", "--run-id", run_id, "-q"], cwd=project, check=True, timeout=60)
 
     keys, attempts = defaultdict(set), set()
     for run_id, path, attempt, key in ledger(project):

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sysconfig
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from flujo_state_sqlite.backend import open_sqlite
 
-FLUJO = Path(sysconfig.get_path("scripts")) / "flujo"
+pytestmark = pytest.mark.usefixtures("quick")
 STEPS = 20
 KILLS = 30
 SEED = 20_261_123
@@ -59,7 +58,7 @@ def project(tmp_path: Path) -> Path:
 def start(project: Path, run_id: str, *, resume: bool) -> subprocess.Popen[str]:
     """Start the run, or go on with it by either of the two commands that do."""
     words = ["resume", run_id] if resume else ["run", "pipeline.yaml", "--input", "100", "--run-id", run_id]
-    command = [FLUJO, *words, "-q"]
+    command = ["flujo", *words, "-q"]
     return subprocess.Popen(
         command, cwd=project, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
     )

@@ -244,7 +244,7 @@ class Terminal:
     def interrupt(self) -> None:
         """Press Ctrl-C until there is an answer: one that comes before the terminal is read waits for the next."""
         self.process.send_signal(signal.SIGINT)
-        while not select.select([self._ours], [], [], 10)[0]:
+        while not select.select([self._ours], [], [], 1)[0]:
             self.process.send_signal(signal.SIGINT)
 
     def type(self, text: str) -> None:

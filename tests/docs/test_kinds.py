@@ -20,7 +20,7 @@ from flujo.runner.pipeline_resolver import PipelineResolver
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs/kinds"
 PAGES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "README")
-FLUJO = Path(sys.executable).with_name("flujo")
+pytestmark = pytest.mark.usefixtures("quick")
 #: What comes after a page's Python: the pipeline that it made, as text.
 CANONICAL = """
 from flujo.domain.canonical import canonical
@@ -60,7 +60,7 @@ def first(language, text):
 
 def flujo(command, folder):
     assert command[0] == "flujo"
-    arguments = [FLUJO, *command[1:], "--quiet"]
+    arguments = ["flujo", *command[1:], "--quiet"]
     return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 

@@ -39,9 +39,9 @@ def blocks(page):
         yield Block(name[1] if name else "", found["language"], found["text"])
 
 
-def environment(folder, page):
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("FLUJO", "XDG", "PYTEST"))}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def environment(folder, page, quick_flujo):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "FLUJO", "XDG", "PYTEST"))}
+    path = os.pathsep.join(map(str, (quick_flujo.parent, Path(sys.executable).parent, os.environ["PATH"])))
     user = {"HOME": str(folder), "USER": "ann", "LOGNAME": "ann", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
     plain = "-p no:randomly -p no:cacheprovider"  # pytest as it is without plugins, but for pages that name one
     plain += "" if "asyncio_mode" in page.read_text(encoding="utf-8") else " -p no:asyncio"
@@ -67,10 +67,11 @@ def same(shown, printed):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_gives_what_it_shows(page, tmp_path):
+def test_a_page_gives_what_it_shows(page, tmp_path, quick_flujo):
     folder, status = tmp_path / "work", 0
     folder.mkdir()
-    shell = {"cwd": folder, "env": environment(tmp_path, page), "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+    known = environment(tmp_path, page, quick_flujo)
+    shell = {"cwd": folder, "env": known, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
 
     def run(*command):
         return subprocess.run(command, stderr=subprocess.STDOUT, text=True, check=False, timeout=120, **shell)

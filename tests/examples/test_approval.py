@@ -14,7 +14,7 @@ import pytest
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "approval"
 SCENARIOS = Path(os.environ.get("FLUJO_SCENARIOS_DIR", EXAMPLE.parents[2] / "shared" / "scenarios"))
-FLUJO = Path(sys.executable).with_name("flujo")
+pytestmark = pytest.mark.usefixtures("quick")
 RUN = ("run", "--no-input", "--input", "@tickets.csv", "--run-id", "r1", "--quiet")
 APPROVE = ("runs", "approve", "r1", "--from", "decisions.json", "--json")
 
@@ -38,15 +38,15 @@ def scenario(project):
 
 
 def flujo(project, *words):
-    return subprocess.run([FLUJO, *words], cwd=project, capture_output=True, encoding="utf-8", check=False)
+    return subprocess.run(["flujo", *words], cwd=project, capture_output=True, encoding="utf-8", check=False)
 
 
 def killed(project, words, after_s):
     """Run a command and kill it after that time, unless it has ended."""
-    process = subprocess.Popen([FLUJO, *words], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(["flujo", *words], cwd=project, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     time.sleep(after_s)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
 
 
 def ledger(project):

@@ -4,13 +4,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-FLUJO = Path(sys.executable).with_name("flujo")
+pytestmark = pytest.mark.usefixtures("quick")
 SHOWN = re.compile(r"^    flujo (.+)\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 READMES = {path.parent.name: path.read_text(encoding="utf-8") for path in sorted(EXAMPLES.glob("*/README.md"))}
 RUNS = [(name, command, shown) for name, text in READMES.items() for command, shown in SHOWN.findall(text)]
@@ -26,7 +25,7 @@ def project(tmp_path):
 
 def flujo(command, cwd, text=None):
     source = {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
-    arguments = [FLUJO, *shlex.split(command)]
+    arguments = ["flujo", *shlex.split(command)]
     return subprocess.run(arguments, cwd=cwd, capture_output=True, encoding="utf-8", check=False, **source)
 
 

@@ -14,7 +14,7 @@ PROJECT = tomllib.loads((FOLDER / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
-def installed(tmp_path):
+def installed(tmp_path, quick):
     """An environment in which the metadata of the distribution lies beside its sources."""
     info = tmp_path / "{}-{}.dist-info".format(PROJECT["name"].replace("-", "_"), PROJECT["version"])
     info.mkdir()
