@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import flujo.plugins
-from flujo.plugins.discovery import API_GROUP, GROUP
+from flujo.plugins.discovery import API_GROUP, GROUP, PROVIDES_GROUP
 from flujo.plugins.hookspecs import API_1
 from flujo.plugins.registrars import REGISTRARS, Registrar
 
@@ -25,7 +25,7 @@ def contract() -> dict[str, Any]:
     """The hooks with what each may call, the public names, and where plugins announce themselves."""
     return {
         "api": API_1,
-        "groups": [GROUP, API_GROUP],
+        "groups": [GROUP, API_GROUP, PROVIDES_GROUP],
         "hooks": {hook: {"registrar": kind.__name__, **_methods(kind)} for hook, kind in sorted(REGISTRARS.items())},
         "every registrar": {"settings": "Mapping[str, Any]", **_methods(Registrar)},
         "names": flujo.plugins.__all__,

@@ -120,6 +120,15 @@ def test_everything_wrong_with_a_plugin_is_found_at_once(fake_dist):
     assert found["api"] == ["flujo-lax does not require flujo-core, expected a dependency such as 'flujo-core>=0.1'"]
 
 
+def test_what_a_distribution_says_that_it_brings_has_to_be_so(fake_dist):
+    folder = fake_dist("flujo-boaster", GOOD, api="flujo.plugins:API_1", requires=("flujo-core>=0.1",))
+    with (folder / "flujo_boaster-1.0.dist-info" / "entry_points.txt").open("a") as entries:
+        entries.write("\n[flujo.provides]\ngood = skills\ngood.skill = skills\nsql = kinds\n")
+    assert look("flujo-boaster")["api"] == [
+        "flujo-boaster says that it brings 'sql' of kinds, which none of its hooks registers"
+    ]
+
+
 def test_a_plugin_that_is_not_there_or_of_another_api_is_told_of(fake_dist):
     assert "flujo-nothing" in look("flujo-nothing")["records"][0]
     fake_dist("flujo-later", "FLUJO_PLUGIN_API = '2.0'\n" + GOOD, api="flujo.plugins:API_1")

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from flujo.plugins.records import NOUNS, PluginRecord, PluginStatus
 from flujo.plugins.switches import normal
 
-__all__ = ["blame"]
+__all__ = ["begins", "blame"]
+
+_SEPARATOR = re.compile(r"[.: ]")
 
 #: How many plugins that do not work are told of one by one, where none of them seems to be the one.
 _MANY = 2
@@ -18,7 +20,7 @@ def blame(records: Iterable[PluginRecord], facet: str, key: str) -> str:
     It says what to do. More than two of these are counted only.
     """
     absent = [record for record in records if not record.loaded]
-    words = {normal(part) for part in re.split(r"[.: ]", key)}
+    words = {normal(part) for part in _SEPARATOR.split(key)}
     suspects = [record for record in absent if _brings(record, facet, key)]
     suspects = suspects or [record for record in absent if words & _names(record)]
     if suspects:
@@ -35,9 +37,14 @@ def blame(records: Iterable[PluginRecord], facet: str, key: str) -> str:
     return "; ".join(told)
 
 
+def begins(key: str, said: str) -> bool:
+    """Whether `key` is what was `said`, or begins with that as its first word: "acme.fetch" with "acme"."""
+    return said in (key, _SEPARATOR.split(key)[0])
+
+
 def _brings(record: PluginRecord, facet: str, key: str) -> bool:
-    """Whether its distribution says that the plugin brings `key`, or what begins as `key` does ("acme.fetch")."""
-    return facet in (record.provides.get(key), record.provides.get(re.split(r"[.: ]", key)[0]))
+    """Whether its distribution says that the plugin brings `key`."""
+    return any(sort == facet and begins(key, said) for said, sort in record.provides.items())
 
 
 def _names(record: PluginRecord) -> set[str]:
