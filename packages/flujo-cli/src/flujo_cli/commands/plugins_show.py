@@ -31,7 +31,7 @@ _TARGETS = ("target", "factory", "build")
 def plugins_show(options: Options, name: str, as_json: bool) -> None:
     """Show one plugin: what became of it and why, its hooks and settings, and each thing that it adds.
 
-    NAME is that of its distribution, of its entry point, or both with a colon.
+    NAME is that of its distribution, with or without "flujo-", of its entry point, both with a colon, or its module.
     """
     manager = load_plugins(options, quiet=True)
     record = find_record(manager, name)
