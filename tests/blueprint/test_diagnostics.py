@@ -43,6 +43,12 @@ def test_nothing_that_a_terminal_obeys_is_shown():
     assert "\u202e" not in shown
 
 
+def test_nothing_of_a_message_or_its_advice_commands_a_terminal_or_takes_a_line_of_its_own():
+    assert render([Finding("V-1", "a\x1b[2J\nerror", path="p", help="b\x9b1m")], {}) == (
+        "error[V-1] p: a\\x1b[2J\\nerror\nhelp: b\\x9b1m"
+    )
+
+
 def test_a_place_beyond_the_text_is_shown_without_a_line():
     assert render([at(9, 1)], {"p.yaml": "a"}) == "error[V-S03] p.yaml:9:1: wrong"
 

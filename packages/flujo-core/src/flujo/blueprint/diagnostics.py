@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from flujo.blueprint.document import Place, split_lines
+from flujo.domain.foreign import visible
 from flujo.domain.validation import Finding, Location
 from flujo.exceptions import BlueprintError, FlujoError
 
@@ -101,12 +102,12 @@ def render(findings: Iterable[Finding], sources: Mapping[str, str]) -> str:
 def _shown(finding: Finding, sources: Mapping[str, list[str]]) -> str:
     at = finding.location
     place = f" {_place(at)}:" if at else f" {finding.path}:" if finding.path else ":"
-    parts = [f"{finding.severity}[{finding.code}]{place} {finding.message}"]
+    parts = [f"{finding.severity}[{finding.code}]{place} {visible(finding.message)}"]
     source = sources.get(at.file, []) if at else []
     if at is not None and at.line <= len(source):
         parts += _excerpt(source[at.line - 1], at)
     if finding.help:
-        parts.append(f"help: {finding.help}")
+        parts.append(f"help: {visible(finding.help)}")
     return "\n".join(parts)
 
 
