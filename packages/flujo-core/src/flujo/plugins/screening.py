@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
+from operator import eq, ge, gt, le, lt, ne
 
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import PluginError
@@ -16,14 +17,7 @@ __all__ = ["check_names", "check_required", "dropped_facets", "is_called", "refu
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*((?:(?:[<>=!]=|[<>])\s*[0-9][0-9.]*\s*,?\s*)*)")
 _BOUND = re.compile(r"(==|!=|>=|<=|>|<)\s*([0-9][0-9.]*)")
 
-_COMPARED: dict[str, Callable[[int], bool]] = {
-    "==": lambda order: order == 0,
-    "!=": lambda order: order != 0,
-    ">=": lambda order: order >= 0,
-    "<=": lambda order: order <= 0,
-    ">": lambda order: order > 0,
-    "<": lambda order: order < 0,
-}
+_COMPARED: dict[str, Callable[[int, int], bool]] = {"==": eq, "!=": ne, ">=": ge, "<=": le, ">": gt, "<": lt}
 
 
 def is_called(plugin: Candidate | PluginRecord, name: str) -> bool:
@@ -150,7 +144,7 @@ def _written(name: str, options: PluginOptions) -> str:
 
 
 def _fits(version: str, bounds: str) -> bool:
-    return all(_COMPARED[sign](_order(version, bound)) for sign, bound in _BOUND.findall(bounds))
+    return all(_COMPARED[sign](_order(version, bound), 0) for sign, bound in _BOUND.findall(bounds))
 
 
 def _order(version: str, bound: str) -> int:
