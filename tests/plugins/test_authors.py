@@ -1,5 +1,6 @@
 """What authors of plugins rely on: the names, the documented examples, and light imports."""
 
+import ast
 import inspect
 import os
 import re
@@ -10,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+import flujo
 import flujo.plugins
 from flujo.plugins import create_plugin_manager, hookimpl, hookspecs
 from flujo.plugins.registrars import REGISTRARS
@@ -19,6 +21,17 @@ def test_every_public_name_is_there_and_no_other():
     assert all(getattr(flujo.plugins, name) is not None for name in dir(flujo.plugins))
     with pytest.raises(AttributeError, match="has no attribute 'hookimp'"):
         flujo.plugins.hookimp  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["StateBackend", "NewRun", "RunRow", "JournalRecord", "Wait"])
+def test_whoever_writes_a_state_finds_every_type_of_it_among_the_public_names(name):
+    cls = getattr(flujo.plugins, name)
+    home = vars(sys.modules[cls.__module__])
+    used = {each.id for each in ast.walk(ast.parse(inspect.getsource(cls))) if isinstance(each, ast.Name)}
+    ours = {each for each in used if isinstance(home.get(each), type) and home[each].__module__.startswith("flujo.")}
+
+    assert ours
+    assert ours <= {*flujo.plugins.__all__, *flujo.__all__}
 
 
 def test_every_hook_has_one_parameter_and_a_registrar():
