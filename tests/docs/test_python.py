@@ -10,6 +10,7 @@ from flujo import Backoff, Flujo, PipelineContext, PipelineResult, Price, StepCo
 from flujo.domain.callables import INJECTED
 from flujo.domain.decorators import StepOptions
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
 PAGE = "python"
 EXAMPLES = [
     "Retry",

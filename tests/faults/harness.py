@@ -45,10 +45,9 @@ class Nemesis:
     """Starts lives, from a server that has loaded everything once, and ends them."""
 
     def __init__(self) -> None:
-        script = Path(__file__).with_name("worker.py")
-        self._server = subprocess.Popen(
-            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        command = [sys.executable, str(Path(__file__).with_name("worker.py"))]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        self._server = subprocess.Popen(command, env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._undisturbed: dict[str, tuple[dict[str, Any], set[str]]] = {}
 
     def start(self, folder: Path, runs: list[str], pipeline: str = "pipeline.yaml", **options: Any) -> int:

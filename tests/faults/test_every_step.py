@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 ROOT = Path(__file__).resolve().parents[2]
 
 #: One life of a run of four calls in the state `argv[1]`, which dies as the beginning of its call number `argv[2]` is
