@@ -234,7 +234,7 @@ def test_the_context_and_the_input_of_the_new_run_can_be_given(flujo, waiting):
         (
             ["--from", "ask", "--set", "who=bob"],
             2,
-            "--set 'who' is no field of the context\n  help: write --set context.KEY=VALUE",
+            "--set 'who' is no field of the context\n  help: write --set context.PATH=VALUE",
         ),
         (["--from", "ask", "--set", "context.a..b=1"], 2, "--set 'context.a..b' is no field of the context"),
         (

@@ -185,7 +185,7 @@ async def test_a_background_step_makes_nothing_longer_that_it_was_begun_in(watch
     ]
     trace = trace_of(row, records, 60.0)
 
-    assert [span.path for span in trace.root.walk()] == ["", "sub:all", "sub:all/b", "sub:all/c"]
+    assert [span.path for span in trace.root.walk()] == ["", "sub:all", "sub:all/c", "sub:all/b"]
     assert (trace.root.children[0].total_s, trace.root.children[0].own_s, trace.root.own_s) == (3, 0, 57)
 
 

@@ -35,13 +35,7 @@ _CONTEXT = "context."
 @click.option(
     "--from", "path", metavar="PATH", required=True, help="The step's path, as `flujo runs show` tells it: loop:l[1]/a."
 )
-@click.option(
-    "--set",
-    "pairs",
-    metavar="context.KEY=VALUE",
-    multiple=True,
-    help="A field of the first context, or a path in one: context.scratchpad.k=1.",
-)
+@click.option("--set", "pairs", metavar="context.PATH=VALUE", multiple=True, help="A value in the first context.")
 @click.option("--input", "input_flag", metavar="VALUE", help="Another input: a text, - for standard input, or @FILE.")
 @pipeline_option
 @run_options
@@ -73,7 +67,7 @@ def _fields(pairs: Sequence[str]) -> dict[str, Any]:
     for name in fields:
         if not name.startswith(_CONTEXT) or not all(name.split(".")):
             raise ConfigurationError(
-                f"--set {name!r} is no field of the context", suggestion="write --set context.KEY=VALUE"
+                f"--set {name!r} is no field of the context", suggestion="write --set context.PATH=VALUE"
             )
     return {name.removeprefix(_CONTEXT): value for name, value in fields.items()}
 

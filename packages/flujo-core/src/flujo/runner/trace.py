@@ -224,21 +224,21 @@ class _Reader(NamedTuple):
 
         They did where a later one has a record; and the last ones where the run was smooth, or the pipeline is whole.
         """
-        by_name = {span.name: span for span in spans if "fallback:" not in span.path.rpartition("/")[2]}
-        steps = node.steps
+        steps, told = [*node.steps.values()], {span.name for span in spans}
+        places = {name: number for number, name in enumerate(node.steps)}
         is_whole = self.smooth or (not node.path and self.row.status is RunStatus.COMPLETED)
-        come_to = [number for number, step in enumerate(steps) if is_whole or step["name"] in by_name]
         found: list[Span] = []
-        at = min((span.started_at for span in spans), default=self.row.created_at)
-        for step in steps[: max(come_to, default=-1) + 1]:
-            if step["name"] in by_name:
-                found.append(by_name[step["name"]])
-            elif step["kind"] not in _RECORDED and step.get("execution_mode") != "background":
-                path = f"{node.path}/{node.kinds.segment(step)}".lstrip("/")
-                found.append(Span(path, step["name"], step["kind"], RunStatus.COMPLETED, at, at, marks=("empty",)))
+        come_to, at = 0, min((span.started_at for span in spans), default=self.row.created_at)
+        for span in (*spans, None):
+            upto = len(steps) * is_whole if span is None else 0 if _is_fallback(span) else places.get(span.name, 0)
+            for step in steps[come_to:upto]:
+                if step["name"] not in told and _may_be_empty(step):
+                    path = f"{node.path}/{node.kinds.segment(step)}".lstrip("/")
+                    found.append(Span(path, step["name"], step["kind"], RunStatus.COMPLETED, at, at, marks=("empty",)))
+            come_to = max(come_to, upto)
+            found += [span] if span is not None else []
             at = found[-1].ended_at if found else at
-        told = {span.path for span in found}
-        return (*found, *(span for span in spans if span.path not in told))
+        return tuple(found)
 
     def _is_copied(self, record: JournalRecord) -> bool:
         """Whether the record stood in another run's journal, where it counts."""
@@ -263,6 +263,16 @@ class _Reader(NamedTuple):
         ended = node.results() or any(record.kind in (RecordKind.FAILED, RecordKind.SETTLED) for record in node.records)
         if begun and not ended and self.row.status is not RunStatus.RUNNING:
             yield "in doubt"
+
+
+def _is_fallback(span: Span) -> bool:
+    """Whether it stands for what failed, in whose place it ran."""
+    return span.path.rpartition("/")[2].startswith("fallback:")
+
+
+def _may_be_empty(step: Mapping[str, Any]) -> bool:
+    """Whether a step of this definition can come to its end without a record, before what follows it begins."""
+    return step["kind"] not in _RECORDED and step.get("execution_mode") != "background"
 
 
 def _given(record: JournalRecord) -> Given:

@@ -40,7 +40,10 @@ class Kinds:
 
 @dataclass(slots=True)
 class Node:
-    """A place in the tree of paths, and what is recorded there."""
+    """A place in the tree of paths, and what is recorded there.
+
+    `steps` defines those that follow each other in it, by their names, where they are known.
+    """
 
     path: str
     piece: str
@@ -50,6 +53,12 @@ class Node:
     records: list[JournalRecord] = field(default_factory=list)
     children: dict[str, "Node"] = field(default_factory=dict)
     marks: set[str] = field(default_factory=set)
+    steps: Mapping[str, Mapping[str, Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        around = "body" if self.piece.startswith("[") else "pipeline"
+        held = self.defined if self.kind == "pipeline" else self.defined.get(around, {})
+        self.steps = {step["name"]: step for step in held.get("steps", ())}
 
     @property
     def name(self) -> str:
@@ -61,14 +70,6 @@ class Node:
         """What is known of its kind."""
         return self.kinds.classes.get(self.kind, CompositeStep)
 
-    @property
-    def steps(self) -> Sequence[Mapping[str, Any]]:
-        """The definitions of the steps that follow each other in it, where they are known."""
-        around = "body" if self.piece.startswith("[") else "pipeline"
-        held = self.defined if self.kind == "pipeline" else self.defined.get(around, {})
-        found: Sequence[Mapping[str, Any]] = held.get("steps", ())
-        return found
-
     def child(self, piece: str) -> "Node":
         """The node of a part. Its kind is that of the pipeline's definition, else what the path's prefix says."""
         if piece not in self.children:
@@ -77,7 +78,8 @@ class Node:
             if not piece.startswith("["):
                 prefix, _, name = piece.lstrip("/").rpartition(":")
                 at = self.kinds.at(prefix)
-                defined = _defined(self.defined, at, name)
+                step = self.steps.get(name)
+                defined = step if step and _is_named(step, name, at) else _defined(self.defined, at, name)
                 kind = str(defined.get("kind") or at or "step")
             self.children[piece] = Node(self.path + piece, piece, kind, defined, self.kinds)
         return self.children[piece]
@@ -104,8 +106,7 @@ def _defined(within: Mapping[str, Any], kind: str, name: str) -> Mapping[str, An
     Where states of one machine have steps of that name, it is what they have in common; nothing for other kinds.
     """
     if kind == "fallback":
-        found: Mapping[str, Any] = within.get("fallback", {})
-        return found
+        return dict(within.get("fallback", {}))
     level: list[tuple[str, Any]] = list(within.items())
     while level:
         steps = [(key, value) for key, value in level if isinstance(value, dict) and "kind" in value]
