@@ -27,7 +27,7 @@ Connect = Callable[[str], sqlite3.Connection]
 logger = logging.getLogger(__name__)
 
 #: After so many inserts of their own, or so many seconds, the next one is followed by a look at the files.
-_LOOK_EVERY = 16
+_LOOK_EVERY = 32
 _LOOK_AFTER_S = 0.05
 
 #: The log is copied into the file, and emptied, whenever it has grown by this many bytes. Everybody waits meanwhile,
