@@ -136,3 +136,34 @@ def test_a_folder_in_the_place_of_the_state_is_told_with_what_to_do(flujo, proje
         f"error[FLUJO-610] the state '{project}/.flujo/state.db' is a folder, expected a file\n"
         "  help: move it away, or name a file: --state sqlite:///runs.db, or state_uri in the settings\n"
     )
+
+
+MADE = """
+from dataclasses import dataclass
+
+
+@dataclass
+class {name}:
+    number: int
+
+
+def make(data: str) -> {name}:
+    return {name}(1)
+"""
+
+
+def test_a_class_that_is_gone_is_told_with_its_module_and_is_no_damage(flujo, flujo_process, project):
+    steps = '[{ name: make, uses: "skills.made:make" }, { kind: hitl, name: ask, message: "ok?" }]'
+    (project / "pipeline.yaml").write_text(f'version: "0.1"\nsteps: {steps}\n')
+    made = project / "skills" / "made.py"
+    made.write_text(MADE.format(name="Order"))
+    assert flujo("run", "--input", "x", "--run-id", "r1").code == 6
+    made.write_text(MADE.format(name="Purchase"))
+
+    ran = flujo_process("resume", "r1", "--answer", "yes")
+
+    assert ran.code == 2
+    assert "it holds an object of class 'skills.made:Order', which the pipeline does not declare" in ran.err
+    assert "installed or in the project, as module 'skills.made' had it" in ran.err
+    assert ran.err.endswith("interrupted, run r1\nnext: flujo resume r1\n")
+    assert flujo("db", "check").out == "ok\n"

@@ -330,6 +330,7 @@ class StateError(FlujoError, code="FLUJO-600"):
     """Something about the record of runs is wrong."""
 
     run_id: str | None = None
+    is_whole: bool = False  # what was stored is: it needs a class that isn't there, or is another
 
 
 class RunNotFound(StateError, code="FLUJO-601"):

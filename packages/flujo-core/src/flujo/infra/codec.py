@@ -76,7 +76,9 @@ def _read(data: bytes, shapes: Shapes | None, where: str) -> Any:
         return Reader(shapes).read(value) if is_tagged else value
     except Unreadable as unreadable:
         advice = unreadable.suggestion or _ADVICE
-        raise StateCorrupt(f"{where} can't be read: {unreadable.reason}", suggestion=advice) from None
+        corrupt = StateCorrupt(f"{where} can't be read: {unreadable.reason}", suggestion=advice)
+        corrupt.is_whole = unreadable.suggestion is not None
+        raise corrupt from None
     except (ValueError, StopIteration, RecursionError):
         raise StateCorrupt(f"{where} can't be read: it is not the JSON that was stored", suggestion=_ADVICE) from None
 

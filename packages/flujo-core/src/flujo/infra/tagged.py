@@ -175,7 +175,8 @@ class Reader:
         if shape is None:
             raise Unreadable(
                 f"it holds an object of class {name!r}, which the pipeline does not declare",
-                "restore the class under its name, or declare it as the step's output type",
+                f"have the class again, installed or in the project, as module {name.partition(':')[0]!r} had it, "
+                "or declare it as the step's output type",
             )
         return shape.build(parts)
 
