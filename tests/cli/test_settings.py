@@ -142,3 +142,57 @@ def test_an_error_is_shown_without_secrets(flujo, project, monkeypatch):
         ran = flujo("--debug", "--log-level", "debug", "run", "--input", "x", *options)
         assert "sk-12345" not in ran.out + ran.err
         assert "no access with ***" in ran.out + ran.err
+
+
+BROKEN = ("x = [", 'nothing = "known"', 'log.level = "loud"', "[budgets]\nusd = -1")
+LOOKS = ("runs list", "runs show r1", "runs trace r1", "why echo --run r1", "inbox", "db check", "db backup copy.db", "gc")
+
+
+@pytest.mark.parametrize(
+    ("words", "broken"), [*((words, BROKEN[0]) for words in LOOKS), *(("runs list", each) for each in BROKEN)]
+)
+def test_a_broken_file_of_settings_keeps_nobody_from_looking_at_a_state_that_is_named(flujo, project, words, broken):
+    """They are told, and left out: the state lies where it did from the project's folder."""
+    flujo("run", "--input", "x", "--run-id", "r1")
+    (project / "flujo.toml").write_text(broken)
+
+    ran = flujo(*words.split(), "--state", "sqlite:///.flujo/state.db")
+
+    assert ran.code == 0
+    assert ran.err.startswith("warning: no settings of files are heeded: ")
+    assert ran.err.count("flujo.toml") == 1
+    assert words != "runs list" or "r1" in ran.out
+
+
+def test_the_variable_names_the_state_as_well_and_a_folder_below_has_the_same_root(flujo, project, monkeypatch):
+    flujo("run", "--input", "x", "--run-id", "r1")
+    (project / "flujo.toml").unlink()
+    (project / "pyproject.toml").write_text("[tool.flujo]\nx = [")
+    monkeypatch.setenv("FLUJO_STATE_URI", "sqlite:///.flujo/state.db")
+    monkeypatch.chdir(project / "skills")
+    ran = flujo("runs", "list")
+    assert (ran.code, "r1" in ran.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "runs list",
+        "run --input x --state sqlite:///.flujo/state.db",
+        "resume r1 --state sqlite:///.flujo/state.db",
+        "runs answer r1 --answer y --state sqlite:///.flujo/state.db",
+    ],
+)
+def test_broken_settings_stop_what_runs_and_what_asks_them_for_the_state(flujo, project, words):
+    flujo("run", "--input", "x", "--run-id", "r1")
+    (project / "flujo.toml").write_text("x = [")
+    ran = flujo(*words.split())
+    assert (ran.code, ran.out) == (2, "")
+    assert "flujo.toml is not TOML" in ran.err
+
+
+def test_a_state_that_can_not_be_is_told_beside_broken_settings(flujo, project, monkeypatch):
+    (project / "flujo.toml").write_text("x = [")
+    ran = flujo("runs", "list", "--state", "nowhere")
+    assert (ran.code, ran.out) == (2, "")
+    assert "expected an address with a scheme" in ran.err

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flujo.domain.masking import masked
-from flujo.exceptions import ConfigurationError, RunNotFound
-from flujo.infra.config_manager import Settings, get_config_manager
+from flujo.exceptions import ConfigurationError, RunNotFound, SettingsError
+from flujo.infra.config_manager import Settings, get_config_manager, leave_out_files
 from flujo.runner.targets import names_object
+from flujo_cli.output import Console, one_line
 
 __all__ = ["Project"]
 
@@ -49,6 +50,21 @@ class Project(NamedTuple):
     def here(cls, *, stands: Path, state: str | None = None) -> "Project":
         """The project of the working directory: the nearest one upwards, else the directory itself."""
         return cls(get_config_manager().settings(state_uri=state), stands)
+
+    @classmethod
+    def looked_at(cls, *, stands: Path, state: str | None = None) -> "Project":
+        """As `here`, for who runs nothing: where the state is named, settings that can't be are told and left out."""
+        try:
+            return cls.here(stands=stands, state=state)
+        except SettingsError as error:
+            if state is None and not os.environ.get("FLUJO_STATE_URI"):
+                raise
+            leave_out_files()
+            project = cls.here(stands=stands, state=state)  # it was no file, if this raises as well
+            console = Console()
+            told = console.paint("warning", "yellow", bold=True)
+            console.note(f"{told}: no settings of files are heeded: {one_line(masked(str(error)))}")
+            return project
 
     @property
     def root(self) -> Path:

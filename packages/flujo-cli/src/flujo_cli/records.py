@@ -39,7 +39,7 @@ _QUICK_S = 5.0
 
 async def read_state(options: Options, state: str | None, read: Callable[[StateBackend], Awaitable[T]]) -> T:
     """What `read` finds in the state of the project the user stands in."""
-    project = Project.here(stands=options.stands, state=state)
+    project = Project.looked_at(stands=options.stands, state=state)
     backend = open_state(project.settings.state_uri, load_plugins(options), project.root)
     try:
         return await read(backend)

@@ -94,9 +94,7 @@ _ASKED_TO_STOP = "SELECT id, epoch, owner FROM run WHERE status NOT IN (3, 5) AN
 _ASKED_ONE = "SELECT id, epoch, owner FROM run WHERE run_id = ? AND status = 1 AND cancel"
 
 # Which records count is what `flujo.domain.lives.gets_on` says, here and in the totals.
-_HAS_GOT_ON = (
-    "SELECT EXISTS (SELECT 1 FROM journal WHERE run = ? AND epoch = ? AND kind <> 7 AND (kind <> 1 OR attempt))"
-)
+_HAS_GOT_ON = "SELECT 1 FROM journal WHERE run = ? AND epoch = ? AND kind <> 7 AND (kind <> 1 OR attempt) LIMIT 1"
 
 _LAST_OF_ALL = (
     "SELECT path FROM journal WHERE run = ? AND kind <> 7 AND (kind <> 1 OR attempt) ORDER BY id DESC LIMIT 1"
@@ -213,7 +211,7 @@ def claim(file: StateFile, run_id: str, wid: bytes, *, force: bool) -> Claim:
 
 def _has_got_on(connection: sqlite3.Connection, number: int, epoch: int) -> bool:
     """Whether the run has got on under its latest claim."""
-    return bool(connection.execute(_HAS_GOT_ON, (number, epoch)).fetchone()[0])
+    return connection.execute(_HAS_GOT_ON, (number, epoch)).fetchone() is not None
 
 
 def finish(

@@ -61,7 +61,7 @@ def gc(options: Options, older_than: float, trust_clock: bool, as_json: bool, st
         console.json({"schema": "flujo.gc/1", "forgotten": number})
     console.note("1 run is forgotten" if number == 1 else f"{number} runs are forgotten")
     if not number and not newest:
-        console.note(f"no runs are recorded in {Project.here(stands=options.stands, state=state).state}")
+        console.note(f"no runs are recorded in {Project.looked_at(stands=options.stands, state=state).state}")
     elif not number and newest[0].created_at < before and not trust_clock:
         told = datetime.fromtimestamp(now).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         console.note(f"no run was begun in that time: if it is {told} now, as this machine says, add --trust-clock")

@@ -39,7 +39,7 @@ def inbox(options: Options, reference: str | None, as_json: bool, state: str | N
         run_id = None if reference is None else (await find_run(backend, reference)).run_id
         return await read_inbox(backend, JsonCodec(), run_id, damaged.append)
 
-    project = Project.here(stands=options.stands, state=state)
+    project = Project.looked_at(stands=options.stands, state=state)
     console = Console()
     asked = asyncio.run(read_state(options, state, read))
     if as_json:

@@ -44,7 +44,7 @@ def runs_list(options: Options, limit: int, status: str | None, as_json: bool, s
         console.table(("RUN", "STATUS", "STARTED", "TOOK", "STEPS", "PIPELINE"), [_cells(*each) for each in rows])
     elif not damaged:
         which = "" if status is None else f" {status}"
-        console.note(f"no{which} runs are recorded in {Project.here(stands=options.stands, state=state).state}")
+        console.note(f"no{which} runs are recorded in {Project.looked_at(stands=options.stands, state=state).state}")
     for error in damaged:
         show_error(console, error)
     return ExitCode.USAGE if damaged else ExitCode.OK

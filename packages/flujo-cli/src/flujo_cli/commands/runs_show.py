@@ -60,7 +60,7 @@ def runs_show(options: Options, reference: str, as_json: bool, state: str | None
     if as_json:
         Console().json(_describe(record))
     else:
-        _show(Console(), record, Project.here(stands=options.stands, state=state))
+        _show(Console(), record, Project.looked_at(stands=options.stands, state=state))
 
 
 def _describe(record: Record) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from flujo.exceptions import SettingsError
 
-__all__ = ["Looked", "Table", "look", "stamps"]
+__all__ = ["Looked", "Table", "look", "nearest", "stamps"]
 
 PROJECT_FILE = "flujo.toml"
 PYPROJECT = "pyproject.toml"
@@ -40,7 +40,7 @@ class Table(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """A file that was looked for, and what became of it: "read", "not there", or why it does not count.
+    """A file that was looked for, and what became of it: "read", "left out", "not there", or why it does not count.
 
     `own` says that it is the user's, not a project's.
     """
@@ -64,6 +64,15 @@ def look(start: Path) -> tuple[Looked, ...]:
         if any(each.table for each in found):
             break
     return (*looked, *(_project_file(file, own=True) for file in _user_files()))
+
+
+def nearest(start: Path) -> tuple[Looked, ...]:
+    """The file that makes a folder upwards from `start` a project's, if there is one, as if it were empty."""
+    for folder in (start, *start.parents):
+        for file, mark in ((folder / PROJECT_FILE, b""), (folder / PYPROJECT, b"[tool.flujo")):
+            if os.access(file, os.R_OK) and file.is_file() and mark in file.read_bytes():
+                return (Looked(file, "left out", Table(file, {}, "")),)
+    return ()
 
 
 def stamps(start: Path) -> tuple[object, ...]:
@@ -131,8 +140,8 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
         reason = str(error).replace("at end of document", f"at line {text.count(chr(10)) + 1}, the end")
         raise SettingsError(
             f"{file} is not TOML: {reason[:1].lower()}{reason[1:]}",
-            suggestion="correct that line; meanwhile a command that runs nothing works from a folder outside, with the "
-            "state's whole address: flujo -C / runs list --state sqlite:////PATH",
+            suggestion="correct that line; meanwhile a command that runs nothing works with the state's address: "
+            "flujo runs list --state sqlite:///.flujo/state.db",
         ) from error
 
 

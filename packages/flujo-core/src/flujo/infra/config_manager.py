@@ -14,7 +14,7 @@ from flujo.domain.pricing import Price, PriceTable
 from flujo.domain.quota import UsageLimits
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import SettingsError
-from flujo.infra.config_files import Looked, Table, look, stamps
+from flujo.infra.config_files import Looked, Table, look, nearest, stamps
 from flujo.infra.logging import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
 from flujo.infra.plugin_tables import PLUGIN_TABLES, PluginTables, read_plugins
 from flujo.infra.sink_tables import SINK_TABLE, SinkTable, read_sinks
@@ -27,6 +27,7 @@ __all__ = [
     "Settings",
     "get_config_manager",
     "invalidate_config_cache",
+    "leave_out_files",
     "setting_variables",
 ]
 
@@ -149,14 +150,14 @@ class ConfigManager:
     for, and what became of each; `plugins` is what they say of plugins.
     """
 
-    def __init__(self, start: Path) -> None:
+    def __init__(self, start: Path, look: Callable[[Path], tuple[Looked, ...]] = look) -> None:
         self.looked: tuple[Looked, ...] = look(start)
         tables = [each.table for each in self.looked if each.table]
         for table in tables:
             _check_names(table)
-        project = next((each.file.parent for each in self.looked if each.table and not each.own), None)
-        self.root = project or start
-        self.declared = project is not None
+        project = next((each for each in self.looked if each.table and not each.own), None)
+        self.root = project.file.parent if project else start
+        self.declared = project is not None and project.state == "read"
         self._tables = tables
         self._spending: dict[str, SpendingTable] = {}
         self._sinks: dict[str, SinkTable] = {}
@@ -271,6 +272,12 @@ def get_config_manager(start: Path | None = None, *, force_reload: bool = False)
     manager = ConfigManager(here)
     _cache[here] = (state, manager)
     return manager
+
+
+def leave_out_files() -> None:
+    """From now on take no setting of a file in the project around the working directory; its folder stays its root."""
+    here = Path.cwd().resolve()
+    _cache[here] = (stamps(here), ConfigManager(here, nearest))
 
 
 def invalidate_config_cache() -> None:
