@@ -28,6 +28,7 @@ def contract() -> dict[str, Any]:
         "groups": [GROUP, API_GROUP, PROVIDES_GROUP],
         "hooks": {hook: {"registrar": kind.__name__, **_methods(kind)} for hook, kind in sorted(REGISTRARS.items())},
         "every registrar": {"settings": "Mapping[str, Any]", **_methods(Registrar)},
+        "attributes": ["FLUJO_PLUGIN_API", "FLUJO_PLUGIN_SETTINGS"],
         "names": flujo.plugins.__all__,
     }
 
@@ -51,6 +52,7 @@ def _promises(told: dict[str, Any]) -> set[tuple[str, ...]]:
     """Each single thing that plugins may count on; an optional argument is one of its own."""
     hooks = {"every registrar": told["every registrar"], **told["hooks"]}
     found: set[tuple[str, ...]] = {("group", each) for each in told["groups"]}
+    found |= {("attribute", each) for each in told.get("attributes", ())}
     found |= {("name", each) for each in told["names"]}
     for hook, methods in hooks.items():
         for method, called in methods.items():

@@ -156,6 +156,12 @@ def test_one_plugin_is_shown_with_everything_that_it_adds(flujo, fake_dist, proj
     assert any(line.startswith("  file ") and line.endswith("bells.py") for line in lines)
 
 
+def test_what_may_be_set_for_a_plugin_is_shown(flujo, fake_dist):
+    fake_dist("bells", f"FLUJO_PLUGIN_SETTINGS = {{'loud': 'whether all hear it'}}\n{dedent(SINKS)}")
+    assert "  takes     loud: whether all hear it" in flujo("plugins", "show", "bells").out.splitlines()
+    assert flujo("plugins", "show", "bells", "--json").json["plugin"]["takes"] == {"loud": "whether all hear it"}
+
+
 def test_secrets_in_what_is_set_for_a_plugin_are_not_shown(flujo, fake_dist, project):
     fake_dist("bells", SINKS)
     (project / "flujo.toml").write_text(

@@ -2,10 +2,11 @@
 
 import importlib
 import sys
+from typing import ClassVar
 
 import pytest
 
-from flujo.plugins import create_plugin_manager, hookimpl, plugin_options
+from flujo.plugins import PluginOptions, create_plugin_manager, hookimpl, plugin_options
 
 SKILL = """
     @hookimpl
@@ -77,6 +78,45 @@ def test_a_module_that_names_no_version_is_incompatible(announce, record_of, val
     announce("flujo.plugins:API_1", f"FLUJO_PLUGIN_API = {value}\n")
 
     assert record_of(create_plugin_manager(), "flujo-acme").error.startswith("it names plugin API")
+
+
+class Loud:
+    FLUJO_PLUGIN_SETTINGS: ClassVar = {"volume": "how loud, from 0 to 11"}
+
+    @hookimpl
+    def flujo_register_skills(self, registrar):
+        registrar.skill("loud.greet", "m:greet", summary="")
+
+
+@pytest.fixture
+def loud():
+    """The record of a plugin that says which settings it has: `loud(settings)`."""
+
+    def load(settings):
+        options = PluginOptions(settings={"loud": settings})
+        return create_plugin_manager(Loud(), options=options, discover=False).records[0]
+
+    return load
+
+
+def test_a_plugin_says_what_may_be_set_for_it(loud):
+    record = loud({"volume": 11})
+
+    assert (record.status, record.takes) == ("active", {"volume": "how loud, from 0 to 11"})
+
+
+def test_a_setting_that_a_plugin_does_not_have_is_refused(loud):
+    record = loud({"volum": 11})
+
+    assert (record.status, record.error) == ("register-failed", "unknown setting 'volum'")
+    assert record.suggestion == "did you mean 'volume'?"
+
+
+@pytest.mark.parametrize("said", [["volume"], {"volume": int}, {1: "loud"}])
+def test_what_says_of_no_setting_what_it_means_is_refused(loud, monkeypatch, said):
+    monkeypatch.setattr(Loud, "FLUJO_PLUGIN_SETTINGS", said)
+
+    assert loud({}).error == f"FLUJO_PLUGIN_SETTINGS is {said!r}, expected what each setting means, by its name"
 
 
 def test_a_plugin_can_ask_what_there_is(record_of):

@@ -10,12 +10,18 @@ from flujo_policy_http.settings import HttpSettings
 
 __all__ = [
     "FLUJO_PLUGIN_API",
+    "FLUJO_PLUGIN_SETTINGS",
     "flujo_register_lint_rules",
     "flujo_register_policies",
     "flujo_register_step_kinds",
 ]
 
 FLUJO_PLUGIN_API = API_1
+
+FLUJO_PLUGIN_SETTINGS = {
+    "allow": "the origins that requests may go to, such as https://api.example.com or *.example.com; by default none",
+    "secrets": "the environment variables that headers may hold; by default none",
+}
 
 _HERE = "flujo_policy_http"
 

@@ -39,7 +39,12 @@ def plugins_show(options: Options, name: str, as_json: bool) -> None:
     hooks = hooks_of(manager, record)
     console = Console()
     if as_json:
-        more = {"hooks": hooks, "settings": _settings(manager, record), "traceback": record.traceback or None}
+        more = {
+            "hooks": hooks,
+            "settings": _settings(manager, record),
+            "takes": {**record.takes},
+            "traceback": record.traceback or None,
+        }
         told = describe_record(record) | more | {"things": things}
         console.json({"schema": "flujo.plugin/1", "plugin": told})
         return
@@ -81,6 +86,7 @@ def _facts(manager: PluginManager, record: PluginRecord, hooks: Sequence[str]) -
     yield from ((label, text) for label, text in facts.items() if text)
     for key, value in _settings(manager, record).items():
         yield "setting", f"{key} = {value!r}"
+    yield from (("takes", f"{key}: {meaning}") for key, meaning in record.takes.items())
 
 
 def _settings(manager: PluginManager, record: PluginRecord) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from flujo.plugins.records import Candidate, Phase, PluginRecord, PluginStatus
 from flujo.plugins.registrars import REGISTRARS, Staged
 from flujo.plugins.screening import dropped_facets
 from flujo.plugins.switches import PluginOptions, normal
-from flujo.plugins.vetting import api_of, check_api, check_hooks, is_newer
+from flujo.plugins.vetting import api_of, check_api, check_hooks, check_settings, is_newer
 
 if TYPE_CHECKING:
     import pluggy
@@ -105,6 +105,7 @@ class _Course:
     def _ask(self, plugin: object) -> None:
         """Call the plugin's hooks, and no other plugin's, so that everything it offers bears its name."""
         settings = self._settings()
+        self.facts["takes"] = check_settings(plugin, settings)
         for caller in self.manager.get_hookcallers(plugin) or ():
             for implementation in caller.get_hookimpls():
                 if implementation.plugin is plugin:

@@ -95,8 +95,9 @@ class PluginRecord(_Plugin):
     `error` is one line, empty for a plugin that is loaded; `phase` is how far it came, `traceback` where it failed, in
     its own code only, and `suggestion` what may help. `file` is where its module is, `load_ms` how many milliseconds
     importing it took (None: it was not), `api` the version of the contract it was written for, `note` a line about
-    one that is loaded. `contributes` lists the keys it registered, by what they are (the fields of `Contributions`);
-    `shadowed` those of them that another plugin beats, and `overrides` those that it has in place of another.
+    one that is loaded, `takes` what each setting means that it says it has, by name. `contributes` lists the keys it
+    registered, by what they are (the fields of `Contributions`); `shadowed` those of them that another plugin beats,
+    and `overrides` those that it has in place of another.
     """
 
     status: PluginStatus
@@ -109,6 +110,7 @@ class PluginRecord(_Plugin):
     load_ms: float | None = None
     api: str = ""
     note: str = ""
+    takes: "Mapping[str, str]" = field(default_factory=dict)
     shadowed: "Mapping[str, tuple[str, ...]]" = field(default_factory=dict)
     overrides: "Mapping[str, tuple[str, ...]]" = field(default_factory=dict)
 

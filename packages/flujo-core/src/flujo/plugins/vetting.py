@@ -10,7 +10,7 @@ from flujo.exceptions import PluginError
 from flujo.plugins.hookspecs import API_1
 from flujo.plugins.registrars import REGISTRARS
 
-__all__ = ["api_of", "check_api", "check_hooks", "is_newer"]
+__all__ = ["api_of", "check_api", "check_hooks", "check_settings", "is_newer"]
 
 #: Every function of a plugin whose name starts so is a hook.
 _PREFIX = "flujo_"
@@ -38,6 +38,21 @@ def check_api(wanted: str, who: str = "it") -> None:
             f"needs plugin API {wanted!r}, this flujo-core offers {API_1!r}",
             suggestion="install a version of the plugin for this flujo-core, or another flujo-core",
         )
+
+
+def check_settings(plugin: object, given: Mapping[str, Any]) -> dict[str, str]:
+    """What `plugin` says may be set for it: what each setting means, by its name.
+
+    Raises `PluginError` for one of `given` that is not among them; one that says nothing looks for itself.
+    """
+    known = getattr(plugin, "FLUJO_PLUGIN_SETTINGS", None)
+    if known is None:
+        return {}
+    if not isinstance(known, Mapping) or not all(isinstance(text, str) for pair in known.items() for text in pair):
+        raise PluginError(f"FLUJO_PLUGIN_SETTINGS is {known!r}, expected what each setting means, by its name")
+    for name in sorted(given.keys() - known.keys()):
+        raise PluginError(f"unknown setting {name!r}", suggestion=did_you_mean(name, known, what="settings are"))
+    return dict(known)
 
 
 def is_newer(wanted: str) -> bool:
