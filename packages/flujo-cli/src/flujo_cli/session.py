@@ -276,7 +276,7 @@ class Session:
             return f"interrupted, run {run_id}: its record was in memory only"
         if result is not None:
             return f"interrupted, but run {run_id} has ended: {result.status}\nnext: {self._following(result)}"
-        if isinstance(error, StateCorrupt | RunNotFound) and not error.is_whole:  # nothing finds the run again in such a state
+        if isinstance(error, StateCorrupt | RunNotFound) and not error.is_whole:  # nothing finds the run again there
             return f"interrupted, run {run_id}\nnext: {self.project.command('db', 'check')}"
         return f"interrupted, run {run_id}\nnext: {self._resume(run_id)}"
 
