@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flujo.domain.interfaces import RecordKind
 from flujo_state_sqlite.schema import SCHEMA
 
 STATES = Path(__file__).with_name("states")
@@ -63,6 +64,11 @@ def state(project, request):
 def test_there_is_a_state_of_every_schema():
     """Whoever adds a schema adds a file that was written with it."""
     assert {path.name for path in STATES.iterdir()} == {f"schema-{number}.db.gz" for number in range(1, SCHEMA + 1)}
+
+
+def test_the_kinds_of_records_are_those_of_the_schema():
+    """Whoever adds a kind adds a schema, whose number tells an older flujo that it can't write there."""
+    assert (SCHEMA, [kind.value for kind in RecordKind]) == (3, [*range(8)])
 
 
 @pytest.mark.parametrize("state", range(1, SCHEMA + 1), indirect=True)
