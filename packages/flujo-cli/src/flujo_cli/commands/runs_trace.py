@@ -52,7 +52,7 @@ def runs_trace(options: Options, reference: str, whole: bool, as_json: bool, sta
 def _describe(trace: Trace) -> dict[str, Any]:
     return {
         "schema": "flujo.trace/1",
-        "run_id": trace.run_id,
+        **trace._asdict(),
         "status": str(trace.status),
         "took_s": round(trace.took_s, 6),
         "waited_s": round(trace.waited_s, 6),
@@ -62,21 +62,14 @@ def _describe(trace: Trace) -> dict[str, Any]:
 
 def _described(span: Span) -> dict[str, Any]:
     return {
-        "path": span.path,
-        "name": span.name,
-        "kind": span.kind,
+        **span._asdict(),
         "status": str(span.status),
-        "started_at": span.started_at,
-        "ended_at": span.ended_at,
         "total_s": round(span.total_s, 6),
         "own_s": round(span.own_s, 6),
-        "attempts": span.attempts,
         "usage": describe_usage(span.usage),
         "own_usage": describe_usage(span.own_usage),
         "model": span.model or None,
         "error": jsonable(span.error),
-        "fallback": span.fallback,
-        "marks": list(span.marks),
         "answers": [each._asdict() for each in span.answers],
         "children": [_described(child) for child in span.children],
     }

@@ -153,7 +153,7 @@ def _between(
 def _open_paths(row: RunRow, records: Sequence[JournalRecord]) -> frozenset[str] | None:
     """Where a run that failed or waits stands, and what is around that; None if it could have been at work anywhere."""
     if row.status is RunStatus.FAILED:
-        stands = [row.error.path] if row.error is not None and row.error.path else []
+        stands = [row.error.path or ""] if row.error is not None else []
     elif row.status is RunStatus.PAUSED:
         stands = [MARKS.sub("", record.path) for record in records if record.kind is RecordKind.WAIT]
     else:
@@ -222,7 +222,8 @@ class _Reader(NamedTuple):
     def _with_empty(self, node: Node, spans: Sequence[Span]) -> tuple[Span, ...]:
         """The node's parts as they follow each other, with those that came to an end without a record.
 
-        They did where a later one has a record; and the last ones where the run was smooth, or the pipeline is whole.
+        They did where a later one has a record, unless they ran in the background; and the last ones where the run was
+        smooth, or the pipeline is whole.
         """
         steps, told = [*node.steps.values()], {span.name for span in spans}
         places = {name: number for number, name in enumerate(node.steps)}
@@ -232,7 +233,7 @@ class _Reader(NamedTuple):
         for span in (*spans, None):
             upto = len(steps) * is_whole if span is None else 0 if _is_fallback(span) else places.get(span.name, 0)
             for step in steps[come_to:upto]:
-                if step["name"] not in told and _may_be_empty(step):
+                if not (step["name"] in told or step["kind"] in _RECORDED or "execution_mode" in step):
                     path = f"{node.path}/{node.kinds.segment(step)}".lstrip("/")
                     found.append(Span(path, step["name"], step["kind"], RunStatus.COMPLETED, at, at, marks=("empty",)))
             come_to = max(come_to, upto)
@@ -268,11 +269,6 @@ class _Reader(NamedTuple):
 def _is_fallback(span: Span) -> bool:
     """Whether it stands for what failed, in whose place it ran."""
     return span.path.rpartition("/")[2].startswith("fallback:")
-
-
-def _may_be_empty(step: Mapping[str, Any]) -> bool:
-    """Whether a step of this definition can come to its end without a record, before what follows it begins."""
-    return step["kind"] not in _RECORDED and step.get("execution_mode") != "background"
 
 
 def _given(record: JournalRecord) -> Given:
@@ -326,9 +322,8 @@ def _waits(records: Sequence[JournalRecord], now: float, since: float) -> list[I
     for record in records:
         if record.kind is RecordKind.ANSWER:
             answered.setdefault(MARKS.sub("", record.path), record.ended_at)
-    asked = [record for record in records if record.kind is RecordKind.WAIT]
-    times = [(each.ended_at, answered.get(MARKS.sub("", each.path), now)) for each in asked]
-    return [(max(start, since), max(end, since)) for start, end in times]
+    asked = ((each.ended_at, MARKS.sub("", each.path)) for each in records if each.kind is RecordKind.WAIT)
+    return [(max(start, since), max(answered.get(path, now), since)) for start, path in asked]
 
 
 def _reach(intervals: Sequence[Interval], idle: Sequence[Interval]) -> list[Interval]:

@@ -23,8 +23,7 @@ class Kinds:
     """What is known of the kinds in a run: by their classes, and by the prefixes of their paths."""
 
     def __init__(self, pipeline: Step[Any, Any] | None) -> None:
-        own = () if pipeline is None else pipeline.walk()
-        classes: list[type[Step[Any, Any]]] = [*_KNOWN, *(type(step) for step in own)]
+        classes = [*_KNOWN, *(type(step) for step in (() if pipeline is None else pipeline.walk()))]
         self.classes = {each.kind: each for each in classes if issubclass(each, CompositeStep)}
         self._names = {each.prefix: each.kind for each in classes if each.prefix}
         self._prefixes = {kind: prefix for prefix, kind in self._names.items()}
