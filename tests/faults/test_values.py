@@ -35,6 +35,16 @@ class Ticket(BaseModel):
     points: list[Point]
 
 
+def nested(depth):
+    value = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+ITSELF: list[object] = []
+ITSELF.append({"again": ITSELF})
+
 NOON = datetime(2026, 3, 29, 12, tzinfo=timezone(timedelta(hours=5, minutes=45)))
 
 KEPT = {
@@ -50,6 +60,7 @@ KEPT = {
     "time with a zone": NOON,
     "nested": Ticket(at=NOON, points=[Point(1, Colour.RED)]),
     "our own tag": {"$": "set", "v": [1], "lc": 1, "__class__": "os.system", "$ref": "#/x"},
+    "100 levels": nested(100),
     "10 MB": "x" * 10 * MB,
 }
 
@@ -96,19 +107,15 @@ class Unknown:
     """Of a class that no step declares."""
 
 
-def nested(depth):
-    value = []
-    for _ in range(depth - 1):
-        value = [value]
-    return value
-
-
 REFUSED = {
     "17 MB": ("x" * 17 * MB, "PayloadTooLarge", "'make' has 17,000,002 bytes, expected at most 16,777,216"),
     "not finite": ({"a": [1e308 * 10]}, "ValueNotStorable", "not finite at $.a[0]"),
     "no number": (math.nan, "ValueNotStorable", "not finite"),
     "half a character": ({"a": "\ud800"}, "ValueNotStorable", "surrogate, which is no character at $.a"),
     "keys that are no text": ({1: 2}, "ValueNotStorable", "a key of class 'int'"),
+    "no key": ({"a": {None: 2}}, "ValueNotStorable", "a key of class 'NoneType' at $.a"),
+    "keys of several parts": ({(1, 2): 3}, "ValueNotStorable", "a key of class 'tuple'"),
+    "itself": (ITSELF, "ValueNotStorable", "a value that contains itself at $[0].again"),
     "101 levels": (nested(101), "ValueNotStorable", "more than 100 levels deep"),
     "100,000 levels": (nested(100_000), "ValueNotStorable", "more than 100 levels deep"),
     "an unknown class": (Unknown(), "ValueNotStorable", "Unknown'"),

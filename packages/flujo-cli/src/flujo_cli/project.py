@@ -60,11 +60,8 @@ class Project(NamedTuple):
             if state is None and not os.environ.get("FLUJO_STATE_URI"):
                 raise
             leave_out_files()
-            project = cls.here(stands=stands, state=state)  # it was no file, if this raises as well
-            console = Console()
-            told = console.paint("warning", "yellow", bold=True)
-            console.note(f"{told}: no settings of files are heeded: {one_line(masked(str(error)))}")
-            return project
+            Console().note(f"warning: no settings of files are heeded: {one_line(masked(str(error)))}")
+            return cls.here(stands=stands, state=state)  # it was no file, if this raises as well
 
     @property
     def root(self) -> Path:
