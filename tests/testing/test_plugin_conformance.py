@@ -102,6 +102,25 @@ def test_a_plugin_that_hangs_is_told_of(fake_dist):
     ]
 
 
+def test_a_plugin_file_of_a_project_is_found_with_its_settings(tmp_path):
+    (tmp_path / "flujo.toml").write_text(
+        '[plugins]\nlocal = ["probed_file.py"]\n[plugins.settings.probed_file]\na = "b"\n'
+    )
+    hook = GOOD.replace('"good.skill"', '"good." + registrar.settings["a"]')
+    (tmp_path / "probed_file.py").write_text(f"from flujo.plugins import hookimpl\n{hook}")
+
+    found = look("probed_file", str(tmp_path))
+
+    assert {field: lines for field, lines in found.items() if field != "modules"} == {
+        "records": [],
+        "threads": [],
+        "unloadable": [],
+        "differs": [],
+        "api": [],
+    }
+    assert "probed_file" in found["modules"]
+
+
 def test_a_distribution_that_is_not_installed_is_told_of():
     assert "flujo-nothing" in problems(probe_plugin("flujo-nothing"))[0]
 
