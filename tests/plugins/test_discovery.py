@@ -258,6 +258,16 @@ def test_an_installation_without_metadata_is_known_by_its_entry_point(fake_dist,
     assert (record.status, record.version) == ("active", "")
 
 
+def test_an_installation_whose_metadata_is_no_text_is_known_by_its_entry_point(fake_dist, record_of):
+    folder = fake_dist("flujo-bare", HEALTHY, entry="bare")
+    (folder / "flujo_bare-1.0.dist-info" / "METADATA").write_bytes(b"\xff")
+    importlib.invalidate_caches()
+
+    record = record_of(create_plugin_manager(), "bare")
+
+    assert (record.status, record.version, record.source) == ("active", "", "installed")
+
+
 def test_an_installation_that_can_not_be_read_is_told_of(fake_dist, tmp_path):
     fake_dist("flujo-torn", HEALTHY)
     (tmp_path / "flujo-torn" / "flujo_torn-1.0.dist-info" / "entry_points.txt").write_text("[flujo.plugins]\ntorn\n")
