@@ -289,7 +289,8 @@ def faults(session: nox.Session) -> None:
     skips = () if "--allow-skips" in session.posargs else ("--fail-on-skip",)
     session.run(python, "-m", "pytest", "tests", "-m", "slow", "--durations=20", *skips, external=True)
     session.run(python, "-m", "pytest", "tests/faults", "tests/acceptance/test_kill.py", *skips, external=True)
-    session.run(python, "-m", "pytest", *RULED, "-m", "hypothesis", env={"FLUJO_TEST_PROFILE": "faults"}, external=True)
+    ruled = (*RULED, "-m", "hypothesis and not slow")
+    session.run(python, "-m", "pytest", *ruled, env={"FLUJO_TEST_PROFILE": "faults"}, external=True)
     everywhere = ("tests/policies", "tests/engine", "--crash-every-step", "--crash-floor=200")
     session.run(python, "-m", "pytest", *everywhere, external=True)
 
