@@ -271,8 +271,8 @@ MUTANTS = (
     Mutant(
         "a call that begins taken for progress",
         f"{SQLITE}/runs.py",
-        "WHERE run = ? AND epoch = ? AND kind <> 7 AND (kind <> 1 OR attempt))",
-        "WHERE run = ? AND epoch = ?)",
+        "WHERE run = ? AND epoch = ? AND kind <> 7 AND (kind <> 1 OR attempt) LIMIT 1",
+        "WHERE run = ? AND epoch = ? LIMIT 1",
         f"{CONFORMANCE}::test_run_that_never_gets_on_is_not_claimed_for_ever",
     ),
     Mutant(
