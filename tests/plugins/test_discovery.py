@@ -238,6 +238,16 @@ def test_what_a_plugin_lacks_is_installed_with_the_extra_that_needs_it(fake_dist
     assert (record.status, record.suggestion) == ("import-failed", advice)
 
 
+def test_what_a_plugin_lacks_is_told_where_nobody_can_read_what_it_needs(fake_dist, record_of):
+    folder = fake_dist("flujo-acme", "import no_such_driver", requires=EXTRA)
+    (folder / "flujo_acme-1.0.dist-info" / "METADATA").write_bytes(b"\xff")
+    importlib.invalidate_caches()
+
+    record = record_of(create_plugin_manager(), "flujo-acme")
+
+    assert (record.status, record.suggestion) == ("import-failed", "")
+
+
 def test_what_a_plugin_lacks_when_it_is_used_is_installed_with_the_extra_that_needs_it(fake_dist):
     hook = 'registrar.pricing("acme", "acme_prices:price")'
     source = f"@hookimpl\ndef flujo_register_pricing(registrar):\n    {hook}\n"

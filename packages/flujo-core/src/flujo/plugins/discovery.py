@@ -120,10 +120,13 @@ def _load_file(file: Path) -> ModuleType:
 def remedy(dist: str, error: PluginError) -> str:
     """How to install the module that the plugin of `dist` lacks, with the extra that needs it, if `dist` says so."""
     lacks = error.__cause__
-    if not isinstance(lacks, ModuleNotFoundError) or not (found := [*_metadata().distributions(name=dist)]):
+    if not isinstance(lacks, ModuleNotFoundError):
+        return ""
+    try:
+        needs = [_NEED.match(line) for line in attempt(lambda: _metadata().requires(dist)) or ()]
+    except PluginError:  # it is no distribution, or one whose metadata can't be read
         return ""
     missing = normal(str(lacks.name).partition(".")[0])
-    needs = (_NEED.match(line) for line in attempt(lambda: found[0].requires) or ())
     extra = next((need[2] for need in needs if need and normal(need[1]) == missing), "")
     return "" if extra == "" else f"pip install '{dist}[{extra}]'" if extra else f"pip install '{dist}'"
 
