@@ -358,13 +358,14 @@ async def test_background_and_cached_steps_are_marked(takes, watched):
 
 async def test_what_is_copied_from_another_run_counts_no_time_and_no_cost(takes, watched):
     asked = agent("ask", scripted(["hello", "bye"]))
-    work = watched(asked >> takes("a", 5) >> takes("b", 1))
+    work = watched(asked >> Pipeline([takes("a", 5)], name="part") >> takes("b", 1))
     first = await work.flujo.run("x", run_id="first")
     await work.clock.sleep(1000)
     await work.flujo.rerun_from(first, "b", run_id="r")
     trace = await work.trace()
 
-    assert [span.marks for span in trace.root.walk()] == [(), ("copied",), ("copied",), ()]
+    assert [span.marks for span in trace.root.walk()] == [(), ("copied",), (), ("copied",), ()]
+    assert trace.root.children[1].started_at == trace.root.children[1].children[0].started_at > 0
     assert (trace.took_s, trace.root.total_s, trace.root.usage.calls) == (1, 1, 0)
 
 

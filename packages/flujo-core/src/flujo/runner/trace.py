@@ -193,8 +193,8 @@ class _Reader(NamedTuple):
         at_work += _reach([each for _, _, fore in parts for each in fore if each[0] >= again], self.idle)
         busy = _merged([*at_work, *under])
         own_usage = sum((record.usage for record in own), NO_USAGE)
-        times = [*busy, *((record.started_at, record.ended_at) for record in node.records)] or [(0.0, 0.0)]
-        times += [(span.started_at, span.ended_at) for span in spans]
+        told: list[JournalRecord | Span] = [*node.records, *spans]
+        times = [*busy, *((each.started_at, each.ended_at) for each in told)] or [(0.0, 0.0)]
         tries = [record for record in node.records if record.kind in _TRIES]
         last = next(reversed([*tries, *node.results()]), None)
         total = _length(busy)
