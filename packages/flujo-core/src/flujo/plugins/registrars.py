@@ -134,9 +134,8 @@ class StepKindRegistrar(Registrar):
     def kind(self, name: str, model: KindModel, build: KindBuilder, *, summary: str, override: bool = False) -> None:
         """Let files say `kind: <name>`: validated by `model`, a `StepSpec`, and made a step by `build`."""
         _matching(_KIND, name, "the name of a kind", "letters, digits, '_' and '-'")
-        value = KindSpec(
-            name, _target(model), _target(build), _said(summary, f"summary of kind {name!r}"), self._owner.provider
-        )
+        told = _said(summary, f"summary of kind {name!r}")
+        value = KindSpec(name, _target(model), _target(build), told, self._owner.provider)
         self._offer("kinds", name, value, override)
 
 
@@ -211,9 +210,8 @@ class EventSinkRegistrar(Registrar):
         project's folder. A sink made here is closed with its `Flujo`, if it is a `ClosableSink`.
         """
         _matching(_KIND, name, "the name of an event sink", "letters, digits, '_' and '-'")
-        value = EventSinkSpec(
-            name, _target(factory), _said(summary, f"summary of event sink {name!r}"), self._owner.provider
-        )
+        told = _said(summary, f"summary of event sink {name!r}")
+        value = EventSinkSpec(name, _target(factory), told, self._owner.provider)
         self._offer("sinks", name, value, override)
 
 
@@ -238,9 +236,8 @@ class LintRegistrar(Registrar):
             raise PluginError(f"rule {code!r} is not free: {code.partition('-')[0]!r} belongs to flujo")
         if severity not in ("error", "warning"):
             raise PluginError(f"severity of rule {code!r} is {severity!r}, expected 'error' or 'warning'")
-        value = LintRuleSpec(
-            code, _target(target), severity, _said(summary, f"summary of rule {code!r}"), self._owner.provider
-        )
+        told = _said(summary, f"summary of rule {code!r}")
+        value = LintRuleSpec(code, _target(target), severity, told, self._owner.provider)
         self._offer("lint_rules", code, value, override)
 
 
