@@ -46,8 +46,7 @@ async def test_the_pipeline_goes_on_with_the_input_of_a_background_step():
 
 async def test_a_step_that_belongs_to_no_history_is_put_into_the_background_all_the_same(bench):
     outcome = await bench.execute(background("b", str.upper), "x")
-    while len(asyncio.all_tasks()) > 1:
-        await asyncio.sleep(0)
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
     assert (outcome.value, (await bench.recorded())["b"].path) == ("x", "b")
 
