@@ -197,3 +197,12 @@ def test_a_state_that_can_not_be_is_told_beside_broken_settings(flujo, project, 
     ran = flujo("runs", "list", "--state", "nowhere")
     assert (ran.code, ran.out) == (2, "")
     assert "expected an address with a scheme" in ran.err
+
+
+def test_a_broken_file_of_one_s_own_leaves_the_folder_its_state(flujo, project, tmp_path):
+    flujo("run", "--input", "x", "--run-id", "r1")
+    (project / "flujo.toml").unlink()
+    (tmp_path / "xdg" / "flujo").mkdir(parents=True)
+    (tmp_path / "xdg" / "flujo" / "config.toml").write_text("x = [")
+    ran = flujo("runs", "list", "--state", "sqlite:///.flujo/state.db")
+    assert (ran.code, "r1" in ran.out, "config.toml is not TOML" in ran.err) == (0, True, True)
