@@ -81,7 +81,7 @@ class ReplayExecutor(ExecutorCore):
             self._on_input(frame.path, given.frame.data)
         if self._record.recall(frame.path, frame.item) is not None:
             return await self._handed_out(frame, plan)
-        work = Work(frame, plan, frame.run.clock.monotonic(), usage=self._record.spent_on(frame.path))
+        work = Work(frame, plan, frame.run.clock.monotonic(), self._record.spent_on(frame.path))
         try:
             outcome = await self._guarded(work)
             return outcome if self._record.stopped_before(frame.path) else await self._finish(work, outcome)
