@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.measure import Comparison, Target, compare
@@ -52,8 +53,27 @@ class _ByHand:
         return data
 
 
+@contextmanager
+def _on_one_core() -> Iterator[None]:
+    """Both sides on the same core, where that can be had: those of a shared machine may differ by half."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 def durable(rounds: int) -> Iterator[Comparison]:
     """Time a step, start and end of the run included; both files are open before the clock starts."""
+    with _on_one_core():
+        yield _compared(rounds)
+
+
+def _compared(rounds: int) -> Comparison:
     pipeline = Pipeline[str, str]([Step(f"s{n}", run=count) for n in range(STEPS)], name="durable")
     with tempfile.TemporaryDirectory(prefix="flujo-bench-") as folder, asyncio.Runner() as runner:
         by_hand = _ByHand(Path(folder) / "bare.db")
@@ -72,11 +92,10 @@ def durable(rounds: int) -> Iterator[Comparison]:
 
             return runner.run(timed())
 
-        yield compare(
+        comparison = compare(
             "S4 durable linear",
             unit="us a step",
-            limit=Target("ratio", 2),
-            goal=Target("ratio", 1.5),
+            limit=Target("ratio", 1.5),
             ours=lambda: sample(by_flujo),
             bare=lambda: sample(by_hand.run),
             rounds=rounds,
@@ -84,3 +103,4 @@ def durable(rounds: int) -> Iterator[Comparison]:
         runner.run(flujo.aclose())
         by_hand.connection.close()
         check_rows(Path(folder), dict.fromkeys(("ours.db", "bare.db"), (rounds + 1) * STEPS))
+        return comparison
