@@ -436,6 +436,20 @@ def test_plugins_are_listed_even_where_a_problem_or_a_lack_is_an_error(flujo, pr
     assert (flujo("plugins", "list").code, flujo("plugins", "list", "--check").code) == (0, 2)
 
 
+TOLD = [("plugins", "show", "bells"), ("plugins", "why", "kind:map"), ("plugins", "new", "ring"), ("--version", "-v")]
+
+
+@pytest.mark.parametrize("words", TOLD)
+def test_what_tells_of_plugins_does_so_where_a_problem_or_a_lack_is_an_error(
+    flujo, project, fake_dist, monkeypatch, words
+):
+    fake_dist("bells", BROKEN)
+    monkeypatch.setenv("FLUJO_PLUGINS_STRICT", "1")
+    (project / "flujo.toml").write_text('[plugins]\nrequire = ["bells"]\n')
+    assert flujo("plugins", "list", "--check").code == 2
+    assert flujo(*words).code == 0
+
+
 def test_a_projects_own_plugin_brings_a_command_also_from_elsewhere(flujo, project, tmp_path, monkeypatch):
     (project / "flujo_plugins.py").write_text(
         "import click\nfrom flujo.plugins import hookimpl\n\n@click.command()\ndef ring():\n    click.echo('dong')\n\n"

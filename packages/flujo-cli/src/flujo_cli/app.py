@@ -169,12 +169,12 @@ def _guarded(entry: "CommandSpec", command: click.Command) -> click.Command:
     return guarded
 
 
-def _plugins(ctx: click.Context, *, quiet: bool) -> "PluginManager":
+def _plugins(ctx: click.Context, *, quiet: bool, insists: bool = True) -> "PluginManager":
     """The plugins, loaded once for a command line: only for what flujo doesn't have itself."""
     from flujo_cli.installed import load_plugins  # noqa: PLC0415 - plugins are loaded for what needs them
 
     if _PLUGINS not in ctx.meta:
-        ctx.meta[_PLUGINS] = load_plugins(ctx.ensure_object(Options), quiet=quiet)
+        ctx.meta[_PLUGINS] = load_plugins(ctx.ensure_object(Options), quiet=quiet, insists=insists)
     manager: PluginManager = ctx.meta[_PLUGINS]
     return manager
 
@@ -187,7 +187,8 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     """Say the version. Not eager: what `-v`, `-C` and the switches of plugins say is known by then."""
     if wanted and not ctx.resilient_parsing:
         Console().out(f"flujo {__version__}")
-        records = _plugins(ctx, quiet=True).records if ctx.ensure_object(Options).verbose else ()
+        told = ctx.ensure_object(Options).verbose
+        records = _plugins(ctx, quiet=True, insists=False).records if told else ()
         for record in records:
             if record.loaded:
                 Console().out(f"{record.provider} ({record.source})")

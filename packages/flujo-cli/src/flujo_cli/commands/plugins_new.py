@@ -53,7 +53,7 @@ def plugins_new(options: Options, name: str, parts: list[str], into: Path, as_js
     Nothing is overwritten.
     """
     scaffold = Scaffold(name, parts)
-    manager = load_plugins(options, quiet=True)
+    manager = load_plugins(options, quiet=True, insists=False)
     for facet, key in scaffold.keys().items():
         if key in (table := getattr(manager.contributions, facet)):
             owner = table.offers(key)[0].provider

@@ -33,7 +33,7 @@ def plugins_show(options: Options, name: str, as_json: bool) -> None:
 
     NAME is that of its distribution, with or without "flujo-", of its entry point, both with a colon, or its module.
     """
-    manager = load_plugins(options, quiet=True)
+    manager = load_plugins(options, quiet=True, insists=False)
     record = find_record(manager, name)
     things = list(_things(manager, record))
     hooks = hooks_of(manager, record)

@@ -44,7 +44,7 @@ def plugins_why(options: Options, key: str, as_json: bool) -> None:
     KEY is a kind, a step type such as LoopStep, a skill's id, a URL scheme, a command, or any other name that plugins
     register. With its sort before it, as in kind:map or skill:acme.fetch, only that is looked for.
     """
-    manager = load_plugins(options, quiet=True)
+    manager = load_plugins(options, quiet=True, insists=False)
     facets, name = _asked(key)
     answers = [answer for facet in facets for answer in _answers(manager, facet, name)]
     if not answers:
