@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
@@ -412,7 +413,40 @@ def test_why_a_step_that_may_run_only_once_does_not_run_again(flujo, project):
     flujo("run", "o.yaml", "--input", "x", "--run-id", "o", "-q")
     assert "not called again until it is settled, with: flujo runs settle o pay\n" in flujo("why", "pay").out
     flujo("runs", "settle", "o", "pay", "--again")
-    assert "  a person has said what became of it: the run is to be gone on with\n" in flujo("why", "pay").out
+    assert codes_of(flujo, "pay") == ["settled", "to-do"]
+    assert "  it is settled: the run is to be gone on with\n" in flujo("why", "pay").out
+
+
+@pytest.mark.parametrize(
+    ("how", "word", "reasons"),
+    [
+        (["--again"], "to run again", ["not-called", "settled", "no-result", "ran"]),
+        (["--output", '"p"'], "with its output", ["not-called", "settled", "taken"]),
+    ],
+)
+def test_why_and_trace_of_a_step_that_somebody_has_settled(flujo, project, how, word, reasons):
+    pay = "\n\ndef pay(text):\n    if not pathlib.Path('log').exists():\n"
+    pay += "        pathlib.Path('log').touch()\n        raise KeyboardInterrupt\n    return text\n"
+    (project / "skills" / "s.py").write_text(SKILLS + pay)
+    steps = '[{name: a}, {name: pay, uses: "skills.s:pay", effects: at-most-once}]'
+    (project / "o.yaml").write_text(f"name: o\nsteps: {steps}\n")
+    flujo("run", "o.yaml", "--input", "x", "--run-id", "o", "-q")
+    flujo("resume", "o", "-q")
+    flujo("runs", "settle", "o", "pay", *how, "--by", "ann")
+    flujo("resume", "o", "-q")
+
+    told = flujo("why", "pay").out
+    assert re.search(rf"\n  ann settled it at [-\d]+T[:\d]+\+00:00, {word}\n", told)
+    assert ("attempt" in told, "it was in doubt when the run was gone on with, and not called: " in told) == (
+        False,
+        True,
+    )
+    assert codes_of(flujo, "pay") == reasons
+    assert "after that (2 times): the result was used" in flujo("why", "a").out
+    assert f"  ann settled it, {word}, EffectInDoubt: " in flujo("runs", "trace", "o").out
+    (span,) = (each for each in flujo("runs", "trace", "o", "--json").json["root"]["children"] if each["settled"])
+    ((by, at, again),) = (each.values() for each in span["settled"])
+    assert (span["path"], by, at > 0, again) == ("pay", "ann", True, "again" in word)
 
 
 def test_why_an_old_result_and_one_of_other_context_did_not_serve(flujo, project, monkeypatch):

@@ -6,13 +6,13 @@ from typing import NamedTuple
 from flujo.domain.interfaces import CACHE_MISSED, JournalRecord, RecordKind, RunRow
 from flujo.domain.outcomes import RunStatus
 from flujo.runner.definitions import bare_path, names_in
-from flujo.runner.trace import Span, Trace
+from flujo.runner.trace import PEOPLES, Span, Trace
 from flujo_cli.output import one_line
 from flujo_cli.progress import brief
 from flujo_cli.questions import show_time
 from flujo_cli.records import value_of
 
-__all__ = ["Reason", "matching", "reasons_of", "unrecorded", "wholes"]
+__all__ = ["Reason", "matching", "reasons_of", "unrecorded", "wholes", "without_settling"]
 
 #: What each part of a cache step's key is called; any other is a name that its body reads.
 _PARTS = {
@@ -91,6 +91,16 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def without_settling(
+    row: RunRow, records: Sequence[JournalRecord], lives: Mapping[str, int]
+) -> tuple[RunRow, dict[str, int]]:
+    """The run and its records' lives without the claims under which somebody only settled a step."""
+    said = {lives.get(record.path, 0) for record in records if record.kind is RecordKind.SETTLED}
+    settling = said - {lives.get(record.path, 0) for record in records if record.kind not in PEOPLES}
+    counted = {path: life - sum(each <= life for each in settling) for path, life in lives.items()}
+    return row._replace(epoch=row.epoch - len(settling)), counted
+
+
 def reasons_of(
     row: RunRow, records: Sequence[JournalRecord], lives: Mapping[str, int], *, in_doubt: bool
 ) -> list[Reason]:
@@ -104,9 +114,9 @@ def reasons_of(
         return [
             Reason("copied", f"it did not run here: its result was copied from run {of}, as this one began at {at}")
         ]
-    found = [*_origin(row, bare_path(last)), *_questions(records), *_attempts(records)]
+    found = [*_origin(row, bare_path(last)), *(reason for each in records for reason in (*_said(each), *_tried(each)))]
     if last.kind is RecordKind.RESULT:
-        return [*found, *_before(records, lives), *_result(last), *_after(row, last, lives)]
+        return [*found, *_ended(records, lives), *_after(row, last, lives)]
     return [*found, *_unended(row, records, in_doubt=in_doubt)]
 
 
@@ -135,34 +145,47 @@ def _unended(row: RunRow, records: Sequence[JournalRecord], *, in_doubt: bool) -
     elif last.kind in (RecordKind.INTENT, RecordKind.CALL):
         yield Reason("at-work", "it began, and is at work")
     elif last.kind is RecordKind.SETTLED:
-        yield Reason("settled", "a person has said what became of it: the run is to be gone on with")
+        yield Reason("to-do", "it is settled: the run is to be gone on with")
 
 
-def _questions(records: Sequence[JournalRecord]) -> Iterator[Reason]:
-    for record in records:
-        if record.kind is RecordKind.WAIT:
-            yield Reason(
-                "asked", f"it asked at {_time(record.ended_at)}: {one_line(value_of(record.out)['message'], 200)}"
-            )
-        elif record.kind is RecordKind.ANSWER:
-            said = value_of(record.out)["by"] or "somebody"
-            yield Reason("answered", f"{said} answered at {_time(record.ended_at)}")
+def _said(record: JournalRecord) -> Iterator[Reason]:
+    when = _time(record.ended_at)
+    if record.kind is RecordKind.WAIT:
+        yield Reason("asked", f"it asked at {when}: {one_line(value_of(record.out)['message'], 200)}")
+    elif record.kind is RecordKind.ANSWER:
+        yield Reason("answered", f"{value_of(record.out)['by'] or 'somebody'} answered at {when}")
+    elif record.kind is RecordKind.SETTLED:
+        said = value_of(record.out)
+        how = "to run again" if said["again"] else "with its output"
+        yield Reason("settled", f"{said['by'] or 'somebody'} settled it at {when}, {how}")
 
 
-def _attempts(records: Sequence[JournalRecord]) -> Iterator[Reason]:
-    for record in records:
-        if record.kind not in (RecordKind.ATTEMPT, RecordKind.FAILED) or record.error is None:
-            continue
-        if not record.attempt:
-            yield Reason("cancelled", f"an attempt was broken off, and what it used counts: {brief(record.error, 200)}")
-        elif record.fallback:
-            words = f"attempt {record.attempt} failed, and its fallback {record.fallback} took over: "
-            yield Reason("fallback", words + brief(record.error, 200))
-        elif record.kind is RecordKind.FAILED:
-            yield Reason("attempt", f"attempt {record.attempt} was the last and failed: {brief(record.error, 200)}")
-        else:
-            words = f"attempt {record.attempt} failed, and it ran again: {brief(record.error, 200)}"
-            yield Reason("retried", words)
+def _tried(record: JournalRecord) -> Iterator[Reason]:
+    if record.kind not in (RecordKind.ATTEMPT, RecordKind.FAILED) or record.error is None:
+        return
+    error = brief(record.error, 200)
+    if record.error.type == "EffectInDoubt":
+        yield Reason("not-called", f"it was in doubt when the run was gone on with, and not called: {error}")
+    elif not record.attempt:
+        yield Reason("cancelled", f"an attempt was broken off, and what it used counts: {error}")
+    elif record.fallback:
+        words = f"attempt {record.attempt} failed, and its fallback {record.fallback} took over: "
+        yield Reason("fallback", words + error)
+    elif record.kind is RecordKind.FAILED:
+        yield Reason("attempt", f"attempt {record.attempt} was the last and failed: {error}")
+    else:
+        yield Reason("retried", f"attempt {record.attempt} failed, and it ran again: {error}")
+
+
+def _ended(records: Sequence[JournalRecord], lives: Mapping[str, int]) -> Iterator[Reason]:
+    """How a step came to its result: by what somebody said of its last beginning, or by running."""
+    last = records[-1]
+    begun = [record.kind for record in records if record.kind in (RecordKind.INTENT, RecordKind.SETTLED)]
+    if begun[-1:] == [RecordKind.SETTLED]:
+        yield Reason("taken", f"it did not run again: that output became its result at {_time(last.ended_at)}")
+        return
+    yield from _before(records, lives)
+    yield from _result(last)
 
 
 def _result(record: JournalRecord) -> Iterator[Reason]:

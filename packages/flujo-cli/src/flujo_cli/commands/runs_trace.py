@@ -71,6 +71,7 @@ def _described(span: Span) -> dict[str, Any]:
         "model": span.model or None,
         "error": jsonable(span.error),
         "answers": [each._asdict() for each in span.answers],
+        "settled": [each._asdict() for each in span.settled],
         "children": [_described(child) for child in span.children],
     }
 
@@ -120,6 +121,8 @@ def _notes(span: Span) -> Iterator[str]:
     yield from span.marks
     for each in span.answers:
         yield f"{one_line(each.by) or 'somebody'} answered"
+    for said in span.settled:
+        yield f"{one_line(said.by) or 'somebody'} settled it, {'to run again' if said.again else 'with its output'}"
     if span.fallback:
         yield f"by fallback {span.fallback}"
     if span.children and all(child.path.endswith("]") for child in span.children):

@@ -14,7 +14,7 @@ from flujo.runner.definitions import bare_path, names_in
 from flujo.runner.trace import trace_of
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
-from flujo_cli.reasons import Reason, matching, reasons_of, unrecorded, wholes
+from flujo_cli.reasons import Reason, matching, reasons_of, unrecorded, wholes, without_settling
 from flujo_cli.records import doubts, read_state
 from flujo_cli.references import REFERENCE_HELP, find_run
 
@@ -49,8 +49,9 @@ def why(options: Options, step: str, reference: str, as_json: bool, state: str |
         records = await backend.load(row.run_id)
         lives = await backend.lives(row.run_id) if isinstance(backend, LivesBackend) else {}
         doubtful = doubts(row, records, backend)
+        at, lived = without_settling(row, records, lives)
         found = {
-            path: reasons_of(row, of, lives, in_doubt=path in doubtful) for path, of in matching(records, step).items()
+            path: reasons_of(at, of, lived, in_doubt=path in doubtful) for path, of in matching(records, step).items()
         }
         found = {**wholes(row, trace_of(row, records, SystemClock().now(), lives), step), **found}
         if not found and (reason := unrecorded(row, records, step)) is not None:

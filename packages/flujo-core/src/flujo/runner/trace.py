@@ -15,13 +15,13 @@ from flujo.domain.usage import NO_USAGE, Usage
 from flujo.infra.codec import readable
 from flujo.runner.trace_tree import MARKS, PIECES, Kinds, Node, place
 
-__all__ = ["Given", "Span", "Trace", "read_trace", "trace_of"]
+__all__ = ["PEOPLES", "Given", "Settled", "Span", "Trace", "read_trace", "trace_of"]
 
 Interval: TypeAlias = tuple[float, float]
 
 _TRIES = (RecordKind.ATTEMPT, RecordKind.FAILED)
 #: What people have written, at a time when no process may have had the run.
-_SAID = (RecordKind.ANSWER, RecordKind.SETTLED)
+PEOPLES = (RecordKind.ANSWER, RecordKind.SETTLED)
 #: What a step that has begun has as its last record.
 _BEGUN = (RecordKind.ATTEMPT, RecordKind.INTENT, RecordKind.CALL)
 #: The kinds that never end without a record of their own.
@@ -38,6 +38,14 @@ class Given(NamedTuple):
     by: str
     at: float
     digest: str = ""
+
+
+class Settled(NamedTuple):
+    """What became of a step that was in doubt: who said so, when, and whether it may run `again` or has its output."""
+
+    by: str
+    at: float
+    again: bool
 
 
 class Span(NamedTuple):
@@ -68,6 +76,7 @@ class Span(NamedTuple):
     marks: tuple[str, ...] = ()
     children: tuple["Span", ...] = ()
     answers: tuple[Given, ...] = ()
+    settled: tuple[Settled, ...] = ()
 
     def walk(self) -> Iterator["Span"]:
         """This span and those under it, in the order of the tree."""
@@ -141,7 +150,7 @@ def _between(
     spans: dict[int, Interval] = {1: (row.created_at, row.created_at)}
     for record in records:
         life = lives.get(record.path, 1)
-        if record.kind not in _SAID and record.ended_at >= row.created_at:
+        if record.kind not in PEOPLES and record.ended_at >= row.created_at:
             start, end = spans.get(life, (record.started_at, record.ended_at))
             spans[life] = min(start, record.started_at), max(end, record.ended_at)
     for one, other in pairwise(sorted(spans)):
@@ -216,6 +225,7 @@ class _Reader(NamedTuple):
             tuple(sorted(self._marks(node, bool(copied)))),
             spans,
             tuple(_given(record) for record in node.records if record.kind is RecordKind.ANSWER),
+            tuple(_settled(record) for record in node.records if record.kind is RecordKind.SETTLED),
         )
         return span, busy, [] if "background" in span.marks else at_work
 
@@ -276,6 +286,11 @@ def _given(record: JournalRecord) -> Given:
     if isinstance(stored, bytes):
         return Given(readable(stored)["by"], record.ended_at, sha256(stored).hexdigest()[:12])
     return Given(stored["by"], record.ended_at)
+
+
+def _settled(record: JournalRecord) -> Settled:
+    stored = readable(record.out) if isinstance(record.out, bytes) else record.out
+    return Settled(stored["by"], record.ended_at, stored["again"])
 
 
 def _status(node: Node, spans: Sequence[Span], unended: RunStatus | None) -> RunStatus:
