@@ -635,3 +635,27 @@ def test_a_type_of_a_kind_of_its_own_does_not_have_the_policy_of_its_base(flujo,
 
     assert "policy for step type 'flujo.domain.kinds:LoopStep'" in flujo("plugins", "why", "bells:Tight").out
     assert flujo("plugins", "why", "bells:Spiral").code == 2
+
+
+def test_a_sort_that_is_switched_off_is_shown_with_what_it_would_bring(flujo, project, fake_dist):
+    fake_dist("ringer", COMMAND)
+    (project / "flujo.toml").write_text('[plugins]\ndisable = ["ringer:commands"]\n')
+
+    listed, shown = flujo("plugins", "list"), flujo("plugins", "show", "ringer")
+
+    assert "nothing (commands ring switched off by plugins.disable (" in listed.out
+    assert "  without   commands ring switched off by plugins.disable (" in shown.out
+    assert flujo("plugins", "show", "ringer", "--json").json["plugin"]["dropped"] == {"commands": ["ring"]}
+    for words in (("plugins", "why", "command:ring"), ("plugins", "why", "ring"), ("ring",)):
+        assert "command 'ring' comes with ringer 1.0, whose commands are switched off by plugins" in flujo(*words).err
+
+
+def test_a_command_that_is_not_there_is_blamed_on_the_plugin_that_failed(flujo, fake_dist):
+    folder = fake_dist("bells", BROKEN)
+    with (folder / "bells-1.0.dist-info" / "entry_points.txt").open("a") as entries:
+        entries.write("\n[flujo.provides]\nmorse = commands\n")
+
+    ran = flujo("morse", "send")
+
+    assert ran.code == 2
+    assert "command 'morse' comes with bells 1.0, which is not loaded (import-failed: " in ran.err

@@ -1,5 +1,7 @@
 """What is not there is blamed on the plugin that would bring it, where it is asked for."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from flujo import Flujo, Step
@@ -7,6 +9,12 @@ from flujo.exceptions import BlueprintError, ConfigurationError, MissingPolicyEr
 from flujo.infra.config_manager import get_config_manager
 from flujo.plugins import create_default_registry, create_plugin_manager, plugin_options
 from flujo.runner.pipeline_resolver import PipelineResolver
+
+
+@dataclass(frozen=True, eq=False)
+class Vote(Step):
+    kind = "vote"
+
 
 FILES = {
     "kind": "steps: [{name: a, kind: acme}]",
@@ -42,6 +50,10 @@ SAID = [
     ("skills", "house.fetch", "skill 'house.fetch' comes with flujo-plugin-acme 1.0, which is not loaded"),
     ("commands", "sql", "3 plugins are not loaded"),
     ("kinds", "acme", "kind 'acme' probably comes with flujo-plugin-acme 1.0"),
+    ("", "house.fetch", "skill 'house.fetch' comes with flujo-plugin-acme 1.0, which is not loaded"),
+    ("", "acme", "'acme' probably comes with flujo-plugin-acme 1.0"),
+    ("commands", "morse send", "command 'morse send' comes with flujo-plugin-acme 1.0, which is not loaded"),
+    ("kinds", "morse", "kind 'morse' comes with flujo-plugin-acme 1.0, which is not loaded"),
 ]
 
 
@@ -49,11 +61,53 @@ SAID = [
 def test_what_a_distribution_says_that_it_brings_is_blamed_on_it_whatever_it_is_called(fake_dist, facet, key, told):
     folder = fake_dist("flujo-plugin-acme", "import no_such_driver")
     with (folder / "flujo_plugin_acme-1.0.dist-info" / "entry_points.txt").open("a") as entries:
-        entries.write("\n[flujo.provides]\nsql = kinds\nhouse = skills\n")
+        entries.write("\n[flujo.provides]\nsql = kinds\nhouse = skills\nmorse = kinds.commands\n")
     for name in ("one", "two"):
         fake_dist(f"flujo-{name}", "import no_such_driver")
 
     assert create_plugin_manager().blame(facet, key).startswith(told)
+
+
+VOTE = """
+@hookimpl
+def flujo_register_step_kinds(registrar):
+    registrar.kind("vote", "vote:Spec", "vote:build", summary="vote")
+
+@hookimpl
+def flujo_register_policies(registrar):
+    registrar.policy("vote:VoteStep", "vote:VotePolicy")
+
+@hookimpl
+def flujo_register_commands(registrar):
+    registrar.command("poll open", "vote:poll", short_help="Vote.")
+"""
+
+DROPPED = [("kinds", "vote", "kind"), ("policies", "vote:VoteStep", "policy for step type"), ("", "VoteStep", "policy")]
+
+
+@pytest.mark.parametrize(("facet", "key", "noun"), [*DROPPED, ("commands", "poll", "command")])
+def test_what_is_missing_because_its_sort_is_switched_off_is_blamed_on_the_switch(fake_dist, facet, key, noun):
+    fake_dist("vote", VOTE)
+    switches = ["no:vote:kinds", "no:vote:policies", "no:vote:commands"]
+    manager = create_plugin_manager(options=plugin_options(environ={}, switches=switches))
+
+    told = manager.blame(facet, key)
+
+    assert told.startswith(f"{noun}")
+    assert "comes with vote 1.0, whose " in told
+    assert " switched off by -P no:vote:" in told
+    assert manager.blame("skills", "vote") == ""
+
+
+def test_a_step_type_whose_policies_are_switched_off_is_not_to_be_installed(fake_dist):
+    fake_dist("vote", VOTE.replace("vote:VoteStep", f"{__name__}:Vote"))
+    options = plugin_options(environ={}, switches=["no:vote:policies"])
+
+    with pytest.raises(MissingPolicyError) as caught:
+        create_default_registry(create_plugin_manager(options=options)).require(Vote("a"))
+
+    assert "comes with vote 1.0, whose policies are switched off by -P no:vote:policies" in caught.value.suggestion
+    assert "install the plugin" not in caught.value.suggestion
 
 
 def test_a_sink_that_is_not_there_is_blamed_on_the_plugin_that_failed(acme):

@@ -94,7 +94,9 @@ class LazyGroup(click.Group):
         elsewhere = [f"`flujo {path}`" for path in _helps(ctx) if path.rpartition(" ")[2] == name]
         if elsewhere:
             return f"did you mean {' or '.join(elsewhere)}?"
-        return did_you_mean(name, self._short_helps(ctx), what="commands are")
+        blamed = _plugins(ctx, quiet=True).blame("commands", self._prefix + name)
+        near = did_you_mean(name, self._short_helps(ctx), what="commands are")
+        return "; ".join(filter(None, [blamed, near]))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by their table: help imports none of them."""

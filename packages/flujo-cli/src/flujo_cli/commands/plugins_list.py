@@ -9,13 +9,14 @@ from flujo.domain.suggest import did_you_mean
 from flujo.plugins import PluginManager, PluginRecord, PluginStatus
 from flujo.plugins.precedence import Conflict
 from flujo.plugins.registrars import REGISTRARS
+from flujo.plugins.screening import dropped_facets
 from flujo_cli.exit_codes import ExitCode
 from flujo_cli.installed import is_broken, load_plugins, shown_name
 from flujo_cli.options import Options, json_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.streams import CommandError
 
-__all__ = ["describe_conflict", "describe_record", "hooks_of", "plugins_list"]
+__all__ = ["describe_conflict", "describe_record", "hooks_of", "left_out", "plugins_list"]
 
 _PREFIX = "flujo_register_"
 
@@ -69,6 +70,7 @@ def describe_record(record: PluginRecord) -> dict[str, Any]:
         "contributes": _plain(record.contributes),
         "shadowed": _plain(record.shadowed),
         "overrides": _plain(record.overrides),
+        "dropped": _plain(record.dropped),
     }
 
 
@@ -86,6 +88,12 @@ def hooks_of(manager: PluginManager, record: PluginRecord) -> list[str]:
     """The names of the hooks that the plugin has; none of one that is not loaded."""
     plugin = manager.get_plugin(record.name)
     return [] if plugin is None else sorted(caller.name for caller in manager.get_hookcallers(plugin) or ())
+
+
+def left_out(manager: PluginManager, record: PluginRecord) -> list[str]:
+    """What the plugin has beside, by its sort that is switched off, and by what that is."""
+    off = dropped_facets(record, manager.options)
+    return [f"{_counted(facet, keys)} switched off {off[facet]}" for facet, keys in record.dropped.items()]
 
 
 def _chosen(manager: PluginManager, hook: str | None, *, show_all: bool) -> Iterator[PluginRecord]:
@@ -135,7 +143,8 @@ def _contributes(manager: PluginManager, record: PluginRecord) -> str:
     if not record.loaded:
         return one_line(record.error, 200)
     parts = [_counted(facet, keys) for facet, keys in record.contributes.items() if keys]
-    return (", ".join(parts) or "nothing") + _overridden(manager, record)
+    dropped = "".join(f" ({text})" for text in left_out(manager, record))
+    return (", ".join(parts) or "nothing") + _overridden(manager, record) + dropped
 
 
 def _counted(facet: str, keys: Sequence[str]) -> str:

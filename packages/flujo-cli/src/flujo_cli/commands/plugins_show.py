@@ -13,7 +13,7 @@ from flujo.plugins import PluginManager, PluginRecord
 from flujo.plugins.records import NOUNS
 from flujo.plugins.screening import is_called
 from flujo.plugins.switches import normal
-from flujo_cli.commands.plugins_list import describe_record, hooks_of
+from flujo_cli.commands.plugins_list import describe_record, hooks_of, left_out
 from flujo_cli.installed import load_plugins, shown_name
 from flujo_cli.options import Options, json_option
 from flujo_cli.output import Console, one_line
@@ -84,6 +84,7 @@ def _facts(manager: PluginManager, record: PluginRecord, hooks: Sequence[str]) -
         "hooks": ", ".join(hooks),
     }
     yield from ((label, text) for label, text in facts.items() if text)
+    yield from (("without", text) for text in left_out(manager, record))
     for key, value in _settings(manager, record).items():
         yield "setting", f"{key} = {value!r}"
     yield from (("takes", f"{key}: {meaning}") for key, meaning in record.takes.items())

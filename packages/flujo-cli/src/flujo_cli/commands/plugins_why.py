@@ -117,6 +117,6 @@ def _advice(manager: PluginManager, facets: list[str], key: str) -> str:
     known = {each.rpartition(":")[2] for table in tables for each in table}
     sorts = ", ".join(NOUNS[facet].removesuffix(" for") for facet in facets)
     near = did_you_mean(key.rpartition(":")[2], known, what=f"it is no {sorts}; known are")
-    blamed = manager.blame(facets[0] if len(facets) == 1 else "kinds", key)
+    blamed = manager.blame(facets[0] if len(facets) == 1 else "", key)
     shown = next((f"see `flujo plugins show {each.dist}`" for each in manager.records if is_called(each, key)), "")
     return "; ".join(filter(None, [shown and f"it is a plugin, {shown}", blamed, near]))

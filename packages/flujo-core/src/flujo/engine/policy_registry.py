@@ -76,14 +76,15 @@ class PolicyRegistry:
         if policy is not None:
             return policy
         shown = ", ".join(sorted({_name(handles).rpartition(":")[2] for handles in self._entries}))
+        blamed = self._blame(_name(type(step)))
         advice = (
-            f"installed policies run {shown}; install the plugin that brings this type"
+            f"installed policies run {shown}{'' if blamed else '; install the plugin that brings this type'}"
             if shown
             else "no step policies are installed: pip install flujo-policies-builtin"
         )
         raise MissingPolicyError(
             f"no policy runs steps of type {type(step).__name__} ({step.name!r})",
-            suggestion="; ".join(filter(None, [self._blame(_name(type(step))), advice])),
+            suggestion="; ".join(filter(None, [blamed, advice])),
         )
 
     def list_registered(self) -> list[type[Step[Any, Any]]]:

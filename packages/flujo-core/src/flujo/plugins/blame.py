@@ -1,30 +1,35 @@
-"""Who may be to blame for what is not there: plugins that are not loaded, by what they are called."""
+"""Who may be to blame for what is not there: plugins that are not loaded, and sorts that are switched off."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from flujo.plugins.records import NOUNS, PluginRecord, PluginStatus
-from flujo.plugins.switches import normal
+from flujo.plugins.screening import dropped_facets
+from flujo.plugins.switches import PluginOptions, normal
 
-__all__ = ["begins", "blame"]
+__all__ = ["begins", "blame", "sorts"]
 
 _SEPARATOR = re.compile(r"[.: ]")
+_SORT = re.compile(r"\w+")
 
 #: How many plugins that do not work are told of one by one, where none of them seems to be the one.
 _MANY = 2
 
 
-def blame(records: Iterable[PluginRecord], facet: str, key: str) -> str:
-    """Which plugins that are not loaded seem to bring `key`, else those that do not work or are switched off.
+def blame(records: Iterable[PluginRecord], options: PluginOptions, facet: str, key: str) -> str:
+    """Which plugins would bring `key` but for `options`, or are not loaded and seem to; else those that do not work or
+    are switched off.
 
-    It says what to do. More than two of these are counted only.
+    It says what to do. More than two of these are counted only. An empty `facet` is every sort.
     """
+    records, facets = tuple(records), [facet] if facet else [*NOUNS]
     absent = [record for record in records if not record.loaded]
     words = {normal(part) for part in _SEPARATOR.split(key)}
-    suspects = [record for record in absent if _brings(record, facet, key)]
-    suspects = suspects or [record for record in absent if words & _names(record)]
+    suspects = [line for each in facets for line in _certain(records, options, each, key)]
+    what = f"{NOUNS[facet]} {key!r}" if facet else repr(key)
+    suspects = suspects or [_told(record, f"{what} probably") for record in absent if words & _names(record)]
     if suspects:
-        return "; ".join(_told(record, facet, key) for record in suspects)
+        return "; ".join(suspects)
     off = [record for record in absent if record.status is PluginStatus.DISABLED]
     failed = [record for record in absent if record not in off]
     told = [f"{record.problem}, see `flujo plugins show {record.dist}`" for record in failed]
@@ -42,9 +47,28 @@ def begins(key: str, said: str) -> bool:
     return said in (key, _SEPARATOR.split(key)[0])
 
 
-def _brings(record: PluginRecord, facet: str, key: str) -> bool:
-    """Whether its distribution says that the plugin brings `key`."""
-    return any(sort == facet and begins(key, said) for said, sort in record.provides.items())
+def sorts(said: str) -> list[str]:
+    """The sorts of contribution that a distribution says one of its keys is of: "skills.commands" are two."""
+    return _SORT.findall(said)
+
+
+def _certain(records: Iterable[PluginRecord], options: PluginOptions, facet: str, key: str) -> Iterator[str]:
+    """A line for each plugin that has `key` but for a switch, or whose distribution says that it would."""
+    what = f"{NOUNS[facet]} {key!r}"
+    for record in records:
+        if any(_is_asked(each, key) for each in record.dropped.get(facet, ())):
+            yield (
+                f"{what} comes with {record.provider}, whose {facet} are switched off "
+                + (dropped_facets(record, options)[facet])
+            )
+        says = any(facet in sorts(said) and begins(key, name) for name, said in record.provides.items())
+        if says and not record.loaded:
+            yield _told(record, what)
+
+
+def _is_asked(each: str, key: str) -> bool:
+    """Whether who asks for `key` means `each`: a type by its own name, a command by its first word."""
+    return key in (each, each.rpartition(":")[2], each.partition(" ")[0])
 
 
 def _names(record: PluginRecord) -> set[str]:
@@ -55,9 +79,8 @@ def _names(record: PluginRecord) -> set[str]:
     return {dist, rest, rest.partition("-")[2], normal(record.name.rpartition(":")[2]), module} - {""}
 
 
-def _told(record: PluginRecord, facet: str, key: str) -> str:
-    sure = "" if _brings(record, facet, key) else "probably "
-    what = f"{NOUNS[facet]} {key!r} {sure}comes with {record.provider}, which is"
+def _told(record: PluginRecord, what: str) -> str:
+    what = f"{what} comes with {record.provider}, which is"
     if record.status is PluginStatus.DISABLED:
         return f"{what} switched off {record.error}"
     fix = f"{record.suggestion}; " if record.suggestion else ""

@@ -77,6 +77,7 @@ class _Course:
             self.offers.closed = True
         dropped = dropped_facets(candidate, self.options)
         offers = [offer for offer in self.offers if offer.facet not in dropped]
+        self.facts["dropped"] = _by_facet(offer for offer in self.offers if offer.facet in dropped)
         return record_of(candidate, PluginStatus.ACTIVE, contributes=_by_facet(offers), **self.facts), offers
 
     def _enter(self, status: PluginStatus, phase: Phase) -> None:

@@ -129,12 +129,12 @@ class PluginManager(pluggy.PluginManager):
     def blame(self, facet: str, key: str) -> str:
         """Why `key` may not be among the contributions: the plugins that are not loaded and seem to bring it.
 
-        Without one that seems to, the plugins that do not work or are switched off, or how many. Empty when all of them
-        do.
+        Or the one that does, where that sort is switched off. `facet` may be empty, for every sort. Without one that
+        seems to, the plugins that do not work or are switched off, or how many. Empty when all of them do.
         """
         if not (self.options.discover or self.records) and "discover" in self.options.origins:
             return f"no plugins are loaded: {self.options.origins['discover']}"
-        return blame(self.records, facet, key)
+        return blame(self.records, self.options, facet, key)
 
     def _failed(self) -> list[PluginRecord]:
         return [record for record in self.records if not record.loaded and record.status is not PluginStatus.DISABLED]

@@ -97,7 +97,8 @@ class PluginRecord(_Plugin):
     importing it took (None: it was not), `api` the version of the contract it was written for, `note` a line about
     one that is loaded, `takes` what each setting means that it says it has, by name. `contributes` lists the keys it
     registered, by what they are (the fields of `Contributions`); `shadowed` those of them that another plugin beats,
-    and `overrides` those that it has in place of another.
+    and `overrides` those that it has in place of another. `dropped` is what it registered beside, of sorts that are
+    switched off.
     """
 
     status: PluginStatus
@@ -113,6 +114,7 @@ class PluginRecord(_Plugin):
     takes: "Mapping[str, str]" = field(default_factory=dict)
     shadowed: "Mapping[str, tuple[str, ...]]" = field(default_factory=dict)
     overrides: "Mapping[str, tuple[str, ...]]" = field(default_factory=dict)
+    dropped: "Mapping[str, tuple[str, ...]]" = field(default_factory=dict)
 
     @property
     def loaded(self) -> bool:

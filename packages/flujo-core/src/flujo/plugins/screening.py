@@ -66,10 +66,12 @@ def _reasons_of_strangers(plugin: Candidate, options: PluginOptions) -> Iterator
         yield f"{_written('plugins.enable', options)}, which does not name it"
 
 
-def dropped_facets(plugin: Candidate, options: PluginOptions) -> frozenset[str]:
-    """The sorts of contribution that do not count of `plugin`: those of "NAME:kinds"."""
-    named = (_split(name) for name in (*options.block, *options.disable))
-    return frozenset(facet for name, facet in named if facet and is_called(plugin, name))
+def dropped_facets(plugin: Candidate | PluginRecord, options: PluginOptions) -> dict[str, str]:
+    """The sorts of contribution that do not count of `plugin`, those of "NAME:kinds", and by what each is off."""
+    given = [(each, f"by {_written('plugins.disable', options)}") for each in options.disable]
+    given += [(each, f"by -P no:{each}") for each in options.block]
+    named = ((*_split(each), reason) for each, reason in given)
+    return {facet: reason for name, facet, reason in named if facet and is_called(plugin, name)}
 
 
 def check_required(records: Iterable[PluginRecord], options: PluginOptions) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager, PluginOptions, PluginRecord, create_plugin_manager, plugin_options
-from flujo.plugins.blame import begins
+from flujo.plugins.blame import begins, sorts
 from flujo.plugins.discovery import API_GROUP, installed_plugins, is_target, load_target
 from flujo.plugins.switches import normal
 
@@ -153,7 +153,8 @@ def _wrong_versions(records: list[PluginRecord], dist: str) -> Iterator[str]:
     needs = [each for found in distributions(name=dist) for each in found.requires or ()]
     if not any(normal(each).startswith("flujo-core") for each in needs):
         yield f"{dist} does not require flujo-core, expected a dependency such as 'flujo-core>=0.1'"
-    for key, facet in records[0].provides.items() if all(record.loaded for record in records) else ():
+    said = records[0].provides.items() if all(record.loaded for record in records) else ()
+    for key, facet in ((key, facet) for key, text in said for facet in sorts(text)):
         if not any(begins(each, key) for record in records for each in record.contributes.get(facet, ())):
             yield f"{dist} says that it brings {key!r} of {facet}, which none of its hooks registers"
 
