@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ HOW_TOS = sorted(set((DOCS / "how-to").glob("*.md")) - {DOCS / "how-to/README.md
 PLUGINS = sorted((DOCS / "plugins").rglob("*.md"))
 PAGES = [DOCS / "tutorial.md", DOCS / "security.md", DOCS / "rehearse.md", *HOW_TOS, *PLUGINS]
 BLOCK = re.compile(r"^(?:(?P<before>\S[^\n]*)\n\n?)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+#: What is typed, and what is run: whatever builds a package is installed here, and nothing is fetched for it.
+OFFLINE = {"pip install ": "pip install --no-build-isolation ", "python -m build ": "python -m build --no-isolation "}
 FILE = re.compile(r"`([\w./-]+)`:$")
 
 
@@ -56,6 +59,10 @@ def typed(console):
         yield "".join(line.removeprefix("> ") for line in lines[:more]), "".join(lines[more:])
 
 
+def unfetched(command):
+    return reduce(lambda line, typed: line.replace(typed, OFFLINE[typed]), OFFLINE, command)
+
+
 def told(text):
     """The lines of a text, each without how wide its columns are."""
     return re.sub(" *$", "", re.sub(" +", " ", text), flags=re.MULTILINE).rstrip("\n")
@@ -86,7 +93,7 @@ def test_a_page_gives_what_it_shows(page, tmp_path, quick_flujo):
             assert same(after.text if after.language == "text" and not after.name else "", done.stdout), done.stdout
         elif block.language == "console":
             for command, shown in typed(block.text):
-                done = run("bash", "-c", f"(exit {status}); {command}\nexit $?")
+                done = run("bash", "-c", f"(exit {status}); {unfetched(command)}\nexit $?")
                 status = done.returncode
                 assert same(shown, done.stdout), f"$ {command}{done.stdout}"
 
