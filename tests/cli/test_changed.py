@@ -111,6 +111,28 @@ def test_a_file_that_is_gone_or_broken_names_the_way_on_without_it(flujo, waitin
     assert flujo("resume", "r", "--as-begun").code == 6
 
 
+def test_the_pipeline_as_it_was_is_no_advice_where_today_s_code_lacks_what_it_calls(flujo, project):
+    (project / "skills/app.py").write_text("def same(data: str) -> str:\n    return data\n")
+    (project / "pipeline.yaml").write_text(
+        "name: p\nsteps: [{name: a, uses: skills.app:same}, {name: b, kind: hitl, message: ok?}]\n"
+    )
+    assert flujo("run", "--input", "x", "--run-id", "r").code == 6
+    (project / "skills/app.py").rename(project / "skills/other.py")
+    for options in ([], ["--as-begun"]):
+        ran = flujo("resume", "r", *options)
+        assert (ran.code, "V-A04" in ran.err, "--as-begun" in ran.err) == (3, True, False)
+
+
+def test_a_completed_run_whose_code_is_gone_says_where_its_result_is(flujo, project):
+    (project / "skills/app.py").write_text("def same(data: str) -> str:\n    return data\n")
+    (project / "pipeline.yaml").write_text("steps: [{name: a, uses: skills.app:same}]\n")
+    assert flujo("run", "--input", "x", "--run-id", "r").code == 0
+    (project / "skills/app.py").unlink()
+    ran = flujo("resume", "r")
+    assert ran.err.endswith("help: see what it came to: flujo runs show r --json\n")
+    assert flujo("runs", "show", "r", "--json").json["output"] == "x"
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [("steps: [", 4), (MAIN.replace("kind: hitl", "kind: nosuch"), 4), (None, 2)],

@@ -192,6 +192,26 @@ def test_broken_settings_stop_what_runs_and_what_asks_them_for_the_state(flujo, 
     assert "flujo.toml is not TOML" in ran.err
 
 
+@pytest.mark.parametrize(("words", "is_told"), [("runs list", True), ("where", False), ("config show", False)])
+def test_the_way_round_broken_settings_is_told_where_it_leads_somewhere(flujo, project, words, is_told):
+    (project / "flujo.toml").write_text("# x\nx = [")
+    ran = flujo(*words.split())
+    assert (ran.code, f"{project / 'flujo.toml'} is not TOML: invalid value (at line 2, the end)" in ran.err) == (
+        2,
+        True,
+    )
+    way = "; meanwhile give the state's address, as in --state sqlite:///.flujo/state.db" if is_told else ""
+    assert ran.err.endswith(f"  help: correct that line{way}\n")
+
+
+@pytest.mark.parametrize("text", ["", "x = ["], ids=["whole", "broken"])
+def test_an_address_that_can_not_be_is_no_fault_of_a_file(flujo, project, text):
+    (project / "flujo.toml").write_text(text)
+    ran = flujo("runs", "list", "--state", "b.db")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error[FLUJO-101] state_uri can't be 'b.db' (--state): expected an address with a scheme")
+
+
 def test_a_state_that_can_not_be_is_told_beside_broken_settings(flujo, project, monkeypatch):
     (project / "flujo.toml").write_text("x = [")
     ran = flujo("runs", "list", "--state", "nowhere")

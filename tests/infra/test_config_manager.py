@@ -207,11 +207,10 @@ def test_text_that_is_no_toml_is_refused_with_its_place(home):
         get_config_manager(home)
 
 
-def test_text_that_ends_in_the_middle_is_refused_with_its_last_line_and_a_way_round(home):
+def test_text_that_ends_in_the_middle_is_refused_with_its_last_line(home):
     (home / "flujo.toml").write_text("# x\nx = [")
-    with pytest.raises(SettingsError, match=r"is not TOML: invalid value \(at line 2, the end\)") as caught:
+    with pytest.raises(SettingsError, match=r"is not TOML: invalid value \(at line 2, the end\)"):
         get_config_manager(home)
-    assert "flujo runs list --state sqlite:///.flujo/state.db" in caught.value.suggestion
 
 
 def test_a_file_that_is_not_utf8_is_refused_with_the_byte(home):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flujo.domain.masking import masked
 from flujo.exceptions import ConfigurationError, RunNotFound, SettingsError
-from flujo.infra.config_manager import Settings, get_config_manager, leave_out_files
+from flujo.infra.config_manager import DEFAULT_STATE_URI, Settings, get_config_manager, leave_out_files
 from flujo.runner.targets import names_object
 from flujo_cli.output import Console, one_line
 
@@ -57,11 +57,14 @@ class Project(NamedTuple):
         try:
             return cls.here(stands=stands, state=state)
         except SettingsError as error:
-            if state is None and not os.environ.get("FLUJO_STATE_URI"):
-                raise
             leave_out_files()
+            project = cls.here(stands=stands, state=state)  # it was no file, if this raises as well
+            if project.settings.origins["state_uri"] == "default":
+                told = [error.suggestion, f"meanwhile give the state's address, as in --state {DEFAULT_STATE_URI}"]
+                error.suggestion = "; ".join(filter(None, told))
+                raise
             Console().note(f"warning: no settings of files are heeded: {one_line(masked(str(error)))}")
-            return cls.here(stands=stands, state=state)  # it was no file, if this raises as well
+            return project
 
     @property
     def root(self) -> Path:

@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from flujo.blueprint.texts import Texts
@@ -123,34 +122,41 @@ class Session:
         self.reporter.run_id = row.run_id
         instead = self.reporter.options.pipeline
         try:
-            file, texts = self._texts_of(row, as_begun)
-            pipeline = PipelineResolver(self.manager, self.project.settings).resolve(file, texts)
+            texts, pipeline = self._pipeline_of(row, as_begun)
         except (BlueprintError, ConfigurationError) as error:
             if records and instead is None:
                 return self.flujo(Pipeline([], name=row.pipeline), backend, row.source, {}), row
-            missing = missing_plugins(row, self.manager)
-            if missing:
-                error.suggestion = missing
-            elif row.files and instead is None and not as_begun:
-                self._advise_kept(error, row.run_id)
+            own = "" if isinstance(error, BlueprintError) else error.suggestion  # findings say themselves what helps
+            ways = [missing_plugins(row, self.manager) or own, self._way_without(row, kept=not (instead or as_begun))]
+            error.suggestion = "\n  or ".join(filter(None, ways)) or error.suggestion
             raise
         limits = replaced(self.project.settings.limits_for(pipeline.name), self.reporter.options)
         source = row.source if instead is None or not names_object(instead) else str(instead)
         return self.flujo(pipeline, backend, source, {}, limits, texts), row
 
-    def _texts_of(self, row: RunRow, as_begun: bool) -> tuple[Path, Texts]:
-        """What the run's pipeline is read from."""
-        if self.reporter.options.pipeline is not None:
-            return self.reporter.options.pipeline, Texts(self.project.root)
-        if as_begun:
-            return self.project.root / next(iter(_kept(row))), Texts(self.project.root, row.files)
-        return self.project.file_of(row.source, row.run_id), Texts(self.project.root)
+    def _pipeline_of(self, row: RunRow, as_begun: bool) -> tuple[Texts, Pipeline[Any, Any]]:
+        """The run's pipeline, and what it was read from."""
+        project, named = self.project, self.reporter.options.pipeline
+        texts = Texts(project.root, _kept(row) if as_begun else NOTHING)
+        begun = project.root / next(iter(row.files)) if as_begun else None
+        file = begun or named or project.file_of(row.source, row.run_id)
+        return texts, PipelineResolver(self.manager, project.settings).resolve(file, texts)
 
-    def _advise_kept(self, error: FlujoError, run_id: str) -> None:
-        """Let the error about a run's file name the way to go on without it. Findings say themselves what helps."""
-        told = f"{error.suggestion}\n  or " if error.suggestion and not isinstance(error, BlueprintError) else ""
-        command = self.project.command("resume", run_id, "--as-begun")
-        error.suggestion = f"{told}go on with the pipeline as it was when the run began: {command}"
+    def _way_without(self, row: RunRow, *, kept: bool) -> str:
+        """What to do about a run whose pipeline can't be read: take the one that it has `kept`, where that one can."""
+        if kept and self._can_be_read(row):
+            command = self.project.command("resume", row.run_id, "--as-begun")
+            return f"go on with the pipeline as it was when the run began: {command}"
+        shown = self.project.command("runs", "show", row.run_id, "--json")
+        return f"see what it came to: {shown}" if row.status is RunStatus.COMPLETED else ""
+
+    def _can_be_read(self, row: RunRow) -> bool:
+        """Whether the texts that the run has kept find today what they name."""
+        try:
+            self._pipeline_of(row, as_begun=True)
+        except (BlueprintError, ConfigurationError):
+            return False
+        return True
 
     async def going_on(self, backend: StateBackend, work: Awaitable[Result]) -> Result:
         """What `work` on a recorded run comes to. Of a changed pipeline it says by which commands the run goes on."""
@@ -169,7 +175,10 @@ class Session:
 
         What the run asks is asked at the terminal, if there is one.
         """
-        interrupts = Interrupts(last_words=lambda: self.reporter.farewell(self._last_words()))
+        reporter = self.reporter
+        interrupts = Interrupts(
+            last_words=lambda: reporter.farewell(self._last_words()), waits_for=reporter.tell_of_steps
+        )
         try:
             with interrupts.installed(), step_logs(lambda: self.reporter.log):
                 result = asyncio.run(self._supervise(action, interrupts))

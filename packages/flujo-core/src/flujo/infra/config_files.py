@@ -140,8 +140,7 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
         reason = str(error).replace("at end of document", f"at line {text.count(chr(10)) + 1}, the end")
         raise SettingsError(
             f"{file} is not TOML: {reason[:1].lower()}{reason[1:]}",
-            suggestion="correct that line; meanwhile a command that runs nothing works with the state's address: "
-            "flujo runs list --state sqlite:///.flujo/state.db",
+            suggestion="correct that line",
         ) from error
 
 
