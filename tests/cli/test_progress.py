@@ -4,8 +4,16 @@ import io
 
 import pytest
 
-from flujo.domain.events import CacheMissed, RunStarted, StepFinished, StepRetried, StepStarted
-from flujo.domain.outcomes import ErrorInfo, StepResult, Success
+from flujo.domain.events import (
+    CacheMissed,
+    RunFinished,
+    RunStarted,
+    StepAbandoned,
+    StepFinished,
+    StepRetried,
+    StepStarted,
+)
+from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus, StepResult, Success
 from flujo_cli.output import Console
 from flujo_cli.progress import Progress, brief, elapsed
 
@@ -74,6 +82,23 @@ def test_a_new_run_is_remembered_and_not_announced(progress, err):
     progress.handle(RunStarted("r1", "p"))
     progress.handle(StepStarted("r1", "load", "load", "step"))
     assert (progress.run_id, err.getvalue()) == ("r1", "")
+
+
+def begun(*paths: str) -> list[StepStarted]:
+    return [StepStarted("r1", path, path.rpartition("/")[2], "step") for path in paths]
+
+
+def test_the_innermost_steps_that_have_not_ended_are_at_work_and_told_when_they_are_left(progress, err):
+    for event in [*begun("", "done", "map:m", "map:m[0]/a", "map:m[1]/sub:s", "map:m[1]/sub:s/b"), finished("done")]:
+        progress.handle(event)
+    err.truncate(0)
+    assert progress.at_work == ["map:m[0]/a", "map:m[1]/sub:s/b"]
+    lines = [f"FAILED {path}  was at work, and runs again" for path in progress.at_work]
+    assert (progress.left_behind(), Progress(Console(environ={}), quiet=True).left_behind()) == (lines, [])
+    progress.handle(StepAbandoned("r1", "map:m[0]/a", ErrorInfo("Cancelled", "")))
+    assert progress.at_work == ["map:m[1]/sub:s/b"]
+    progress.handle(RunFinished("r1", PipelineResult("r1", RunStatus.COMPLETED, None, None)))
+    assert progress.at_work == []
 
 
 def test_only_the_pipelines_own_steps_are_remembered(progress):

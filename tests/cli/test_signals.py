@@ -114,12 +114,26 @@ def test_a_thread_that_is_waited_for_is_told_and_a_second_signal_ends_it(sleepin
     assert process.returncode == 130
 
 
-def test_the_first_signal_is_answered_at_once_by_a_step_that_does_not_listen(sleeping):
-    process = sleeping("time.sleep(60)")
+SWALLOWING = """\
+while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                pass"""
+
+
+@pytest.mark.parametrize("sleep", ["time.sleep(60)", SWALLOWING])
+def test_a_step_that_does_not_listen_is_told_while_it_is_waited_for_and_when_it_is_left(sleeping, sleep):
+    process = sleeping(sleep)
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline().startswith(b"\xe2\x9c\x93 first ")
     assert process.stderr.readline() == b"stopping; once more stops at once\n"
     assert process.poll() is None
+    assert process.stderr.readline() == b"waiting for step 'nap'; once more stops at once\n"
+    process.send_signal(signal.SIGINT)
+    left, *last = process.communicate(timeout=30)[1].decode().splitlines()
+    assert left == "✗ nap  was at work, and runs again"
+    assert [line.partition(" ")[0] for line in last] == ["interrupted,", "next:"]
 
 
 def test_a_run_that_another_process_works_on_can_not_be_resumed(flujo_process, sleeping):

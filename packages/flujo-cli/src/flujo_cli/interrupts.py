@@ -15,6 +15,9 @@ __all__ = ["GRACE_S", "Interrupts"]
 #: Seconds that a step may take to stop before the process ends without it.
 GRACE_S = 5.0
 
+#: Seconds after which it is told what has not stopped.
+_SOON_S = 0.5
+
 #: Seconds that a reader may take before what it doesn't read is dropped.
 _PATIENCE_S = 0.5
 
@@ -29,13 +32,20 @@ class Interrupts:
 
     A second signal, or a step that has not stopped after the grace period, ends the process where it is: every
     finished step is recorded by then, so the run can be resumed all the same. `last_words` gives what the process says
-    before it ends, each text with the descriptor it goes to.
+    before it ends, each text with the descriptor it goes to; `waits_for` what it says while it waits.
 
     A thread of its own listens, because Python calls no handler while a step blocks the interpreter's main thread.
     """
 
-    def __init__(self, *, last_words: Callable[[], Iterable[tuple[int, str]]], grace_s: float = GRACE_S) -> None:
+    def __init__(
+        self,
+        *,
+        last_words: Callable[[], Iterable[tuple[int, str]]],
+        waits_for: Callable[[], Iterable[str]] = tuple,
+        grace_s: float = GRACE_S,
+    ) -> None:
         self.signum: int | None = None
+        self._waits_for = waits_for
         self._last_words = last_words
         self._grace_s = grace_s
         self._task: asyncio.Task[Any] | None = None
@@ -86,7 +96,13 @@ class Interrupts:
         if self._task is not None:
             with suppress(RuntimeError):  # the loop is closed: the run has ended by itself
                 self._task.get_loop().call_soon_threadsafe(self._task.cancel)
-        if _next_signal(reader, self._grace_s) is not None:
+        soon = min(_SOON_S, self._grace_s)
+        second = _next_signal(reader, soon)
+        if second == 0:
+            for text in self._waits_for():
+                _write_now(2, text)
+            second = _next_signal(reader, self._grace_s - soon)
+        if second is not None:
             self._kill(number)
 
     def _kill(self, number: int) -> None:

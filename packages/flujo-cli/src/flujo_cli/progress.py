@@ -1,5 +1,7 @@
 """What a run is doing, one line for each step that ends."""
 
+import re
+
 from flujo.domain.events import (
     BackgroundLaunched,
     CacheMissed,
@@ -9,6 +11,7 @@ from flujo.domain.events import (
     StepAbandoned,
     StepFinished,
     StepRetried,
+    StepStarted,
 )
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, StepResult
 from flujo_cli.output import Console, one_line
@@ -28,12 +31,29 @@ class Progress:
         self.finished: list[StepResult[object]] = []
         #: What the run came to, once it has ended.
         self.result: PipelineResult[object, object] | None = None
+        self._at_work: dict[str, None] = {}
+
+    @property
+    def at_work(self) -> list[str]:
+        """The paths of the steps that have begun and not ended, without those that such a step stands in."""
+        paths = list(self._at_work)  # at once: a thread may ask
+        around = {path[: each.start()] for path in paths for each in re.finditer(r"[/\[]", path)}
+        return [path for path in paths if path not in around]
+
+    def left_behind(self) -> list[str]:
+        """The lines of the steps that a process leaves at work which ends at once."""
+        return [] if self._quiet else [self._abandoned(path) for path in self.at_work]
 
     def handle(self, event: Event, /) -> None:
         """Take note of `event`."""
+        if isinstance(event, StepStarted) and event.path:
+            self._at_work[event.path] = None
+        elif isinstance(event, StepFinished | StepAbandoned):
+            self._at_work.pop(event.path, None)
         if isinstance(event, RunStarted):
             self.run_id, self.result = event.run_id, None
             self.finished.clear()
+            self._at_work.clear()
             self._say(_started(event))
         elif isinstance(event, StepFinished) and event.path:
             if "/" not in event.path:
@@ -41,6 +61,7 @@ class Progress:
             self._say(self._line(event.result))
         elif isinstance(event, RunFinished):
             self.result = event.result
+            self._at_work.clear()
         else:
             self._say(self._between(event))
 
@@ -56,8 +77,11 @@ class Progress:
             why = ", ".join(event.changed)
             return f"{self._console.glyph('recalled')} {event.path}  no cached result serves: {why}"
         if isinstance(event, StepAbandoned) and event.path:
-            return f"{self._console.glyph('failed')} {event.path}  was at work, and runs again"
+            return self._abandoned(event.path)
         return ""
+
+    def _abandoned(self, path: str) -> str:
+        return f"{self._console.glyph('failed')} {path}  was at work, and runs again"
 
     def _line(self, result: StepResult[object]) -> str:
         if result.recalled:

@@ -30,6 +30,9 @@ __all__ = ["Reporter"]
 #: How a run ends that somebody is to go on with: the run's id and the command are a part of the answer.
 _WITH_A_WAY_ON = (RunStatus.PAUSED, RunStatus.STOPPED)
 
+#: As many steps are named that are waited for.
+_MOST = 5
+
 
 class Reporter:
     """The voice of one command that runs a pipeline.
@@ -89,8 +92,13 @@ class Reporter:
         """Say for which steps' threads the process still waits: nothing can stop one from outside."""
         for thread in threading.enumerate():
             if thread.name.startswith(THREAD):
-                path = thread.name.removeprefix(THREAD)
-                self.console.note(f"waiting for the thread of step {path!r}; once more stops at once")
+                self.console.note(_waiting(f"the thread of step {thread.name.removeprefix(THREAD)!r}"))
+
+    def tell_of_steps(self) -> Iterator[str]:
+        """What to say of the steps that have not stopped: one that listens to nothing may be any of them."""
+        if at_work := self.progress.at_work:
+            which = "one of the steps" if at_work[1:] else "step"
+            yield _waiting(f"{which} {', '.join(map(repr, at_work[:_MOST]))}{', ...' if at_work[_MOST:] else ''}")
 
     def broken_off(self, error: FlujoError, last_words: str) -> None:
         """Tell of a run that had begun when its record could not be written any more."""
@@ -100,6 +108,7 @@ class Reporter:
 
     def farewell(self, last_words: str) -> Iterator[tuple[int, str]]:
         """What a process that is about to end writes to its descriptors, past streams that may be locked."""
+        yield from ((2, line) for line in self.progress.left_behind())
         yield 2, last_words
         if self.options.owes_json:
             yield 1, json.dumps(self._stop(), indent=2)
@@ -122,3 +131,7 @@ class Reporter:
         """Log as `settings` say, but for what the command line says."""
         log_format, level = self.options.log_format, self.options.log_level
         self.log = Logger(log_format or settings.log_format, self.console.stderr, level or settings.log_level)
+
+
+def _waiting(what: str) -> str:
+    return f"waiting for {what}; once more stops at once"

@@ -175,7 +175,10 @@ class Session:
 
         What the run asks is asked at the terminal, if there is one.
         """
-        interrupts = Interrupts(last_words=lambda: self.reporter.farewell(self._last_words()))
+        reporter = self.reporter
+        interrupts = Interrupts(
+            last_words=lambda: reporter.farewell(self._last_words()), waits_for=reporter.tell_of_steps
+        )
         try:
             with interrupts.installed(), step_logs(lambda: self.reporter.log):
                 result = asyncio.run(self._supervise(action, interrupts))
