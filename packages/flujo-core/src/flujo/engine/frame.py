@@ -20,7 +20,7 @@ from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.journal import Item, Journal
 from flujo.engine.quota_manager import QuotaManager
-from flujo.engine.step_history_tracker import StepHistoryTracker
+from flujo.engine.step_history_tracker import PlaceTaken, StepHistoryTracker
 
 __all__ = ["NOBODY", "ExecutionFrame", "Invariant", "Lookout", "Pulse", "RunScope"]
 
@@ -153,13 +153,17 @@ class ExecutionFrame(NamedTuple):
 
         `outputs` are those its templates see as `steps`; `context` an isolated one; `extras` further names. `at`
         stands in the path for the step's own segment: "[3]" for an iteration or item (`loop:refine[3]`), "/legal"
-        for a branch.
+        for a branch. Raises `ExecutionError` if an attempt runs a second step at a path: it would get the first's
+        result.
         """
         if at is None:
             at = f"/{step.segment}" if self.path else step.segment
         path = self.path + at
         if self.history is not None:
-            self.history.setdefault(path, None)
+            if path not in self.history:
+                self.history[path] = None
+            elif self.history.is_taken(path):
+                raise PlaceTaken(step.name, path, f"{self.step.kind} {self.step.name!r}")
         frame = (
             step,
             data,
@@ -187,7 +191,8 @@ class ExecutionFrame(NamedTuple):
 
     def at_attempt(self, attempt: int, feedback: str | None = None) -> "ExecutionFrame":
         """This frame at attempt number `attempt`, counted from 1; `feedback` is what the one before taught."""
-        return self._replace(attempt=attempt, feedback=feedback)
+        history = self.history and self.history.again()
+        return self._replace(attempt=attempt, feedback=feedback, history=history)
 
     def scope(self) -> Scope:
         """What a template of this step can see."""

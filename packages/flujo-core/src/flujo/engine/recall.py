@@ -10,6 +10,7 @@ from flujo.engine.changes import apply, sink, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
 from flujo.engine.recorded import calls_in
+from flujo.engine.step_history_tracker import PlaceTaken
 from flujo.engine.telling import enter, tell_finished
 from flujo.exceptions import ContextFieldError, ExecutionError
 
@@ -30,6 +31,7 @@ def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any]
     recorded = journal.recall(path, frame.item)
     if recorded is None:
         return None
+    _check_place(frame)
     value, delta, record = recorded
     _, _, attempt, _, _, error, fallback, usage, signed, started_at, ended_at, _ = record
     if signed and not signed.startswith(plan.fingerprint):
@@ -51,6 +53,13 @@ def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any]
     result: StepResult[Any] = tuple_of(StepResult, line)
     outcome = tuple_of(Success, (value, usage, (), result, False, None))
     return tell_finished(frame, outcome, result) if run.events.active else enter(frame, outcome, result)
+
+
+def _check_place(frame: ExecutionFrame) -> None:
+    """Refuse the result of a step that was run in this attempt of its parent: it would be another step's."""
+    lines = frame.siblings
+    if lines and lines.get(frame.path) and lines.is_taken(frame.path):
+        raise PlaceTaken(frame.step.name, frame.path, "what holds it")
 
 
 def _put(frame: ExecutionFrame, answer: Any) -> None:

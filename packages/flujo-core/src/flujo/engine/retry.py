@@ -4,6 +4,7 @@ from typing import Any, TypeGuard
 
 from flujo.domain.config import StepConfig
 from flujo.domain.outcomes import Failure, RecordedError, StepOutcome
+from flujo.engine.step_history_tracker import PlaceTaken
 from flujo.exceptions import (
     BackgroundTaskError,
     ConfigurationError,
@@ -21,7 +22,7 @@ __all__ = ["SIGNALS", "retry_delay", "tolerable"]
 SIGNALS = (ControlFlowError, EffectInDoubt)
 
 #: What can't come out differently at the next attempt.
-_FINAL = (BackgroundTaskError, ConfigurationError, ContextError, ValidationError, StateError, SystemExit)
+_FINAL = (BackgroundTaskError, ConfigurationError, ContextError, PlaceTaken, ValidationError, StateError, SystemExit)
 
 
 def tolerable(outcome: StepOutcome[Any]) -> TypeGuard[Failure[Any]]:
