@@ -278,15 +278,42 @@ def test_an_installation_whose_metadata_is_no_text_is_known_by_its_entry_point(f
     assert (record.status, record.version, record.source) == ("active", "", "installed")
 
 
-def test_an_installation_that_can_not_be_read_is_told_of(fake_dist, tmp_path):
-    fake_dist("flujo-torn", HEALTHY)
-    (tmp_path / "flujo-torn" / "flujo_torn-1.0.dist-info" / "entry_points.txt").write_text("[flujo.plugins]\ntorn\n")
+TORN = {"a line without a value": b"[flujo.plugins]\ntorn\n", "no UTF-8": b"[flujo.plugins]\ntorn = t\xff:m\n"}
+
+
+@pytest.mark.parametrize("written", TORN)
+def test_an_installation_that_can_not_be_read_is_told_of_and_the_others_load(fake_dist, monkeypatch, written):
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "1")
+    fake_dist("flujo-sound", HEALTHY)
+    folder = fake_dist("flujo-torn", HEALTHY)
+    (folder / "flujo_torn-1.0.dist-info" / "entry_points.txt").write_bytes(TORN[written])
     importlib.invalidate_caches()
 
-    manager = create_plugin_manager()
+    records = {record.dist: record for record in create_plugin_manager().records}
 
-    assert [record.status for record in manager.records] == ["import-failed"]
-    assert manager.problems()[0].startswith("plugin installed plugins is not loaded (import-failed: TypeError")
+    assert {name for name, record in records.items() if record.status != "active"} == {"flujo-torn"}
+    assert {"flujo-sound", "flujo-policies-builtin"} < set(records)
+    start = "plugin flujo-torn 1.0 is not loaded (import-failed: its entry_points.txt can't be read: "
+    assert records["flujo-torn"].problem.startswith(start)
+    assert records["flujo-torn"].suggestion == "repair or uninstall flujo-torn"
+
+
+@pytest.mark.parametrize("written", [b"[console_scripts]\nzz\n", b"[console_scripts]\nzz = \xff:m\n"])
+def test_an_installation_that_can_not_be_read_and_is_no_plugin_is_nothing_to_flujo(fake_dist, monkeypatch, written):
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "1")
+    folder = fake_dist("zz", HEALTHY)
+    (folder / "zz-1.0.dist-info" / "entry_points.txt").write_bytes(written)
+    (folder / "zz-1.0.dist-info" / "METADATA").unlink()
+    importlib.invalidate_caches()
+
+    assert "import-failed" not in {record.status for record in create_plugin_manager().records}
+
+
+def test_what_can_not_be_listed_at_all_is_told_of(monkeypatch, fake_dist):
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "1")
+    monkeypatch.setattr("importlib_metadata.distributions", lambda: 1 / 0)
+
+    assert create_plugin_manager().problems()[0].startswith("plugin installed plugins is not loaded (import-failed: Z")
 
 
 def test_a_lazy_target_is_not_imported_when_plugins_are_loaded(fake_dist):

@@ -133,6 +133,19 @@ def test_a_plugin_that_is_interrupted_from_the_keyboard_interrupts_flujo(fake_di
     assert (done.code, done.out) == (130, "")
 
 
+@pytest.mark.parametrize("words", [["run"], ["--no-plugins", "run"]])
+def test_a_distribution_whose_entry_points_can_not_be_read_stops_no_pipeline(fake_dist, flujo_project, words):
+    folder = fake_dist("flujo-torn", SKILLS)
+    (folder / "flujo_torn-1.0.dist-info" / "entry_points.txt").write_text("[flujo.plugins]\ntorn\n")
+    flujo_project.write("pipeline.yaml", PLAIN)
+
+    done = flujo_project.flujo(*words, "pipeline.yaml", input="x")
+
+    assert (done.code, done.out) == (0, "x\n")
+    told = "plugin flujo-torn 1.0 is not loaded (import-failed: its entry_points.txt can't be read: "
+    assert (told in done.err) is (words == ["run"])
+
+
 def test_all_of_them_at_once_harm_nobody(everything):
     for file, output in (("pipeline.yaml", "x\n"), ("healthy.yaml", '"x"\n')):
         done = everything.flujo("run", file, input="x")

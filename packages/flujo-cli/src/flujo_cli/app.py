@@ -141,12 +141,18 @@ def _group_help(words: str) -> str:
 
 
 def _load(entry: "CommandEntry | CommandSpec") -> click.Command:
-    from flujo.plugins.discovery import load_target  # noqa: PLC0415 - a command is about to be imported anyway
+    from flujo.plugins.discovery import installed_plugins, load_target  # noqa: PLC0415 - a command is imported anyway
 
     provider = "flujo-cli" if isinstance(entry, CommandEntry) else entry.provider
     gc.disable()  # what imports make stays: looking for garbage among it costs a tenth of a start
     try:
-        command = load_target(entry.target, provider)
+        try:
+            command = load_target(entry.target, provider)
+        except PluginError:
+            if not isinstance(entry, CommandEntry):
+                raise
+            installed_plugins()  # where a distribution can't be read, pydantic fails by it until this has found it out
+            command = load_target(entry.target, provider)
     finally:
         gc.freeze()
         gc.enable()

@@ -1,5 +1,6 @@
 """Which plugins there are, and the guard around their code."""
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +29,7 @@ __all__ = [
     "attempt",
     "installed_plugins",
     "is_target",
+    "load_function",
     "load_target",
     "local_plugins",
     "named_plugins",
@@ -86,6 +88,14 @@ def load_target(target: Any, provider: str) -> Any:
         ) from error
 
 
+def load_function(target: Any, provider: str) -> Any:
+    """`load_target` of what is called then. Raises `PluginError` for anything else, too."""
+    found = load_target(target, provider)
+    if not callable(found):
+        raise PluginError(f"plugin {provider} offers {target!r}, expected a function")
+    return found
+
+
 def installed_plugins() -> list[Candidate]:
     """The plugins of every installed distribution, in an order that does not depend on the installation's."""
     try:
@@ -132,7 +142,7 @@ def remedy(dist: str, error: PluginError) -> str:
 
 
 def _scan() -> list[Candidate]:
-    every = _metadata().entry_points()
+    every, unreadable = _entry_points()
     found = sorted((*_identity(entry), entry.name, entry.value, entry) for entry in every.select(group=GROUP))
     said: dict[str, dict[str, Any]] = {
         _identity(entry)[0]: {"announced": _announced(entry.value)} for entry in every.select(group=API_GROUP)
@@ -140,10 +150,40 @@ def _scan() -> list[Candidate]:
     for entry in every.select(group=PROVIDES_GROUP):
         said.setdefault(_identity(entry)[0], {}).setdefault("provides", {})[entry.name] = entry.value
     taken: set[str] = set()
-    return [
+    return unreadable + [
         Candidate(_unique(f"{dist}:{name}", taken), dist, version, source, value, entry.load, **said.get(dist, {}))
         for dist, version, source, name, value, entry in found
     ]
+
+
+def _entry_points() -> tuple[Any, list[Candidate]]:
+    """All entry points, and the plugins whose own can't be read: no distribution's text keeps the others from us."""
+    metadata = _metadata()
+    try:
+        return attempt(metadata.entry_points), []
+    except PluginError:
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # it reads the same texts, and would fail by them
+    found: dict[str, list[EntryPoint]] = {}
+    unreadable = []
+    for dist in metadata.distributions():
+        name, version, source = _origin(dist, _unique("unnamed", set(found)))
+        try:
+            found.setdefault(name, list(attempt(partial(getattr, dist, "entry_points"))))
+        except PluginError as error:
+            found.setdefault(name, [])
+            if _names_us(dist, error):
+                told = PluginError(f"its entry_points.txt can't be read: {error}", cause=error.__cause__)
+                told.suggestion = f"repair or uninstall {name}"
+                unreadable.append(Candidate(name, name, version, source, GROUP, partial(_refuse, told)))
+    return metadata.EntryPoints(chain.from_iterable(found.values())), unreadable
+
+
+def _names_us(dist: "Distribution", error: PluginError) -> bool:
+    """Whether the entry points that can't be read name a group of ours: else it is nothing to us."""
+    cause = error.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        return b"[flujo." in cause.object
+    return "[flujo." in attempt(lambda: dist.read_text("entry_points.txt") or "")
 
 
 def _metadata() -> Any:
@@ -160,7 +200,10 @@ def _announced(value: str) -> str:
 
 def _identity(entry: "EntryPoint") -> tuple[str, str, Source]:
     """Distribution, version and source; an entry point whose distribution has no metadata stands for itself."""
-    dist = cast("Distribution", entry.dist)
+    return _origin(cast("Distribution", entry.dist), entry.name)
+
+
+def _origin(dist: "Distribution", nameless: str) -> tuple[str, str, Source]:
     try:
         text = attempt(lambda: dist.read_text("METADATA") or dist.read_text("PKG-INFO") or "")
         origin = attempt(lambda: dist.read_text("direct_url.json") or "")
@@ -169,7 +212,7 @@ def _identity(entry: "EntryPoint") -> tuple[str, str, Source]:
     source: Source = "editable" if _EDITABLE.search(origin) else "installed"
     fields = dict(_FIELD.findall(text.partition("\n\n")[0]))
     whole = len(fields) == len(_FIELDS)
-    return (normal(fields["Name"]), fields["Version"], source) if whole else (entry.name, "", source)
+    return (normal(fields["Name"]), fields["Version"], source) if whole else (nameless, "", source)
 
 
 def _named(plugin: object, taken: set[str]) -> Candidate:
