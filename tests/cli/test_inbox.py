@@ -110,6 +110,7 @@ def test_an_empty_inbox_says_so(flujo):
         (DECISION, ["approve", "--set", "refund=5"], {"decision": "approve", "refund": 5}),
         (DECISION, ["approve", "--set", "decision=edit"], {"decision": "edit"}),
         (DECISION, ["reject", "--set", "note=no"], {"decision": "reject", "note": "no"}),
+        (DECISION, ["reject", "--set", "note=1.50"], {"decision": "reject", "note": "1.50"}),
     ],
 )
 def test_approving_and_rejecting_answer_and_go_on(flujo, waiting, steps, words, output):
@@ -206,6 +207,9 @@ def test_many_answers_come_from_a_file_and_again_from_the_same(flujo, waiting, p
         (["--from", "bad.json", "--token", "x"], "--from names its questions itself, and takes no --token"),
         (["--set", "a=1", "--answer", "x"], "give one answer: --set, --answer, --answer-json or --from"),
         (["--set", "a"], "--set 'a' is no key=value pair"),
+        (["--set", "decision=Rejected"], "--set decision=Rejected is not to approve: use `flujo runs reject`"),
+        (["--set", "approved=false"], "--set approved=false is not to approve: use `flujo runs reject`"),
+        (["--by", " "], "--by is empty: say who answers, or leave it out"),
         (["--token", "nope"], "run 'r1' has no question 'nope'"),
     ],
 )

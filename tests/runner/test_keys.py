@@ -1,13 +1,20 @@
 """Idempotency keys: one run of a key, however often it is started."""
 
 import asyncio
-from typing import Any
+from itertools import count
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 
-from flujo import Flujo, OpenContext, Step, human
+from flujo import ContextReference, Flujo, OpenContext, PipelineContext, Step, human
 from flujo.exceptions import ConfigurationError, RunKeyTaken, RunOwnedElsewhere, StateError, ValueNotStorable
 from flujo.infra.memory import InMemoryBackend
+from flujo.testing import InMemoryStateProvider
+
+
+def echo(data: Any) -> Any:
+    return data
 
 
 class Counted:
@@ -57,7 +64,7 @@ async def test_who_starts_a_cancelled_run_again_gets_its_cancelled_result_and_a_
     await counted.flujo(ask).run("x", run_id="r", idempotency_key="k", initial_context_data={"a": 1})
     await counted.flujo(ask).cancel("r")
 
-    again = await counted.flujo(ask).run("x", **name)
+    again = await counted.flujo(ask).run("x", **name, initial_context_data={"a": 1})
 
     assert (again.run_id, again.status, again.final_pipeline_context.a) == ("r", "cancelled", 1)
     assert again.error.suggestion == "only to resume it by its id takes that back: flujo resume r"
@@ -65,7 +72,7 @@ async def test_who_starts_a_cancelled_run_again_gets_its_cancelled_result_and_a_
     with pytest.raises(StateError, match="was started with another input"):
         await counted.flujo(ask).run("y", **name)
     assert (await counted.flujo(ask).resume("r")).status == "paused"
-    assert (await counted.flujo(ask).run("x", **name)).status == "paused"
+    assert (await counted.flujo(ask).run("x", **name, initial_context_data={"a": 1})).status == "paused"
 
 
 def test_code_that_is_not_async_has_keys_too(counted):
@@ -78,6 +85,35 @@ async def test_a_key_stands_for_one_input(counted):
 
     with pytest.raises(StateError, match=f"run '{first.run_id}' was started with another input"):
         await counted.flujo().run("y", idempotency_key="k")
+
+
+@pytest.mark.parametrize("name", [{"idempotency_key": "k"}, {"run_id": "r"}])
+@pytest.mark.parametrize("other", [{"who": "Bob"}, {}, {"who": "Ann", "scratchpad": {"a": 1}}])
+async def test_a_key_and_an_id_stand_for_one_first_context(counted, tmp_path, name, other):
+    async with Flujo(Step("s", echo), context_model=OpenContext, state_uri=f"sqlite:///{tmp_path}/runs.db") as on_disk:
+        for flujo in (counted.flujo(), on_disk):
+            first = await flujo.run("x", **name, initial_context_data={"who": "Ann"})
+            field = "scratchpad" if "scratchpad" in other else "who"
+            with pytest.raises(StateError) as caught:
+                await flujo.run("x", **name, initial_context_data=other)
+            assert caught.value.message == f"run {first.run_id!r} was started with another context: {field!r}"
+            assert (await flujo.run("x", **name, initial_context_data={"who": "Ann"})).output == "x"
+
+
+async def test_what_a_context_makes_anew_or_has_from_a_provider_is_no_other_context():
+    class Context(PipelineContext):
+        made: int = Field(default_factory=count().__next__)
+        memory: Annotated[str, ContextReference("notes", key="memory")] = ""
+
+    notes = InMemoryStateProvider({"memory": "first"})
+    options = {"context_model": Context, "state_providers": {"notes": notes}, "state_backend": InMemoryBackend()}
+    flujo = Flujo(Step("s", echo), **options)
+    first = await flujo.run("x", run_id="r")
+    await notes.save("memory", "second")
+
+    assert (await flujo.run("x", run_id="r")).output == first.output
+    with pytest.raises(StateError, match="another context: 'made'"):
+        await flujo.run("x", run_id="r", initial_context_data={"made": 7})
 
 
 async def test_of_calls_at_once_one_runs_and_the_others_are_told_which_run_it_is(counted):

@@ -39,6 +39,7 @@ class _Said(NamedTuple):
     token: str | None
     by: str
     fields: Mapping[str, Any]
+    texts: Mapping[str, str]
     answer: tuple[Any, ...] = ()
     decisions: Mapping[str, Any] | None = None
 
@@ -98,7 +99,8 @@ def _decide(
         raise click.UsageError("--from names its questions itself, and takes no --token")
     reporter = Reporter(options, quiet=quiet)
     with reporter.telling():
-        said = _Said(approved, token, user_name() if by is None else by, read_pairs(pairs, "--set"))
+        fields, texts = read_pairs(pairs, "--set"), dict(pair.split("=", 1) for pair in pairs)
+        said = _Said(approved, token, _who(by), fields, texts)
         if answer_json is not None:
             said = said._replace(answer=(read_json(answer_json, "--answer-json"),))
         elif answer is not None:
@@ -115,6 +117,12 @@ def _decide(
     if not quiet and row.status is not RunStatus.RUNNING:  # whoever is at work on it finds the answer himself
         session.reporter.console.note(f"next: {_next(session.project, row, waits, options.pipeline)}")
     return ExitCode.OK
+
+
+def _who(by: str | None) -> str:
+    if by is not None and not by.strip():
+        raise click.UsageError("--by is empty: say who answers, or leave it out")
+    return by or user_name()
 
 
 def _next(project: Project, row: RunRow, waits: tuple[OpenQuestion, ...], pipeline: Path | None) -> str:
@@ -155,7 +163,7 @@ async def _answer(flujo: Runner, row: RunRow, said: _Said) -> tuple[PendingAnswe
     else:
         waits = [each.question for each in await flujo.inbox(row.run_id)]
         asked = meant(waits, said.token) if said.token is not None else next(iter(waits), None)
-        value = verdict(said.approved, asked and asked.schema, said.fields)
+        value = verdict(said.approved, asked and asked.schema, said.fields, said.texts)
     return (await flujo.answer(row.run_id, value, token=said.token, by=said.by),)
 
 

@@ -139,10 +139,10 @@ class Flujo(Generic[In, Out, Ctx]):
     ) -> PipelineResult[Out, Ctx]:
         """Run the pipeline and return what it came to: a failed step is a result, not an exception.
 
-        With the `run_id` of an earlier run of the same input, an unfinished run goes on, and a completed or cancelled
-        one hands out what is recorded. So does the `idempotency_key` of one: a state has one run of a key, whoever
-        starts it and however often. Raises `StateError` when the record can't be written, or when `run_id` or
-        `idempotency_key` stands for a run of another input, `RunOwnedElsewhere` while another process works on it.
+        With the `run_id` of an earlier run of the same input and context, an unfinished run goes on, and a completed or
+        cancelled one hands out what is recorded. So does its `idempotency_key`: a state has one run of a key, whoever
+        starts it and however often. Raises `StateError` when the record can't be written, or for a `run_id` or key of
+        a run with another input or first context, `RunOwnedElsewhere` while another process works on it.
         """
         return await self._result(self._wanted(input, run_id, initial_context_data, idempotency_key))
 

@@ -142,8 +142,8 @@ class RunSession:
             version=self.pipeline.version,
             definition=definition,
             digest=hashed,
-            input=self._encoded(input, "input"),
-            base=self._encoded(fields_of(context), "context"),
+            input=self.encoded(input, "input"),
+            base=self.encoded(fields_of(context), "context"),
             created_at=self.clock.now(),
             source=self.source,
             files=self.files,
@@ -182,7 +182,7 @@ class RunSession:
 
     def same_input(self, row: RunRow, input: Any) -> bool:
         """Whether the run was started with this input."""
-        return bool(self._encoded(input, "input") == row.input)
+        return bool(self.encoded(input, "input") == row.input)
 
     async def work_on(
         self,
@@ -329,7 +329,7 @@ class RunSession:
         except StateProviderError as error:
             result = unsaved(result, error)
         try:
-            output = self._encoded(result.output, "output") if result.success else None
+            output = self.encoded(result.output, "output") if result.success else None
             await self.backend.finish(claim, result.status, output=output, error=result.error, at=self.clock.now())
         except (ValueNotStorable, PayloadTooLarge) as error:
             failed = ErrorInfo.of(error)
@@ -391,7 +391,8 @@ class RunSession:
                 cause=error,
             ) from error
 
-    def _encoded(self, value: Any, where: str) -> Any:
+    def encoded(self, value: Any, where: str) -> Any:
+        """A value as the state stores it."""
         return self.codec.encode(value, where=where) if self.backend.encodes else unshared(value)
 
     def decoded(self, value: Any, where: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import RunRow
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus
+from flujo.engine.changes import fields_of
 from flujo.exceptions import DefinitionChanged, RunKeyTaken, RunOwnedElsewhere, StateError
 from flujo.runner.ids import check_key, check_run_id, new_run_id
 from flujo.runner.resume_orchestrator import ResumeOrchestrator
@@ -57,6 +58,11 @@ async def _go_on(session: RunSession, row: RunRow, wanted: Wanted) -> Begun:
             f"run {row.run_id!r} was started with another input",
             suggestion="give the same input to go on with it, or another run id or key to start anew",
         )
+    if other := _other_fields(session, row, wanted):
+        raise StateError(
+            f"run {row.run_id!r} was started with another context: {', '.join(map(repr, other))}",
+            suggestion="give the same context to go on with it, or another run id or key to start anew",
+        )
     if row.status is RunStatus.CANCELLED:
         return _handed_out(session, row)
     try:
@@ -64,6 +70,23 @@ async def _go_on(session: RunSession, row: RunRow, wanted: Wanted) -> Begun:
     except (DefinitionChanged, RunOwnedElsewhere) as error:
         error.run_id = row.run_id
         raise
+
+
+def _other_fields(session: RunSession, row: RunRow, wanted: Wanted) -> list[str]:
+    """The fields of the first context that are not what the run began with.
+
+    What lives elsewhere is left out, and what is made anew for each context, as a time is.
+    """
+    base = session.context(row.run_id, wanted.input, session.decoded(row.base, "context"))
+    now = session.context(row.run_id, wanted.input, wanted.data)
+    fields = session.context_model.model_fields.items()
+    made = {name for name, field in fields if field.default_factory not in (None, dict, list)} - wanted.data.keys()
+    had, has = (
+        {name: session.encoded({name: value}, "context") for name, value in fields_of(context).items()}
+        for context in (base, now)
+    )
+    names = {*had, *has} - made - {place.field for place in session.hydration.hold(now).places}
+    return sorted(name for name in names if had.get(name) != has.get(name))
 
 
 async def _handed_out(session: RunSession, row: RunRow) -> PipelineResult[Any, Any]:
