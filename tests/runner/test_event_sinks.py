@@ -91,6 +91,7 @@ class Plugin:
         registrar.sink("wrong", Wrong, summary="the same, but wrong")
         registrar.sink("deaf", Deaf, summary="hears nothing")
         registrar.sink("broken", "no_such_module:sink", summary="is not there")
+        registrar.sink("odd", "sys:path", summary="is no function")
         registrar.sink("refusing", lambda settings, root: settings["url"], summary="wants a url")
 
 
@@ -141,7 +142,20 @@ async def test_a_sink_that_cannot_be_closed_is_broken_and_the_others_are_closed(
     assert (noisy.closed, slow.closed) == (1, 1)
 
 
-@pytest.mark.parametrize("error", [ValueError("too much"), asyncio.CancelledError("too much")], ids=repr)
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError("off")], ids=repr)
+async def test_a_sink_that_would_end_its_process_when_it_is_closed_is_broken(manager, monkeypatch, error):
+    async def close(self: Slow) -> None:
+        raise error
+
+    monkeypatch.setattr(Slow, "close", close)
+    flujo = Flujo(PIPELINE, plugins=manager, sinks=["noisy", "slow"])
+    await flujo.aclose()
+
+    noisy, slow = Noisy.made
+    assert ([sink for sink, _ in flujo.broken_sinks], noisy.closed) == ([slow], 1)
+
+
+@pytest.mark.parametrize("error", [ValueError("too much"), asyncio.CancelledError("too much"), SystemExit("too much")])
 @pytest.mark.parametrize("at", range(1, 9))
 async def test_a_sink_that_fails_is_detached_whenever_it_fails_and_harms_nobody(at, error):
     failing, other = Failing(at, error), RecordingSink()
@@ -194,6 +208,7 @@ async def test_a_sink_that_cannot_be_closed_is_logged_without_a_run(manager, cap
         ("nosy", ConfigurationError, "there is no event sink 'nosy'"),
         ("deaf", ConfigurationError, "test_event_sinks:Deaf' is not an event sink"),
         ("broken", PluginError, "plugin Plugin offers 'no_such_module:sink', which can't be loaded"),
+        ("odd", PluginError, "plugin Plugin offers 'sys:path', expected a function"),
         ("refusing", PluginError, "plugin Plugin can't make the event sink 'refusing': KeyError: 'url'"),
         (RecordingSink, ConfigurationError, "RecordingSink' is not an event sink"),
         (7, ConfigurationError, "'builtins:int' is not an event sink"),

@@ -33,8 +33,9 @@ class EventStream:
         for sink in self._sinks:
             try:
                 sink.handle(event)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a listener can't fail the run, nor
-                # cancel it: a cancellation of the run's own comes where something is awaited, and here nothing is
+            except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - a listener can't fail
+                # the run, nor end or cancel it: a cancellation of the run's own comes where something is awaited, and
+                # here nothing is
                 self.detach(sink, error, event.run_id)
 
     async def room(self) -> None:
