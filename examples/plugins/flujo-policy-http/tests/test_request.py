@@ -48,12 +48,29 @@ async def test_every_attempt_has_the_same_key_and_every_step_its_own(service, ru
     assert first == again != other
 
 
-@pytest.mark.parametrize("put_in", ["7?admin=1", "7#", "../keys", "7&x=1", "a\\b"])
+LEAVING = ["7?admin=1", "7#", "../keys", "7&x=1", "a\\b", "..", ".", "7/x", "%2e%2e", "%2E", "7%2Fx", "7%5cx"]
+
+
+@pytest.mark.parametrize("put_in", LEAVING)
 async def test_data_can_not_leave_its_place_in_the_url(service, run, put_in):
     result = await run(http("order", service.url + "/orders/{{ input }}"), put_in)
 
     assert "would change the url, not only fill it in" in result.error.message
     assert service.got == []
+
+
+async def test_data_that_says_the_origin_may_not_go_up_in_the_path(service, run):
+    service.says("/v1/orders", 1)
+    step = http("orders", "{{ input.base }}/orders{{ input.more }}")
+
+    assert (await run(step, {"base": f"{service.url}/v1", "more": ""})).output == 1
+    assert "would change the url" in (await run(step, {"base": service.url, "more": "/%2e%2e/keys"})).error.message
+
+
+async def test_dots_and_percent_signs_that_stay_in_their_place_are_data(service, run):
+    service.says("/orders/v1.2%20a", 1)
+
+    assert (await run(http("order", service.url + "/orders/{{ input }}"), "v1.2%20a")).output == 1
 
 
 async def test_a_whole_url_from_data_may_go_to_an_allowed_origin_only(service, run):

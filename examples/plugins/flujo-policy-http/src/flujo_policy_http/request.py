@@ -1,7 +1,9 @@
 """Making a request of a step, and where it may go."""
 
 import os
+import re
 from collections.abc import Mapping
+from operator import gt
 from string import Template
 from typing import Any, NamedTuple
 
@@ -12,12 +14,15 @@ from flujo.exceptions import ConfigurationError
 from flujo.plugins import ExecutionFrame, StepExecutor
 from flujo_policy_http.errors import HostNotAllowed, HttpRefused
 from flujo_policy_http.settings import HttpSettings, Origin
-from flujo_policy_http.step import HttpStep, literal_part, secret_names
+from flujo_policy_http.step import HttpStep, literal_part, says_origin, secret_names
 
 __all__ = ["Asked", "allowed", "asked", "check_secrets", "hop", "parsed", "place"]
 
 #: What a part of a url may not bring when a template puts it there: it would end the part, or leave it.
-_MARKS = "?#&\\"
+_MARKS = ("?", "#", "&", "\\", "/..", "%2e", "%2f", "%5c")
+
+#: A part that stands for the one it is in (RFC 3986, 5.2.4).
+_DOT = re.compile(r"/\.(?=[/?#]|$)")
 
 #: Headers that go on with a redirect to another origin; the step's own ones stay behind.
 _CARRIED = frozenset({"accept", "accept-encoding", "content-length", "content-type", "host", "idempotency-key"})
@@ -109,12 +114,18 @@ def _origin(url: httpx.URL) -> Origin:
 def _url(step: HttpStep, text: Any) -> httpx.URL:
     """The url that the template `step.url` came to: what data put into it must stay within its place."""
     text, written = str(text), literal_part(step.url)
-    if written.strip() and any(text.count(mark) > written.count(mark) for mark in (*_MARKS, "/..")):
+    if written.strip() and any(map(gt, _counts(step, text), _counts(step, written))):
         raise HttpRefused(
             f"the data of step {step.name!r} would change the url, not only fill it in",
             suggestion="say under query what stands behind the '?'",
         )
     return parsed(step, text)
+
+
+def _counts(step: HttpStep, text: str) -> list[int]:
+    """How often what ends a part of a url stands in `text`: a '/' too, unless data says the origin."""
+    marks = (*_MARKS, "/") if says_origin(step.url) else _MARKS
+    return [len(_DOT.findall(text)), *(text.lower().count(mark) for mark in marks)]
 
 
 def _query(values: Mapping[str, Any]) -> dict[str, Any]:
