@@ -29,6 +29,15 @@ def test_without_a_project_file_the_working_directory_is_the_project(tmp_path, m
     assert (found.root, found.source(Path("deep/p.yaml"))) == (tmp_path, "deep/p.yaml")
 
 
+def test_a_plugin_file_that_is_not_loaded_without_a_project_is_told(flujo, project):
+    (project / "flujo_plugins.py").write_text("raise SystemExit('never imported')")
+    (project / "pipeline.yaml").write_text("steps: [{name: a, kind: shout}]\n")
+    told = f"'{project / 'flujo_plugins.py'}' is not loaded: no flujo.toml beside it makes its folder a project\n"
+    (project / "flujo.toml").rename(project / "elsewhere.toml")
+    assert flujo("plugins", "list").err == told
+    assert flujo("validate", "pipeline.yaml").out.endswith(f"; {told}")
+
+
 def test_a_pipeline_outside_the_project_is_refused_with_the_way_in(tmp_path, monkeypatch):
     (tmp_path / "p.yaml").touch()
     (tmp_path / "work").mkdir()

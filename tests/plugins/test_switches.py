@@ -193,7 +193,10 @@ def test_a_plugin_file_where_no_project_is_declared_is_not_run(tmp_path, monkeyp
     (tmp_path / "flujo_plugins.py").write_text("raise SystemExit('never imported')")
     monkeypatch.chdir(tmp_path)
 
-    assert "local" not in {record.source for record in create_plugin_manager().records}
+    manager = create_plugin_manager()
+    assert "local" not in {record.source for record in manager.records}
+    told = f"'{tmp_path / 'flujo_plugins.py'}' is not loaded: no flujo.toml beside it makes its folder a project"
+    assert [manager.blame(facet, "greet") for facet in ("kinds", "skills", "")] == [told, told, told]
 
 
 def test_a_project_names_further_plugin_files(project, record_of):

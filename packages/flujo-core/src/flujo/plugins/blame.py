@@ -20,7 +20,8 @@ def blame(records: Iterable[PluginRecord], options: PluginOptions, facet: str, k
     """Which plugins would bring `key` but for `options`, or are not loaded and seem to; else those that do not work or
     are switched off.
 
-    It says what to do. More than two of these are counted only. An empty `facet` is every sort.
+    It says what to do. More than two of these are counted only. An empty `facet` is every sort. A plugin file
+    that is not heeded may bring anything.
     """
     records, facets = tuple(records), [facet] if facet else [*NOUNS]
     absent = [record for record in records if not record.loaded]
@@ -28,6 +29,7 @@ def blame(records: Iterable[PluginRecord], options: PluginOptions, facet: str, k
     suspects = [line for each in facets for line in _certain(records, options, each, key)]
     what = f"{NOUNS[facet]} {key!r}" if facet else repr(key)
     suspects = suspects or [_told(record, f"{what} probably") for record in absent if words & _names(record)]
+    suspects += filter(None, [options.unheeded])
     if suspects:
         return "; ".join(suspects)
     off = [record for record in absent if record.status is PluginStatus.DISABLED]

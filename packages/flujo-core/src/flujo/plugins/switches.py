@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flujo.infra.config_files import PROJECT_FILE
 from flujo.infra.config_manager import ConfigManager, get_config_manager
 
 __all__ = ["LOCAL_FILE", "PluginOptions", "normal", "plugin_options"]
@@ -30,7 +31,8 @@ class PluginOptions(NamedTuple):
     may not, and `force` may whatever the others say. `require` must be loaded ("dist>=1.2"). `local` are plugin files
     of the project. `pins` say whose contribution counts, by sort and key; `settings` is each plugin's own table.
     `strict` raises for the first problem; `debug` names each plugin on stderr before it is imported, and `trace` each
-    hook that is called. `origins` tells where each setting is written, and by what `discover` is off.
+    hook that is called. `origins` tells where each setting is written, and by what `discover` is off; `unheeded` which
+    plugin file is not among the `local` ones, and why, where there is one.
     """
 
     discover: bool = True
@@ -48,6 +50,7 @@ class PluginOptions(NamedTuple):
     debug: bool = False
     trace: bool = False
     origins: Mapping[str, str] = {}
+    unheeded: str = ""
 
 
 def normal(name: str) -> str:
@@ -88,6 +91,7 @@ def plugin_options(
         debug=_is_on(environment, "FLUJO_PLUGINS_DEBUG"),
         trace=_is_on(environment, "FLUJO_PLUGINS_TRACE"),
         origins=project.origins if autoload else {**project.origins, "discover": _AUTOLOAD},
+        unheeded=_unheeded(config),
     )
 
 
@@ -99,3 +103,9 @@ def _local(config: ConfigManager) -> tuple[Path, ...]:
     """The plugin files of a project: a folder that nobody has declared a project runs no code of its own accord."""
     own = config.root / LOCAL_FILE
     return tuple(dict.fromkeys([*([own] if config.declared and own.is_file() else []), *config.plugins.local]))
+
+
+def _unheeded(config: ConfigManager) -> str:
+    own = config.root / LOCAL_FILE
+    told = f"{str(own)!r} is not loaded: no {PROJECT_FILE} beside it makes its folder a project"
+    return told if own.is_file() and not config.declared else ""
