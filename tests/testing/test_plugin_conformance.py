@@ -121,6 +121,88 @@ def test_a_plugin_file_of_a_project_is_found_with_its_settings(tmp_path):
     assert "probed_file" in found["modules"]
 
 
+NEEDY = GOOD.replace('"good.skill"', '"good." + registrar.settings["tenant"]')
+
+
+def test_a_plugin_that_needs_a_setting_is_given_it(suite, fake_dist, tmp_path):
+    tests = suite(NEEDY)
+    type(tests).settings = {"tenant": "acme"}
+    tests.test_plugin_is_loaded()
+    with pytest.raises(AssertionError, match="tenant"):
+        suite(NEEDY).test_plugin_is_loaded()
+
+    fake_dist("flujo-needy", NEEDY)
+    (tmp_path / "flujo.toml").write_text('[plugins.settings.flujo-needy]\ntenant = "acme"\n')
+    found = look("flujo-needy", str(tmp_path))
+    assert (found["records"], found["unloadable"], len(found["api"])) == ([], [], 2)
+
+
+WRONG = """
+@hookimpl
+def flujo_register_step_kinds(registrar):
+    registrar.kind("odd", "builtins:int", "sys:path", summary="odd")
+    registrar.kind("even", "flujo.blueprint.schema:StepSpec", "sys:path", summary="even")
+
+@hookimpl
+def flujo_register_policies(registrar):
+    registrar.policy("flujo:Step", "builtins:int")
+    registrar.policy("builtins:int", "builtins:len")
+
+@hookimpl
+def flujo_register_commands(registrar):
+    registrar.command("odd", "sys:path", short_help="Odd.")
+
+@hookimpl
+def flujo_register_skills(registrar):
+    registrar.skill("odd.skill", "sys:path", summary="odd")
+
+@hookimpl
+def flujo_register_event_sinks(registrar):
+    registrar.sink("odd", "sys:path", summary="odd")
+
+@hookimpl
+def flujo_register_agents(registrar):
+    registrar.provider("odd", "sys:path")
+
+@hookimpl
+def flujo_register_state_backends(registrar):
+    registrar.backend("odd", "sys:path")
+
+@hookimpl
+def flujo_register_state_providers(registrar):
+    registrar.provider("odd", "sys:path")
+
+@hookimpl
+def flujo_register_lint_rules(registrar):
+    registrar.rule("ODD-1", "sys:path", summary="odd")
+
+@hookimpl
+def flujo_register_pricing(registrar):
+    registrar.pricing("odd", "sys:path")
+"""
+
+SORTS = {
+    "policies 'builtins:int'": "'builtins:int', expected a type of step",
+    "policies 'flujo.domain.steps:Step'": "'builtins:int', expected a StepPolicy or what makes one",
+    "kinds 'odd'": "'builtins:int', expected a subclass of StepSpec",
+    "kinds 'even'": "'sys:path', expected a function",
+    "skills 'odd.skill'": "'sys:path', expected a function, or what has a method 'run'",
+    "agents 'odd'": "'sys:path', expected a function",
+    "backends 'odd'": "'sys:path', expected a function",
+    "state_providers 'odd'": "'sys:path', expected a function",
+    "sinks 'odd'": "'sys:path', expected a function",
+    "commands 'odd'": "'sys:path', expected a click command",
+    "lint_rules 'ODD-1'": "'sys:path', expected a function",
+    "pricing 'odd'": "'sys:path', expected a function",
+}
+
+
+def test_what_is_offered_as_another_sort_than_it_is_is_told_of(fake_dist):
+    fake_dist("flujo-odd", WRONG)
+    told = dict(line.split(": plugin flujo-odd 1.0 offers ") for line in look("flujo-odd")["unloadable"])
+    assert told == SORTS
+
+
 def test_a_distribution_that_is_not_installed_is_told_of():
     assert "flujo-nothing" in problems(probe_plugin("flujo-nothing"))[0]
 

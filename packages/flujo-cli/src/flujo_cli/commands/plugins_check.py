@@ -25,9 +25,10 @@ def plugins_check(options: Options, name: str | None, as_json: bool) -> ExitCode
     """Check an installed plugin or a plugin file of the project, or all of them, as its author should.
 
     In a process of its own: it loads, twice with the same result, prints nothing and starts no thread; its hooks and
-    its API version are right, and everything that it names can be imported. Ends with 1 when something is wrong.
+    its API version are right, and everything that it names can be imported and is of its sort. It has the settings of
+    the project. Ends with 1 when something is wrong.
     """
-    found = {dist: problems(probe_plugin(dist, root=root)) for dist, root in _dists(options.works, name).items()}
+    found = {dist: problems(probe_plugin(dist, root=options.works)) for dist in _dists(options.works, name)}
     console = Console()
     if as_json:
         told = [{"dist": dist, "problems": wrong} for dist, wrong in found.items()]
@@ -39,8 +40,8 @@ def plugins_check(options: Options, name: str | None, as_json: bool) -> ExitCode
     return ExitCode.FAILED if any(found.values()) else ExitCode.OK
 
 
-def _dists(folder: Path, name: str | None) -> dict[str, Path | None]:
-    """The distributions and files to look at, found without loading any, and for a file its project's folder.
+def _dists(folder: Path, name: str | None) -> list[str]:
+    """The distributions and files to look at, found without loading any.
 
     Raises `PluginError` for a name that has no plugin.
     """
@@ -49,4 +50,4 @@ def _dists(folder: Path, name: str | None) -> dict[str, Path | None]:
     if name is not None and not named:
         known = {each.dist for each in plugins}
         raise PluginError(f"there is no plugin {name!r}", suggestion=did_you_mean(name, known, what="plugins are"))
-    return {each.dist: folder if each.source == "local" else None for each in sorted(named, key=lambda each: each.dist)}
+    return sorted({each.dist for each in named})

@@ -22,6 +22,7 @@ __all__ = [
     "PolicySpec",
     "PricingSpec",
     "StateProviderSpec",
+    "load_function",
     "settle",
 ]
 
@@ -117,6 +118,14 @@ def settle(offers: Iterable[Offer], pins: Mapping[str, Mapping[str, str]] | None
     )
 
 
+def load_function(target: Any, provider: str) -> Any:
+    """`load_target` of what is called then. Raises `PluginError` for anything else, too."""
+    found = load_target(target, provider)
+    if not callable(found):
+        raise PluginError(f"plugin {provider} offers {target!r}, expected a function")
+    return found
+
+
 def _load_kind(kind: KindSpec) -> KindSpec:
     """The kind with its schema and builder imported, where they were given by name; the builder then gives steps only.
 
@@ -142,7 +151,7 @@ def _load_kind(kind: KindSpec) -> KindSpec:
 
 
 def _load(field: str, spec: Any) -> Any:
-    return spec._replace(**{field: load_target(getattr(spec, field), spec.provider)})
+    return spec._replace(**{field: load_function(getattr(spec, field), spec.provider)})
 
 
 def _as_it_is(spec: Any) -> Any:

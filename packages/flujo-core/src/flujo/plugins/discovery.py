@@ -29,7 +29,6 @@ __all__ = [
     "attempt",
     "installed_plugins",
     "is_target",
-    "load_function",
     "load_target",
     "local_plugins",
     "named_plugins",
@@ -86,14 +85,6 @@ def load_target(target: Any, provider: str) -> Any:
             or "install what it needs, or another version of the plugin",
             cause=error.__cause__,
         ) from error
-
-
-def load_function(target: Any, provider: str) -> Any:
-    """`load_target` of what is called then. Raises `PluginError` for anything else, too."""
-    found = load_target(target, provider)
-    if not callable(found):
-        raise PluginError(f"plugin {provider} offers {target!r}, expected a function")
-    return found
 
 
 def installed_plugins() -> list[Candidate]:

@@ -17,7 +17,7 @@ from flujo.engine.event_stream import EventStream
 from flujo.exceptions import ConfigurationError, PluginError
 from flujo.infra.log_sink import LogSink
 from flujo.plugins import EventSinkSpec, PluginManager
-from flujo.plugins.discovery import load_target
+from flujo.plugins.contributions import load_function
 
 __all__ = ["EventSinks", "NamedSink", "Sink"]
 
@@ -81,7 +81,7 @@ class EventSinks:
 
 def _factory(spec: EventSinkSpec) -> Any:
     try:
-        return load_target(spec.factory, spec.provider)
+        return load_function(spec.factory, spec.provider)
     except PluginError as error:
         error.suggestion = spec.needs or error.suggestion
         raise

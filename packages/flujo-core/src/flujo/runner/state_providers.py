@@ -10,8 +10,7 @@ from flujo.domain.foreign import attempt
 from flujo.domain.interfaces import StateProvider
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager
-from flujo.plugins.contributions import StateProviderSpec
-from flujo.plugins.discovery import load_target
+from flujo.plugins.contributions import StateProviderSpec, load_function
 
 __all__ = ["StateProviders"]
 
@@ -60,7 +59,7 @@ class StateProviders(Mapping[str, StateProvider[Any]]):
 
 
 def _make(spec: StateProviderSpec, root: Path) -> StateProvider[Any]:
-    factory = load_target(spec.factory, spec.provider)
+    factory = load_function(spec.factory, spec.provider)
     provider: StateProvider[Any] = attempt(partial(factory, root), partial(_refused, spec), but=PluginError)
     return provider
 

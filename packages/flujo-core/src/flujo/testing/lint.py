@@ -1,8 +1,8 @@
 """What every lint rule has to keep, as tests to subclass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from flujo.blueprint.lint import LintedFile, lint, steps_of
 from flujo.domain.steps import Pipeline, Step
@@ -23,15 +23,17 @@ class LintRuleConformance(Conformance):
 
     `clean` and `faulty` are texts of pipeline files, without and with what the rule finds. The rule is looked for in
     the plugins that are installed, and in `plugins`: modules, classes or objects with hooks.
+    `settings` are the plugins' own tables, by distribution.
     """
 
     code: ClassVar[str]
     clean: ClassVar[str]
     faulty: ClassVar[str]
     plugins: ClassVar[Sequence[object]] = ()
+    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def _manager(self) -> PluginManager:
-        return create_plugin_manager(*self.plugins, options=PluginOptions())
+        return create_plugin_manager(*self.plugins, options=PluginOptions(settings=self.settings))
 
     def _rule(self) -> LintRuleSpec:
         rules = self._manager().contributions.lint_rules

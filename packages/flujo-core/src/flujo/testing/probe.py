@@ -9,18 +9,21 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager, PluginOptions, PluginRecord, create_plugin_manager, plugin_options
 from flujo.plugins.blame import begins, sorts
-from flujo.plugins.discovery import API_GROUP, installed_plugins, is_target, load_target
+from flujo.plugins.discovery import API_GROUP, installed_plugins
 from flujo.plugins.switches import normal
 
 __all__ = ["PluginProbe", "look", "probe_plugin", "problems"]
+
+Settings: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 #: A plugin that takes longer to load has come to a standstill, in seconds.
 _HUNG_S = 120.0
@@ -34,8 +37,9 @@ class PluginProbe(NamedTuple):
 
     `records` are those that do not work, `printed` is what was written to stdout and stderr, `threads` those that were
     begun, `modules` what was imported beside what flujo itself needs to load plugins. `unloadable` are targets that
-    can't be imported, `differs` what another manager, made right after the first, does not have as the first, and
-    `api` what is wrong with the versions of the contract and of flujo-core that the distribution names.
+    can't be imported or are of the wrong sort, `differs` what another manager, made right after the first, does not
+    have as the first, and `api` what is wrong with the versions of the contract and of flujo-core that the
+    distribution names.
     """
 
     records: tuple[str, ...] = ()
@@ -54,11 +58,14 @@ def problems(probe: PluginProbe) -> list[str]:
     return [*probe.records, *printed, *threads, *probe.unloadable, *probe.differs, *probe.api]
 
 
-def probe_plugin(dist: str, hung_s: float = _HUNG_S, root: Path | None = None) -> PluginProbe:
+def probe_plugin(
+    dist: str, hung_s: float = _HUNG_S, root: Path | None = None, settings: Settings = MappingProxyType({})
+) -> PluginProbe:
     """Load the plugins of the installed distribution `dist` in a process of its own, and import all they offer.
 
-    With `root` it is the plugin file called so of the project there, which has its settings. One that brings the
-    process down, or is not loaded after `hung_s` seconds, is told as a record.
+    With `root` it has the settings of the project there, and may be a plugin file of it; `settings` are those without
+    one, each plugin's own table by its distribution. One that brings the process down, or is not loaded after `hung_s`
+    seconds, is told as a record.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("FLUJO_")}
     with tempfile.TemporaryDirectory(prefix="flujo-probe-") as folder:
@@ -69,6 +76,7 @@ def probe_plugin(dist: str, hung_s: float = _HUNG_S, root: Path | None = None) -
                 words,
                 cwd=folder,
                 env=own,
+                input=json.dumps(dict(settings)).encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 timeout=hung_s,
@@ -85,9 +93,9 @@ def probe_plugin(dist: str, hung_s: float = _HUNG_S, root: Path | None = None) -
     return PluginProbe(printed=printed, **{name: tuple(lines) for name, lines in fields.items()})
 
 
-def look(dist: str, root: str = "") -> dict[str, list[str]]:
+def look(dist: str, root: str = "", settings: Settings = MappingProxyType({})) -> dict[str, list[str]]:
     """What a probe tells but for what is printed, by field, found in this process: it should be a new one."""
-    options = PluginOptions(only=(dist,))
+    options = PluginOptions(only=(dist,), settings=settings)
     if root:
         given = plugin_options(Path(root))
         options = options._replace(local=given.local, settings=given.settings)
@@ -101,32 +109,20 @@ def look(dist: str, root: str = "") -> dict[str, list[str]]:
         again = _records(create_plugin_manager(options=options), dist)
     except PluginError as error:
         return {"records": [str(error)]}
+    from flujo.testing.offers import wrong_offers  # noqa: PLC0415 - what it imports is told from the plugin's own
+
     return {
         "records": [record.problem for record in own if not record.loaded],
         "modules": imported,
         "threads": begun,
-        "unloadable": [*_unloadable(manager, dist)],
+        "unloadable": [*wrong_offers(manager, dist)],
         "differs": [*_differing(own, again)],
-        "api": [] if root else [*_wrong_versions(own, dist)],
+        "api": [] if any(each.source == "local" for each in own) else [*_wrong_versions(own, dist)],
     }
 
 
 def _records(manager: PluginManager, dist: str) -> list[PluginRecord]:
     return [record for record in manager.records if normal(record.dist) == normal(dist)]
-
-
-def _unloadable(manager: PluginManager, dist: str) -> Iterator[str]:
-    """Why targets can't be imported; each is imported."""
-    offers = (offer for table in manager.contributions for key in table for offer in table.rivals(key))
-    own = (offer for offer in offers if normal(offer.dist) == normal(dist))
-    for facet, key, provider, target in (
-        (each.facet, each.key, each.provider, field) for each in own for field in each.value
-    ):
-        if isinstance(target, str) and is_target(target):
-            try:
-                load_target(target, provider)
-            except PluginError as error:
-                yield f"{facet} {key!r}: {error}"
 
 
 def _differing(first: list[PluginRecord], second: list[PluginRecord]) -> Iterator[str]:
@@ -160,4 +156,5 @@ def _wrong_versions(records: list[PluginRecord], dist: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(json.dumps(look(sys.argv[1], *sys.argv[3:])), encoding="utf-8")
+    told = look(sys.argv[1], "".join(sys.argv[3:]), json.load(sys.stdin))
+    Path(sys.argv[2]).write_text(json.dumps(told), encoding="utf-8")

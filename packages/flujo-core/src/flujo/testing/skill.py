@@ -25,8 +25,9 @@ class SkillConformance(Conformance):
 
     `examples` are inputs, each with the output that is expected of it; there is one at least. They run with `params`,
     in a run whose context begins with `context`, in a project with the `files`, texts by their paths. The skill is
-    looked for in the plugins that are installed, and in `plugins`: modules, classes or objects with hooks. Most tests
-    are coroutines, for pytest-asyncio or anyio in their automatic modes.
+    looked for in the plugins that are installed, and in `plugins`: modules, classes or objects with hooks, which have
+    their own tables of `settings`, by distribution. Most tests are coroutines, for pytest-asyncio or anyio in their
+    automatic modes.
     """
 
     id: ClassVar[str]
@@ -35,9 +36,10 @@ class SkillConformance(Conformance):
     context: ClassVar[Mapping[str, Any]] = {}
     files: ClassVar[Mapping[str, str]] = {}
     plugins: ClassVar[Sequence[object]] = ()
+    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def _manager(self) -> PluginManager:
-        return create_plugin_manager(*self.plugins, options=PluginOptions())
+        return create_plugin_manager(*self.plugins, options=PluginOptions(settings=self.settings))
 
     def _skill(self) -> SkillSpec:
         skills = self._manager().contributions.skills
