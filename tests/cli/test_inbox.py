@@ -89,6 +89,44 @@ def test_the_inbox_as_json_has_the_command_that_answers(flujo, waiting):
     assert len(flujo("inbox", "--json").json["questions"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ("{ type: boolean }", "runs approve {} --token {}"),
+        ("{ enum: [approved, rejected] }", "runs approve {} --token {}"),
+        ("{ properties: { approved: { type: boolean } } }", "runs approve {} --token {}"),
+        ("{ type: integer }", "resume {} --token {} --answer-json JSON"),
+        ("{ type: object, required: [usd] }", "resume {} --token {} --answer-json JSON"),
+        ("{ properties: { decision: {} }, required: [usd] }", "resume {} --token {} --answer-json JSON"),
+        ("{ type: string }", "resume {} --token {} --answer TEXT"),
+        ("{ enum: [left, right] }", "resume {} --token {} --answer TEXT"),
+    ],
+)
+def test_the_inbox_tells_to_approve_only_where_that_answers(flujo, waiting, schema, words):
+    (asked,) = waiting(f"  - {{ kind: hitl, name: ask, message: '?', input_schema: {schema} }}\n")
+    (told,) = flujo("inbox", "--json").json["questions"]
+    assert told["command"] == "flujo " + words.format("r1", asked["token"])
+    assert flujo("inbox").err == f"answer: flujo {words.format('RUN', 'TOKEN')}\n"
+
+
+def test_the_inbox_tells_of_each_question_how_it_is_answered_where_they_differ(flujo, waiting):
+    (decision,) = waiting(DECISION)
+    (number,) = waiting("  - { kind: hitl, name: n, message: '?', input_schema: { type: number } }\n", "r2")
+    assert flujo("inbox").err.splitlines() == [
+        f"answer: flujo runs approve r1 --token {decision['token']}",
+        f"answer: flujo resume r2 --token {number['token']} --answer-json JSON",
+    ]
+
+
+def test_an_approval_that_is_no_answer_says_so_in_the_words_of_json_and_names_the_options(flujo, waiting):
+    waiting("  - { kind: hitl, name: q, message: '?', input_schema: { type: integer } }\n")
+    for word, value in (("approve", "true"), ("reject", "false")):
+        message, advice = flujo("runs", word, "r1").err.splitlines()
+        assert message.endswith(f"the answer to 'q' does not fit its schema: $: {value} is not of type 'integer'")
+        assert advice.endswith("answer again as the schema says, by --answer TEXT or --answer-json JSON")
+    assert "--answer" not in flujo("runs", "approve", "r1", "--answer", "x").err
+
+
 def test_an_empty_inbox_says_so(flujo):
     assert (flujo("inbox").out, flujo("inbox").err) == ("", "no run waits for an answer here\n")
     assert flujo("inbox", "--json").json["questions"] == []

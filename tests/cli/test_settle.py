@@ -48,6 +48,9 @@ def test_a_step_that_died_is_not_repeated_and_the_command_says_what_to_do(flujo,
     assert re.search(r"error\[FLUJO-207\] step 'pay' failed: step 'pay' began at .*: it may have taken effect", ran.err)
     assert f"by its idempotency key {killed()[0]}; then `flujo runs settle r1 pay --output JSON`" in ran.err
     assert killed() == [idempotency_key("r1", "pay")]
+    assert ran.err.endswith("\nnext: flujo runs settle r1 pay --output JSON, or --again\n")
+    ran = flujo("resume", "r1", "--pipeline", "pipeline.yaml")
+    assert ran.err.endswith("\nnext: flujo runs settle r1 pay --pipeline pipeline.yaml --output JSON, or --again\n")
 
 
 def test_what_is_in_doubt_is_shown(flujo, killed):

@@ -11,14 +11,16 @@ from typing import Any
 import click
 
 from flujo.domain.outcomes import PendingAnswer
-from flujo.runner.answers import Reply
+from flujo.runner.answers import Reply, fits
 from flujo_cli.input import read_file, read_json, read_text
 from flujo_cli.output import Console, one_line
+from flujo_cli.verdicts import verdict
 
 __all__ = [
     "answering_words",
     "ask",
     "at_terminal",
+    "deciding_words",
     "describe_pending",
     "reply_of",
     "show_pending",
@@ -58,8 +60,20 @@ def show_pending(console: Console, pending: Sequence[PendingAnswer]) -> None:
 def answering_words(pending: Sequence[PendingAnswer]) -> tuple[str, ...]:
     """The options of `resume` that answer: what is to be filled in stands in capitals."""
     token = ("--token", "TOKEN") if len(pending) > 1 else ()
-    answer = ("--answer", "TEXT") if _takes_text(pending[0].schema) else ("--answer-json", "JSON")
-    return (*token, *answer)
+    return (*token, *_answer_words(pending[0].schema))
+
+
+def deciding_words(run_id: str, asked: PendingAnswer, token: str) -> tuple[str, ...]:
+    """The command that answers one question: to approve, where that alone is an answer and no text is asked for."""
+    schema = asked.schema
+    is_text = isinstance(schema, Mapping) and schema.get("type") == "string" and "enum" not in schema
+    if not is_text and fits(schema, verdict(True, schema, {}, {})):
+        return ("runs", "approve", run_id, "--token", token)
+    return ("resume", run_id, "--token", token, *_answer_words(schema))
+
+
+def _answer_words(schema: Any) -> tuple[str, str]:
+    return ("--answer", "TEXT") if _takes_text(schema) else ("--answer-json", "JSON")
 
 
 def ask(console: Console, asked: PendingAnswer) -> Reply | None:

@@ -18,6 +18,7 @@ from flujo.exceptions import (
     BlueprintError,
     ConfigurationError,
     DefinitionChanged,
+    EffectInDoubt,
     FlujoError,
     RunNotFound,
     RunNotPaused,
@@ -268,13 +269,21 @@ class Session:
             return None
         if result.success:
             return self.project.command("runs", "show", result.run_id)
+        error = result.error
+        if error is not None and error.code == EffectInDoubt.default_code:  # to go on with it fails again
+            words = ("runs", "settle", result.run_id, error.path or "", *self._again())
+            return f"{self.project.command(*words)} --output JSON, or --again"
         words = answering_words(result.pending) if result.pending else ()
         return self._resume(result.run_id, *words, error=result.exception)
 
     def _resume(self, run_id: str, *words: str, error: BaseException | None = None) -> str:
+        told = (*words, *self._again(), *limit_words(self.reporter.options, error))
+        return self.project.command("resume", run_id, *told)
+
+    def _again(self) -> tuple[str, ...]:
+        """The option that names the run's pipeline again, where it was given."""
         pipeline = self.reporter.options.pipeline
-        again = () if pipeline is None else self.project.naming("", pipeline)
-        return self.project.command("resume", run_id, *words, *again, *limit_words(self.reporter.options, error))
+        return () if pipeline is None else self.project.naming("", pipeline)
 
     def _last_words(self, error: FlujoError | None = None) -> str:
         run_id = self.reporter.progress.run_id

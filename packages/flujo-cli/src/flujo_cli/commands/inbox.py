@@ -14,7 +14,7 @@ from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line, show_error
 from flujo_cli.project import Project
-from flujo_cli.questions import describe_pending, show_time
+from flujo_cli.questions import deciding_words, describe_pending, show_time
 from flujo_cli.records import read_state
 from flujo_cli.references import find_run
 
@@ -46,7 +46,9 @@ def inbox(options: Options, reference: str | None, as_json: bool, state: str | N
         console.json({"schema": "flujo.inbox/1", "questions": [_describe(each, project) for each in asked]})
     elif asked:
         console.table(("RUN", "PATH", "TOKEN", "SINCE", "UNTIL", "MESSAGE"), [_cells(each) for each in asked])
-        console.note(f"answer: {_command('RUN', 'TOKEN', project)}")
+        lines = {_command(each, project, "RUN", "TOKEN") for each in asked}
+        for line in lines if len(lines) == 1 else [_describe(each, project)["command"] for each in asked]:
+            console.note(f"answer: {line}")
     elif not damaged:
         console.note("no run waits for an answer here")
     for error in damaged:
@@ -56,14 +58,14 @@ def inbox(options: Options, reference: str | None, as_json: bool, state: str | N
 
 def _describe(each: OpenQuestion, project: Project) -> dict[str, Any]:
     (asked,) = describe_pending([each.question])
-    command = _command(each.run_id, each.question.token, project)
+    command = _command(each, project, each.run_id, each.question.token)
     late = each.question.is_over(SystemClock().now())
     told = {"run_id": each.run_id, "pipeline": each.pipeline, "status": each.status, **asked}
     return {**told, "past_deadline": late, "command": command}
 
 
-def _command(run_id: str, token: str, project: Project) -> str:
-    return project.command("runs", "approve", run_id, "--token", token)
+def _command(each: OpenQuestion, project: Project, run_id: str, token: str) -> str:
+    return project.command(*deciding_words(run_id, each.question, token))
 
 
 def _cells(each: OpenQuestion) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import click
 
 from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
-from flujo.exceptions import BlueprintError, ConfigurationError
+from flujo.exceptions import AnswerRejected, BlueprintError, ConfigurationError, SchemaMismatchError
 from flujo.runner.answers import meant
 from flujo.runner.inbox import OpenQuestion
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
@@ -164,7 +164,12 @@ async def _answer(flujo: Runner, row: RunRow, said: _Said) -> tuple[PendingAnswe
         waits = [each.question for each in await flujo.inbox(row.run_id)]
         asked = meant(waits, said.token) if said.token is not None else next(iter(waits), None)
         value = verdict(said.approved, asked and asked.schema, said.fields, said.texts)
-    return (await flujo.answer(row.run_id, value, token=said.token, by=said.by),)
+    try:
+        return (await flujo.answer(row.run_id, value, token=said.token, by=said.by),)
+    except AnswerRejected as error:
+        if not said.answer and isinstance(error.__cause__, SchemaMismatchError):
+            error.suggestion = f"{error.suggestion}, by --answer TEXT or --answer-json JSON"
+        raise
 
 
 def _summary(row: RunRow, answered: tuple[PendingAnswer, ...]) -> str:

@@ -25,6 +25,9 @@ _WIDTH = 200
 #: Keywords that mean a list or a mapping, in a schema that does not say its "type".
 _STRUCTURE = frozenset({"additionalProperties", "items", "prefixItems", "properties", "required"})
 
+#: What JSON calls some values, which messages begin with.
+_WORDS = {"True": "true", "False": "false", "None": "null"}
+
 _PLAIN_KEY = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 #: Where something is wrong in a value (`$.items[2].price`), and what.
@@ -182,7 +185,8 @@ def _references(resource: Any, resolver: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_json_schema(error: Any) -> Problem:
-    message = str(error.message)
+    value, space, rest = str(error.message).partition(" ")
+    message = _WORDS.get(value, value) + space + rest
     if len(message) > _WIDTH:
         message = f"it does not fit {error.validator!r}: {error.validator_value!r}"
     return _path(error.absolute_path), _short(message)

@@ -11,7 +11,7 @@ from flujo.domain.steps import Step
 from flujo.engine.journal import Answer, Journal
 from flujo.exceptions import AnswerRejected, ConfigurationError, RunNotPaused, SchemaMismatchError
 
-__all__ = ["NO_ANSWER", "Questions", "Reply", "meant", "open_question", "reply_of", "too_late", "waiting"]
+__all__ = ["NO_ANSWER", "Questions", "Reply", "fits", "meant", "open_question", "reply_of", "too_late", "waiting"]
 
 #: As many open questions are listed in advice, and so much of what each asks.
 _SHOWN, _SHORT = 12, 30
@@ -75,6 +75,15 @@ class Questions:
                 suggestion="nothing was recorded and the run still waits: answer again as the schema says",
                 cause=error,
             ) from error
+
+
+def fits(schema: Any, value: Any) -> bool:
+    """Whether `value` is an answer to a question with this JSON Schema."""
+    try:
+        _language().fitting(schema, value, "")
+    except SchemaMismatchError:
+        return False
+    return True
 
 
 def _language() -> ModuleType:
