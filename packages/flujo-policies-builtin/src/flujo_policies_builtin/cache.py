@@ -15,6 +15,7 @@ from flujo.domain.outcomes import StepOutcome, StepResult, Success
 from flujo.domain.scope import Outputs
 from flujo.domain.steps import Step
 from flujo.engine.cache_manager import Hit, Miss
+from flujo.engine.changed import pass_over
 from flujo.engine.changes import Change, Snapshot, apply, change, fields_of, restore, snapshot
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
@@ -46,6 +47,7 @@ class CachePolicy(StepPolicy[CacheStep[Any, Any]]):
             found = await caches.look_up(key, step.ttl_s)
             if isinstance(found, Hit):
                 if _done_again(frame.context, found.delta, before):
+                    pass_over(frame)
                     return Success(found.value, cached=True)
                 found = Miss(("context",))
             if frame.run.events.active:

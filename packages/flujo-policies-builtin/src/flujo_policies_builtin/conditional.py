@@ -11,6 +11,7 @@ from flujo.domain.kinds import ConditionalStep
 from flujo.domain.outcomes import StepOutcome
 from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean
+from flujo.engine.changed import check_way
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ExecutionError
@@ -43,6 +44,7 @@ class ConditionalPolicy(StepPolicy[ConditionalStep[Any, Any]]):
             raise ExecutionError(
                 f"conditional {step.name!r} has no branch {key[:80]!r}", suggestion=f"{advice}; or add a default_branch"
             )
+        check_way(frame, f"/{place}")
         return await core.execute(frame.child(body, frame.data, at=f"/{place}"))
 
 

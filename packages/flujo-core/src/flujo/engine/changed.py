@@ -1,4 +1,4 @@
-"""What is recorded in a run that goes on with another pipeline: all of it is used, or the run does not go on."""
+"""What is recorded in a run that goes on: all of it is used, or the run does not end."""
 
 from typing import Any, NoReturn
 
@@ -6,7 +6,7 @@ from flujo.domain.outcomes import StepOutcome, Success
 from flujo.engine.frame import ExecutionFrame
 from flujo.exceptions import DefinitionChanged
 
-__all__ = ["check_used", "pass_over", "refuse"]
+__all__ = ["check_used", "check_way", "pass_over", "refuse"]
 
 _AS_IT_WAS = "put the pipeline back as it was"
 
@@ -21,7 +21,9 @@ def refuse(frame: ExecutionFrame, what: str, path: str, advice: str = _AS_IT_WAS
 
 
 def check_used(frame: ExecutionFrame, outcome: StepOutcome[Any]) -> None:
-    """Look, in a run that goes on with another pipeline, whether what is recorded of a step's parts was used.
+    """Look, in a run that goes on, whether what is recorded of a step's parts was used.
+
+    It is not when the pipeline is another one now, or a condition decides otherwise.
 
     A part that has not succeeded owes nothing. What has is looked at where little is lost by breaking off: at the end
     of the pipeline and of its own steps.
@@ -32,7 +34,20 @@ def check_used(frame: ExecutionFrame, outcome: StepOutcome[Any]) -> None:
     if type(outcome) is not Success:
         tracker.reach(frame.path)
     elif frame.level <= 2 and (unused := tracker.unused(frame.path)) is not None:
-        refuse(frame, f"the result of {unused!r} would not be used any more", unused)
+        _miss(frame, unused)
+
+
+def check_way(frame: ExecutionFrame, at: str) -> None:
+    """Refuse, before the step goes on with its part `at`, when another part has results that are not used."""
+    tracker = frame.run.journal.tracker
+    if tracker is not None and (unused := tracker.unused(frame.path, but=frame.path + at)) is not None:
+        _miss(frame, unused)
+
+
+def _miss(frame: ExecutionFrame, unused: str) -> NoReturn:
+    what = f"the result of {unused!r} would not be used any more"
+    advice = "put the pipeline, and what its conditions go by, back as it was"
+    refuse(frame, f"{what}: the pipeline, or a condition in it, decides otherwise than before", unused, advice)
 
 
 def pass_over(frame: ExecutionFrame, at: str = "") -> None:

@@ -220,6 +220,7 @@ class ExecutorCore:
         if not journal.fell_back(work.frame.path):
             primary = await self._attempts(work)
             if not isinstance(primary, Failure) or isinstance(primary.error, SIGNALS) or journal.closed:
+                pass_over(work.frame, f"/fallback:{fallback.name}")  # its turn in an earlier life has come to nothing
                 return primary
             await self._note_failure(work, primary, final=False, fallback=fallback.name)
         else:

@@ -36,7 +36,8 @@ class Journal:
 
     Without a `claim` it is `closed`: the run has ended, nothing is written, and nothing must be executed. Values pass
     through the codec when the backend `encodes`. A write that fails for a reason of the state's, and a value that can't
-    be read, set `failure`: the run can't go on, whatever the steps around it would make of the error.
+    be read, set `failure`: the run can't go on, whatever the steps around it would make of the error. A `tracker` knows
+    whether the results are used that were written at `tracks_since` or later, in seconds since the epoch.
     """
 
     __slots__ = (
@@ -59,7 +60,7 @@ class Journal:
         codec: Codec,
         records: Iterable[JournalRecord] = (),
         *,
-        tracks: bool = False,
+        tracks_since: float | None = None,
     ) -> None:
         self._backend = backend
         self._claim = claim
@@ -74,7 +75,10 @@ class Journal:
                 self._results[record.path] = record
             else:
                 self._note(record)
-        self.tracker = Tracker(self._results) if tracks else None
+        self.tracker: Tracker | None = None
+        if tracks_since is not None and self._results:
+            own = (path for path, each in self._results.items() if each.ended_at >= tracks_since)
+            self.tracker = Tracker(own, self._asides.attempts)
         self._counts: Mapping[str, int] | None = None if self._results else NOTHING
 
     def _note(self, record: JournalRecord) -> None:

@@ -42,7 +42,7 @@ class ResumeOrchestrator(NamedTuple):
         notes = plugin_changes(row, session.plugins)
         claim = await self._claim(row, force=force, replied=reply is not None)
         try:
-            journal, context, input = await session.opened(row, claim, tracks=changed)
+            journal, context, input = await session.opened(row, claim)
             if changed:
                 await session.backend.redefine(claim, *session.definition, session.files)
         except BaseException as error:  # nobody could go on with a run that this process owns and does not work on

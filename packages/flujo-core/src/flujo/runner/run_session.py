@@ -168,11 +168,11 @@ class RunSession:
         if not isinstance(claim, BaseException):
             await self.let_go(claim, error)
 
-    async def opened(
-        self, row: RunRow, claim: Claim | None, *, tracks: bool = False
-    ) -> tuple[Journal, PipelineContext, Any]:
+    async def opened(self, row: RunRow, claim: Claim | None) -> tuple[Journal, PipelineContext, Any]:
         """The run's journal, its context as it began, and its input."""
-        journal = Journal(self.backend, claim, self.codec, await self.backend.load(row.run_id), tracks=tracks)
+        since = row.created_at if "rerun_of" in row.tags else 0.0  # what is copied may stay unused
+        tracks = None if claim is None else since
+        journal = Journal(self.backend, claim, self.codec, await self.backend.load(row.run_id), tracks_since=tracks)
         input = self.decoded(row.input, "input")
         return journal, self.context(row.run_id, input, self.decoded(row.base, "context")), input
 
@@ -202,7 +202,7 @@ class RunSession:
         while (result := await self._pass(claim, journal, context, input, resumed, was, notes)) is None:
             try:
                 row = await self.find(claim.run_id)
-                journal, context, input = await self.opened(row, claim, tracks=was is not None)
+                journal, context, input = await self.opened(row, claim)
             except BaseException as error:
                 await asyncio.shield(self.let_go(claim, error))
                 raise
