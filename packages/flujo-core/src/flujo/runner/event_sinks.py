@@ -75,7 +75,7 @@ class EventSinks:
             sink = self._made.pop()
             if isinstance(sink, ClosableSink):
                 [error] = await asyncio.gather(_close(sink), return_exceptions=True)
-                if isinstance(error, Exception):
+                if error is not None:
                     self.stream.detach(sink, error)
 
 
@@ -87,10 +87,14 @@ def _factory(spec: EventSinkSpec) -> Any:
         raise
 
 
-async def _close(sink: ClosableSink) -> None:
-    closing = sink.close()
-    if inspect.isawaitable(closing):
-        await closing
+async def _close(sink: ClosableSink) -> SystemExit | None:
+    try:
+        closing = sink.close()
+        if inspect.isawaitable(closing):
+            await closing
+    except SystemExit as error:  # raised in a task it would end the loop
+        return error
+    return None
 
 
 def _checked(sink: Any) -> EventSink:
