@@ -1,6 +1,7 @@
 """The plugins that a run began with, where it goes on with others."""
 
 import importlib
+from textwrap import dedent
 
 import pytest
 
@@ -50,6 +51,18 @@ def test_resuming_where_another_plugin_runs_a_kind_of_step_is_refused_with_the_w
     allowed = flujo("-P", "no:flujo-policy-acme", "resume", "r", "--allow-changed", "--answer", "fine")
     assert (allowed.code, allowed.out) == (0, "fine\n")
     assert "was=flujo-policy-acme 1.0, now=none" in allowed.err
+
+
+def test_resuming_where_a_file_of_the_project_runs_a_kind_of_step_is_refused_too(flujo, waiting):
+    (waiting / "flujo_plugins.py").write_text(f"from flujo.plugins import hookimpl\n{dedent(POLICY)}")
+
+    ran = flujo("resume", "r", "--answer", "fine")
+
+    assert ran.code == 4
+    assert (
+        "steps of kind 'step' were run by flujo-policy-acme 1.0 when run 'r' began, and by flujo_plugins now" in ran.err
+    )
+    assert flujo("resume", "r", "--allow-changed", "--answer", "fine").out == "fine\n"
 
 
 KIND = """

@@ -1,7 +1,7 @@
 """Which plugins a pipeline needs: noted with each run, and compared when it goes on."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from flujo.domain.agent_step import AgentStep
@@ -15,7 +15,16 @@ from flujo.plugins import PluginManager
 from flujo.plugins.contributions import ANY_STEP
 from flujo.plugins.precedence import Table
 
-__all__ = ["PLUGINS", "PluginSet", "check_policies", "missing_plugins", "plugin_changes", "plugin_set", "tags_of"]
+__all__ = [
+    "PLUGINS",
+    "PluginSet",
+    "check_policies",
+    "local_plugins",
+    "missing_plugins",
+    "plugin_changes",
+    "plugin_set",
+    "tags_of",
+]
 
 #: The tag of a run that holds its plugins.
 PLUGINS = "plugins"
@@ -74,12 +83,20 @@ def missing_plugins(row: RunRow, manager: PluginManager) -> str:
     return "; ".join(told)
 
 
-def check_policies(row: RunRow, plugins: PluginSet) -> None:
-    """Raise `DefinitionChanged` where another installed plugin runs a kind of step now than when the run began."""
+def local_plugins(manager: PluginManager | None) -> frozenset[str]:
+    """The plugin files of the project."""
+    records = manager.records if manager else ()
+    return frozenset(record.provider for record in records if record.source == "local")
+
+
+def check_policies(row: RunRow, plugins: PluginSet, local: Collection[str]) -> None:
+    """Raise `DefinitionChanged` where an installed plugin ran a kind of step when the run began, and another one, or
+    one of `local`, does now."""
     was, now = _by_kind(_noted(row)), _by_kind(plugins)
     for kind, before in was.items():
         after = now.get(kind, before)
-        if _dist(after) != _dist(before) and _is_installed(before) and _is_installed(after):
+        is_meant = not (_is_installed(after) or after in local)
+        if _dist(after) != _dist(before) and _is_installed(before) and not is_meant:
             changed = DefinitionChanged(
                 f"steps of kind {kind!r} were run by {before} when run {row.run_id!r} began, and by {after} now",
                 suggestion=f"install {before}, or name it under [policies] in flujo.toml; or go on with the plugin as "
@@ -103,7 +120,7 @@ def _dist(provider: str) -> str:
 
 
 def _is_installed(provider: str) -> bool:
-    """Whether it has a version: what is given in code, or by a file of the project, is its owner's choice."""
+    """Whether it has a version: what is given in code is its owner's choice."""
     return " " in provider
 
 

@@ -86,6 +86,7 @@ class RunSession:
     source: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     plugins: PluginSet = field(default_factory=dict)
+    local: frozenset[str] = frozenset()
     root: Path | None = None
     on_background: OnEnd = "wait"
     prices: PriceTable | None = None
