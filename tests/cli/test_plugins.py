@@ -200,6 +200,18 @@ def test_a_distribution_with_several_plugins_is_shown_by_their_whole_names(flujo
     assert flujo("plugins", "show", "bells:big").code == flujo("plugins", "show", "big").code == 0
 
 
+def test_of_two_files_of_one_name_each_is_shown_by_its_own(flujo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "bells.py").write_text("")
+    (tmp_path / "flujo.toml").write_text('[plugins]\nlocal = ["a/bells.py", "b/bells.py"]\n')
+
+    for name, file in (("bells", "a/bells.py"), ("bells#2", "b/bells.py")):
+        ran = flujo("plugins", "show", name)
+        assert (ran.code, file in ran.out) == (0, True)
+
+
 def test_what_is_shown_is_an_object_too(flujo, fake_dist):
     fake_dist("faster", FASTER)
     told = flujo("plugins", "show", "faster", "--json").json

@@ -81,6 +81,8 @@ def test_the_distribution_is_named_after_what_it_adds(parts, dist):
         (["test"], "'test' begins what pytest collects"),
         (["v", "--with", "lint"], "'v' begins what pytest collects, or is of flujo's own checks"),
         (["class"], "'class' is a word of Python's own"),
+        (["true"], "'true' is a word of YAML's own"),
+        (["null", "--with", "sink"], "'null' is a word of YAML's own"),
         (["http", "--with", "stat"], "a plugin has no part 'stat'\n  help: did you mean 'state'?"),
         (["http", "--with", ","], "--with names no part\n  help: the parts are policy, state, sink, command, lint"),
         (["loop"], "'loop' in kinds is flujo-policies-builtin"),

@@ -155,8 +155,9 @@ def _checked(name: str) -> str:
         raise ConfigurationError(
             f"{name!r} begins what pytest collects, or is of flujo's own checks", suggestion="choose another name"
         )
-    if keyword.iskeyword(name):
-        raise ConfigurationError(f"{name!r} is a word of Python's own", suggestion="choose another name")
+    if keyword.iskeyword(name) or name in ("true", "false", "null"):
+        language = "Python" if keyword.iskeyword(name) else "YAML"
+        raise ConfigurationError(f"{name!r} is a word of {language}'s own", suggestion="choose another name")
     return name
 
 

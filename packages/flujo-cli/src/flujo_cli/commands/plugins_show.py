@@ -61,6 +61,7 @@ def find_record(manager: PluginManager, name: str) -> PluginRecord:
     """The plugin called `name`. Raises `PluginError` when there is none, or several."""
     found = [record for record in manager.records if is_called(record, name)]
     found = [record for record in found if normal(name) in (normal(record.dist), normal(record.name))] or found
+    found = [record for record in found if record.name == name] or found
     if len(found) == 1:
         return found[0]
     if found:
