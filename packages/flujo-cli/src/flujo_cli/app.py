@@ -22,7 +22,7 @@ from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import FlujoError, PluginError
 from flujo_cli.commands import COMMANDS, DEFAULTS, GROUPS, CommandEntry
 from flujo_cli.exit_codes import ExitCode, code_for
-from flujo_cli.options import Options
+from flujo_cli.options import Options, note
 from flujo_cli.output import Console, show_error
 from flujo_cli.streams import CommandError
 
@@ -203,12 +203,6 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-def _note(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    """Keep the value of an option in the `Options`, under the option's name."""
-    setattr(ctx.ensure_object(Options), str(param.name), value)
-    return value
-
-
 def _work_in(ctx: click.Context, _: click.Parameter, folder: str | None) -> None:
     """Go there before anything is looked for: a project may have plugins of its own, and they commands."""
     if folder is not None:
@@ -238,7 +232,7 @@ def _work_in(ctx: click.Context, _: click.Parameter, folder: str | None) -> None
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=_note,
+    callback=note,
     help="Load no plugins but flujo's own.",
 )
 @click.option(
@@ -248,12 +242,12 @@ def _work_in(ctx: click.Context, _: click.Parameter, folder: str | None) -> None
     multiple=True,
     is_eager=True,
     expose_value=False,
-    callback=_note,
+    callback=note,
     help="Load the plugin NAME, whatever settings say, or with no:NAME do not load it. May be repeated.",
 )
 @click.option("--version", is_flag=True, expose_value=False, callback=_show_version, help="Say which.")
 @click.option(
-    "-v", "--verbose", is_flag=True, is_eager=True, callback=_note, help="With --version: and which plugins are loaded."
+    "-v", "--verbose", is_flag=True, is_eager=True, callback=note, help="With --version: and which plugins are loaded."
 )
 @click.pass_obj
 def _flujo(

@@ -16,6 +16,7 @@ __all__ = [
     "Options",
     "json_option",
     "no_input_option",
+    "note",
     "note_json",
     "pipeline_option",
     "sink_option",
@@ -81,6 +82,12 @@ def json_option(function: F) -> F:
     )(function)
 
 
+def note(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Keep the value of an option in the `Options`, under the option's name: as its callback."""
+    setattr(ctx.ensure_object(Options), str(param.name), value)
+    return value
+
+
 def note_json(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
     """Take note that an object is asked for, as a callback of an option that has the value True or "json" then."""
     ctx.ensure_object(Options).owes_json = value in (True, "json")
@@ -90,23 +97,13 @@ def note_json(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
 def no_input_option(function: F) -> F:
     """Add `--no-input`, which becomes `Options.no_input`."""
     text = "Ask nothing at the terminal: a run that waits for a person ends with exit code 6 there too."
-    return click.option("--no-input", is_flag=True, expose_value=False, callback=_note_no_input, help=text)(function)
-
-
-def _note_no_input(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    ctx.ensure_object(Options).no_input = value
+    return click.option("--no-input", is_flag=True, expose_value=False, callback=note, help=text)(function)
 
 
 def strict_background_option(function: F) -> F:
     """Add `--strict-background`, which becomes `Options.strict_background`."""
     text = "End with exit code 1 when a background step has failed."
-    return click.option("--strict-background", is_flag=True, expose_value=False, callback=_note_strict, help=text)(
-        function
-    )
-
-
-def _note_strict(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    ctx.ensure_object(Options).strict_background = value
+    return click.option("--strict-background", is_flag=True, expose_value=False, callback=note, help=text)(function)
 
 
 def sink_option(function: F) -> F:
@@ -114,13 +111,9 @@ def sink_option(function: F) -> F:
     text = (
         "An event sink of a plugin that hears the run, as tree or otel, beside those of the settings. May be repeated."
     )
-    return click.option("--sink", multiple=True, metavar="NAME", expose_value=False, callback=_note_sinks, help=text)(
+    return click.option("--sink", "sinks", multiple=True, metavar="NAME", expose_value=False, callback=note, help=text)(
         function
     )
-
-
-def _note_sinks(ctx: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:
-    ctx.ensure_object(Options).sinks = value
 
 
 def pipeline_option(function: F) -> F:
@@ -131,13 +124,9 @@ def pipeline_option(function: F) -> F:
         metavar="TARGET",
         type=click.Path(path_type=Path),
         expose_value=False,
-        callback=_note_pipeline,
+        callback=note,
         help=text,
     )(function)
-
-
-def _note_pipeline(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
-    ctx.ensure_object(Options).pipeline = value
 
 
 def token_option(function: F) -> F:
