@@ -21,6 +21,8 @@ _SOON_S = 0.5
 #: Seconds that a reader may take before what it doesn't read is dropped.
 _PATIENCE_S = 0.5
 
+Words = Callable[[], Iterable[tuple[int, str]]]
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 #: What handles them in a program that does nothing about them.
@@ -32,18 +34,12 @@ class Interrupts:
 
     A second signal, or a step that has not stopped after the grace period, ends the process where it is: every
     finished step is recorded by then, so the run can be resumed all the same. `last_words` gives what the process says
-    before it ends, each text with the descriptor it goes to; `waits_for` what it says while it waits.
+    before it ends, each text with the descriptor it goes to, `waits_for` what it says while it waits.
 
     A thread of its own listens, because Python calls no handler while a step blocks the interpreter's main thread.
     """
 
-    def __init__(
-        self,
-        *,
-        last_words: Callable[[], Iterable[tuple[int, str]]],
-        waits_for: Callable[[], Iterable[str]] = tuple,
-        grace_s: float = GRACE_S,
-    ) -> None:
+    def __init__(self, *, last_words: Words, waits_for: Words = tuple, grace_s: float = GRACE_S) -> None:
         self.signum: int | None = None
         self._waits_for = waits_for
         self._last_words = last_words
@@ -92,15 +88,14 @@ class Interrupts:
         if number is None:
             return
         self.signum = number
-        _write_now(2, "stopping; once more stops at once")
+        _write_now([(2, "stopping; once more stops at once")])
         if self._task is not None:
             with suppress(RuntimeError):  # the loop is closed: the run has ended by itself
                 self._task.get_loop().call_soon_threadsafe(self._task.cancel)
         soon = min(_SOON_S, self._grace_s)
         second = _next_signal(reader, soon)
         if second == 0:
-            for text in self._waits_for():
-                _write_now(2, text)
+            _write_now(self._waits_for())
             second = _next_signal(reader, self._grace_s - soon)
         if second is not None:
             self._kill(number)
@@ -108,17 +103,17 @@ class Interrupts:
     def _kill(self, number: int) -> None:
         """End the process from this thread; the main thread may hold any lock, a stream's too."""
         try:
-            for descriptor, text in self._last_words():
-                _write_now(descriptor, text)
+            _write_now(self._last_words())
         finally:
             os._exit(128 + number)
 
 
-def _write_now(descriptor: int, text: str) -> None:
-    """Write a line past the streams. Where nobody reads, it is dropped: it must not hold anything up."""
-    with suppress(OSError):
-        if select.select([], [descriptor], [], _PATIENCE_S)[1]:
-            os.write(descriptor, f"{text}\n".encode(errors="backslashreplace"))
+def _write_now(lines: Iterable[tuple[int, str]]) -> None:
+    """Write lines past the streams. Where nobody reads, one is dropped: it must not hold anything up."""
+    for descriptor, text in lines:
+        with suppress(OSError):
+            if select.select([], [descriptor], [], _PATIENCE_S)[1]:
+                os.write(descriptor, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def _noted(_: int, __: FrameType | None) -> None:

@@ -53,7 +53,6 @@ class Progress:
         if isinstance(event, RunStarted):
             self.run_id, self.result = event.run_id, None
             self.finished.clear()
-            self._at_work.clear()
             self._say(_started(event))
         elif isinstance(event, StepFinished) and event.path:
             if "/" not in event.path:

@@ -177,15 +177,13 @@ def _tried(record: JournalRecord) -> Iterator[Reason]:
         yield Reason("retried", f"attempt {record.attempt} failed, and it ran again: {error}")
 
 
-def _ended(records: Sequence[JournalRecord], lives: Mapping[str, int]) -> Iterator[Reason]:
+def _ended(records: Sequence[JournalRecord], lives: Mapping[str, int]) -> list[Reason]:
     """How a step came to its result: by what somebody said of its last beginning, or by running."""
     last = records[-1]
     begun = [record.kind for record in records if record.kind in (RecordKind.INTENT, RecordKind.SETTLED)]
     if begun[-1:] == [RecordKind.SETTLED]:
-        yield Reason("taken", f"it did not run again: that output became its result at {_time(last.ended_at)}")
-        return
-    yield from _before(records, lives)
-    yield from _result(last)
+        return [Reason("taken", f"it did not run again: that output became its result at {_time(last.ended_at)}")]
+    return [*_before(records, lives), *_result(last)]
 
 
 def _result(record: JournalRecord) -> Iterator[Reason]:

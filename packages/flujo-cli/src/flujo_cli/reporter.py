@@ -30,6 +30,8 @@ __all__ = ["Reporter"]
 #: How a run ends that somebody is to go on with: the run's id and the command are a part of the answer.
 _WITH_A_WAY_ON = (RunStatus.PAUSED, RunStatus.STOPPED)
 
+_WAITING = "waiting for {}; once more stops at once"
+
 #: As many steps are named that are waited for.
 _MOST = 5
 
@@ -92,13 +94,11 @@ class Reporter:
         """Say for which steps' threads the process still waits: nothing can stop one from outside."""
         for thread in threading.enumerate():
             if thread.name.startswith(THREAD):
-                self.console.note(_waiting(f"the thread of step {thread.name.removeprefix(THREAD)!r}"))
+                self.console.note(_WAITING.format(f"the thread of step {thread.name.removeprefix(THREAD)!r}"))
 
-    def tell_of_steps(self) -> Iterator[str]:
-        """What to say of the steps that have not stopped: one that listens to nothing may be any of them."""
-        if at_work := self.progress.at_work:
-            which = "one of the steps" if at_work[1:] else "step"
-            yield _waiting(f"{which} {', '.join(map(repr, at_work[:_MOST]))}{', ...' if at_work[_MOST:] else ''}")
+    def tell_of_steps(self) -> Iterator[tuple[int, str]]:
+        """What to say of the steps that have not stopped."""
+        return ((2, _WAITING.format(f"step {path!r}")) for path in self.progress.at_work[:_MOST])
 
     def broken_off(self, error: FlujoError, last_words: str) -> None:
         """Tell of a run that had begun when its record could not be written any more."""
@@ -131,7 +131,3 @@ class Reporter:
         """Log as `settings` say, but for what the command line says."""
         log_format, level = self.options.log_format, self.options.log_level
         self.log = Logger(log_format or settings.log_format, self.console.stderr, level or settings.log_level)
-
-
-def _waiting(what: str) -> str:
-    return f"waiting for {what}; once more stops at once"
