@@ -106,6 +106,20 @@ class Gambling(Calling):
         return await core.execute(frame.child(branches[next(self.turns) % len(branches)], frame.data))
 
 
+class Repeating(Calling):
+    """Runs its part again and again at one path."""
+
+    @property
+    def handles_type(self):
+        return ConditionalStep
+
+    async def execute(self, core, frame):
+        [part] = frame.step.branches.values()
+        for number in range(3):
+            outcome = await core.execute(frame.child(part, f"{frame.data}{number}"))
+        return outcome
+
+
 class Good(StepPolicyConformance):
     handles_type = Step
     policy = Calling
@@ -160,6 +174,18 @@ async def test_a_policy_that_decides_by_chance_is_noticed():
 
     with pytest.raises(Exception, match="either"):
         await Faulty().test_replay_comes_to_the_same()
+
+
+async def test_a_policy_that_runs_a_part_again_at_one_path_is_noticed():
+    class Faulty(Good):
+        handles_type = ConditionalStep
+        policy = Repeating
+
+        def calling(self, function):
+            return branch("again", on="previous_step", branches={"a": Step("a", function)})
+
+    with pytest.raises(AssertionError, match="where it has run a step"):
+        await Faulty().test_result_is_an_outcome()
 
 
 def test_every_promise_is_shown_to_be_breakable():

@@ -144,7 +144,8 @@ class StepPolicyConformance(Conformance):
     async def test_result_is_an_outcome(self) -> None:
         """A step that comes to a result is a `Success`, and the run completes; one that asks pauses it."""
         result, calls = await self._run(self.succeeds())
-        assert (result.status, result.error) == (RunStatus.PAUSED if self.pauses else RunStatus.COMPLETED, None)
+        assert result.error is None, result.error
+        assert result.status is (RunStatus.PAUSED if self.pauses else RunStatus.COMPLETED)
         expected = PausedException | Paused if self.pauses else Success
         assert [call for call in calls if not isinstance(call.raised or call.outcome, expected)] == []
 
