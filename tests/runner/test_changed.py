@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from flujo import (
     Flujo,
@@ -287,6 +287,39 @@ async def test_a_question_whose_schema_changed_is_refused():
     error = await refused(A >> human("ask", "?"), A >> human("ask", "?", schema=Verdict))
 
     assert "'ask' is another step now; changed 'ask' (input_schema: nothing -> " in error.message
+
+
+async def test_a_schema_that_differs_in_one_place_is_told_by_it_and_what_is_soft_apart():
+    def ask(message: str, *words: str) -> Step[Any, Any]:
+        return human("ask", message, schema={"type": "object", "properties": {"decision": {"enum": [*words]}}})
+
+    error = await refused(A >> ask("ok?", "approve"), A >> ask("well?", "approve", "reject"))
+
+    assert error.message.endswith(
+        "changed 'ask' (input_schema at $.properties.decision.enum: "
+        '["approve"] -> ["approve", "reject"]; at liberty: message: "ok?" -> "well?")'
+    )
+    many = [A >> human("b", "?", schema={key: {"a": word} for key in "abcde"}) for word in "xy"]
+    assert 'input_schema: {"a": {"a": "x"}, ' in told(*many)
+
+
+async def test_a_type_of_answers_that_has_another_schema_now_needs_leave():
+    def typed(**fields: Any) -> Step[Any, Any]:
+        model = create_model("Verdict", **fields)
+        model.__module__, model.__qualname__ = __name__, "Verdict"
+        return A >> human("ask", "?", schema=model)
+
+    backend = await stopped(typed(ok=(bool, ...)))
+    after = flujo(typed(ok=(bool, ...), note=(str, "")), backend)
+
+    for answer in ({}, {"answer": {"ok": True}}):
+        with pytest.raises(DefinitionChanged) as caught:
+            await after.resume("r", **answer)
+        assert caught.value.message == (
+            "question 'ask' of run 'r' was asked with another schema: it differs at $.properties.note"
+        )
+        assert "allow_changed=True" in caught.value.suggestion
+    assert (await after.resume("r", {"ok": True, "note": "n"}, allow_changed=True)).output.note == "n"
 
 
 async def test_steps_in_every_place_are_known_by_it():

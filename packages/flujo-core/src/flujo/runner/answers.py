@@ -9,7 +9,15 @@ from flujo.domain.interfaces import RunRow
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.domain.steps import Step
 from flujo.engine.journal import Answer, Journal
-from flujo.exceptions import AnswerRejected, ConfigurationError, RunNotPaused, SchemaMismatchError
+from flujo.engine.recorded import asker_of
+from flujo.exceptions import (
+    AnswerRejected,
+    ConfigurationError,
+    DefinitionChanged,
+    RunNotPaused,
+    SchemaMismatchError,
+)
+from flujo.runner.definitions import differing
 
 __all__ = ["NO_ANSWER", "Questions", "Reply", "fits", "meant", "open_question", "reply_of", "too_late", "waiting"]
 
@@ -53,6 +61,10 @@ class Questions:
         asking = [step for step in pipeline.walk() if step.asks]
         self._schemas: Mapping[bytes, Any] = _language().schemas_of(asking) if asking else {}
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._schemas)
+
     def accept(self, row: RunRow, journal: Journal, reply: Reply, now: float) -> tuple[PendingAnswer, Answer]:
         """The question that `reply` answers, and the answer as its step wants it; nothing is written.
 
@@ -63,6 +75,20 @@ class Questions:
         value = self.fitted(journal, asked, reply.value)
         journal.encoded(value, f"the answer to {asked.path!r}")
         return asked, Answer(value, reply.by, now)
+
+    def check(self, row: RunRow, journal: Journal) -> None:
+        """Raise `DefinitionChanged` when a question was asked with another schema than its step's type has now."""
+        for asked in journal.questions():
+            schema = self._schemas.get(journal.fingerprint(asked.path))
+            if schema is None or isinstance(schema, Mapping) or journal.knows(asker_of(asked.path)):
+                continue
+            for place, _, _ in differing(asked.schema, _language().json_schema(schema)):
+                what = f"question {asked.path!r} of run {row.run_id!r} was asked with another schema"
+                raise DefinitionChanged(
+                    f"{what}: it differs at ${place}",
+                    suggestion="go on with the schema as it is: resume(run_id, allow_changed=True); "
+                    "or put the type back as it was",
+                )
 
     def fitted(self, journal: Journal, asked: PendingAnswer, value: Any) -> Any:
         """`value` as the step that asks wants its answer. Raises `AnswerRejected`."""

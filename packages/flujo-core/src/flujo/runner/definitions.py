@@ -19,6 +19,7 @@ __all__ = [
     "bare_path",
     "changes_between",
     "describe_change",
+    "differing",
     "misfits",
     "names_in",
     "place_of",
@@ -26,8 +27,8 @@ __all__ = [
     "refusal",
 ]
 
-#: How many changes are told, and how much of a value.
-_TOLD, _SHOWN = 12, 48
+#: How many changes are told, how much of a value, and how many places in one.
+_TOLD, _SHOWN, _PLACES = 12, 48, 4
 
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -43,11 +44,15 @@ _DATA = ("input", "params")
 
 
 class Key(NamedTuple):
-    """A key of a step's definition whose value is another: both as short text, its default where it is not said."""
+    """A key of a step's definition whose value is another: both as short text, its default where it is not said.
+
+    The `name` of a part of it has its place: "input_schema at $.properties.x". What is `soft` is no reason to refuse.
+    """
 
     name: str
     before: str
     after: str
+    soft: bool = False
 
 
 class Change(NamedTuple):
@@ -61,7 +66,11 @@ class Change(NamedTuple):
     keys: tuple[Key, ...] = ()
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name}: {before} -> {after}" for name, before, after in self.keys)
+        hard, soft = (
+            ", ".join(f"{key.name}: {key.before} -> {key.after}" for key in self.keys if key.soft is wanted)
+            for wanted in (False, True)
+        )
+        told = "; ".join(filter(None, [hard, f"at liberty: {soft}" if soft else ""]))
         return f"{self.what} {repr(self.path) if self.path else 'the pipeline'}" + (f" ({told})" if told else "")
 
 
@@ -136,9 +145,27 @@ def _moved(old: _Node, new: _Node) -> list[str]:
 
 
 def _keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Key]:
+    soft = {name for kind in _kinds(Step) if kind.kind == new.get("kind") for name in kind.soft}
     for name in sorted({*old, *new}):
-        if old.get(name) != new.get(name):
-            yield Key(name, *(_brief(keys[name]) if name in keys else _usual(keys, name) for keys in (old, new)))
+        if name in old and name in new:
+            places = [*differing(old[name], new[name])]
+            for place, before, after in places if len(places) <= _PLACES else [("", old[name], new[name])]:
+                yield Key(f"{name} at ${place}" if place else name, _brief(before), _brief(after), name in soft)
+        elif old.get(name) != new.get(name):
+            before, after = (_brief(keys[name]) if name in keys else _usual(keys, name) for keys in (old, new))
+            yield Key(name, before, after, name in soft)
+
+
+def differing(before: Any, after: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The places in two values of JSON where they differ, with what is there: ".properties.decision", "[2]".
+
+    A part that only one of them has is None in the other.
+    """
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted({*before, *after}):
+            yield from differing(before.get(key), after.get(key), f"{place}.{key}")
+    elif before != after:
+        yield place, before, after
 
 
 def _usual(own: Mapping[str, Any], name: str) -> str:
@@ -157,7 +184,7 @@ def _kinds(cls: type[Step[Any, Any]]) -> Iterator[type[Step[Any, Any]]]:
 
 
 def _brief(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 

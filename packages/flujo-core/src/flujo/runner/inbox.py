@@ -113,5 +113,10 @@ class Inbox(NamedTuple):
             suggestion="look at what it failed with, and answer again",
         )
 
+    async def check(self, row: RunRow) -> None:
+        """Raise `DefinitionChanged` when a question of the run has another schema now."""
+        if self.questions:
+            self.questions.check(row, await self._journal(row))
+
     async def _journal(self, row: RunRow) -> Journal:
         return Journal(self.backend, None, self.codec, await self.backend.load(row.run_id))

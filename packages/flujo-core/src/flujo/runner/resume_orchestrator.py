@@ -34,6 +34,7 @@ class ResumeOrchestrator(NamedTuple):
         changed = await self._is_changed(row, allowed=allow_changed)
         if not allow_changed and row.status is not RunStatus.COMPLETED:
             check_policies(row, session.plugins, session.local)
+            await session.inbox.check(row)
         if reply is not None:
             await session.inbox.answer(row, reply)
             row = await session.find(run_id)
