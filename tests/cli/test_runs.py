@@ -190,8 +190,9 @@ def test_records_stand_in_the_tree_with_attempts_and_fallbacks(flujo, record):
         JournalRecord("sub:b/a", out=b'"x"', fallback="spare"),
         JournalRecord("c#a1", RecordKind.FAILED),
     )
-    assert flujo("runs", "show", "r1").out.splitlines()[-3:] == [
+    assert flujo("runs", "show", "r1").out.splitlines()[-4:] == [
         "    sub:b/a  0 ms  failed, tried again: OSError: gone",
+        "    sub:b/a  0 ms  failed, then fallback spare: OSError: gone",
         "    sub:b/a  0 ms  by fallback spare  x",
         "  c  0 ms  failed: for no known reason",
     ]

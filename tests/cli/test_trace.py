@@ -89,6 +89,41 @@ def test_as_json_the_tree_is_whole(traced):
     assert each["total_s"] >= each["children"][0]["total_s"]
 
 
+LOOP = "kind: loop, name: never, loop: { max_loops: 2, exit_expression: 'false', body: [{ name: a }] }"
+MAP = "kind: map, name: each, map: { iterable_input: '{{ 5 }}', body: [{ name: b }] }"
+
+
+@pytest.mark.parametrize(
+    ("step", "line", "why"),
+    [
+        (MAP, "map:each  failed  T  T  -  -", "  it failed: ExecutionError: map 'each' needs a list of items"),
+        (LOOP, "loop:never  failed  T  T  -  -  2/2 completed", "  it ran: 2 rounds; it failed: ExecutionError: loop "),
+    ],
+)
+def test_the_step_that_a_run_failed_at_is_shown_and_why(step, line, why, flujo, project):
+    (project / "pipeline.yaml").write_text(f"steps: [{{ {step} }}]\n")
+    flujo("run", "--input", "x", "--run-id", "r")
+    name = line.partition("  ")[0]
+
+    assert line in times_hidden(flujo("runs", "trace", "r").out)
+    assert flujo("why", name.partition(":")[2]).out.splitlines()[1] == name
+    assert flujo("why", name).out.splitlines()[2].startswith(why)
+
+
+def test_what_the_record_cannot_tell_has_no_status(flujo, project):
+    body = "body: [{ name: ok }, { kind: map, name: m, map: { iterable_input: '{{ 5 }}', body: [{ name: b }] } }]"
+    step = f"kind: map, name: each, map: {{ iterable_input: '{{{{ [1] }}}}', on_error: collect, {body} }}"
+    (project / "pipeline.yaml").write_text(f"steps: [{{ {step} }}]\n")
+    assert flujo("run", "--input", "x", "--run-id", "r").code == 0
+    lines = times_hidden(flujo("runs", "trace", "r").out)
+
+    assert lines[-3:] == ["map:each  completed  T  T  -  -  0/1 completed, 1 not known", *lines[-2:]]
+    assert lines[-2:] == ["[0]  -  T  T  -  -", "ok  completed  T  T  -  -"]
+    assert flujo("why", "map:each[0]").out.splitlines()[2] == "  it ran: step 'ok'"
+    root = flujo("runs", "trace", "r", "--json").json["root"]
+    assert root["children"][0]["children"][0]["status"] is None
+
+
 def test_tokens_cost_and_the_model_are_shown(flujo, project):
     prices = '[pricing."scripted:*"]\ninput_usd_per_million = 1000000\noutput_usd_per_million = 1000000\n'
     (project / "flujo.toml").write_text(prices)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from flujo import Flujo, OpenContext, RunStatus, StepResult, Tracer, TracingManager, UsageLimits
 from flujo.domain.interfaces import RecordKind
 from flujo.infra.memory import InMemoryBackend
+from flujo.runner.trace_tree import MARKS
 
 ANSWER = 4
 SETTINGS: Any = {"context_model": OpenContext, "initial_context_data": {"p": 0, "q": 0}}
@@ -48,8 +49,9 @@ async def traced(pipeline: Any, data: int, limits: UsageLimits | None) -> None:
         while result.pending:
             result = await flujo.resume(result, ANSWER, token=result.pending[0].token)
         trace = await flujo.trace("r")
-        records = [record for record in await backend.load("r") if record.kind is RecordKind.RESULT]
+        journal = await backend.load("r")
 
+    records = [record for record in journal if record.kind is RecordKind.RESULT]
     recorded = {record.path for record in records if "/on:" not in record.path}
     spans = {span.path: span for span in trace.root.walk()}
     lines = list(walked((*result.step_history, *result.background)))
@@ -65,6 +67,18 @@ async def traced(pipeline: Any, data: int, limits: UsageLimits | None) -> None:
             assert (span.attempts, span.fallback) == (line.attempts, line.fallback)
             assert span.usage == line.usage
     assert len(spans) == len(list(trace.root.walk()))
+    if result.status in (RunStatus.COMPLETED, RunStatus.FAILED):
+        agree(spans, {line.path: line for line in lines}, [MARKS.sub("", each.path) for each in journal])
+
+
+def agree(spans: dict[str, Any], lines: dict[str, StepResult[Any]], recorded: list[str]) -> None:
+    """Hold that a trace says of no step anything else than the history, and knows no step from nowhere."""
+    for path, line in lines.items():
+        if path in spans and spans[path].status is not None:
+            assert (spans[path].status is RunStatus.COMPLETED) == line.success, path
+            assert (spans[path].attempts, spans[path].fallback) == (line.attempts, line.fallback), path
+    for path in spans.keys() - lines.keys():
+        assert any(f"{each}/".startswith((f"{path}/", f"{path}[")) for each in recorded) or not path, path
 
 
 @given(draw=st.data(), data=st.integers(-1, 4), limits=st.sampled_from([None, UsageLimits(max_calls=10_000)]))

@@ -242,6 +242,116 @@ async def test_what_was_cut_off_in_the_background_is_not_taken_for_empty(takes, 
     assert not [span.path for span in (await work.trace()).root.walk() if "empty" in span.marks]
 
 
+def told_of(path):
+    def over(data, context):
+        return path  # no list of items
+
+    return over
+
+
+async def test_of_what_a_fallback_took_over_only_what_is_known_is_told(takes, watched):
+    rounds = loop("l", takes("s", 1), until="False", max_loops=1)
+    part = Pipeline([rounds, map_("never", Step("i"))], name="part", fallback=takes("fb", 1))
+    broken = import_("i", Pipeline([map_("mm", Step("i"), over=told_of(5))], name="of"), on_failure="skip")
+    side = parallel("p", {"a": takes("bad", 1, ValueError("no"))}, fallback=takes("other", 1))
+    work = watched(Pipeline([part, broken, side, takes("n", 1)]))
+    result = await work.flujo.run("x", run_id="r")
+    rows = {path: status for path, (status,) in told(await work.trace(), "status").items()}
+
+    assert result.success
+    assert rows["sub:part"] == rows["import:i"] == rows["parallel:p"] == rows["n"] == RunStatus.COMPLETED
+    assert rows["sub:part/loop:l[0]"] == RunStatus.COMPLETED
+    assert rows["sub:part/loop:l"] is None
+    assert rows["parallel:p/a"] == RunStatus.FAILED
+    assert not {"sub:part/map:never", "import:i/map:mm"} & set(rows)
+
+
+async def test_of_a_branch_that_may_have_failed_without_a_record_nothing_is_told(takes, watched):
+    branches = {"a": [takes("x", 1), map_("m", Step("i"), over=told_of(5))], "b": [NONE[0], takes("y", 1)]}
+    work = watched(parallel("p", branches, on_branch_failure="ignore"))
+    result = await work.flujo.run("x", run_id="r")
+    rows = told(await work.trace(), "status", "marks")
+
+    assert result.success
+    assert rows["parallel:p/a"] == (None, ())
+    assert rows["parallel:p/b"] == (RunStatus.COMPLETED, ())
+    assert [path for path, (_, marks) in rows.items() if "empty" in marks] == ["parallel:p/b/map:first"]
+
+
+@pytest.mark.parametrize(
+    "broken", [map_("each", Step("i"), over=told_of(5)), branch("each", on="'z'", branches={"x": Step("i")})]
+)
+async def test_a_step_that_failed_before_anything_in_it_was_recorded_is_told(broken, takes, watched):
+    work = watched(takes("a", 1) >> broken)
+    await work.flujo.run("x", run_id="r")
+    trace = await work.trace()
+    failed = trace.root.children[-1]
+
+    assert (failed.name, failed.status, failed.children) == ("each", RunStatus.FAILED, ())
+    assert (failed.started_at, failed.ended_at) == (trace.root.ended_at, trace.root.ended_at)
+
+
+async def test_a_state_that_failed_without_a_record_begins_when_the_machine_went_on(takes, watched):
+    states = {"try": branch("pick", on="'z'", branches={"x": Step("i")}), "end": takes("b", 1)}
+    on = [Transition("try", "failure", "end")]
+    work = watched(takes("a", 1) >> state_machine("sm", states, start="try", end=["end"], transitions=on))
+    await work.flujo.run("x", run_id="r")
+    rows = told(await work.trace(), "status", "started_at")
+
+    began = rows[""][1]
+    assert rows["state_machine:sm"] == (RunStatus.COMPLETED, began + 1)
+    assert rows["state_machine:sm[0]"] == (RunStatus.FAILED, began + 1)
+
+
+async def test_what_was_answered_and_done_waits_no_more_with_the_run(takes, watched):
+    one = Pipeline([human("ask", "first?"), takes("s", 1)], name="one")
+    work = watched(Pipeline([one, loop("l", takes("x", 1), max_loops=1), human("q", "second?")]))
+    result = await work.flujo.run("x", run_id="r")
+    await work.flujo.resume(result, "yes")
+    rows = {path: str(status) for path, (status,) in told(await work.trace(), "status").items()}
+
+    assert {path for path, status in rows.items() if status == "paused"} == {"", "q"}
+    assert rows["sub:one"] == rows["loop:l"] == rows["loop:l[0]"] == "completed"
+
+
+async def test_what_is_done_beside_a_question_is_complete(takes, watched):
+    done = loop("l", takes("x", 1), until="True", max_loops=2)
+    work = watched(parallel("p", {"a": human("ask", "?"), "b": done}))
+    await work.flujo.run("x", run_id="r")
+    rows = {path: str(status) for path, (status,) in told(await work.trace(), "status").items()}
+
+    assert (rows["parallel:p"], rows["parallel:p/a"], rows["parallel:p/b"]) == ("paused", "paused", "completed")
+
+
+AGAIN = StepConfig(max_retries=2, backoff={"initial_s": 10, "jitter": 0})
+
+
+@pytest.mark.parametrize(
+    ("make", "at"),
+    [
+        (lambda step: loop("l", step, max_loops=1, config=AGAIN), "loop:l"),
+        (lambda step: parallel("l", {"a": step, "b": Step("quick")}, config=AGAIN), "parallel:l"),
+        (lambda step: Pipeline([step], name="l", config=AGAIN), "sub:l"),
+    ],
+)
+async def test_pauses_between_attempts_are_work_of_nothing_however_deep(make, at, watched):
+    failing = iter([OSError("no"), OSError("no"), None])
+
+    async def flaky(data):
+        await work.clock.sleep(1)
+        if error := next(failing):
+            raise error
+
+    work = watched(Pipeline([make(Step("flaky", flaky))]))
+    result = await work.flujo.run("x", run_id="r")
+    rows = told(await work.trace(), "total_s", "own_s", "attempts")
+
+    assert [line.attempts for line in result.step_history] == [3]
+    assert rows.pop("")[1] > 20
+    assert rows[at] == (3, 0, 3)
+    assert all(own == 0 or path.endswith("flaky") for path, (_, own, _) in rows.items())
+
+
 async def test_items_side_by_side_are_at_work_once(takes, watched):
     work = watched(parallel("p", {"a": takes("x", 2), "b": takes("y", 2)}))
     await work.flujo.run("x", run_id="r")

@@ -59,13 +59,22 @@ def _name(path: str) -> str:
 
 def wholes(row: RunRow, trace: Trace, step: str) -> dict[str, list[Reason]]:
     """Of the steps made of others that `step` means, by path: what of them ran. The pipeline's name means the run."""
-    spans = [span for span in trace.root.walk() if span.children and span.path]
+    at = row.error.path if row.error is not None else None
+    spans = [span for span in trace.root.walk() if span.path and (span.children or span.path == at)]
     meant = [span for span in spans if span.path == step] or [span for span in spans if _means(step, span)]
     if not meant and step == row.pipeline:
         count = sum(not span.children and "empty" not in span.marks for span in trace.root.walk() if span.path)
         words = f"it is the pipeline of the run: {_count(count, 'step')} recorded; it is {row.status}"
         return {step: [Reason("parts", words)]}
-    return {span.path: [Reason("parts", f"it ran: {_parts(span)}; it is {span.status}")] for span in meant}
+    return {span.path: [_whole(span, row)] for span in meant}
+
+
+def _whole(span: Span, row: RunRow) -> Reason:
+    """What ran of a step made of others, and what it came to, where that is known."""
+    if row.error is not None and row.error.path == span.path:
+        ran = f"it ran: {_parts(span)}; " if span.children else ""
+        return Reason("failed", f"{ran}it failed: {brief(row.error, 200)}")
+    return Reason("parts", f"it ran: {_parts(span)}" + (f"; it is {span.status}" if span.status else ""))
 
 
 def _means(step: str, span: Span) -> bool:

@@ -143,8 +143,9 @@ def _line(record: JournalRecord) -> str:  # noqa: PLR0911 - one for each kind of
         error = brief(record.error, 200) if record.error else "for no known reason"
         if record.attempt == 0 and record.error:
             return f"{indent}{record.path.rpartition('#')[0]}  {took}  {one_line(record.error.message)}"
-        how = "failed" if record.kind is RecordKind.FAILED else "failed, tried again"
-        return f"{indent}{record.path.rpartition('#')[0]}  {took}  {how}: {error}"
+        last = record.kind is RecordKind.FAILED
+        then = "" if last else f", then fallback {record.fallback}" if record.fallback else ", tried again"
+        return f"{indent}{record.path.rpartition('#')[0]}  {took}  failed{then}: {error}"
     by = f"  by fallback {record.fallback}" if record.fallback else "" if record.attempt else "  cached"
     return f"{indent}{record.path}  {took}{by}  {_short(value_of(record.out))}"
 

@@ -63,7 +63,7 @@ def _describe(trace: Trace) -> dict[str, Any]:
 def _described(span: Span) -> dict[str, Any]:
     return {
         **span._asdict(),
-        "status": str(span.status),
+        "status": span.status and str(span.status),
         "total_s": round(span.total_s, 6),
         "own_s": round(span.own_s, 6),
         "usage": describe_usage(span.usage),
@@ -110,7 +110,7 @@ def _chosen(spans: tuple[Span, ...], most: int | None) -> set[str]:
 def _row(span: Span, depth: int) -> Row:
     segment = span.path[span.path.rfind("[") :] if span.path.endswith("]") else span.path.rpartition("/")[2]
     times = (elapsed(span.total_s), elapsed(span.own_s))
-    return ("  " * depth + segment, str(span.status), *times, *_spent([span]), ", ".join(_notes(span)))
+    return ("  " * depth + segment, str(span.status or "-"), *times, *_spent([span]), ", ".join(_notes(span)))
 
 
 def _notes(span: Span) -> Iterator[str]:
@@ -139,7 +139,8 @@ def _folded(rest: list[Span], spans: tuple[Span, ...], depth: int) -> Row:
 
 def _ratio(spans: Iterable[Span]) -> str:
     statuses = [span.status for span in spans]
-    return f"{statuses.count(RunStatus.COMPLETED)}/{len(statuses)} completed"
+    unknown = f", {statuses.count(None)} not known" if None in statuses else ""
+    return f"{statuses.count(RunStatus.COMPLETED)}/{len(statuses)} completed{unknown}"
 
 
 def _spent(spans: list[Span]) -> tuple[str, str]:

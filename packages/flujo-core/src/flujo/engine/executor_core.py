@@ -273,6 +273,7 @@ class ExecutorCore:
         await self._note_failure(work, failed, final=False)
         if delay:
             await run.clock.sleep(delay)
+        work.tried_at = run.clock.monotonic()
 
     async def _attempt(self, work: Work) -> StepOutcome[Any]:
         """Call the policy once. What user code raises becomes an outcome."""
@@ -328,6 +329,7 @@ class ExecutorCore:
     ) -> None:
         run = work.frame.run
         now = run.clock.now()
+        began = now - (run.clock.monotonic() - max(work.started, work.tried_at))
         await run.journal.record_attempt(
             work.frame.path,
             told(work, failed),
@@ -335,7 +337,7 @@ class ExecutorCore:
             final=final,
             cancelled=is_answer_kept(work, failed),
             usage=own_usage(failed),
-            started_at=now - (run.clock.monotonic() - work.started),
+            started_at=began,
             ended_at=now,
             fallback=fallback,
             feedback=failed.feedback,

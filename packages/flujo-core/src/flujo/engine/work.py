@@ -43,12 +43,13 @@ class Work:
     """One step at work: `usage` is what its failed attempts have used where no record counts it.
 
     `data` is what it began with, which no attempt has seen, where it may be needed again; `outcome` what it came to,
-    `raised` what its last attempt did.
+    `raised` what its last attempt did, which began at `tried_at`, unless it was the first.
     """
 
     # What most steps leave as it is costs nothing at each of them.
     duration_s: float = 0.0
     attempt: int = 1
+    tried_at: float = float("-inf")
     begun: bool = False
     data: Any = None
     before: Snapshot | None = None

@@ -1,9 +1,10 @@
 """A run as a tree of spans, told from its record alone: what each step took and used, and what it came to."""
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from itertools import accumulate, pairwise
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
@@ -13,19 +14,17 @@ from flujo.domain.scope import NOTHING
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.infra.codec import readable
-from flujo.runner.trace_tree import MARKS, PIECES, Kinds, Node, place
+from flujo.runner.trace_status import Around, open_paths, status_of, went_through
+from flujo.runner.trace_tree import MARKS, RECORDED, TRIES, Kinds, Node, node_at, place
 
 __all__ = ["PEOPLES", "Given", "Settled", "Span", "Trace", "read_trace", "trace_of"]
 
 Interval: TypeAlias = tuple[float, float]
 
-_TRIES = (RecordKind.ATTEMPT, RecordKind.FAILED)
 #: What people have written, at a time when no process may have had the run.
 PEOPLES = (RecordKind.ANSWER, RecordKind.SETTLED)
 #: What a step that has begun has as its last record.
 _BEGUN = (RecordKind.ATTEMPT, RecordKind.INTENT, RecordKind.CALL)
-#: The kinds that never end without a record of their own.
-_RECORDED = ("step", "agent", "hitl")
 _OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
@@ -54,7 +53,8 @@ class Span(NamedTuple):
     `total_s` is how long the step or something in it was at work, `own_s` the part of that in which nothing in it was.
     A step made of others is at work from the beginning of the first step recorded in it to the end of the last.
     `usage` counts what is under it too, `own_usage` does not. `status` is what the step came to: a part that had no end
-    has that of the run. `error` is that of the last attempt that failed. `marks` are "background", "cached", "copied"
+    has that of the run; it is None of a step made of others where the record can't tell. `error` is that of the last
+    attempt that failed. `marks` are "background", "cached", "copied"
     (from another run, which counts no time), "empty" (made of others of which nothing is recorded, as a map of no
     items), "in doubt" and "went on" (after a failure or pause of its parts).
     """
@@ -62,7 +62,7 @@ class Span(NamedTuple):
     path: str
     name: str
     kind: str
-    status: RunStatus
+    status: RunStatus | None
     started_at: float
     ended_at: float
     total_s: float = 0.0
@@ -124,9 +124,10 @@ def trace_of(
     ended = _ended(row, records, now)
     waits = _waits(records, ended if row.status in _OVER else now, since=row.created_at)
     idle = _merged([*_between(row, records, lives, ended), *((start, min(end, ended)) for start, end in waits)])
-    smooth = row.status is RunStatus.COMPLETED and all(record.kind is not RecordKind.FAILED for record in records)
-    reader = _Reader(row, _open_paths(row, records), now, idle, smooth)
-    span, busy, _ = reader.read(root, None if row.status is RunStatus.COMPLETED else row.status)
+    if row.status is RunStatus.FAILED and row.error is not None:  # where it failed there may be no record
+        node_at(root, row.error.path or "").at = ended
+    reader = _Reader(row, Around(row.status, open_paths(row, records)), now, idle)
+    span, busy, _ = reader.read(root, row.status)
     waited = _length(_merged([*waits, *busy])) - _length(busy)
     took = max(ended - row.created_at - _length(_merged([*idle, *busy])) + _length(busy), _length(busy))
     span = span._replace(status=row.status, started_at=row.created_at, ended_at=ended, error=row.error)
@@ -159,64 +160,57 @@ def _between(
         yield spans[max(spans)][1], ended
 
 
-def _open_paths(row: RunRow, records: Sequence[JournalRecord]) -> frozenset[str] | None:
-    """Where a run that failed or waits stands, and what is around that; None if it could have been at work anywhere."""
-    if row.status is RunStatus.FAILED:
-        stands = [row.error.path or ""] if row.error is not None else []
-    elif row.status is RunStatus.PAUSED:
-        stands = [MARKS.sub("", record.path) for record in records if record.kind is RecordKind.WAIT]
-    else:
-        return None
-    return frozenset(around for path in stands for around in accumulate(PIECES.findall(path)))
-
-
 class _Reader(NamedTuple):
-    """Reads spans of one run off the tree of its paths; in the times `idle` nobody had it, or it only waited.
-
-    One that ended without a failure was `smooth`: every part in the foreground that had begun came to its end.
-    """
+    """Reads spans of one run off the tree of its paths; in the times `idle` nobody had it, or it only waited."""
 
     row: RunRow
-    open_paths: frozenset[str] | None
+    around: Around
     now: float
     idle: Sequence[Interval]
-    smooth: bool
 
-    def read(self, node: Node, unended: RunStatus | None) -> tuple[Span, list[Interval], list[Interval]]:
+    def read(
+        self, node: Node, came_to: RunStatus | None, since: Sequence[float] = ()
+    ) -> tuple[Span, list[Interval], list[Interval]]:
         """The node's span, when it was at work, and when so in the foreground.
 
-        `unended` is the run's status where the step may have no end.
+        `came_to` is what it came to where its own records don't tell; `since` are the ends of the attempts that the
+        steps around it made.
         """
         copied = [record for record in node.records if self._is_copied(record)]
         own = [record for record in node.records if record not in copied]
-        open_ones = {child.path for child in self._open(node)}
-        within = self._replace(smooth=False) if node.defined.get("execution_mode") == "background" else self
-        parts = [within.read(child, unended if child.path in open_ones else None) for child in _in_order(node)]
-        spans = within._with_empty(node, [span for span, _, _ in parts])
+        tries = [record for record in node.records if record.kind in TRIES]
+        since = sorted((*since, *(record.ended_at for record in tries)))
+        known, children = self.around.known(node, came_to), _in_order(node)
+        of_parts = self.around.of_parts(node, known, children)
+        parts = [self.read(child, what, since) for child, what in zip(children, of_parts, strict=True)]
+        spans = self._with_empty(node, [span for span, _, _ in parts], to_its_end=went_through(node, known))
+        statuses = (part[0].status for part in parts)
+        status = status_of(node, known, [*zip(children, statuses, strict=True)])
         under = _merged([interval for _, intervals, _ in parts for interval in intervals])
-        timed = [record for record in own if record.kind is RecordKind.RESULT or record.kind in _TRIES]
-        if own and own[-1].kind in _BEGUN and _status(node, spans, unended) is RunStatus.RUNNING:
+        timed = [record for record in own if record.kind is RecordKind.RESULT or record.kind in TRIES]
+        if own and own[-1].kind in _BEGUN and status is RunStatus.RUNNING:
             timed.append(own[-1]._replace(ended_at=max(self.now, own[-1].ended_at)))
         at_work = [(each.started_at, each.ended_at) for each in timed]
-        again = max([end for _, end in at_work], default=0.0)
-        at_work += _reach([each for _, _, fore in parts for each in fore if each[0] >= again], self.idle)
+        fore = sorted(each for _, _, intervals in parts for each in intervals)
+        for _, attempt in groupby(fore, key=lambda each: bisect_right(since, each[0])):
+            at_work += _reach([*attempt], self.idle)
         busy = _merged([*at_work, *under])
         own_usage = sum((record.usage for record in own), NO_USAGE)
         told: list[JournalRecord | Span] = [*node.records, *spans]
-        times = [*busy, *((each.started_at, each.ended_at) for each in told)] or [(0.0, 0.0)]
-        tries = [record for record in node.records if record.kind in _TRIES]
+        times = [*busy, *((each.started_at, each.ended_at) for each in told)]
+        times = times or [(node.at or self.row.created_at,) * 2]
         last = next(reversed([*tries, *node.results()]), None)
         total = _length(busy)
         span = Span(
             node.path,
             node.name,
             node.kind,
-            _status(node, spans, unended),
+            status,
             min(start for start, _ in times),
             max(end for _, end in times),
             total,
             total - _length(under),
-            1 if last is None else last.attempt,
+            _attempts(node, last, under, status),
             sum((span.usage for span in spans), own_usage),
             own_usage,
             str(node.defined.get("model", "")) if node.kind == "agent" else "",
@@ -229,21 +223,20 @@ class _Reader(NamedTuple):
         )
         return span, busy, [] if "background" in span.marks else at_work
 
-    def _with_empty(self, node: Node, spans: Sequence[Span]) -> tuple[Span, ...]:
+    def _with_empty(self, node: Node, spans: Sequence[Span], *, to_its_end: bool) -> tuple[Span, ...]:
         """The node's parts as they follow each other, with those that came to an end without a record.
 
-        They did where a later one has a record, unless they ran in the background; and the last ones where the run was
-        smooth, or the pipeline is whole.
+        They did where a later one has a record, unless they ran in the background; and the last ones where the whole
+        went `to_its_end`.
         """
         steps, told = [*node.steps.values()], {span.name for span in spans}
         places = {name: number for number, name in enumerate(node.steps)}
-        is_whole = self.smooth or (not node.path and self.row.status is RunStatus.COMPLETED)
         found: list[Span] = []
         come_to, at = 0, min((span.started_at for span in spans), default=self.row.created_at)
         for span in (*spans, None):
-            upto = len(steps) * is_whole if span is None else 0 if _is_fallback(span) else places.get(span.name, 0)
+            upto = len(steps) * to_its_end if span is None else 0 if _is_fallback(span) else places.get(span.name, 0)
             for step in steps[come_to:upto]:
-                if not (step["name"] in told or step["kind"] in _RECORDED or "execution_mode" in step):
+                if not (step["name"] in told or step["kind"] in RECORDED or "execution_mode" in step):
                     path = f"{node.path}/{node.kinds.segment(step)}".lstrip("/")
                     found.append(Span(path, step["name"], step["kind"], RunStatus.COMPLETED, at, at, marks=("empty",)))
             come_to = max(come_to, upto)
@@ -255,20 +248,14 @@ class _Reader(NamedTuple):
         """Whether the record stood in another run's journal, where it counts."""
         return "rerun_of" in self.row.tags and record.ended_at < self.row.created_at
 
-    def _open(self, node: Node) -> list[Node]:
-        """The node's children that may have had no end when the run stopped."""
-        children = list(node.children.values())
-        if self.open_paths is not None:
-            return [each for each in children if each.path in self.open_paths]
-        return children if node.of.side_by_side else children[-1:]
-
     def _marks(self, node: Node, copied: bool) -> Iterator[str]:
-        yield from node.marks
+        if node.went:
+            yield "went on"
         if copied:
             yield "copied"
         if any(record.attempt == 0 for record in node.results()):
             yield "cached"
-        if node.defined.get("execution_mode") == "background" and not node.piece.startswith("["):
+        if node.is_background:
             yield "background"
         begun = any(record.kind is RecordKind.INTENT for record in node.records)
         ended = node.results() or any(record.kind in (RecordKind.FAILED, RecordKind.SETTLED) for record in node.records)
@@ -293,29 +280,13 @@ def _settled(record: JournalRecord) -> Settled:
     return Settled(stored["by"], record.ended_at, stored["again"])
 
 
-def _status(node: Node, spans: Sequence[Span], unended: RunStatus | None) -> RunStatus:
-    """What the step came to: as its own records say, else as those of its parts do."""
-    if node.results():
-        return RunStatus.COMPLETED
-    last = next((record for record in reversed(node.records) if record.kind in _TRIES), None)
-    if last is not None and last.kind is RecordKind.FAILED:
-        return RunStatus.FAILED
-    if last is not None and last.attempt == 0 and node.records[-1].kind is not RecordKind.CALL:
-        return RunStatus.CANCELLED
-    if unended is not None:
-        return unended
-    return _status_of_parts(node, spans)
-
-
-def _status_of_parts(node: Node, spans: Sequence[Span]) -> RunStatus:
-    if not spans:
-        asks = any(record.kind is RecordKind.WAIT for record in node.records)
-        return RunStatus.PAUSED if asks else RunStatus.CANCELLED
-    if node.of.side_by_side:
-        failed = node.of.spares not in node.defined and any(span.status is RunStatus.FAILED for span in spans)
-        return RunStatus.FAILED if failed else RunStatus.COMPLETED
-    last = next((span for span in reversed(spans) if "background" not in span.marks), None)
-    return RunStatus.COMPLETED if last is None or "went on" in last.marks else last.status
+def _attempts(node: Node, last: JournalRecord | None, under: Sequence[Interval], status: RunStatus | None) -> int:
+    """How many attempts were made. That of a step made of others which is at work, or got through, has no record."""
+    if last is None:
+        return 1
+    failed = last.kind is RecordKind.ATTEMPT and last.attempt > 0 and last.fallback is None and node.holds_steps
+    went_on = status is RunStatus.COMPLETED or (under and under[-1][1] > last.ended_at)
+    return last.attempt + bool(failed and went_on)
 
 
 def _in_order(node: Node) -> list[Node]:

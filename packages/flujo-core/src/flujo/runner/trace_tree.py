@@ -10,11 +10,14 @@ from flujo.domain.interfaces import JournalRecord, RecordKind
 from flujo.domain.kinds import DynamicParallelRouterStep, MapStep, ParallelStep
 from flujo.domain.steps import Pipeline, Step
 
-__all__ = ["MARKS", "PIECES", "Kinds", "Node", "place"]
+__all__ = ["MARKS", "PIECES", "RECORDED", "TRIES", "Kinds", "Node", "node_at", "place"]
 
 #: What stands after the path of a step in the paths of records that are not its result.
 MARKS = re.compile(r"[#?!^].*")
 PIECES = re.compile(r"\[\d+\]|/?[^/\[]+")
+TRIES = (RecordKind.ATTEMPT, RecordKind.FAILED)
+#: The kinds that never end without a record of their own.
+RECORDED = ("step", "agent", "hitl")
 #: The classes of kinds of which more is to be known than their names, where no pipeline is at hand to tell it.
 _KNOWN: Sequence[type[Step[Any, Any]]] = (Pipeline, MapStep, ParallelStep, DynamicParallelRouterStep)
 
@@ -41,7 +44,8 @@ class Kinds:
 class Node:
     """A place in the tree of paths, and what is recorded there.
 
-    `steps` defines those that follow each other in it, by their names, where they are known.
+    `steps` defines those that follow each other in it, by their names, where they are known. `went` is what it came to
+    that the step around it went on from, "failure" or "pause", and `at` when that was, or when it failed.
     """
 
     path: str
@@ -51,7 +55,8 @@ class Node:
     kinds: Kinds
     records: list[JournalRecord] = field(default_factory=list)
     children: dict[str, "Node"] = field(default_factory=dict)
-    marks: set[str] = field(default_factory=set)
+    went: str = ""
+    at: float | None = None
     steps: Mapping[str, Mapping[str, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +74,30 @@ class Node:
         """What is known of its kind."""
         return self.kinds.classes.get(self.kind, CompositeStep)
 
+    @property
+    def holds_steps(self) -> bool:
+        """Whether it is made of others, as far as its place tells."""
+        return self.kind not in RECORDED and (":" in self.piece or self.kind in ("pipeline", "item", "iteration"))
+
+    @property
+    def spares(self) -> bool:
+        """Whether some of its parts may fail without the whole."""
+        return self.of.spares in self.defined
+
+    @property
+    def is_background(self) -> bool:
+        """Whether it runs beside what comes after it."""
+        return self.defined.get("execution_mode") == "background" and not self.piece.startswith("[")
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether it stands for what failed, in whose place it ran."""
+        return self.piece.startswith("/fallback:")
+
+    def last_try(self) -> JournalRecord | None:
+        """The last attempt of the step that failed."""
+        return next((record for record in reversed(self.records) if record.kind in TRIES), None)
+
     def child(self, piece: str) -> "Node":
         """The node of a part. Its kind is that of the pipeline's definition, else what the path's prefix says."""
         if piece not in self.children:
@@ -79,7 +108,7 @@ class Node:
                 at = self.kinds.at(prefix)
                 step = self.steps.get(name)
                 defined = step if step and _is_named(step, name, at) else _defined(self.defined, at, name)
-                kind = str(defined.get("kind") or at or "step")
+                kind = str(defined.get("kind") or at.removeprefix("fallback") or "step")
             self.children[piece] = Node(self.path + piece, piece, kind, defined, self.kinds)
         return self.children[piece]
 
@@ -90,13 +119,20 @@ class Node:
 
 def place(root: Node, record: JournalRecord) -> None:
     """Put the record where its path says, in the tree under `root`."""
+    path, _, went = record.path.partition("/on:")
+    node = node_at(root, MARKS.sub("", path))
+    if went:
+        node.went, node.at = went, record.ended_at
+    else:
+        node.records.append(record)
+
+
+def node_at(root: Node, path: str) -> Node:
+    """The node at a path in the tree under `root`, made where nothing is recorded of it."""
     node = root
-    for piece in PIECES.findall(MARKS.sub("", record.path)):
-        if piece.startswith("/on:"):
-            node.marks.add("went on")
-            return
+    for piece in PIECES.findall(path):
         node = node.child(piece)
-    node.records.append(record)
+    return node
 
 
 def _defined(within: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
