@@ -34,7 +34,7 @@ from flujo.runner.inbox import OpenQuestion, read_inbox
 from flujo.runner.listing import RunSummary, read_runs
 from flujo.runner.local_tracer import traced
 from flujo.runner.own_loop import in_loop_of_its_own
-from flujo.runner.plugin_set import local_plugins, plugin_set
+from flujo.runner.plugin_set import plugin_set
 from flujo.runner.rerun import SAME_INPUT, Again, rerun
 from flujo.runner.resume_orchestrator import ResumeOrchestrator
 from flujo.runner.run_session import Begun, RunSession
@@ -123,7 +123,6 @@ class Flujo(Generic[In, Out, Ctx]):
             source=source,
             files=mapping_of(files, "files"),
             plugins=plugin_set(None if registry else manager, whole),
-            local=local_plugins(manager),
             root=root,
             on_background=on_background,
             usage_limits=limits_of(usage_limits),

@@ -1,8 +1,8 @@
 """Which plugins a pipeline needs: noted with each run, and compared when it goes on."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from flujo.domain.agent_step import AgentStep
 from flujo.domain.callables import reference
@@ -15,29 +15,23 @@ from flujo.plugins import PluginManager
 from flujo.plugins.contributions import ANY_STEP
 from flujo.plugins.precedence import Table
 
-__all__ = [
-    "PLUGINS",
-    "PluginSet",
-    "check_policies",
-    "local_plugins",
-    "missing_plugins",
-    "plugin_changes",
-    "plugin_set",
-    "tags_of",
-]
+__all__ = ["PLUGINS", "PluginSet", "check_policies", "missing_plugins", "plugin_changes", "plugin_set", "tags_of"]
 
 #: The tag of a run that holds its plugins.
 PLUGINS = "plugins"
 
-#: The kinds of step that each plugin runs, by its distribution and version, "acme 1.0"; none of one that is needed
-#: otherwise, for a kind in files, for an agent or for a skill.
-PluginSet: TypeAlias = Mapping[str, tuple[str, ...]]
+
+class PluginSet(dict[str, tuple[str, ...]]):
+    """The kinds of step that each plugin runs, by its distribution and version, "acme 1.0"; none of one that is needed
+    otherwise, for a kind in files, for an agent or for a skill. `local` are the plugin files of the project."""
+
+    local: frozenset[str] = frozenset()
 
 
 def plugin_set(manager: PluginManager | None, pipeline: Step[Any, Any]) -> PluginSet:
     """What of the plugins of `manager` the steps of `pipeline` need."""
     if manager is None:
-        return {}
+        return PluginSet()
     found: dict[str, set[str]] = {}
     skills, packages = _skills(manager.contributions.skills), _packages(manager)
     for step in pipeline.walk():
@@ -48,7 +42,9 @@ def plugin_set(manager: PluginManager | None, pipeline: Step[Any, Any]) -> Plugi
         called = step.call.reference if step.call is not None else ""
         for provider in filter(None, (skills.get(called), packages.get(_package(called)))):
             found.setdefault(provider, set())
-    return {provider: tuple(sorted(kinds)) for provider, kinds in sorted(found.items())}
+    needed = PluginSet({provider: tuple(sorted(kinds)) for provider, kinds in sorted(found.items())})
+    needed.local = frozenset(record.provider for record in manager.records if record.source == "local")
+    return needed
 
 
 def tags_of(plugins: PluginSet) -> dict[str, str]:
@@ -83,19 +79,13 @@ def missing_plugins(row: RunRow, manager: PluginManager) -> str:
     return "; ".join(told)
 
 
-def local_plugins(manager: PluginManager | None) -> frozenset[str]:
-    """The plugin files of the project."""
-    records = manager.records if manager else ()
-    return frozenset(record.provider for record in records if record.source == "local")
-
-
-def check_policies(row: RunRow, plugins: PluginSet, local: Collection[str]) -> None:
+def check_policies(row: RunRow, plugins: PluginSet) -> None:
     """Raise `DefinitionChanged` where an installed plugin ran a kind of step when the run began, and another one, or
-    one of `local`, does now."""
+    a plugin file of the project, does now."""
     was, now = _by_kind(_noted(row)), _by_kind(plugins)
     for kind, before in was.items():
         after = now.get(kind, before)
-        is_meant = not (_is_installed(after) or after in local)
+        is_meant = not (_is_installed(after) or after in plugins.local)
         if _dist(after) != _dist(before) and _is_installed(before) and not is_meant:
             changed = DefinitionChanged(
                 f"steps of kind {kind!r} were run by {before} when run {row.run_id!r} began, and by {after} now",
@@ -107,8 +97,7 @@ def check_policies(row: RunRow, plugins: PluginSet, local: Collection[str]) -> N
 
 
 def _noted(row: RunRow) -> PluginSet:
-    noted: PluginSet = json.loads(row.tags.get(PLUGINS, "{}"))
-    return noted
+    return PluginSet(json.loads(row.tags.get(PLUGINS, "{}")))
 
 
 def _by_kind(plugins: PluginSet) -> dict[str, str]:

@@ -33,7 +33,7 @@ class ResumeOrchestrator(NamedTuple):
         row = await session.find(run_id)
         changed = await self._is_changed(row, allowed=allow_changed)
         if not allow_changed and row.status is not RunStatus.COMPLETED:
-            check_policies(row, session.plugins, session.local)
+            check_policies(row, session.plugins)
             await session.inbox.check(row)
         if reply is not None:
             await session.inbox.answer(row, reply)

@@ -85,8 +85,7 @@ class RunSession:
     resources: Any = None
     source: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
-    plugins: PluginSet = field(default_factory=dict)
-    local: frozenset[str] = frozenset()
+    plugins: PluginSet = field(default_factory=PluginSet)
     root: Path | None = None
     on_background: OnEnd = "wait"
     prices: PriceTable | None = None

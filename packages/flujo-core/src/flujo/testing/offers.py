@@ -6,7 +6,7 @@ from typing import Any
 from flujo.domain.steps import Step
 from flujo.engine.policy import StepPolicy
 from flujo.exceptions import FlujoError, PluginError
-from flujo.plugins import PluginManager
+from flujo.plugins import Offer, PluginManager
 from flujo.plugins.contributions import ANY_STEP
 from flujo.plugins.discovery import load_target
 from flujo.plugins.switches import normal
@@ -19,13 +19,16 @@ def wrong_offers(manager: PluginManager, dist: str) -> Iterator[str]:
     offers = (offer for table in manager.contributions for key in table for offer in table.rivals(key))
     for offer in (each for each in offers if normal(each.dist) == normal(dist)):
         try:
-            for name, (is_right, expected) in _EXPECTED[offer.facet].items():
-                target = getattr(offer.value, name)
-                found = load_target(target, offer.provider)
-                if not is_right(found):
-                    raise PluginError(f"plugin {offer.provider} offers {target!r}, expected {expected}")
+            _check(offer)
         except FlujoError as error:
             yield f"{offer.facet} {offer.key!r}: {error}"
+
+
+def _check(offer: Offer) -> None:
+    for name, (is_right, expected) in _EXPECTED[offer.facet].items():
+        target = getattr(offer.value, name)
+        if not is_right(load_target(target, offer.provider)):
+            raise PluginError(f"plugin {offer.provider} offers {target!r}, expected {expected}")
 
 
 def _is_step_type(found: Any) -> bool:
