@@ -431,6 +431,36 @@ def test_links_are_files_and_what_is_no_part_of_the_project_is_left_out(pipeline
     assert not [name for name in files if name.startswith((".", "__", "folder/"))]
 
 
+def test_links_into_the_project_lead_into_its_copy_and_others_where_they_led(pipeline, project, job, tmp_path):
+    (project / "data.txt").write_text("data\n")
+    (tmp_path / "outside.txt").write_text("outside\n")
+    (project / "skills" / "absolute").symlink_to(project / "data.txt")
+    (project / "skills" / "around").symlink_to(f"../../{project.name}/data.txt")
+    (project / "skills" / "out").symlink_to("../../outside.txt")
+    (project / "skills" / "work.py").write_text(
+        "from pathlib import Path\n\n\ndef copy(data):\n"
+        "    text = Path('skills/out').read_text() + Path('skills/around').read_text()\n"
+        "    Path('skills/absolute').write_text(text)\n"
+        "    return Path('data.txt').read_text()\n"
+    )
+    pipeline('{ name: s, uses: "skills.work:copy" }')
+
+    (tmp_path / "stage").mkdir()
+
+    assert Stage(tmp_path / "stage", project, job).play().report.output == "outside\ndata\n"
+    assert (project / "data.txt").read_text() == "data\n"
+
+
+def test_what_is_no_file_is_refused_by_its_name(flujo, pipeline, project):
+    pipeline(TWO)
+    os.mkfifo(project / "skills" / "pipe")
+
+    ran = flujo("rehearse", "--yes")
+
+    assert ran.code == 2
+    assert "error[FLUJO-100] 'skills/pipe' is no file that could be copied" in ran.err
+
+
 def test_a_process_that_is_killed_from_outside_is_no_boundary(pipeline, project, job, tmp_path):
     (project / "skills" / "work.py").write_text("import os\n\n\ndef die(data):\n    os.kill(os.getpid(), 9)\n")
     pipeline('{ name: s, uses: "skills.work:die" }')

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from flujo.exceptions import ExecutionError
+from flujo.exceptions import ConfigurationError, ExecutionError
 from flujo_cli.output import one_line
 from flujo_cli.rehearsal import Job, Report
 
@@ -35,13 +35,27 @@ class Ending(NamedTuple):
 
 
 class Stage:
-    """Plays a run again and again in a temporary `folder`: always at the same place, so that paths are equal."""
+    """Plays a run again and again in a temporary `folder`: always at the same place, so that paths are equal.
+
+    Links into the project lead into its copy there, and others where they led. Raises `ConfigurationError` for what is
+    neither file, folder nor link.
+    """
 
     def __init__(self, folder: Path, project: Path, job: Job) -> None:
         self._begin, self._project, self._state = folder / "begin", folder / "project", folder / "state"
         self._told, self._report, self._log = folder / "job.json", folder / "report.json", folder / "log"
         self._job = job._replace(state=f"sqlite:///{quote(str(self._state))}/state.db?sync=normal")
+        for path in _walk(project):
+            if not (path.is_symlink() or path.is_file()):
+                raise ConfigurationError(
+                    f"{path.relative_to(project).as_posix()!r} is no file that could be copied",
+                    suggestion="take it out of the project: it is a pipe, a socket or a device",
+                )
         shutil.copytree(project, self._begin, symlinks=True, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+        for path in filter(Path.is_symlink, _walk(project)):
+            copy = self._begin / path.relative_to(project)
+            copy.unlink()
+            copy.symlink_to(_led(path, project, self._project))
 
     def play(self, die_after: int | None = None) -> Ending:
         """Run to the end; with `die_after` the process dies after that record, and another one goes on.
@@ -75,12 +89,27 @@ class Stage:
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Every file under `folder` with its bytes; of a link, where it leads."""
+    for path in _walk(folder):
+        data = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+        yield path.relative_to(folder).as_posix(), data
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Everything under `folder` that is no folder."""
     for at, folders, names in os.walk(folder):
         folders[:] = sorted(set(folders) - set(_LEFT_OUT))
-        for name in sorted([*names, *(each for each in folders if Path(at, each).is_symlink())]):
-            path = Path(at, name)
-            data = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
-            yield path.relative_to(folder).as_posix(), data
+        for name in sorted({*names, *(each for each in folders if Path(at, each).is_symlink())} - set(_LEFT_OUT)):
+            yield Path(at, name)
+
+
+def _led(link: Path, project: Path, copy: Path) -> Path:
+    """Where the copy of `link` leads: one by a relative path that stays in the project is as it was."""
+    told, here = link.readlink(), link.parent.relative_to(project)
+    if not told.is_absolute() and not os.path.normpath(here / told).startswith(".."):
+        return told
+    target = Path(os.path.normpath(link.parent / told))
+    root = next((root for root in (project, project.resolve()) if target.is_relative_to(root)), None)
+    return target if root is None else copy / target.relative_to(root)
 
 
 def differences(expected: Ending, got: Ending) -> list[str]:
