@@ -204,10 +204,10 @@ def test_of_two_files_of_one_name_each_is_shown_by_its_own(flujo, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "bells.py").write_text("")
-    (tmp_path / "flujo.toml").write_text('[plugins]\nlocal = ["a/bells.py", "b/bells.py"]\n')
+        (tmp_path / folder / "belfry.py").write_text("")
+    (tmp_path / "flujo.toml").write_text('[plugins]\nlocal = ["a/belfry.py", "b/belfry.py"]\n')
 
-    for name, file in (("bells", "a/bells.py"), ("bells#2", "b/bells.py")):
+    for name, file in (("belfry", "a/belfry.py"), ("belfry#2", "b/belfry.py")):
         ran = flujo("plugins", "show", name)
         assert (ran.code, file in ran.out) == (0, True)
 
