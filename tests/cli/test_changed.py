@@ -170,7 +170,7 @@ def test_a_completed_run_is_handed_out_as_it_was(flujo, waiting):
 
 def test_a_run_of_the_same_id_says_the_ways_on_too(flujo, waiting):
     change(waiting, "last, input: ", "end, input: ")
-    ran = flujo("run", "--input", "x", "--run-id", "r")
+    ran = flujo("run", "--input", "x", "--run-id", "r", "--context", "who=ann")
     assert ran.code == 4
     assert "flujo resume r --allow-changed" in ran.err
 
