@@ -406,6 +406,48 @@ async def test_a_branch_that_had_just_ended_when_it_was_cancelled_has_its_line()
     assert again.step_history[0].children[1].error.message == "cancelled because branch 'a' failed"
 
 
+def branches(*, fails: str, aside: bool) -> dict[str, Any]:
+    """A branch whose failing step keeps a record, and one of a step that fails by itself and keeps none."""
+    note = step("note", config=StepConfig(execution_mode="background" if aside else "foreground"))
+    no_list = map_("m", step("item"), over=lambda data, context: 5)
+    alone = no_list if fails == "map" else branch("m", on="'other'", branches={"one": step("one")})
+    return {"a": [note, step("t", fail)], "b": [alone]}
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["", "turned"])
+@pytest.mark.parametrize("aside", [False, True], ids=["", "aside"])
+@pytest.mark.parametrize("fails", ["map", "branch"])
+@pytest.mark.parametrize("on_file", [False, True], ids=["memory", "file"])
+async def test_of_two_branches_that_fail_the_one_that_ended_the_run_ends_the_replay(
+    tmp_path, on_file, fails, aside, turned
+):
+    both = branches(fails=fails, aside=aside)
+    named = dict(reversed(both.items())) if turned else both
+    plain = {"a": [step("t", fail)], "b": both["b"]}
+    for each in (named, plain):
+        backend = SqliteBackend(tmp_path / f"{len(each['a'])}.db") if on_file else InMemoryBackend()
+        async with flujo(parallel("p", each), backend) as engine:
+            result = await engine.run("x", run_id="r")
+            again = await engine.replay("r")
+        assert (again.status, again.error) == (result.status, result.error)
+
+
+async def test_a_failure_that_a_fallback_took_over_from_is_the_one_that_it_is_recorded_for(tmp_path):
+    race = parallel("p", {"a": step("t", fail), "b": branches(fails="branch", aside=False)["b"]})
+    async with flujo(Pipeline([race], name="safe", fallback=step("f")), SqliteBackend(tmp_path / "state.db")) as engine:
+        result = await engine.run("x", run_id="r")
+        assert told(await engine.replay("r")).output == result.output
+
+
+async def test_a_background_step_is_not_missed_whose_branch_was_cancelled_before_it():
+    note = step("note", config=StepConfig(execution_mode="background"))
+    failing = step("t", fail, fallback=step("f", fail))
+
+    result, again = await both(parallel("p", {"a": failing, "c": [note, step("u")]}))
+
+    assert (again.error, again.background) == (result.error, ())
+
+
 def test_a_replay_changes_the_executor_only_where_that_says_so():
     changed = {name for name in vars(ReplayExecutor) if name in vars(ExecutorCore) and not name.startswith("__")}
     assert changed == set(re.findall(r"`(_\w+)`", ExecutorCore.__doc__))

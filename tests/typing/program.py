@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, assert_type
+from typing import Any, TypeGuard, TypeVar, assert_type
 
 from pydantic import BaseModel
 
@@ -35,8 +35,11 @@ from flujo import (
     step,
 )
 from flujo.domain.cached import CacheStep
-from flujo.domain.events import BackgroundLaunched, RunFinished, StepFinished
+from flujo.domain.events import BackgroundLaunched, Event, RunFinished, StepFinished
 from flujo.domain.kinds import LoopStep, MapStep
+
+Out = TypeVar("Out")
+Ctx = TypeVar("Ctx", bound=PipelineContext)
 
 
 class Invoice(BaseModel):
@@ -138,11 +141,16 @@ async def outcomes(flujo: Flujo[str, int, Desk]) -> None:
                 assert_type(result.output, int | None)
 
 
+def is_result(item: Event | PipelineResult[Out, Ctx]) -> TypeGuard[PipelineResult[Out, Ctx]]:
+    return isinstance(item, PipelineResult)
+
+
 async def events(flujo: Flujo[str, int, Desk]) -> None:
     async for event in flujo.run_with_events("x", run_id="mine"):
-        if isinstance(event, PipelineResult):
-            result: PipelineResult[int, Desk] = event
-            assert_type(result.final_pipeline_context.seen, int)
+        if is_result(event):
+            assert_type(event, PipelineResult[int, Desk])
+            assert_type(event.output, int | None)
+            assert_type(event.final_pipeline_context.seen, int)
         elif isinstance(event, StepFinished):
             assert_type(event.result, StepResult[object])
         elif isinstance(event, RunFinished):

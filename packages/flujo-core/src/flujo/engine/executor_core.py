@@ -67,9 +67,10 @@ _LEVELS = 32
 class ExecutorCore:
     """Runs steps by the policies of a registry. Holds nothing of any one run: frames carry that.
 
-    A subclass, as the replay's, may do otherwise in these places only: `_run` (a step, from what is known of it to its
-    end), `_guarded` (its attempts, then its fallback), `_attempts`, `_timed` (one attempt: policy and validators) and
-    `_limit` (how long that may take). It shares what another core has prepared: `ExecutorCore(**core.parts())`.
+    A subclass, as the replay's, may do otherwise in these places only: `_launch` (of a background step), `_run` (a
+    step, from what is known of it to its end), `_guarded` (its attempts, then its fallback), `_attempts`, `_timed` (one
+    attempt: policy and validators), `_limit` (how long that may take) and `_finish` (its end). It shares what another
+    core has prepared: `ExecutorCore(**core.parts())`.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ from flujo.runner.definitions import describe_change, misfits
 from flujo.runner.ending import Ending, Progress, with_questions
 from flujo.runner.replay_record import CANCELLED, ReplayRecord, order_of
 from flujo.runner.run_session import RunSession
-from flujo.runner.turns import Stuck, Turns
+from flujo.runner.turns import LAST, Stuck, Turns
 
 __all__ = ["OnInput", "ReplayExecutor", "replay"]
 
@@ -63,6 +63,12 @@ class ReplayExecutor(ExecutorCore):
         self._record = record
         self._turns = turns
         self._on_input = on_input
+
+    async def _launch(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
+        if not self._record.has_begun(frame.path):
+            with self._turns.under_way():
+                await self._turns.later(LAST)  # its branch can have been cancelled before it came to the launch
+        return await super()._launch(frame, plan)
 
     async def _run(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         self._record.begin(frame.path)
@@ -139,6 +145,14 @@ class ReplayExecutor(ExecutorCore):
         work.attempt = end.attempt if end and has_ended else 1 + self._record.retries_used(path)
         return outcome
 
+    async def _finish(self, work: Work, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
+        is_own = not work.plan.records and work.error is None  # if it fails, and no step in it has
+        if is_own and isinstance(outcome, Failure) and outcome.step_result is None:
+            was_first = self._record.was_first(work.frame.path, ErrorInfo.of(outcome.error))
+            if was_first is not None:
+                await self._turns.later(0 if was_first else 1)
+        return await super()._finish(work, outcome)
+
     async def _ended(self, work: Work) -> StepOutcome[Any]:
         """How a step ended that has no result."""
         render_again(work)
@@ -152,7 +166,8 @@ class ReplayExecutor(ExecutorCore):
         if end is not None and end.error is not None:
             failure: Failure[Any] = Failure(RecordedError(end.error), record.feedback(frame.path))
             work.outcome = failure  # should it be cancelled now, it was so when it had come to its end
-            await self._turns.take(frame.path, cancels=True)
+            yields = record.was_first(frame.path, end.error) is False
+            await self._turns.take(frame.path, cancels=True, yields=yields)
             return failure
         if asked is not None:
             await self._turns.take(frame.path)

@@ -68,7 +68,22 @@ class ReplayRecord(Journal):
         error = self.row.error
         if self.row.status is not RunStatus.STOPPED or error is None or _ASKED_NOTHING not in error.message:
             return False
-        return not any(_is_in(each, path) for each in self._begun)
+        return not self.has_begun(path)
+
+    def has_begun(self, path: str) -> bool:
+        """Whether anything is recorded at `path`, or in it."""
+        return any(_is_in(each, path) for each in self._begun)
+
+    def was_first(self, path: str, error: ErrorInfo) -> bool | None:
+        """Whether the run, or a step around the one at `path`, has failed with its `error`, by what they have recorded.
+
+        None where there is none that failed.
+        """
+        around = (self.end(at) for at in self._asides.attempts if path != at and _is_in(path, at))
+        told = [each.error[:2] == error[:2] for each in around if each and each.error]
+        if self.row.status is RunStatus.FAILED and self.row.error:
+            told.append(self.row.error.path == path)
+        return any(told) if told else None
 
     def begin(self, path: str) -> None:
         """The replay comes by the step at `path`, and will come by what is in it: nothing there is cut short."""

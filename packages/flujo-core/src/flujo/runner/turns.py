@@ -6,11 +6,12 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from flujo.domain.outcomes import StepOutcome
 
-__all__ = ["Turns"]
+__all__ = ["LAST", "Turns"]
 
 T = TypeVar("T")
 
@@ -20,6 +21,9 @@ _QUIET = 30
 
 #: What ends the pipeline's own step in the path of one that stands in it.
 _TOP = re.compile(r"[/\[]")
+
+#: The rank of what may never have come about.
+LAST = 2
 
 Stuck = dict[str, "asyncio.Future[StepOutcome[Any]]"]
 
@@ -61,6 +65,8 @@ class Turns:
         self._patient: set[int] = set()
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._stuck: Stuck = {}
+        self._yielding: set[int] = set()
+        self._held: list[tuple[int, asyncio.Future[None]]] = []
         self._moves = 0
         self._at_work: set[_Level] = set()
         self._rest: asyncio.Future[None] | None = None
@@ -109,15 +115,24 @@ class Turns:
             if level is not None:
                 self._at_work.add(level)
 
-    async def take(self, path: str, *, cancels: bool = False) -> None:
+    async def later(self, rank: int) -> None:
+        """Return when nobody else's turn it is, as no record tells when it was: the lowest rank first, `LAST` last."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._held.append((rank, turn))
+        await self._its_turn(turn)
+
+    async def take(self, path: str, *, cancels: bool = False, yields: bool = False) -> None:
         """Return when it is the turn of what is recorded at `path`.
 
         What `cancels` others lets those that ended right after it come to their places before: they had begun then.
+        What `yields` comes after what comes `later`, but not `LAST`.
         """
         position = self._position[path]
         following = self._order[position + 1 : position + 2]
         beside = following and _TOP.split(path)[0] == _TOP.split(following[0])[0]
-        if (cancels and beside) or self._last is not None:
+        if yields:
+            self._yielding.add(position)
+        if yields or (cancels and beside) or self._last is not None:
             self._patient.add(position)
         try:
             if position > self._next or position in self._patient:
@@ -191,7 +206,14 @@ class Turns:
             await asyncio.sleep(0)
             if task.done() or self._moves != moves:
                 return
-        if self._waiting:
+        self._held.sort(key=itemgetter(0))
+        yields = self._next in self._yielding and self._held[:1] and self._held[0][0] < LAST
+        if self._held and (yields or self._next not in self._waiting):
+            self._moves += 1
+            _, turn = self._held.pop(0)
+            if not turn.done():  # it can have been cancelled
+                turn.set_result(None)
+        elif self._waiting:
             self._patient.clear()
             self._release(min(self._waiting))
         elif self._stuck:
