@@ -71,14 +71,9 @@ class Journal:
         self._asides = NO_ASIDES
         self.failure: BaseException | None = None
         for record in records:
-            if record.kind is _RESULT:
-                self._results[record.path] = record
-            else:
-                self._note(record)
-        self.tracker: Tracker | None = None
-        if tracks_since is not None and self._results:
-            own = (path for path, each in self._results.items() if each.ended_at >= tracks_since)
-            self.tracker = Tracker(own, self._asides.attempts)
+            self._note(record)
+        own = (path for path, each in self._results.items() if each.ended_at >= (tracks_since or 0.0))
+        self.tracker = Tracker(own, self._asides.attempts) if tracks_since is not None and self._results else None
         self._counts: Mapping[str, int] | None = None if self._results else NOTHING
 
     def _note(self, record: JournalRecord) -> None:
