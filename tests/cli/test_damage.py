@@ -45,7 +45,7 @@ MALFORMED = (
 
 
 @pytest.mark.parametrize(
-    "words", ["db check", "db backup copy.db", "runs show @last", "inbox", "resume r1 --answer yes", "runs cancel r1"]
+    "words", ["db backup copy.db", "runs show @last", "inbox", "resume r1 --answer yes", "runs cancel r1"]
 )
 def test_a_damaged_table_is_told_as_damage_by_every_command(flujo, overwrite, project, words):
     overwrite("journal")
@@ -54,6 +54,53 @@ def test_a_damaged_table_is_told_as_damage_by_every_command(flujo, overwrite, pr
     assert ran.err.startswith("error[FLUJO-609] ")
     assert ran.err.endswith(MALFORMED)
     assert not (project / "copy.db").exists()
+
+
+def test_the_check_says_which_table_is_damaged(flujo, overwrite):
+    overwrite("journal")
+    ran = flujo("db", "check")
+    assert (ran.code, ran.out.splitlines()[-1]) == (2, "table 'journal' is damaged: database disk image is malformed")
+
+
+@pytest.mark.parametrize("document", ["substr(document, 1, 9)", "''", "'null'", "'[]'"])
+def test_a_damaged_definition_names_its_runs(flujo, file, document):
+    change(file, f"UPDATE definition SET document = {document}")
+    told = ["run 'r1' can't be read: ", "run 'r2' can't be read: "]
+    assert [line[: len(told[0])] for line in flujo("db", "check").out.splitlines()] == told
+    ran = flujo("runs", "list")
+    assert (ran.code, ran.err.count("error[FLUJO-609] run 'r")) == (2, 2)
+    assert flujo("runs", "show", "r1").err.startswith("error[FLUJO-609] run 'r1' can't be read: ")
+
+
+def test_a_text_that_is_none_hides_no_question_of_another_run(flujo, file):
+    change(file, "UPDATE run SET pipeline = CAST(x'ff' AS TEXT) WHERE id = 1")
+    ran = flujo("inbox")
+    assert (ran.code, [line.split()[0] for line in ran.out.splitlines()]) == (2, ["RUN", "r2"])
+    assert ran.err.startswith("answer: ")
+    assert "error[FLUJO-609] a question of run 'r1' can't be read: 'utf-8' codec" in ran.err
+    assert flujo("resume", "r1", "--answer", "yes").err.startswith("error[FLUJO-609] run 'r1' can't be read: ")
+
+
+@pytest.mark.parametrize("value", ["x'5b5d'", "x'7b'"])
+def test_a_damaged_value_is_marked_and_hides_no_other(flujo, file, value):
+    change(file, f"UPDATE journal SET out = {value} WHERE run = 1")
+    change(file, "UPDATE run SET input = x'7b' WHERE id = 1")
+    ran = flujo("runs", "show", "r1")
+    assert ran.code == 2
+    assert '\ninput     {"unreadable": "' in ran.out
+    assert "\npipeline  p" in ran.out
+    assert "\n  ask?  " in ran.out
+    assert ran.err.startswith("error[FLUJO-609] input can't be read: ")
+    assert "error[FLUJO-609] ask? can't be read: " in ran.err
+    told = flujo("runs", "show", "r1", "--json")
+    assert (told.code, told.json["pending"], list(told.json["input"])) == (2, [], ["unreadable"])
+
+
+def test_a_run_whose_first_context_is_none_is_not_gone_on_with(flujo, file):
+    change(file, "UPDATE run SET base = x'5b5d' WHERE id = 1")
+    ran = flujo("resume", "r1", "--answer", "yes")
+    assert ran.code == 2
+    assert "error[FLUJO-609] context can't be read: it is not what was stored" in ran.err
 
 
 def test_a_run_whose_record_can_not_be_written_says_what_to_look_at_next(flujo, overwrite):
@@ -96,6 +143,9 @@ def test_one_question_that_can_not_be_read_hides_no_other(flujo, file):
     ("statement", "told"),
     [
         ("UPDATE run SET status = 9 WHERE id = 1", "9"),
+        ("UPDATE run SET tags = 'null' WHERE id = 1", "'null' is no JSON object of texts"),
+        ("UPDATE run SET ended_at = 9e999 WHERE id = 1", "inf is no time"),
+        ("UPDATE run SET owner = CAST(x'ff' AS TEXT) WHERE id = 1", "'utf-8' codec can't decode byte 0xff"),
         ("UPDATE run SET tags = '{' WHERE id = 1", "Expecting property name"),
         ("UPDATE run SET error = '[]' WHERE id = 1", "list indices"),
         ("UPDATE run SET def_hash = x'00' WHERE id = 1", "run 'r1' has no definition"),

@@ -159,9 +159,7 @@ def test_the_time_that_a_run_waited_for_a_person_is_not_what_it_took(flujo, proj
     async def write() -> None:
         backend = create_plugin_manager().open_backend("sqlite:///.flujo/state.db", project)
         claim = await backend.create_run(NewRun("r1", "p", "", "{}", b"d", b'"in"', b"{}", 1000.0))
-        question = (
-            b'{"path": "ask", "token": "t", "message": "well?", "schema": null, "since": 1002.0, "deadline": null}'
-        )
+        question = b'{"token": "t", "message": "well?", "schema": null, "deadline": null}'
         answer = b'{"value": "yes", "by": "ann"}'
         for record in (
             JournalRecord("a", out=b"1", started_at=1000.0, ended_at=1002.0),
@@ -187,6 +185,7 @@ def test_records_stand_in_the_tree_with_attempts_and_fallbacks(flujo, record):
     error = ErrorInfo("OSError", "gone")
     record(
         JournalRecord("sub:b/a#a1", RecordKind.ATTEMPT, error=error),
+        JournalRecord("sub:b/a#a2", RecordKind.ATTEMPT, 2, error=error, fallback="spare"),
         JournalRecord("sub:b/a", out=b'"x"', fallback="spare"),
         JournalRecord("c#a1", RecordKind.FAILED),
     )
@@ -197,7 +196,7 @@ def test_records_stand_in_the_tree_with_attempts_and_fallbacks(flujo, record):
         "  c  0 ms  failed: for no known reason",
     ]
     kinds = [one["kind"] for one in flujo("runs", "show", "r1", "--json").json["records"]]
-    assert kinds == ["attempt", "result", "failed"]
+    assert kinds == ["attempt", "attempt", "result", "failed"]
 
 
 def test_a_valid_file_is_ok(flujo):

@@ -48,7 +48,7 @@ def run() -> Callable[..., NewRun]:
     """Makes new runs."""
 
     def make(run_id: str = "run-1", **fields: Any) -> NewRun:
-        given = {"definition": "{}", "digest": b"d", "input": b"1", "base": b"2", "created_at": 1.0} | fields
+        given = {"definition": "{}", "digest": b"d", "input": b"1", "base": b"{}", "created_at": 1.0} | fields
         return NewRun(run_id=run_id, pipeline="p", version="1", **given)
 
     return make

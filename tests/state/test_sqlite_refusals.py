@@ -70,11 +70,17 @@ async def test_newer_state_is_not_written(made, opened, run):
 
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE meta SET value = '4'", "DELETE FROM meta", "PRAGMA user_version = 0"],
+    ["UPDATE meta SET value = '4'", "PRAGMA user_version = 0"],
 )
 async def test_state_this_version_can_not_read_is_not_read(made, opened, statement):
     change(made, statement)
     with pytest.raises(StateUnavailable, match="can't read"):
+        await opened(made).list()
+
+
+async def test_state_that_has_lost_who_can_read_it_is_damaged(made, opened):
+    change(made, "DELETE FROM meta")
+    with pytest.raises(StateCorrupt, match=r"state\.db' doesn't say who can read it"):
         await opened(made).list()
 
 
@@ -137,9 +143,14 @@ async def test_damage_is_looked_for_after_a_process_died(made, opened, run):
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("UPDATE journal SET error = 'oops'", "holds what no flujo has written"),
-        ("UPDATE journal SET error = '[]'", "holds what no flujo has written"),
-        ("UPDATE journal SET cost = 'free'", "holds what no flujo has written"),
+        ("UPDATE journal SET error = 'oops'", "record 'a' of run 'run-1' can't be read: Expecting"),
+        ("UPDATE journal SET error = '[]'", "record 'a' of run 'run-1' can't be read: list"),
+        ("UPDATE journal SET cost = 'free'", "record 'a' of run 'run-1' can't be read: "),
+        ("UPDATE journal SET error = CAST(x'ff' AS TEXT)", "record 'a' of run 'run-1' can't be read: 'utf-8' codec"),
+        (
+            "UPDATE journal SET path = CAST(x'ff' AS TEXT) WHERE path = 'a'",
+            r"record '.*xff' of run 'run-1' can't be read",
+        ),
         ("UPDATE journal SET enc = 9", "encoding 9, expected 1"),
         ("UPDATE journal SET out = NULL, out_blob = x'00'", "missing from the state or was changed"),
     ],

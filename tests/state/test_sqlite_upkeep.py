@@ -14,6 +14,7 @@ from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import RunNotFound, StateCorrupt, StateStorageFull, StateUnavailable
 from flujo_state_sqlite.schema import INLINE_LIMIT, MIGRATIONS, SCHEMA
 
+ASKED = b'{"token":"t","message":"?","schema":null,"deadline":null}'
 LARGE = b'"%s"' % (b"x" * INLINE_LIMIT)
 
 
@@ -29,7 +30,7 @@ async def made(path, opened, run):
     backend = opened(path)
     claim = await backend.create_run(run(files={"a.yaml": "steps: []"}))
     await backend.append(claim, JournalRecord("a", out=LARGE, delta=b"2"))
-    await backend.append(claim, JournalRecord("b?", RecordKind.WAIT, out=b"3"))
+    await backend.append(claim, JournalRecord("b?", RecordKind.WAIT, out=ASKED))
     await backend.finish(claim, RunStatus.PAUSED, at=2.0)
     await backend.close()
     return path
@@ -42,7 +43,7 @@ def brought_to(path, version):
         path,
         "INSERT INTO definition VALUES (x'64', '{}')",
         """
-        INSERT INTO run VALUES (1, 'run-1', 'p', '1', x'64', '', 2, 1, NULL, x'00', 1, x'31', NULL, x'32', NULL, NULL,
+        INSERT INTO run VALUES (1, 'run-1', 'p', '1', x'64', '', 2, 1, NULL, x'00', 1, x'31', NULL, x'7b7d', NULL, NULL,
                                 NULL, NULL, '{}', 1.0, 2.0, 2.0)
         """,
         """
@@ -50,7 +51,8 @@ def brought_to(path, version):
                                     NULL, 1.0, 1.0)
         """,
         """
-        INSERT INTO journal VALUES (2, 1, 'b?', 3, 1, 1, x'01', x'', 1, 1, x'31', NULL, NULL, NULL, NULL, NULL, 0, 0, 0,
+        INSERT INTO journal VALUES (2, 1, 'b?', 3, 1, 1, x'01', x'', 1, 1,
+                                    CAST('{"token":"t","message":"?"}' AS BLOB), NULL, NULL, NULL, NULL, NULL, 0, 0, 0,
                                     NULL, 1.0, 1.0)
         """,
     )
@@ -129,6 +131,25 @@ async def test_what_is_wrong_is_said(made, opened, statement, said):
         ("UPDATE run SET error = '{}'", "run 'run-1' can't be read: 'type'"),
         ("UPDATE run SET enc = 9", "run 'run-1' can't be read: the values of 'run-1' are in encoding 9"),
         ("UPDATE run SET status = 9", "run 'run-1' can't be read: 9"),
+        ("UPDATE definition SET document = substr(document, 2)", "run 'run-1' can't be read: Expecting"),
+        ("UPDATE definition SET document = 'null'", "run 'run-1' can't be read: 'null' is no definition"),
+        ("UPDATE run SET tags = '3'", "run 'run-1' can't be read: '3' is no JSON object of texts"),
+        ("UPDATE run SET tags = '{\"a\": 3}'", "run 'run-1' can't be read: '{\"a\": 3}' is no JSON object of texts"),
+        ("UPDATE run SET source = char(0)", "run 'run-1' can't be read: '\\x00' is no name of a file"),
+        ("UPDATE run SET updated_at = -1e300", "run 'run-1' can't be read: -1e+300 is no time"),
+        ("UPDATE journal SET ended_at = 9e999 WHERE kind = 3", "record 'b?' of run 'run-1' can't be read: inf is no"),
+        ("UPDATE run SET owner = CAST(x'ff' AS TEXT)", "run 'run-1' can't be read: 'utf-8' codec"),
+        ("UPDATE run SET run_id = CAST(x'61ff' AS TEXT)", "run 'a\\\\xff' can't be read: 'utf-8' codec"),
+        (
+            "UPDATE journal SET path = CAST(x'ff' AS TEXT) WHERE kind = 3",
+            "record '\\\\xff' of run 'run-1' can't be read: ",
+        ),
+        ("UPDATE run SET base = x'5b5d'", "first context of run 'run-1': it can't be read: it is not what was stored"),
+        ("UPDATE journal SET out = x'5b5d' WHERE kind = 3", "value of record 'b?' of run 'run-1': it can't be read"),
+        (
+            "UPDATE journal SET out = CAST(replace(CAST(out AS TEXT), 'null}', '1e300}') AS BLOB) WHERE kind = 3",
+            "value of record 'b?' of run 'run-1': it can't be read: it is not what was stored",
+        ),
     ],
 )
 async def test_each_row_that_can_not_be_read_is_named(made, opened, run, statement, said):
@@ -144,8 +165,14 @@ async def full(path, opened, run):
     """A state with records of every kind, large and small, and a cached result."""
     backend = opened(path)
     claim = await backend.create_run(run(input=LARGE, files={"a.yaml": "steps: []"}))
+    said = {
+        RecordKind.WAIT: ASKED,
+        RecordKind.ANSWER: b'{"value":1,"by":"me"}',
+        RecordKind.SETTLED: b'{"output":1,"again":false,"by":"me"}',
+        RecordKind.CALL: b'{"calls":1,"tokens_in":0,"tokens_out":0,"cost_usd":{"$":"decimal","v":"0"}}',
+    }
     for kind in RecordKind:
-        await backend.append(claim, JournalRecord(f"p{kind}", kind, out=b'{"by":"me"}', delta=b'{"set":{"a":1}}'))
+        await backend.append(claim, JournalRecord(f"p{kind}", kind, out=said.get(kind, b"1"), delta=b'{"set":{"a":1}}'))
     gone = b'{"$":"gone:Class","v":{"n":{"$":"set","v":[{"$":"gone:Other","v":{"m":1}}]}}}'
     await backend.append(claim, JournalRecord("of a class that is gone", out=gone))
     await backend.append(claim, JournalRecord("large", out=LARGE.replace(b"x", b"y"), delta=LARGE))
@@ -168,7 +195,9 @@ NOT_THERE = ": a large value is missing from the state or was changed: "
         ("journal SET out = $ WHERE kind = 3", [f"value of record 'p3' of run 'run-1'{NOT_JSON}"]),
         ("journal SET delta = $ WHERE path = 'p0'", [f"context change of record 'p0' of run 'run-1'{NOT_JSON}"]),
         ("cache SET value = $", [f"value of a cached result of 'a step'{NOT_JSON}"]),
-        ("cache SET parts = '{'", [f"parts of a cached result of 'a step'{NOT_JSON}"]),
+        ("cache SET parts = '{'", ["parts of a cached result of 'a step': Expecting property name"]),
+        ("cache SET parts = '[3]'", ["parts of a cached result of 'a step': b'[3]' is no JSON object of texts"]),
+        ("cache SET enc = 9", ["a cached result of 'a step' can't be read: the values of 'a step' are in encoding 9"]),
         (
             "blob SET data = CAST(replace(data, 'yy', 'zz') AS BLOB)",
             [f"value of record 'large' of run 'run-1'{NOT_THERE}"],
@@ -231,6 +260,13 @@ async def test_state_of_an_older_schema_can_be_looked_at_and_brought_up(path, op
     await reader.create_run(run("run-2", key="k"))
     assert await reader.check() == []
     assert [record.path for record in await reader.load("run-1")] == ["a", "b?", "b"]
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA))
+async def test_values_of_an_older_schema_are_looked_at(path, opened, version):
+    brought_to(path, version)
+    change(path, "UPDATE journal SET out = x'7b' WHERE id = 1")
+    assert await opened(path).check() == [f"value of record 'a' of run 'run-1'{NOT_JSON}"]
 
 
 async def test_newer_state_is_only_looked_at_for_damage(made, opened):

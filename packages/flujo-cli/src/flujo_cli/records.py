@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from flujo.domain.interfaces import CACHE_MISSED, MAX_CLAIMS, JournalRecord, RecordKind, RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.engine.journal import Journal
-from flujo.exceptions import RunNotFound
+from flujo.exceptions import RunNotFound, StateCorrupt
 from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec, jsonable, readable
 from flujo.runner.answers import waiting
@@ -26,6 +26,7 @@ __all__ = [
     "is_poisoned",
     "open_questions",
     "read_state",
+    "seen",
     "took",
     "took_text",
     "value_of",
@@ -68,9 +69,17 @@ def took_text(trace: Trace) -> str:
     return f"{elapsed(trace.took_s)}{so_far}{waited}"
 
 
-def value_of(stored: Any) -> Any:
-    """A stored value as plain JSON data. Raises `StateCorrupt`."""
-    return readable(stored) if isinstance(stored, bytes) else jsonable(stored)
+def value_of(stored: Any, where: str = "a stored value") -> Any:
+    """A stored value as plain JSON data. Raises `StateCorrupt`, which says `where`."""
+    return readable(stored, where=where) if isinstance(stored, bytes) else jsonable(stored)
+
+
+def seen(stored: Any) -> Any:
+    """A stored value as plain JSON data, or in its place why it can't be read."""
+    try:
+        return value_of(stored)
+    except StateCorrupt as error:
+        return {"unreadable": error.message}
 
 
 def describe_row(row: RunRow) -> dict[str, Any]:
@@ -107,7 +116,7 @@ def describe_record(record: JournalRecord) -> dict[str, Any]:
         "kind": record.kind.name.lower(),
         "attempt": record.attempt,
         "cached": is_result and record.attempt == 0,
-        "output": value_of(record.out) if has_value else None,
+        "output": seen(record.out) if has_value else None,
         "fallback": record.fallback,
         "error": jsonable(None if is_missed else record.error),
         "missed": is_missed,

@@ -13,7 +13,7 @@ from flujo_state_sqlite.locations import real_path
 from flujo_state_sqlite.opening import read_state
 from flujo_state_sqlite.schema import CACHE_LIMIT, VALUE_ENCODING, VALUE_LIMIT
 from flujo_state_sqlite.statefile import Connect, StateFile
-from flujo_state_sqlite.values import check_size
+from flujo_state_sqlite.values import check_size, texts_of
 from flujo_state_sqlite.writer import Writer
 
 __all__ = ["SqliteCache"]
@@ -105,8 +105,8 @@ def _nearest(path: Path, connect: Connect, scope: str) -> Mapping[str, str] | No
 def _parts(text: str, path: Path) -> dict[str, str]:
     """What `put` has written. Raises `StateCorrupt` for anything else."""
     try:
-        return dict(json.loads(text))
-    except (ValueError, TypeError) as error:
+        return texts_of(text)
+    except ValueError as error:
         raise StateCorrupt(
             f"{str(path)!r} holds a cached result that no flujo has written", suggestion=RECOVER, cause=error
         ) from error

@@ -58,7 +58,7 @@ def explain(error: BaseException, path: Path) -> StateError:
             return full
     if is_busy(error):
         return busy(path, error)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(error):
         return StateCorrupt(f"{str(path)!r} can't be read as a state: {error}", suggestion=RECOVER, cause=error)
     return StateUnavailable(
         f"the state {str(path)!r} can't be used: {error}",

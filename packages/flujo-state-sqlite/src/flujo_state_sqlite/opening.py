@@ -20,6 +20,10 @@ from flujo_state_sqlite.values import NOT_OURS
 __all__ = ["connect", "open_state", "read_state", "sync_folder"]
 
 
+#: Reads text; what is no UTF-8 is a `ValueError` then, as anything else that flujo has not written.
+_TEXT = partial(str, encoding="utf-8")
+
+
 def connect(uri: str) -> sqlite3.Connection:
     """A connection as this package uses it: explicit transactions, waiting done by the caller."""
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=0)
@@ -156,11 +160,14 @@ def _rolled_back(path: Path, connect: Connect) -> sqlite3.Connection:
 def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     """`connection`, if this version can read what it leads to; else it is closed."""
     try:
+        connection.text_factory = _TEXT
         for setting in ("PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON", "PRAGMA busy_timeout = 5000"):
             connection.execute(setting)
         version = _check_ours(connection, path)
         least = connection.execute("SELECT CAST(value AS INT) FROM meta WHERE key = 'min_reader'").fetchone()
-        if version < 1 or least is None or least[0] > SCHEMA:
+        if least is None:
+            raise StateCorrupt(f"{str(path)!r} doesn't say who can read it", suggestion=RECOVER)
+        if version < 1 or least[0] > SCHEMA:
             raise StateUnavailable(
                 f"{str(path)!r} has schema {version}, which this flujo can't read (its own is {SCHEMA})",
                 suggestion="upgrade flujo",

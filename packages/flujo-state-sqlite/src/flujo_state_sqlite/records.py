@@ -13,11 +13,23 @@ from flujo.exceptions import StateCorrupt, StateError
 from flujo_state_sqlite.runs import cancelled_by_death, number_of, refusal, standing, write_down_cancelled
 from flujo_state_sqlite.schema import INLINE_LIMIT, VALUE_ENCODING
 from flujo_state_sqlite.statefile import StateFile
-from flujo_state_sqlite.values import check_encoding, error_from_text, error_to_text, pack, store_blobs, unpack
+from flujo_state_sqlite.values import (
+    NOT_OURS,
+    check_encoding,
+    check_times,
+    error_from_text,
+    error_to_text,
+    naming,
+    pack,
+    shown,
+    store_blobs,
+    unpack,
+)
 
 __all__ = [
     "INSERT_PLAIN",
     "INSERT_ROWS",
+    "NAMES",
     "ROWS",
     "add",
     "answer",
@@ -73,7 +85,11 @@ SELECT j.path, j.kind, j.attempt, j.fp, j.durable, j.enc, j.out, j.out_blob, j.d
 """
 
 _BARE = _COLUMNS.replace("j.out, j.out_blob, j.delta, j.delta_blob", "NULL, NULL, NULL, NULL")
-_BARE += "FROM journal AS j WHERE j.id = ?"
+_NUMBERED = "FROM journal AS j WHERE j.id = ?"
+_BARE += _NUMBERED
+
+#: The number of each record of a run, its path, be it text or not, and its kind.
+NAMES = "SELECT id, CAST(path AS BLOB), kind FROM journal WHERE run = ? ORDER BY id"
 
 #: By the numbers of the rows, which the index has: else whole rows would be sorted.
 _OF_RUN = "WHERE j.id IN (SELECT id FROM journal WHERE run = ? AND id >= ?) ORDER BY j.id"
@@ -103,13 +119,16 @@ ORDER BY j.id LIMIT ? OFFSET ?
 """
 
 #: A cross join, because SQLite can't know that there are few runs that are open.
-_WAITS = """, r.id, r.run_id, r.pipeline, r.status, r.owner
+_WAITS = """
+SELECT j.id, r.id, CAST(r.run_id AS BLOB)
 FROM run AS r CROSS JOIN journal AS j ON j.run = r.id AND j.kind = 3
 """
 
+_WAITING = "SELECT pipeline, status, owner FROM run WHERE id = ?"
+
 _NOT_OVER = "WHERE r.status NOT IN (3, 5) AND r.id NOT IN (SELECT value FROM json_each(?))"
-_WAITS_OF_ALL = _COLUMNS + _WAITS + _NOT_OVER + _OPEN
-_WAITS_OF_ONE = _COLUMNS + _WAITS + _NOT_OVER + " AND r.run_id = ?" + _OPEN
+_WAITS_OF_ALL = _WAITS + _NOT_OVER + _OPEN
+_WAITS_OF_ONE = _WAITS + _NOT_OVER + " AND r.run_id = ?" + _OPEN
 
 
 def plain_row(claim: Claim, record: JournalRecord, wid: bytes) -> tuple[object, ...] | None:
@@ -177,18 +196,34 @@ def _writer_of(file: StateFile, number: int, path: str) -> bytes | None:
 
 
 def read_waits(connection: sqlite3.Connection, folder: Path, run_id: str | None, limit: int, offset: int) -> list[Wait]:
-    """Open questions, of one run or all, the oldest first."""
+    """Open questions, of one run or all, the oldest first. Raises `StateCorrupt`, which names the run of one."""
     statement, of = (_WAITS_OF_ALL, ()) if run_id is None else (_WAITS_OF_ONE, (run_id,))
     over = json.dumps(list(cancelled_by_death(connection, folder, run_id)))
-    rows = connection.execute(statement, (over, *of, limit, offset)).fetchall()
-    return [
-        Wait(run_id, pipeline, standing(folder, number, status, owner, cancel=0)[0], _record(connection, row))
-        for *row, number, run_id, pipeline, status, owner in rows
-    ]
+    connection.execute("BEGIN")  # what is found stays there
+    found = connection.execute(statement, (over, *of, limit, offset)).fetchall()
+    return [_wait(connection, folder, row, number, shown(name)) for row, number, name in found]
+
+
+def _wait(connection: sqlite3.Connection, folder: Path, row: int, number: int, name: str) -> Wait:
+    with naming(f"a question of run {name!r}", name):
+        pipeline, status, owner = connection.execute(_WAITING, (number,)).fetchone()
+        record = _record(connection, connection.execute(_COLUMNS + _NUMBERED, (row,)).fetchone())
+        return Wait(name, pipeline, standing(folder, number, status, owner, cancel=0)[0], record)
 
 
 def read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]:
-    """The records of run `number`, oldest first. Raises what a row that isn't ours raises: `ValueError` and such."""
+    """The records of run `number`, oldest first. Raises `StateCorrupt`, which names the one that is damaged."""
+    try:
+        return _read_all(connection, number)
+    except NOT_OURS:
+        (run_id,) = connection.execute("SELECT CAST(run_id AS BLOB) FROM run WHERE id = ?", (number,)).fetchone()
+        for row, path, _ in connection.execute(NAMES, (number,)):
+            with naming(f"record {shown(path)!r} of run {shown(run_id)!r}", shown(run_id)):
+                read_bare(connection, row)
+        raise
+
+
+def _read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]:
     found: list[JournalRecord] = []
     for path, attempt, out, delta, fp, start, end, other in connection.execute(_SELECT_PLAIN, (number, 0)):
         if other is not None:  # the first statement is still at work, so that both see the same rows
@@ -212,6 +247,7 @@ def read_epochs(connection: sqlite3.Connection, number: int) -> dict[str, int]:
 def _record(connection: sqlite3.Connection, row: Sequence[Any]) -> JournalRecord:
     (path, kind, attempt, fp, durable, enc, out, out_blob, delta, delta_blob, error, fallback) = row[:12]
     calls, tokens_in, tokens_out, cost, start, end = row[12:]
+    check_times(start, end)
     if enc != VALUE_ENCODING:
         check_encoding(enc, path)
     if out_blob is not None:

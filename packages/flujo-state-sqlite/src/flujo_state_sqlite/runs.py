@@ -20,11 +20,15 @@ from flujo_state_sqlite.statefile import StateFile
 from flujo_state_sqlite.values import (
     NOT_OURS,
     check_encoding,
+    check_run,
     error_from_text,
     error_to_text,
     keep,
+    naming,
     pack,
+    shown,
     store_blobs,
+    texts_of,
     unpack,
 )
 
@@ -96,9 +100,7 @@ _ASKED_ONE = "SELECT id, epoch, owner FROM run WHERE run_id = ? AND status = 1 A
 # Which records count is what `flujo.domain.lives.gets_on` says, here and in the totals.
 _HAS_GOT_ON = "SELECT 1 FROM journal WHERE run = ? AND epoch = ? AND kind <> 7 AND (kind <> 1 OR attempt) LIMIT 1"
 
-_LAST_OF_ALL = (
-    "SELECT path FROM journal WHERE run = ? AND kind <> 7 AND (kind <> 1 OR attempt) ORDER BY id DESC LIMIT 1"
-)
+_LAST = "SELECT path FROM journal WHERE run = ? AND kind <> 7 AND (kind <> 1 OR attempt) ORDER BY id DESC LIMIT 1"
 
 _REDEFINE = "UPDATE run SET def_hash = ?, files = ? WHERE id = ? AND epoch = ? AND status = 1"
 
@@ -114,18 +116,20 @@ _BEFORE_3 = "NULL, NULL, 0, 0"
 _FROM = " FROM run AS r LEFT JOIN definition AS d ON d.hash = r.def_hash "
 
 _ONE = "WHERE r.run_id = ?"
+_VALUES = "SELECT enc, input, input_blob, base, base_blob, output, output_blob FROM run WHERE id = ?"
 
-_NEWEST_OF_ALL = "WHERE r.id IN (SELECT id FROM run ORDER BY id DESC LIMIT ? OFFSET ?) ORDER BY r.id DESC"
+_NEWEST_OF_ALL = "SELECT id, CAST(run_id AS BLOB) FROM run ORDER BY id DESC LIMIT ? OFFSET ?"
 
 # Not LIKE or GLOB: a prefix is plain text. The last character of Unicode comes after any that can follow it.
 _NEWEST = """
-WHERE r.id IN (SELECT id FROM run WHERE run_id >= ? AND run_id < ? || char(1114111) ORDER BY id DESC LIMIT ? OFFSET ?)
-ORDER BY r.id DESC
+SELECT id, CAST(run_id AS BLOB) FROM run WHERE run_id >= ? AND run_id < ? || char(1114111)
+ORDER BY id DESC LIMIT ? OFFSET ?
 """
 
 _TOTALS = """
 SELECT COUNT(*) FILTER (WHERE kind = 0), COALESCE(MAX(epoch) FILTER (WHERE kind <> 7 AND (kind <> 1 OR attempt)), 0),
-       COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0), COUNT(cost)
+       COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0), COUNT(cost),
+       MIN(started_at), MAX(started_at), MIN(ended_at), MAX(ended_at)
 FROM journal WHERE run = ?
 """
 
@@ -201,7 +205,7 @@ def claim(file: StateFile, run_id: str, wid: bytes, *, force: bool) -> Claim:
         if force or (claims and _has_got_on(connection, number, epoch)):
             claims = 0
         if claims >= MAX_CLAIMS:
-            last = connection.execute(_LAST_OF_ALL, (number,)).fetchone()
+            last = connection.execute(_LAST, (number,)).fetchone()
             raise poisoned(run_id, claims, last[0] if last else None)
         connection.execute(_CLAIM, (worker.name, wid, claims + 1, number, epoch))
         epoch += 1
@@ -301,16 +305,15 @@ def number_of(connection: sqlite3.Connection, run_id: str) -> int:
 
 def read_one(connection: sqlite3.Connection, folder: Path, run_id: str) -> RunRow | None:
     """The run with exactly this id, with its values; `folder` is where the workers are."""
-    found = connection.execute(_rows(connection) + _ONE, (run_id,)).fetchone()
-    if found is None:
-        return None
-    enc, *cells = connection.execute(
-        "SELECT enc, input, input_blob, base, base_blob, output, output_blob FROM run WHERE id = ?", (found[0],)
-    ).fetchone()
-    check_encoding(enc, run_id)
-    values = unpack(connection, *cells[0:2]), unpack(connection, *cells[2:4]), unpack(connection, *cells[4:6])
-    files = unpack(connection, None, found[16])
-    return _run(connection, folder, found, values)._replace(files=json.loads(files) if files else NOTHING)
+    with naming(f"run {run_id!r}", run_id, NOT_OURS):
+        found = connection.execute(_rows(connection) + _ONE, (run_id,)).fetchone()
+        if found is None:
+            return None
+        enc, *cells = connection.execute(_VALUES, (found[0],)).fetchone()
+        check_encoding(enc, run_id)
+        values = unpack(connection, *cells[0:2]), unpack(connection, *cells[2:4]), unpack(connection, *cells[4:6])
+        files = unpack(connection, None, found[16])
+        return _run(connection, folder, found, values)._replace(files=texts_of(files) if files else NOTHING)
 
 
 def read_bare(connection: sqlite3.Connection, folder: Path, number: int) -> RunRow:
@@ -326,17 +329,12 @@ def read_many(connection: sqlite3.Connection, folder: Path, prefix: str, limit: 
     Raises `StateCorrupt`, which names the run that is damaged.
     """
     which, values = (_NEWEST, (prefix, prefix)) if prefix else (_NEWEST_OF_ALL, ())
-    rows = connection.execute(_rows(connection) + which, (*values, limit, offset)).fetchall()
-    return [_listed(connection, folder, row) for row in rows]
-
-
-def _listed(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...]) -> RunRow:
-    try:
-        return _run(connection, folder, row, (None, None, None))
-    except (*NOT_OURS, StateCorrupt) as error:
-        damaged = StateCorrupt(f"run {row[1]!r} can't be read: {error}", suggestion=RECOVER)
-        damaged.run_id = str(row[1])
-        raise damaged from error
+    connection.execute("BEGIN")  # what is found stays there
+    found = []
+    for number, name in connection.execute(which, (*values, limit, offset)).fetchall():
+        with naming(f"run {shown(name)!r}", shown(name)):
+            found.append(read_bare(connection, folder, number))
+    return found
 
 
 def cancelled_by_death(connection: sqlite3.Connection, folder: Path, run_id: str | None = None) -> dict[int, int]:
@@ -380,20 +378,22 @@ def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], val
     status, owner = standing(folder, number, status, owner, cancel)
     if status is RunStatus.CANCELLED and ended_at is None:
         ended_at = updated_at  # its owner died: it has ended when it was asked to
-    recorded, latest, usage = _totals(connection, number)
+    recorded, latest, usage, between = _totals(connection, number)
+    check_run(definition, source, (created_at, updated_at, ended_at, *between))
     begun, info = (run_id, status, pipeline, version, definition, digest, source), error_from_text(error)
-    times, labels = (created_at, updated_at, ended_at), json.loads(tags)
+    times, labels = (created_at, updated_at, ended_at), texts_of(tags)
     run = RunRow(*begun, *values, info, *times, owner, epoch, recorded, usage, labels)
     return run._replace(key=key, claims=0 if latest == epoch else claims, cancelled=bool(cancel))
 
 
-def _totals(connection: sqlite3.Connection, number: int) -> tuple[int, int, Usage]:
-    """How many results the run has, the epoch that recorded last, and what all its records have cost.
+def _totals(connection: sqlite3.Connection, number: int) -> tuple[int, int, Usage, Sequence[float]]:
+    """How many results the run has, the epoch that recorded last, what all its records have cost, and their times.
 
     Sums, not counters: they can't drift.
     """
-    recorded, latest, *used, priced = connection.execute(_TOTALS, (number,)).fetchone()
-    if not priced:
-        return recorded, latest, Usage(*used)
-    costs = connection.execute("SELECT cost FROM journal WHERE run = ? AND cost IS NOT NULL", (number,))
-    return recorded, latest, sum((Usage(cost_usd=Decimal(cost)) for (cost,) in costs), Usage(*used))
+    recorded, latest, *used, priced = (row := connection.execute(_TOTALS, (number,)).fetchone())[:6]
+    usage = Usage(*used)
+    if priced:
+        costs = connection.execute("SELECT cost FROM journal WHERE run = ? AND cost IS NOT NULL", (number,))
+        usage = sum((Usage(cost_usd=Decimal(cost)) for (cost,) in costs), usage)
+    return recorded, latest, usage, row[6:]

@@ -3,21 +3,30 @@
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any, TypeAlias
 
+from flujo.engine.changes import as_fields
+from flujo.engine.recorded import words
 from flujo.exceptions import StateCorrupt, StateUnavailable
 from flujo.infra.codec import readable
 from flujo_state_sqlite import records, runs
 from flujo_state_sqlite.errors import code_of, explain
 from flujo_state_sqlite.opening import sync_folder
 from flujo_state_sqlite.schema import MIGRATIONS, SCHEMA
-from flujo_state_sqlite.values import NOT_OURS, Cells, unpack
+from flujo_state_sqlite.values import NOT_OURS, Cells, check_encoding, shown, texts_of, unpack
 
 __all__ = ["backup", "check", "schema_of"]
+
+#: Raises `StateCorrupt` for a value that is none of its kind; names it as it is told.
+Fits: TypeAlias = Callable[[Any, str], object]
+
+#: The schemas that brought cached results, and the files of pipelines.
+_CACHE_SINCE, _FILES_SINCE = 2, 3
 
 _NAMED = """
 WITH named(hash) AS (
@@ -40,16 +49,12 @@ _COUNTS = {
     "large values of another size than is noted": "SELECT COUNT(*) FROM blob WHERE size <> length(data)",
 }
 
-#: The cells of each value of a run, a record and a cached result, and what the values are.
-_OF_RUN = (
-    "SELECT input, input_blob, base, base_blob, output, output_blob, NULL, files FROM run WHERE id = ?",
-    ("input", "first context", "output", "files"),
-)
-_OF_RECORD = ("SELECT out, out_blob, delta, delta_blob FROM journal WHERE id = ?", ("value", "context change"))
-_OF_CACHED = (
-    "SELECT value, NULL, delta, NULL, CAST(parts AS BLOB), NULL FROM cache WHERE rowid = ?",
-    ("value", "context change", "parts"),
-)
+#: The cells of each value of a run, a record and a cached result.
+_OF_RUN = "SELECT input, input_blob, base, base_blob, output, output_blob, NULL, files FROM run WHERE id = ?"
+_OF_RECORD = "SELECT out, out_blob, delta, delta_blob FROM journal WHERE id = ?"
+_OF_CACHED = "SELECT value, NULL, delta, NULL FROM cache WHERE rowid = ?"
+
+_CACHED = "SELECT rowid, CAST(scope AS BLOB), enc, CAST(parts AS BLOB) FROM cache ORDER BY rowid"
 
 
 def schema_of(connection: sqlite3.Connection) -> int:
@@ -59,48 +64,77 @@ def schema_of(connection: sqlite3.Connection) -> int:
 
 
 def check(connection: sqlite3.Connection, folder: Path) -> list[str]:
-    """What is wrong with the state, in words. Of another schema than this version's only damage is looked for."""
-    known = schema_of(connection) == SCHEMA
-    wrong = [*_strange(connection)] if known else []
+    """What is wrong with the state, in words. Of a newer schema than this version's only damage is looked for."""
+    connection.execute("BEGIN")  # what is found stays there
+    number = schema_of(connection)
+    wrong = [*_strange(connection)] if number == SCHEMA else []
     if not wrong:  # strange tables may hold what is better not looked at
-        wrong = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-    if not wrong and known:
-        counts = {words: connection.execute(statement).fetchone()[0] for words, statement in _COUNTS.items()}
-        wrong += [f"{words}: {count:,}" for words, count in counts.items() if count]
-        wrong += _unreadable(connection, folder)
-    return wrong
+        wrong = [*_damaged(connection)]
+    if wrong or number > SCHEMA:
+        return wrong
+    if number == SCHEMA:
+        counts = {what: connection.execute(statement).fetchone()[0] for what, statement in _COUNTS.items()}
+        wrong = [f"{what}: {count:,}" for what, count in counts.items() if count]
+    return [*wrong, *_unreadable(connection, folder, number)]
 
 
-def _unreadable(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:
+def _damaged(connection: sqlite3.Connection) -> Iterator[str]:
+    """What SQLite finds wrong with the file, and in which tables."""
+    if found := _integrity(connection, "PRAGMA integrity_check"):
+        yield from found
+        for name in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+            if found := _integrity(connection, "SELECT * FROM pragma_integrity_check(?)", *name):
+                yield f"table {name[0]!r} is damaged: {found[0]}"
+
+
+def _integrity(connection: sqlite3.Connection, statement: str, *values: str) -> list[str]:
+    try:
+        found = [row[0] for row in connection.execute(statement, values)]
+    except sqlite3.DatabaseError as error:
+        if code_of(error) != sqlite3.SQLITE_CORRUPT:
+            raise
+        found = [str(error)]
+    return [] if found == ["ok"] else found
+
+
+def _unreadable(connection: sqlite3.Connection, folder: Path, schema: int) -> Iterator[str]:
     """Which runs, records, cached results and values of them can't be read as this version reads them.
 
     One value at a time is in memory. No class is looked for: that of an object may be one that isn't here.
     """
-    for number, run_id in connection.execute("SELECT id, run_id FROM run ORDER BY id"):
-        run = f"run {run_id!r}"
+    of_run = _OF_RUN if schema >= _FILES_SINCE else _OF_RUN.replace("files", "NULL")
+    for number, run_id in connection.execute("SELECT id, CAST(run_id AS BLOB) FROM run ORDER BY id"):
+        run = f"run {shown(run_id)!r}"
         yield from _failing(f"{run} can't be read", partial(runs.read_bare, connection, folder, number))
-        yield from _broken(connection, run, number, *_OF_RUN)
-        rows = connection.execute("SELECT id, path FROM journal WHERE run = ? ORDER BY id", (number,))
-        for row, path in rows:
-            record = f"record {path!r} of {run}"
+        fits: dict[str, Fits] = {"input": _any, "first context": as_fields, "output": _any, "files": as_fields}
+        yield from _broken(connection, run, number, of_run, fits)
+        for row, path, kind in connection.execute(records.NAMES, (number,)):
+            record, fits = f"record {shown(path)!r} of {run}", {"value": partial(words, kind), "context change": _any}
             yield from _failing(f"{record} can't be read", partial(records.read_bare, connection, row))
-            yield from _broken(connection, record, row, *_OF_RECORD)
-    for row, scope in connection.execute("SELECT rowid, scope FROM cache ORDER BY rowid"):
-        yield from _broken(connection, f"a cached result of {scope!r}", row, *_OF_CACHED)
+            yield from _broken(connection, record, row, _OF_RECORD, fits)
+    for row, scope, enc, parts in connection.execute(_CACHED) if schema >= _CACHE_SINCE else ():
+        cached = f"a cached result of {shown(scope)!r}"
+        yield from _failing(f"{cached} can't be read", partial(check_encoding, enc, shown(scope)))
+        yield from _broken(connection, cached, row, _OF_CACHED, {"value": _any, "context change": _any})
+        yield from _failing(f"parts of {cached}", partial(texts_of, parts))
 
 
 def _broken(
-    connection: sqlite3.Connection, whose: str, number: int, statement: str, names: tuple[str, ...]
+    connection: sqlite3.Connection, whose: str, number: int, statement: str, fits: Mapping[str, Fits]
 ) -> Iterator[str]:
     cells = connection.execute(statement, (number,)).fetchone()
-    for name, cell in zip(names, zip(cells[::2], cells[1::2], strict=True), strict=True):
-        yield from _failing(f"{name} of {whose}", partial(_decode, connection, cell))
+    for name, cell in zip(fits, zip(cells[::2], cells[1::2], strict=True), strict=True):
+        yield from _failing(f"{name} of {whose}", partial(_decode, connection, cell, fits[name]))
 
 
-def _decode(connection: sqlite3.Connection, cell: Cells) -> None:
+def _decode(connection: sqlite3.Connection, cell: Cells, fits: Fits) -> None:
     data = unpack(connection, *cell)
     if data is not None:
-        readable(data, where="it")
+        fits(readable(data, where="it"), "it")
+
+
+def _any(value: Any, where: str) -> None:
+    """Every value will do."""
 
 
 def _failing(what: str, read: Callable[[], object]) -> Iterator[str]:

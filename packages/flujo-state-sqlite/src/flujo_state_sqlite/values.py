@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -14,12 +16,17 @@ __all__ = [
     "NOT_OURS",
     "Cells",
     "check_encoding",
+    "check_run",
     "check_size",
+    "check_times",
     "error_from_text",
     "error_to_text",
     "keep",
+    "naming",
     "pack",
+    "shown",
     "store_blobs",
+    "texts_of",
     "unpack",
 ]
 
@@ -28,6 +35,9 @@ Cells: TypeAlias = tuple[bytes | None, bytes | None]
 
 #: What reading a row raises that flujo has not written.
 NOT_OURS = (ValueError, TypeError, KeyError, ArithmeticError)
+
+#: Seconds before and after 1970: a time beyond these is none of flujo's, and no calendar has it.
+_FARTHEST = 62_000_000_000.0
 
 #: Longer messages are cut: an error is to be read by a person, whatever somebody puts into one.
 _MESSAGE_LIMIT = 16 * 1024
@@ -85,6 +95,46 @@ def check_encoding(number: int, where: str) -> None:
             f"the values of {where!r} are in encoding {number}, expected {VALUE_ENCODING}",
             suggestion="upgrade flujo, if a newer one wrote them",
         )
+
+
+def shown(text: bytes) -> str:
+    """Stored text as it can be shown: what is no UTF-8 in it as numbers."""
+    return text.decode(errors="backslashreplace")
+
+
+@contextmanager
+def naming(what: str, run_id: str, errors: tuple[type[Exception], ...] = (*NOT_OURS, StateCorrupt)) -> Iterator[None]:
+    """Raise those `errors` as `StateCorrupt` about `what`, which is or belongs to the run of this id."""
+    try:
+        yield
+    except errors as error:
+        damaged = StateCorrupt(f"{what} can't be read: {error}", suggestion=RECOVER)
+        damaged.run_id = run_id
+        raise damaged from error
+
+
+def check_times(*times: float | None) -> None:
+    """Raise `ValueError` for a time that no calendar has; None is no time yet."""
+    for each in times:
+        if each is not None and not abs(each) <= _FARTHEST:
+            raise ValueError(f"{each!r} is no time")
+
+
+def check_run(definition: str, source: str, times: Iterable[float | None]) -> None:
+    """Raise `ValueError` for what is no definition, no name of a file, or no time."""
+    if type(json.loads(definition)) is not dict:
+        raise ValueError(f"{definition[:40]!r} is no definition")
+    if "\0" in source:
+        raise ValueError(f"{source!r} is no name of a file")
+    check_times(*times)
+
+
+def texts_of(text: str | bytes) -> dict[str, str]:
+    """The JSON object of texts that was written. Raises `ValueError` for anything else."""
+    found: dict[str, str] = json.loads(text)
+    if type(found) is not dict or not all(type(each) is str for each in found.values()):
+        raise ValueError(f"{text[:40]!r} is no JSON object of texts")
+    return found
 
 
 def error_to_text(error: ErrorInfo | None) -> str | None:

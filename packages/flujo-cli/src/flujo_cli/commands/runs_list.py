@@ -1,7 +1,6 @@
 """`flujo runs list`: the recorded runs, newest first."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import StateCorrupt
+from flujo.runner.inbox import in_pages
 from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, show_error
@@ -54,7 +54,7 @@ async def _read(
     backend: StateBackend, limit: int, status: RunStatus | None, damaged: list[StateCorrupt]
 ) -> list[Listed]:
     found: list[Listed] = []
-    async for row in _rows(backend, limit if status is None else _PAGE, damaged):
+    async for row in in_pages(backend.list, limit if status is None else _PAGE, damaged.append):
         if status in (None, row.status):
             try:
                 found.append((row, await took(backend, row)))
@@ -68,27 +68,6 @@ async def _read(
 def _of(row: RunRow, error: StateCorrupt) -> StateCorrupt:
     """The error about the run's record, as one about the run."""
     return StateCorrupt(f"run {row.run_id!r} can't be read: {error.message}", suggestion=error.suggestion)
-
-
-async def _rows(backend: StateBackend, size: int, damaged: list[StateCorrupt]) -> AsyncIterator[RunRow]:
-    """The runs, `size` at once; a page with one that is damaged is read run by run."""
-    offset = 0
-    while True:
-        try:
-            page = await backend.list(limit=size, offset=offset)
-        except StateCorrupt as error:
-            if error.run_id is None:
-                raise
-            if size == 1:
-                damaged.append(error)
-                offset += 1
-            size = 1
-            continue
-        if not page:
-            return
-        offset += len(page)
-        for row in page:
-            yield row
 
 
 def _cells(row: RunRow, worked: float) -> tuple[Any, ...]:

@@ -10,10 +10,13 @@ import click
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
 from flujo.domain.lives import gets_on, poisoned
 from flujo.domain.outcomes import PendingAnswer, RunStatus
+from flujo.engine.recorded import words
+from flujo.exceptions import StateCorrupt
 from flujo.infra.clock import SystemClock
 from flujo.runner.trace import Trace, read_trace
+from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
-from flujo_cli.output import Console, one_line
+from flujo_cli.output import Console, one_line, show_error
 from flujo_cli.progress import brief, elapsed
 from flujo_cli.project import Project
 from flujo_cli.questions import answering_words, describe_pending, show_time
@@ -24,6 +27,7 @@ from flujo_cli.records import (
     is_poisoned,
     open_questions,
     read_state,
+    seen,
     took_text,
     value_of,
 )
@@ -35,7 +39,7 @@ __all__ = ["runs_show"]
 _SHORT = 70
 
 Pending = tuple[PendingAnswer, ...]
-Record = tuple[RunRow, Sequence[JournalRecord], Pending, Sequence[str], Trace]
+Record = tuple[RunRow, Sequence[JournalRecord], Pending, Sequence[str], Trace | None]
 
 
 @click.command(
@@ -47,20 +51,38 @@ Record = tuple[RunRow, Sequence[JournalRecord], Pending, Sequence[str], Trace]
 @json_option
 @state_option
 @click.pass_obj
-def runs_show(options: Options, reference: str, as_json: bool, state: str | None) -> None:
+def runs_show(options: Options, reference: str, as_json: bool, state: str | None) -> ExitCode:
     """Read the run's row and journal, and write them."""
 
     async def read(backend: StateBackend) -> Record:
         row = await find_run(backend, reference)
         records = [each for each in await backend.load(row.run_id) if each.kind is not RecordKind.CALL]
-        trace = await read_trace(backend, row, SystemClock().now())
-        return row, records, open_questions(row, records, backend), doubts(row, records, backend), trace
+        whole = [each for each in records if _damage(each) is None]
+        trace = await read_trace(backend, row, SystemClock().now()) if len(whole) == len(records) else None
+        return row, records, open_questions(row, whole, backend), doubts(row, records, backend), trace
 
     record = asyncio.run(read_state(options, state, read))
+    console = Console()
     if as_json:
-        Console().json(_describe(record))
+        console.json(_describe(record))
     else:
-        _show(Console(), record, Project.looked_at(stands=options.stands, state=state))
+        _show(console, record, Project.looked_at(stands=options.stands, state=state))
+    row, records, *_ = record
+    ends = (JournalRecord(name, out=value) for name, value in (("input", row.input), ("output", row.output)))
+    damaged = [error for each in (*ends, *records) if (error := _damage(each))]
+    for error in damaged:
+        show_error(console, error)
+    return ExitCode.USAGE if damaged else ExitCode.OK
+
+
+def _damage(record: JournalRecord) -> StateCorrupt | None:
+    """What is wrong with the record's value."""
+    try:
+        if record.out is not None:
+            words(record.kind, value_of(record.out, record.path), record.path)
+    except StateCorrupt as error:
+        return error
+    return None
 
 
 def _describe(record: Record) -> dict[str, Any]:
@@ -68,8 +90,8 @@ def _describe(record: Record) -> dict[str, Any]:
     return {
         "schema": "flujo.run-record/1",
         **describe_row(row),
-        "input": value_of(row.input),
-        "output": None if row.output is None else value_of(row.output),
+        "input": seen(row.input),
+        "output": None if row.output is None else seen(row.output),
         "pending": describe_pending(pending),
         "in_doubt": list(in_doubt),
         "records": [describe_record(record) for record in records],
@@ -85,12 +107,12 @@ def _show(console: Console, record: Record, project: Project) -> None:
         again = project.command("resume", row.run_id, "--force", *project.naming(row.source, None))
         console.out(f"poisoned  {error.message}: find out where it breaks off, then: {again}")
     console.out(f"started   {shown['created_at']}")
-    console.out(f"took      {took_text(trace)}")
+    console.out(f"took      {took_text(trace) if trace else 'not known: something is damaged'}")
     if used := usage_text(row.usage):
         console.out(f"used      {used}")
-    console.out(f"input     {_short(value_of(row.input))}")
+    console.out(f"input     {_short(seen(row.input))}")
     if row.output is not None:
-        console.out(f"output    {_short(value_of(row.output))}")
+        console.out(f"output    {_short(seen(row.output))}")
     _show_questions(console, row, pending, project)
     for path in in_doubt:
         settling = project.command("runs", "settle", row.run_id, path)
@@ -128,6 +150,8 @@ def _line(record: JournalRecord) -> str:  # noqa: PLR0911 - one for each kind of
     """One record, indented by its depth: a result with its value, an attempt with what it failed with, or words."""
     indent = "  " * (record.path.count("/") + 1)
     took = elapsed(record.ended_at - record.started_at)
+    if _damage(record):
+        return f"{indent}{record.path}  {_short(seen(record.out))}"
     if record.kind is RecordKind.WAIT:
         return f"{indent}{record.path.removesuffix('?')}  asks: {_short(value_of(record.out)['message'])}"
     if record.kind is RecordKind.ANSWER:

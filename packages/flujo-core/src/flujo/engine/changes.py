@@ -14,16 +14,18 @@ from pydantic import ValidationError as PydanticError
 
 from flujo.domain.context import PipelineContext
 from flujo.domain.suggest import did_you_mean
-from flujo.exceptions import ContextFieldError, ContextIsolationError
+from flujo.exceptions import ContextFieldError, ContextIsolationError, StateCorrupt
 
 __all__ = [
     "Change",
     "Snapshot",
     "apply",
+    "as_fields",
     "assign",
     "change",
     "fields_of",
     "merge_output",
+    "not_stored",
     "restore",
     "same",
     "sink",
@@ -73,6 +75,20 @@ def _parted(value: Any, made: dict[int, Any], depth: int) -> Any:
         if type(item) in _PLAIN:
             copied[key] = _parted(item, made, depth + 1)
     return copied
+
+
+def not_stored(where: str) -> StateCorrupt:
+    """The error for a value of another shape than any that is stored `where`."""
+    return StateCorrupt(
+        f"{where} can't be read: it is not what was stored", suggestion="restore the state from a backup"
+    )
+
+
+def as_fields(value: Any, where: str = "context") -> dict[str, Any]:
+    """`value`, read back, as the fields that were stored. Raises `StateCorrupt` where it is no object."""
+    if type(value) is not dict:
+        raise not_stored(where)
+    return value
 
 
 def fields_of(context: PipelineContext) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from flujo.domain.tuples import tuple_of
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.asides import NO_ASIDES, Asides
 from flujo.engine.changes import unshared
-from flujo.engine.recorded import Answer, Item, Recorded, Settlement, asker_of, kept
+from flujo.engine.recorded import Answer, Item, Recorded, Settlement, asker_of, kept, words
 from flujo.engine.shield import undisturbed
 from flujo.engine.tracker import Tracker
 from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateCorrupt, StateError, ValueNotStorable
@@ -219,7 +219,7 @@ class Journal:
         if path in self._asides.reopened or path not in self._asides.answers:
             return None
         record = self._asides.answers[path][-1]
-        return Answer(**self._read(record.out, record.path), at=record.ended_at)
+        return Answer(**self._read(record.out, record.path, record.kind), at=record.ended_at)
 
     def begun(self, path: str, item: Item | None = None) -> JournalRecord | None:
         """The last beginning of the step at `path`, which may run only once. Raises as `recall` does."""
@@ -231,8 +231,8 @@ class Journal:
 
     def settlement(self, path: str) -> Settlement | None:
         """What settles the last beginning of the step at `path`; None while nobody has said."""
-        record = self._asides.settled.get(self._asides.intents[path][-1].path)
-        return None if record is None else Settlement(**self._read(record.out, record.path), at=record.ended_at)
+        said = self._asides.settled.get(self._asides.intents[path][-1].path)
+        return None if said is None else Settlement(**self._read(said.out, said.path, said.kind), at=said.ended_at)
 
     def doubts(self) -> list[str]:
         """The paths of steps that began, did not end and are not settled, those that are at work included."""
@@ -241,15 +241,15 @@ class Journal:
 
     def asked(self, record: JournalRecord) -> PendingAnswer:
         """The question that `record` holds."""
-        told = self._read(record.out, record.path)
+        told = self._read(record.out, record.path, record.kind)
         return PendingAnswer(record.path.removesuffix("?"), since=record.ended_at, **told)
 
-    def _read(self, written: Any, where: str) -> Any:
+    def _read(self, written: Any, where: str, kind: RecordKind = _RESULT) -> Any:
         """A recorded value. One that can't be read ends the run: whatever was done instead, was done already."""
         if self._codec is None:
             return unshared(written)
         try:
-            return self._codec.decode(written, where=where)
+            return words(kind, self._codec.decode(written, where=where), where)
         except StateCorrupt as error:
             self.failure = self.failure or error
             raise self.failure  # noqa: B904 - the same error, or one that came before it
@@ -367,7 +367,7 @@ class Journal:
         for path, call in list(self._asides.calls.items()):
             if path not in self._results and len(self._asides.attempts.get(path, ())) < call.attempt:
                 error = ErrorInfo(CALL_LOST, "the process died while the call was made", path=path)
-                used, at = Usage(**self._read(call.out, call.path)), call.ended_at
+                used, at = Usage(**self._read(call.out, call.path, call.kind)), call.ended_at
                 await self.record_attempt(path, error, cancelled=True, usage=used, started_at=at, ended_at=at)
 
     async def record_settlement(self, path: str, settled: Settlement) -> None:

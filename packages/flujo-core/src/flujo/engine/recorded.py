@@ -1,15 +1,31 @@
 """What is read back from a run's journal, and how much of a text goes into it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from flujo.domain.interfaces import JournalRecord
+from flujo.domain.interfaces import JournalRecord, RecordKind
 from flujo.domain.lives import CALL_LOST
+from flujo.engine.changes import as_fields, not_stored
 
-__all__ = ["Answer", "Item", "Recorded", "Settlement", "asker_of", "calls_in", "kept"]
+__all__ = ["Answer", "Item", "Recorded", "Settlement", "asker_of", "calls_in", "kept", "words"]
 
 #: How much of what an attempt taught is kept for the next: characters.
 _MOST_FEEDBACK = 100_000
+
+
+#: What the records of flujo's own words hold, and of which types.
+_WORDS: Mapping[int, Mapping[str, Any]] = {
+    RecordKind.WAIT: {"token": str, "message": str, "schema": object, "deadline": float | int | None},
+    RecordKind.ANSWER: {"value": object, "by": str},
+    RecordKind.SETTLED: {"output": object, "again": bool, "by": str},
+    RecordKind.CALL: {"calls": int, "tokens_in": int, "tokens_out": int, "cost_usd": object},
+}
+
+#: What may be missing: nothing is said of it then.
+_OPTIONAL = {"schema", "deadline"}
+
+#: No deadline is further off, in seconds since the epoch.
+_LATEST = 62_000_000_000
 
 
 class Recorded(NamedTuple):
@@ -43,6 +59,17 @@ class Settlement(NamedTuple):
     again: bool
     by: str
     at: float
+
+
+def words(kind: int, value: Any, where: str) -> Any:
+    """`value`, if a record of this kind may hold it. Raises `StateCorrupt`, naming `where`."""
+    if kind in _WORDS:
+        types, told = _WORDS[kind], as_fields(value, where)
+        fits = types.keys() - _OPTIONAL <= told.keys() <= types.keys()
+        fits = fits and all(isinstance(each, types[name]) for name, each in told.items())
+        if not fits or not abs(told.get("deadline") or 0) <= _LATEST:
+            raise not_stored(where)
+    return value
 
 
 def asker_of(path: str) -> str:

@@ -1,16 +1,19 @@
 """What the runs of a state wait for, and the way of an answer to its question: nobody needs to own the run for it."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
-from flujo.domain.interfaces import Clock, Codec, RunRow, StateBackend, Wait
+from flujo.domain.interfaces import Clock, Codec, RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.engine.journal import Answer, Journal
 from flujo.exceptions import AnswerRejected, RunNotFound, StateCorrupt
 from flujo.runner.answers import Questions, Reply, open_question, too_late, waiting
 from flujo.runner.decisions import matched
 
-__all__ = ["Inbox", "OpenQuestion", "find", "read_inbox"]
+__all__ = ["Inbox", "OpenQuestion", "find", "in_pages", "read_inbox"]
+
+T = TypeVar("T")
 
 #: As many questions are read at once.
 _PAGE = 1000
@@ -44,11 +47,8 @@ async def read_inbox(
     `unreadable` is told of each that is damaged; without it `StateCorrupt` is raised for the first.
     """
     journal = Journal(backend, None, codec)
-    waits: list[Wait] = []
-    while page := await backend.waits(run_id=run_id, limit=_PAGE, offset=len(waits)):
-        waits += page
     found = []
-    for wait in waits:
+    async for wait in in_pages(partial(backend.waits, run_id=run_id), _PAGE, unreadable):
         try:
             found.append(OpenQuestion(wait.run_id, wait.pipeline, wait.status, journal.asked(wait.record)))
         except StateCorrupt as error:
@@ -57,6 +57,32 @@ async def read_inbox(
                 raise told from error
             unreadable(told)
     return tuple(found)
+
+
+async def in_pages(
+    read: Callable[..., Awaitable[Sequence[T]]], size: int, unreadable: Callable[[StateCorrupt], object] | None
+) -> AsyncIterator[T]:
+    """What `read` gives, which takes a `limit` and an `offset`, `size` at once; a page with damage is read one by one.
+
+    `unreadable` is told of each that is damaged; without it, and for what is no damage of one run, the error is raised.
+    """
+    offset = 0
+    while True:
+        try:
+            page = await read(limit=size, offset=offset)
+        except StateCorrupt as error:
+            if error.run_id is None or unreadable is None:
+                raise
+            if size == 1:
+                unreadable(error)
+                offset += 1
+            size = 1
+            continue
+        if not page:
+            return
+        offset += len(page)
+        for each in page:
+            yield each
 
 
 class Inbox(NamedTuple):

@@ -31,7 +31,7 @@ from flujo.engine.background_task_manager import OnEnd, check_on_end
 from flujo.engine.cache_manager import CacheManager
 from flujo.engine.call_tally import CallTally
 from flujo.engine.cancelling import told_of
-from flujo.engine.changes import fields_of, unshared
+from flujo.engine.changes import as_fields, fields_of, unshared
 from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
@@ -174,7 +174,7 @@ class RunSession:
         tracks = None if claim is None else since
         journal = Journal(self.backend, claim, self.codec, await self.backend.load(row.run_id), tracks_since=tracks)
         input = self.decoded(row.input, "input")
-        return journal, self.context(row.run_id, input, self.decoded(row.base, "context")), input
+        return journal, self.context(row.run_id, input, as_fields(self.decoded(row.base, "context"))), input
 
     async def find(self, run_id: str) -> RunRow:
         """The run's row. Raises `RunNotFound`."""
