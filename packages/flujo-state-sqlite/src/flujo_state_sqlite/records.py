@@ -213,14 +213,18 @@ def _wait(connection: sqlite3.Connection, folder: Path, row: int, number: int, n
 
 def read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]:
     """The records of run `number`, oldest first. Raises `StateCorrupt`, which names the one that is damaged."""
+    strict, connection.text_factory = connection.text_factory, str  # which is faster; what is no text is named below
     try:
         return _read_all(connection, number)
-    except NOT_OURS:
+    except (sqlite3.OperationalError, *NOT_OURS):
+        connection.text_factory = strict
         (run_id,) = connection.execute("SELECT CAST(run_id AS BLOB) FROM run WHERE id = ?", (number,)).fetchone()
         for row, path, _ in connection.execute(NAMES, (number,)):
             with naming(f"record {shown(path)!r} of run {shown(run_id)!r}", shown(run_id)):
                 read_bare(connection, row)
         raise
+    finally:
+        connection.text_factory = strict
 
 
 def _read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]:

@@ -72,8 +72,9 @@ class Journal:
         self.failure: BaseException | None = None
         for record in records:
             self._note(record)
-        own = (path for path, each in self._results.items() if each.ended_at >= (tracks_since or 0.0))
-        self.tracker = Tracker(own, self._asides.attempts) if tracks_since is not None and self._results else None
+        self.tracker: Tracker | None = None
+        if tracks_since is not None and self._results:
+            self.tracker = Tracker(self._results.values(), tracks_since, self._asides.attempts)
         self._counts: Mapping[str, int] | None = None if self._results else NOTHING
 
     def _note(self, record: JournalRecord) -> None:

@@ -2,8 +2,10 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
+
+from flujo.domain.interfaces import JournalRecord
 
 __all__ = ["Tracker"]
 
@@ -14,12 +16,23 @@ _END = re.compile(r"[/\[]|$")
 class Tracker:
     """Knows the paths with results, and those that the run has come by.
 
-    `tried` are the paths with failed attempts: what is recorded in such a step may be of one that went elsewhere.
+    It looks for results that ended at `since` or later, in seconds since the epoch. `tried` are the paths with failed
+    attempts: what is recorded in such a step may be of one that went elsewhere.
     """
 
-    def __init__(self, paths: Iterable[str], tried: Collection[str] = ()) -> None:
-        self._paths = [path for path in paths if not tried or not any(end in tried for end in _ends(path)[:-1])]
+    def __init__(self, results: Iterable[JournalRecord], since: float = 0.0, tried: Collection[str] = ()) -> None:
+        self._results = tuple(results)
+        self._since = since
+        self._tried = frozenset(tried)
         self._reached: set[str] = set()
+        #: Note that what is recorded at a path and under it is used, or owed to nobody.
+        self.reach: Callable[[str], None] = self._reached.add
+
+    @cached_property
+    def _paths(self) -> list[str]:
+        """The paths that are looked at, found when one is: who goes on with a run does not wait for it."""
+        tried, own = self._tried, (each.path for each in self._results if each.ended_at >= self._since)
+        return [path for path in own if not tried or tried.isdisjoint(_ends(path)[:-1])]
 
     @cached_property
     def _inside(self) -> dict[str, list[str]]:
@@ -29,10 +42,6 @@ class Tracker:
             for end in _ends(path):
                 inside[end].append(path)
         return inside
-
-    def reach(self, path: str) -> None:
-        """Note that what is recorded at `path` and under it is used, or owed to nobody."""
-        self._reached.add(path)
 
     def unused(self, under: str, but: str | None = None) -> str | None:
         """The first result that is not used of the step at the path `under`, or of the steps in it except `but`."""
