@@ -43,4 +43,4 @@ class Flag(BaseModel):
     ],
 )
 def test_the_words_are_those_of_the_schema(schema, yes, no):
-    assert (verdict(True, schema, {}), verdict(False, schema, {})) == (yes, no)
+    assert (verdict(True, schema, {}, {}), verdict(False, schema, {}, {})) == (yes, no)

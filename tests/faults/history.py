@@ -17,14 +17,14 @@ STEPS = [
     for n in range(8)
 ]
 BATCH = [JournalRecord(f"map[{n}]", out=b'"%s"' % (b"x" * 3000 * n), sync=Sync.FULL) for n in range(5)]
-QUESTION = JournalRecord("ask?", RecordKind.WAIT, out=b'"how?"', sync=Sync.FULL)
-ANSWER = JournalRecord("ask!1", RecordKind.ANSWER, out=b'"so"', sync=Sync.FULL)
+QUESTION = JournalRecord("ask?", RecordKind.WAIT, out=b'{"token": "t", "message": "how?"}', sync=Sync.FULL)
+ANSWER = JournalRecord("ask!1", RecordKind.ANSWER, out=b'{"value": "so", "by": "somebody"}', sync=Sync.FULL)
 RESULT = JournalRecord("ask", out=b'"done"', sync=Sync.FULL)
 JOURNAL = [record.path for record in (*STEPS, *BATCH, QUESTION, ANSWER, RESULT)]
 
 
 def new_run(run_id, **fields):
-    return NewRun(run_id, "p", "1", "{}", b"d", b"1", b"2", created_at=1.0, **fields)
+    return NewRun(run_id, "p", "1", "{}", b"d", b"1", b"{}", created_at=1.0, **fields)
 
 
 async def live(backend, told):
