@@ -131,7 +131,7 @@ async def test_what_is_wrong_is_said(made, opened, statement, said):
         ("UPDATE run SET error = '{}'", "run 'run-1' can't be read: 'type'"),
         ("UPDATE run SET enc = 9", "run 'run-1' can't be read: the values of 'run-1' are in encoding 9"),
         ("UPDATE run SET status = 9", "run 'run-1' can't be read: 9"),
-        ("UPDATE definition SET document = substr(document, 2)", "run 'run-1' can't be read: Expecting"),
+        ("UPDATE definition SET document = substr(document, 2)", "run 'run-1' can't be read: '"),
         ("UPDATE definition SET document = 'null'", "run 'run-1' can't be read: 'null' is no definition"),
         ("UPDATE run SET tags = '3'", "run 'run-1' can't be read: '3' is no JSON object of texts"),
         ("UPDATE run SET tags = '{\"a\": 3}'", "run 'run-1' can't be read: '{\"a\": 3}' is no JSON object of texts"),
@@ -158,6 +158,18 @@ async def test_each_row_that_can_not_be_read_is_named(made, opened, run, stateme
     await backend.create_run(run("run-2"))
     told = await backend.check()
     assert [line for line in told if line.startswith(said)]
+
+
+@pytest.mark.parametrize("column", ["started_at", "ended_at"])
+@pytest.mark.parametrize("time", ["9e999", "-1e300"])
+async def test_a_result_with_a_time_that_no_calendar_has_is_named(path, opened, run, column, time):
+    backend = opened(path)
+    claim = await backend.create_run(run("run-1"))
+    for name in "ab":
+        await backend.append(claim, JournalRecord(name, RecordKind.RESULT, out=b"1"))
+    change(path, f"UPDATE journal SET {column} = {time} WHERE path = 'b'")
+    with pytest.raises(StateCorrupt, match=r"record 'b' of run 'run-1' can't be read: .* is no time"):
+        await opened(path).load("run-1")
 
 
 @pytest.fixture

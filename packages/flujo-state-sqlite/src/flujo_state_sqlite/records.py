@@ -14,6 +14,7 @@ from flujo_state_sqlite.runs import cancelled_by_death, number_of, refusal, stan
 from flujo_state_sqlite.schema import INLINE_LIMIT, VALUE_ENCODING
 from flujo_state_sqlite.statefile import StateFile
 from flujo_state_sqlite.values import (
+    FARTHEST,
     NOT_OURS,
     check_encoding,
     check_times,
@@ -233,6 +234,8 @@ def _read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord
         if other is not None:  # the first statement is still at work, so that both see the same rows
             rest = connection.execute(_SELECT, (number, other))
             return [*found, *(_record(connection, row) for row in rest)]
+        if not (-FARTHEST <= start <= FARTHEST and -FARTHEST <= end <= FARTHEST):
+            check_times(start, end)
         plain = (path, _RESULT, attempt, out, delta, None, None, NO_USAGE, fp, start, end, _NORMAL)
         found.append(_new(JournalRecord, plain))
     return found

@@ -20,7 +20,8 @@ from flujo_state_sqlite.statefile import StateFile
 from flujo_state_sqlite.values import (
     NOT_OURS,
     check_encoding,
-    check_run,
+    check_source,
+    check_times,
     error_from_text,
     error_to_text,
     keep,
@@ -105,7 +106,8 @@ _LAST = "SELECT path FROM journal WHERE run = ? AND kind <> 7 AND (kind <> 1 OR 
 _REDEFINE = "UPDATE run SET def_hash = ?, files = ? WHERE id = ? AND epoch = ? AND status = 1"
 
 _ROW = """
-SELECT r.id, r.run_id, r.status, r.pipeline, r.version, d.document, r.def_hash, r.source, r.error,
+SELECT r.id, r.run_id, r.status, r.pipeline, r.version, d.document,
+       CASE WHEN json_valid(d.document) THEN json_type(d.document) = 'object' END, r.def_hash, r.source, r.error,
        r.created_at, r.updated_at, r.ended_at, r.owner, r.epoch, r.tags,
 """
 
@@ -128,8 +130,7 @@ ORDER BY id DESC LIMIT ? OFFSET ?
 
 _TOTALS = """
 SELECT COUNT(*) FILTER (WHERE kind = 0), COALESCE(MAX(epoch) FILTER (WHERE kind <> 7 AND (kind <> 1 OR attempt)), 0),
-       COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0), COUNT(cost),
-       MIN(started_at), MAX(started_at), MIN(ended_at), MAX(ended_at)
+       COALESCE(SUM(calls), 0), COALESCE(SUM(tok_in), 0), COALESCE(SUM(tok_out), 0), COUNT(cost)
 FROM journal WHERE run = ?
 """
 
@@ -202,7 +203,7 @@ def claim(file: StateFile, run_id: str, wid: bytes, *, force: bool) -> Claim:
                 f"run {run_id!r} is at work in {workers.describe(worker.folder, owner)}",
                 suggestion="wait until it ends there, or take it over: resume it with force=True, or --force",
             )
-        if force or (claims and _has_got_on(connection, number, epoch)):
+        if force or (claims and connection.execute(_HAS_GOT_ON, (number, epoch)).fetchone()):
             claims = 0
         if claims >= MAX_CLAIMS:
             last = connection.execute(_LAST, (number,)).fetchone()
@@ -211,11 +212,6 @@ def claim(file: StateFile, run_id: str, wid: bytes, *, force: bool) -> Claim:
         epoch += 1
     worker.take(file.holding, number, epoch)
     return Claim(run_id, number, epoch)
-
-
-def _has_got_on(connection: sqlite3.Connection, number: int, epoch: int) -> bool:
-    """Whether the run has got on under its latest claim."""
-    return connection.execute(_HAS_GOT_ON, (number, epoch)).fetchone() is not None
 
 
 def finish(
@@ -312,7 +308,7 @@ def read_one(connection: sqlite3.Connection, folder: Path, run_id: str) -> RunRo
         enc, *cells = connection.execute(_VALUES, (found[0],)).fetchone()
         check_encoding(enc, run_id)
         values = unpack(connection, *cells[0:2]), unpack(connection, *cells[2:4]), unpack(connection, *cells[4:6])
-        files = unpack(connection, None, found[16])
+        files = unpack(connection, None, found[17])
         return _run(connection, folder, found, values)._replace(files=texts_of(files) if files else NOTHING)
 
 
@@ -371,29 +367,32 @@ def _is_older(connection: sqlite3.Connection) -> bool:
 
 
 def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], values: _Values) -> RunRow:
-    (number, run_id, status, pipeline, version, definition, digest, source) = row[:8]
-    (error, created_at, updated_at, ended_at, owner, epoch, tags, key, _, claims, cancel) = row[8:]
+    (number, run_id, status, pipeline, version, definition, fits, digest, source) = row[:9]
+    (error, created_at, updated_at, ended_at, owner, epoch, tags, key, _, claims, cancel) = row[9:]
     if definition is None:
         raise StateCorrupt(f"run {run_id!r} has no definition", suggestion=RECOVER)
+    if not fits:
+        raise ValueError(f"{definition[:40]!r} is no definition")
+    check_source(source)
+    check_times(created_at, updated_at, ended_at)
     status, owner = standing(folder, number, status, owner, cancel)
     if status is RunStatus.CANCELLED and ended_at is None:
         ended_at = updated_at  # its owner died: it has ended when it was asked to
-    recorded, latest, usage, between = _totals(connection, number)
-    check_run(definition, source, (created_at, updated_at, ended_at, *between))
+    recorded, latest, usage = _totals(connection, number)
     begun, info = (run_id, status, pipeline, version, definition, digest, source), error_from_text(error)
     times, labels = (created_at, updated_at, ended_at), texts_of(tags)
     run = RunRow(*begun, *values, info, *times, owner, epoch, recorded, usage, labels)
     return run._replace(key=key, claims=0 if latest == epoch else claims, cancelled=bool(cancel))
 
 
-def _totals(connection: sqlite3.Connection, number: int) -> tuple[int, int, Usage, Sequence[float]]:
-    """How many results the run has, the epoch that recorded last, what all its records have cost, and their times.
+def _totals(connection: sqlite3.Connection, number: int) -> tuple[int, int, Usage]:
+    """How many results the run has, the epoch that recorded last, and what all its records have cost.
 
     Sums, not counters: they can't drift.
     """
-    recorded, latest, *used, priced = (row := connection.execute(_TOTALS, (number,)).fetchone())[:6]
+    recorded, latest, *used, priced = connection.execute(_TOTALS, (number,)).fetchone()
     usage = Usage(*used)
     if priced:
         costs = connection.execute("SELECT cost FROM journal WHERE run = ? AND cost IS NOT NULL", (number,))
         usage = sum((Usage(cost_usd=Decimal(cost)) for (cost,) in costs), usage)
-    return recorded, latest, usage, row[6:]
+    return recorded, latest, usage

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, TypeAlias
@@ -13,11 +13,12 @@ from flujo_state_sqlite.errors import RECOVER
 from flujo_state_sqlite.schema import INLINE_LIMIT, VALUE_ENCODING
 
 __all__ = [
+    "FARTHEST",
     "NOT_OURS",
     "Cells",
     "check_encoding",
-    "check_run",
     "check_size",
+    "check_source",
     "check_times",
     "error_from_text",
     "error_to_text",
@@ -37,7 +38,7 @@ Cells: TypeAlias = tuple[bytes | None, bytes | None]
 NOT_OURS = (ValueError, TypeError, KeyError, ArithmeticError)
 
 #: Seconds before and after 1970: a time beyond these is none of flujo's, and no calendar has it.
-_FARTHEST = 62_000_000_000.0
+FARTHEST = 62_000_000_000.0
 
 #: Longer messages are cut: an error is to be read by a person, whatever somebody puts into one.
 _MESSAGE_LIMIT = 16 * 1024
@@ -116,17 +117,14 @@ def naming(what: str, run_id: str, errors: tuple[type[Exception], ...] = (*NOT_O
 def check_times(*times: float | None) -> None:
     """Raise `ValueError` for a time that no calendar has; None is no time yet."""
     for each in times:
-        if each is not None and not abs(each) <= _FARTHEST:
+        if each is not None and not abs(each) <= FARTHEST:
             raise ValueError(f"{each!r} is no time")
 
 
-def check_run(definition: str, source: str, times: Iterable[float | None]) -> None:
-    """Raise `ValueError` for what is no definition, no name of a file, or no time."""
-    if type(json.loads(definition)) is not dict:
-        raise ValueError(f"{definition[:40]!r} is no definition")
+def check_source(source: str) -> None:
+    """Raise `ValueError` for what is no name of a file."""
     if "\0" in source:
         raise ValueError(f"{source!r} is no name of a file")
-    check_times(*times)
 
 
 def texts_of(text: str | bytes) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -71,7 +71,10 @@ class Journal:
         self._asides = NO_ASIDES
         self.failure: BaseException | None = None
         for record in records:
-            self._note(record)
+            if record.kind is _RESULT:
+                self._results[record.path] = record
+            else:
+                self._note(record)
         self.tracker: Tracker | None = None
         if tracks_since is not None and self._results:
             self.tracker = Tracker(self._results.values(), tracks_since, self._asides.attempts)
@@ -165,21 +168,17 @@ class Journal:
 
     def spent_under(self, path: str) -> Usage:
         """What everything recorded under the step at `path` has used."""
-        return self._spent(lambda other: other.startswith((f"{path}/", f"{path}[")))
+        return self.spent((f"{path}/", f"{path}["))
 
-    def spent(self) -> Usage:
-        """What the run has used: every record counts what it alone has used."""
-        return self._spent(lambda _: True)
-
-    def _spent(self, wanted: Callable[[str], bool]) -> Usage:
-        results = (record.usage for path, record in self._results.items() if wanted(path))
-        attempts = (self.spent_on(path) for path in self._asides.attempts if wanted(path))
+    def spent(self, under: tuple[str, ...] = ("",)) -> Usage:
+        """What the run has used: every record counts what it alone has used. Only paths with these beginnings count."""
+        results = (record.usage for path, record in self._results.items() if path.startswith(under))
+        attempts = (self.spent_on(path) for path in self._asides.attempts if path.startswith(under))
         return sum((usage for usage in (*results, *attempts) if usage is not NO_USAGE), NO_USAGE)
 
     def fell_back(self, path: str) -> bool:
         """Whether the step's attempts are used up and its fallback has its turn: neither has come to an end."""
-        attempts = self._asides.attempts.get(path)
-        return bool(attempts and attempts[-1].fallback)
+        return bool((attempts := self._asides.attempts.get(path)) and attempts[-1].fallback)
 
     def retries_used(self, path: str) -> int:
         """How many recorded attempts count against the step's retries: those since it last gave up."""
@@ -250,7 +249,8 @@ class Journal:
         if self._codec is None:
             return unshared(written)
         try:
-            return words(kind, self._codec.decode(written, where=where), where)
+            value = self._codec.decode(written, where=where)
+            return value if kind is _RESULT else words(kind, value, where)
         except StateCorrupt as error:
             self.failure = self.failure or error
             raise self.failure  # noqa: B904 - the same error, or one that came before it
