@@ -19,7 +19,7 @@ from flujo.exceptions import (
     StateStorageFull,
     StateUnavailable,
 )
-from flujo_state_sqlite.opening import connect
+from flujo_state_sqlite.opening import connect, open_state
 from flujo_state_sqlite.records import INSERT_ROWS
 
 
@@ -413,6 +413,21 @@ async def test_reader_in_the_way_of_the_log_stops_nobody(path, backend, foreign,
         await backend.append(claim, JournalRecord(f"step-{number}", out=b"x" * 60_000))
     assert log.stat().st_size < 12 * 2**20
     assert len(await backend.load("run-1")) == 600
+
+
+async def test_the_log_is_emptied_after_the_commit_that_another_process_is_at(path, backend, foreign, run):
+    """A checkpoint that does not wait for it would run beside that commit."""
+    await backend.create_run(run())
+    other = foreign()
+    with closing(open_state(path)) as file:
+        file.connection.execute("INSERT INTO meta VALUES ('much', hex(zeroblob(50000)))")
+        other.execute("BEGIN IMMEDIATE")
+        committing = threading.Timer(0.05, other.execute, ["COMMIT"])
+        committing.start()
+        file.checkpoint()
+        committing.join()
+        assert path.with_name("state.db-wal").stat().st_size == 0
+        assert file.connection.execute("PRAGMA busy_timeout").fetchone() == (0,)  # the caller waits otherwise
 
 
 async def go_on_until_noticed(backend, claim):

@@ -34,6 +34,10 @@ _LOOK_AFTER_S = 0.05
 #: above all for two syncs, of which each step pays its part (measured: 15 us at 4 MiB, where all the rest takes 65).
 _CHECKPOINT_BYTES = 16 * 1024 * 1024
 
+#: A checkpoint waits for a commit or a reader of others, in milliseconds: longer than a commit takes.
+_WAIT = "PRAGMA busy_timeout = 250"
+_DO_NOT_WAIT = "PRAGMA busy_timeout = 0"
+
 # With a log EXTRA is FULL. Without one a commit is the removal of a journal, which FULL alone leaves to the next sync.
 _SYNC_FULL = "PRAGMA synchronous = EXTRA"
 _SYNC_NORMAL = "PRAGMA synchronous = NORMAL"
@@ -172,14 +176,19 @@ class StateFile:
         """Copy the log into the file and empty it, if no reader or writer is in the way; if one is, try later.
 
         TRUNCATE, and only by writers: it takes the write lock, so no commit can run inside it, which is where
-        SQLite before 3.51.3 could lose one (https://www.sqlite.org/wal.html, "the WAL-reset bug").
+        SQLite before 3.51.3 could lose one (https://www.sqlite.org/wal.html, "the WAL-reset bug"). It has to wait for
+        that lock: a checkpoint that can't have it goes on without, beside the commit that has it.
         """
         self.log_is_long = False
         if self._fault() is not None:
             return  # A good first page on top would only hide it.
         blocked = True
         with suppress(sqlite3.Error):  # Nothing is lost by a checkpoint that fails.
-            blocked = bool(self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+            self.connection.execute(_WAIT)
+            try:
+                blocked = bool(self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+            finally:
+                self.connection.execute(_DO_NOT_WAIT)
         self._checkpoint_at = _CHECKPOINT_BYTES + (self._log_size() if blocked else 0)
         self._stamp = self._look()[1]
 
