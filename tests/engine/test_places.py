@@ -89,6 +89,27 @@ async def test_a_second_step_at_a_path_fails_the_step_at_once(thrice, way, retri
     assert got in ([], [0], ["x0"])
 
 
+@pytest.mark.parametrize("retries", [0, 2])
+async def test_a_part_made_of_steps_is_not_run_twice_by_one_frame(thrice, retries):
+    """Though the steps that it runs are others each time."""
+    got = []
+    ways = [Step(name, lambda data: got.append(data) or data) for name in "abc"]
+    part = Thrice(Pipeline(ways, name="ways"), lambda core, frame: core.execute(frame.child(ways[frame.data], 0)))
+    step = Thrice(part, one_frame, config=StepConfig(max_retries=retries))
+
+    outcome = await thrice.execute(step, "x", path="t")
+
+    assert (str(outcome.error), got) == ("the policy of what holds it runs 't' at 't/t', where it has run a step", [0])
+
+
+async def test_a_background_step_is_not_begun_twice_by_one_frame(thrice):
+    part = Step("one", lambda data: data, config=StepConfig(execution_mode="background"))
+
+    outcome = await thrice.execute(Thrice(part, one_frame), "x", path="t")
+
+    assert str(outcome.error) == "the policy of what holds it runs 'one' at 't/one', where it has run a step"
+
+
 async def test_a_part_made_of_steps_has_one_place_too(thrice):
     got = []
     body = Pipeline([Step("one", got.append)], name="body")
@@ -114,6 +135,19 @@ async def test_a_step_that_failed_may_be_tried_again_at_its_path(thrice):
         return data
 
     assert (await thrice.execute(Thrice(Step("one", once_more), until_it_works), "x", path="t")).value == "x"
+
+
+async def test_a_part_made_of_steps_may_be_tried_again_with_its_frame(thrice):
+    left = [1]
+
+    async def until_it_works(core, frame):
+        child = frame.child(frame.step.part, frame.data)
+        await core.execute(child)
+        return await core.execute(child)
+
+    body = Pipeline([Step("one", lambda data: data if not left else 1 / (left.pop() - 1))], name="body")
+
+    assert (await thrice.execute(Thrice(body, until_it_works), "x", path="t")).value == "x"
 
 
 async def test_the_next_attempt_comes_to_the_same_paths(thrice):

@@ -21,7 +21,7 @@ from flujo.engine.fallback_handler import FallbackHandler
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
-from flujo.engine.recall import ended, recalled
+from flujo.engine.recall import check_place, ended, recalled
 from flujo.engine.retelling import parts_of
 from flujo.engine.retry import SIGNALS, retry_delay
 from flujo.engine.step_history_tracker import StepHistoryTracker
@@ -136,6 +136,7 @@ class ExecutorCore:
 
     async def _launch(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         """Let the step work on a context of its own while the pipeline goes on with the step's data."""
+        check_place(frame)
         run, step = frame.run, frame.step
         own = run.contexts.isolate(frame.context, purpose=f"background step {frame.path!r}")
         alone = frame._replace(data=unshared(frame.data), run=run._replace(is_heard=False))
@@ -164,7 +165,9 @@ class ExecutorCore:
 
     async def _run(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         run = frame.run
-        if plan.records and (frame.quota is not None or run.journal.knows(frame.path)):
+        if not plan.records:
+            check_place(frame)
+        elif frame.quota is not None or run.journal.knows(frame.path):
             early = recalled(frame, plan, await parts_of(self, frame, plan) if plan.parts else ()) or _stopped(frame)
             if early is not None:
                 return await in_step(run, early) if run.events.full else early
@@ -179,8 +182,7 @@ class ExecutorCore:
             if plan.direct and frame.level % _LEVELS:
                 with work:  # what `_guarded` comes to, without its coroutines
                     outcome = _checked(await plan.policy.execute(self, frame), plan)
-                if work.raised is not None:
-                    outcome = await _came_to(work, work.raised)
+                outcome = outcome if work.raised is None else await _came_to(work, work.raised)
             else:
                 working = self._guarded(work)
                 outcome = await (working if frame.level % _LEVELS else asyncio.ensure_future(working))

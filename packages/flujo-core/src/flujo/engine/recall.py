@@ -14,7 +14,7 @@ from flujo.engine.step_history_tracker import PlaceTaken
 from flujo.engine.telling import enter, tell_finished
 from flujo.exceptions import ContextFieldError, ExecutionError
 
-__all__ = ["NeverEnded", "ended", "recalled"]
+__all__ = ["NeverEnded", "check_place", "ended", "recalled"]
 
 
 class NeverEnded(ExecutionError):
@@ -31,7 +31,7 @@ def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any]
     recorded = journal.recall(path, frame.item)
     if recorded is None:
         return None
-    _check_place(frame)
+    check_place(frame)
     value, delta, record = recorded
     _, _, attempt, _, _, error, fallback, usage, signed, started_at, ended_at, _ = record
     if signed and not signed.startswith(plan.fingerprint):
@@ -55,8 +55,9 @@ def recalled(frame: ExecutionFrame, plan: StepPlan, parts: tuple[StepResult[Any]
     return tell_finished(frame, outcome, result) if run.events.active else enter(frame, outcome, result)
 
 
-def _check_place(frame: ExecutionFrame) -> None:
-    """Refuse the result of a step that was run in this attempt of its parent: it would be another step's."""
+def check_place(frame: ExecutionFrame) -> None:
+    """Raise `PlaceTaken` for a step that has succeeded in this attempt of its parent: it would get that result, or
+    leave one for another step."""
     lines = frame.siblings
     if lines and lines.get(frame.path) and lines.is_taken(frame.path):
         raise PlaceTaken(frame.step.name, frame.path, "what holds it")
