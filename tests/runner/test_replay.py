@@ -3,6 +3,7 @@
 import asyncio
 import re
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -437,6 +438,58 @@ async def test_a_failure_that_a_fallback_took_over_from_is_the_one_that_it_is_re
     async with flujo(Pipeline([race], name="safe", fallback=step("f")), SqliteBackend(tmp_path / "state.db")) as engine:
         result = await engine.run("x", run_id="r")
         assert told(await engine.replay("r")).output == result.output
+
+
+def failed_with(path: str, lines: Sequence[StepResult[Any]]) -> str:
+    """The message of the first line of a step at a path that ends so."""
+    messages = [each.error.message for each in lines if each.error and each.path.endswith(path)]
+    return messages[0] if messages else next(filter(None, (failed_with(path, each.children) for each in lines)), "")
+
+
+def overtaken() -> dict[str, Any]:
+    """Branches of which one fails first, and has not come to its end when the other fails."""
+    begun, failed, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def sooner(data: Any) -> None:
+        await begun.wait()
+        raise ValueError("no")
+
+    async def linger(data: Any) -> None:
+        try:
+            begun.set()
+            await never.wait()
+        finally:
+            failed.set()
+            await never.wait()
+
+    async def overtake(data: Any) -> None:
+        await failed.wait()
+
+    def last(data: Any) -> None:
+        raise ValueError("later")
+
+    return {
+        "a": parallel("q", {"s": step("s", sooner), "t": step("t", linger)}),
+        "b": [step("u", overtake), *(parallel(f"n{at}", {"x": step("v")}) for at in range(9)), step("w", last)],
+    }
+
+
+@pytest.mark.parametrize("around", ["run", "root", "fallback", "machine"])
+@pytest.mark.parametrize("on_file", [False, True], ids=["memory", "file"])
+async def test_a_failure_that_was_overtaken_by_another_is_overtaken_again(tmp_path, on_file, around):
+    race: Step[Any, Any] = parallel("p", overtaken())
+    safe: Step[Any, Any] = Pipeline([race], name="safe", fallback=step("f"))
+    leads = [("a", "failure", "b")]
+    machine = state_machine("m", {"a": race, "b": step("f")}, start="a", end=["b"], transitions=leads)
+    pipeline = {"run": race, "root": safe, "fallback": Pipeline([safe]), "machine": machine}[around]
+    async with flujo(pipeline, SqliteBackend(tmp_path / "state.db") if on_file else InMemoryBackend()) as engine:
+        result = await engine.run("x", run_id="r")
+        again = await engine.replay("r")
+    assert failed_with("parallel:p", result.step_history) == "later"
+    assert failed_with("parallel:p", again.step_history) == "later"
+    assert again._replace(step_history=(), duration_s=0.0, exception=None) == result._replace(
+        step_history=(), duration_s=0.0, exception=None
+    )
 
 
 async def test_a_background_step_is_not_missed_whose_branch_was_cancelled_before_it():

@@ -74,7 +74,10 @@ class ReplayExecutor(ExecutorCore):
         self._record.begin(frame.path)
         try:
             with self._turns.under_way(alone=plan.background):
-                return await (self._made_again(frame, plan) if plan.records else super()._run(frame, plan))
+                outcome = await (self._made_again(frame, plan) if plan.records else super()._run(frame, plan))
+                if isinstance(outcome, Failure) and self._was_first(frame, outcome) is False:
+                    await self._turns.later(1)  # what came first then can take longer to this place now
+                return outcome
         except asyncio.CancelledError:
             self._record.cut_short.add(frame.path)
             raise
@@ -146,12 +149,13 @@ class ReplayExecutor(ExecutorCore):
         return outcome
 
     async def _finish(self, work: Work, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
-        is_own = not work.plan.records and work.error is None  # if it fails, and no step in it has
-        if is_own and isinstance(outcome, Failure) and outcome.step_result is None:
-            was_first = self._record.was_first(work.frame.path, ErrorInfo.of(outcome.error))
-            if was_first is not None:
-                await self._turns.later(0 if was_first else 1)
+        frame, is_own = work.frame, not work.plan.records and work.error is None  # if it fails, and no step in it has
+        if is_own and isinstance(outcome, Failure) and outcome.step_result is None and self._was_first(frame, outcome):
+            await self._turns.later(0)
         return await super()._finish(work, outcome)
+
+    def _was_first(self, frame: ExecutionFrame, failed: Failure[Any]) -> bool | None:
+        return self._record.was_first(frame.path, ErrorInfo.of(failed.error))
 
     async def _ended(self, work: Work) -> StepOutcome[Any]:
         """How a step ended that has no result."""
@@ -166,8 +170,7 @@ class ReplayExecutor(ExecutorCore):
         if end is not None and end.error is not None:
             failure: Failure[Any] = Failure(RecordedError(end.error), record.feedback(frame.path))
             work.outcome = failure  # should it be cancelled now, it was so when it had come to its end
-            yields = record.was_first(frame.path, end.error) is False
-            await self._turns.take(frame.path, cancels=True, yields=yields)
+            await self._turns.take(frame.path, cancels=True)
             return failure
         if asked is not None:
             await self._turns.take(frame.path)

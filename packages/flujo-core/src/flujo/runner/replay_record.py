@@ -1,6 +1,7 @@
 """A run's record as a replay uses it: each step's end, and the order in which they came."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NoReturn
 
 from flujo.domain.interfaces import Codec, JournalRecord, RecordKind, RunRow, StateBackend
@@ -19,6 +20,7 @@ _BROKEN_OFF = (RunStatus.RUNNING, RunStatus.INTERRUPTED)
 _ENDS = (RecordKind.RESULT, RecordKind.FAILED, RecordKind.WAIT)
 
 _FALLBACK = "/fallback:"
+_ON_FAILURE = "/on:failure"
 
 #: What `Quota.overdraft` says, and no refusal of a call that would use something.
 _ASKED_NOTHING = ", asked 0, left -"
@@ -79,11 +81,21 @@ class ReplayRecord(Journal):
 
         None where there is none that failed.
         """
-        around = (self.end(at) for at in self._asides.attempts if path != at and _is_in(path, at))
+        around = (self.end(at) for at in self._asides.attempts if path != at and (not at or _is_in(path, at)))
         told = [each.error[:2] == error[:2] for each in around if each and each.error]
+        told += [message == error.message for at, message in self._gone_on_from if _is_in(path, at)]
         if self.row.status is RunStatus.FAILED and self.row.error:
-            told.append(self.row.error.path == path)
+            told.append(_is_in(self.row.error.path, path))
         return any(told) if told else None
+
+    @cached_property
+    def _gone_on_from(self) -> list[tuple[str, str]]:
+        """The places of what failed and was gone on from by a step around it, which has noted the error's message."""
+        notes = [
+            (path.removesuffix(_ON_FAILURE), self.recall(path)) for path in self.results if path.endswith(_ON_FAILURE)
+        ]
+        values = [(at, each.value) for at, each in notes if each]
+        return [(at, told["error"]) for at, told in values if isinstance(told, Mapping) and "error" in told]
 
     def begin(self, path: str) -> None:
         """The replay comes by the step at `path`, and will come by what is in it: nothing there is cut short."""

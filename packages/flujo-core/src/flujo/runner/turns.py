@@ -65,7 +65,6 @@ class Turns:
         self._patient: set[int] = set()
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._stuck: Stuck = {}
-        self._yielding: set[int] = set()
         self._held: list[tuple[int, asyncio.Future[None]]] = []
         self._moves = 0
         self._at_work: set[_Level] = set()
@@ -121,18 +120,15 @@ class Turns:
         self._held.append((rank, turn))
         await self._its_turn(turn)
 
-    async def take(self, path: str, *, cancels: bool = False, yields: bool = False) -> None:
+    async def take(self, path: str, *, cancels: bool = False) -> None:
         """Return when it is the turn of what is recorded at `path`.
 
         What `cancels` others lets those that ended right after it come to their places before: they had begun then.
-        What `yields` comes after what comes `later`, but not `LAST`.
         """
         position = self._position[path]
         following = self._order[position + 1 : position + 2]
         beside = following and _TOP.split(path)[0] == _TOP.split(following[0])[0]
-        if yields:
-            self._yielding.add(position)
-        if yields or (cancels and beside) or self._last is not None:
+        if (cancels and beside) or self._last is not None:
             self._patient.add(position)
         try:
             if position > self._next or position in self._patient:
@@ -207,8 +203,7 @@ class Turns:
             if task.done() or self._moves != moves:
                 return
         self._held.sort(key=itemgetter(0))
-        yields = self._next in self._yielding and self._held[:1] and self._held[0][0] < LAST
-        if self._held and (yields or self._next not in self._waiting):
+        if self._held and self._next not in self._waiting:
             self._moves += 1
             _, turn = self._held.pop(0)
             if not turn.done():  # it can have been cancelled
