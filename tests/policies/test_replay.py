@@ -167,6 +167,13 @@ async def test_what_a_branch_did_before_it_heard_that_it_was_cancelled_may_be_le
     await lives(programs.pipeline(program), 0, encodes=False, limits=limits)
 
 
+async def test_a_branch_that_was_cancelled_when_its_fallback_was_through_is_cancelled_again(programs):
+    failing = ("rescue", ("fan", [("fail", 1), ("add", 0)], "overwrite"))
+    program = ("fan", [failing, ("rescue", ("route", ("add", 0), ("add", 0)))], "overwrite")
+
+    await lives(programs.pipeline(program), 0, encodes=False, limits=None)
+
+
 @pytest.mark.parametrize("after", [("agent", 1), ("add", 1), ("fan", [("agent", 1), ("add", 1)], "overwrite")])
 @pytest.mark.parametrize("limits", LIMITS, ids=str)
 async def test_a_replay_has_no_line_of_a_step_that_the_budget_did_not_let_begin(programs, limits, after):

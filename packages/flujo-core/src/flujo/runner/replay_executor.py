@@ -93,6 +93,8 @@ class ReplayExecutor(ExecutorCore):
         work = Work(frame, plan, frame.run.clock.monotonic(), self._record.spent_on(frame.path))
         try:
             outcome = await self._guarded(work)
+            if isinstance(outcome, Success):  # of its fallback: it was cancelled before that was its own
+                outcome = await self._turns.never(frame.path)
             return outcome if self._record.stopped_before(frame.path) else await self._finish(work, outcome)
         except asyncio.CancelledError as error:
             await cancelled(work, error)
