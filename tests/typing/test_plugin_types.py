@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -209,38 +210,103 @@ WRONG = {
 }
 
 
+#: How a hook may be written.
+RIGHT = {
+    "function": "@hookimpl\ndef {hook}(registrar: {kind}) -> None: ...",
+    "with_options": "@hookimpl(optionalhook=True, trylast=True)\ndef {hook}(registrar: {kind}) -> None: ...",
+    "by_another_name": '@hookimpl(specname="{hook}")\ndef my_{hook}(registrar: {kind}) -> None: ...',
+    "of_anything": "@hookimpl\ndef {hook}(registrar: object) -> None: ...",
+    "method": "class {kind}s:\n    @hookimpl\n    def {hook}(self, registrar: {kind}) -> None: ...",
+    "static": "class {kind}s:\n    @staticmethod\n    @hookimpl\n    def {hook}(registrar: {kind}) -> None: ...",
+    "classed": "class {kind}s:\n    @classmethod\n    @hookimpl\n    def {hook}(cls, registrar: {kind}) -> None: ...",
+}
+FUNCTION, METHOD = "{hook}(registrar: {kind}) -> None: ...", "{hook}(self, registrar: {kind}) -> None: ..."
+#: What `hookimpl` refuses in a plugin that has no line about its hooks: some of a right hook, and what stands there.
+REFUSED = {
+    "another_type": ("function", "registrar: {kind}", "registrar: int"),
+    "another_type_and_result": ("function", FUNCTION, '{hook}(registrar: int) -> str: return ""'),
+    "another_type_with_options": ("with_options", "registrar: {kind}", "registrar: int"),
+    "another_type_in_a_class": ("method", "registrar: {kind}", "registrar: int"),
+    "another_name": ("function", "registrar: {kind}", "registry: {kind}"),
+    "one_parameter_more": ("function", "registrar: {kind}", "registrar: {kind}, config: str"),
+    "one_parameter_before": ("function", "registrar: {kind}", "config: str, registrar: {kind}"),
+    "one_parameter_more_in_a_class": ("method", "registrar: {kind}", "registrar: {kind}, config: str"),
+    "no_parameter": ("function", "registrar: {kind}", ""),
+    "no_parameter_in_a_class": ("method", ", registrar: {kind}", ""),
+    "a_result": ("function", FUNCTION, '{hook}(registrar: {kind}) -> str: return ""'),
+    "a_result_in_a_class": ("method", METHOD, '{hook}(self, registrar: {kind}) -> str: return ""'),
+    "a_coroutine": ("function", "def {hook}", "async def {hook}"),
+    "a_generator": ("function", FUNCTION, "{hook}(registrar: {kind}) -> Iterator[None]: yield"),
+    "a_wrapper": ("with_options", "trylast", "wrapper"),
+}
+NAMES = ", ".join(f"{kind.__name__} as {kind.__name__}" for kind in REGISTRARS.values())
+HEAD = f"from collections.abc import Iterator as Iterator\n\nfrom flujo.plugins import hookimpl, {NAMES}\n"
+
+
+def every_hook(form, old="", new=""):
+    """A plugin with every hook in a form of `RIGHT`, and there `new` instead of `old`."""
+    text = RIGHT[form]
+    assert old in text
+    hooks = [text.replace(old, new).format(hook=hook, kind=kind.__name__) for hook, kind in REGISTRARS.items()]
+    return "\n".join([HEAD, *hooks, ""])
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The good plugin and every wrong one, each compared with the hooks in its last line."""
+    """Plugins, right and wrong ones: those of `WRONG` are compared with the hooks in their last line."""
     folder = tmp_path_factory.mktemp("plugins")
     for name, (old, new) in {"good": ("", ""), **WRONG}.items():
         assert old in GOOD
         plugin = GOOD.replace(old, new) if old else GOOD
         (folder / f"{name}.py").write_text(f"{plugin}\n{HOOKS}\nimport {name}\nhooks: Hooks = {name}\n")
+    for name, form in {**{name: (name,) for name in RIGHT}, **REFUSED}.items():
+        (folder / f"{name}.py").write_text(every_hook(*form))
     return folder
 
 
-def rejected(paths):
-    return {Path(path).stem for path in paths}
-
-
-def test_mypy_rejects_every_wrong_plugin_and_no_other(folder):
+@pytest.fixture(scope="module")
+def by_mypy(folder):
+    """The lines that mypy finds errors in, by the plugin's name."""
     files = sorted(path.name for path in folder.glob("*.py"))
     done = subprocess.run(
         [sys.executable, "-m", *STRICT, *files], capture_output=True, text=True, cwd=folder, check=False
     )
+    errors = [line.split(":", 2) for line in done.stdout.splitlines() if ": error: " in line]
+    return by_plugin((file, int(number)) for file, number, _ in errors)
 
-    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
-    assert rejected(line.partition(":")[0] for line in errors) == set(WRONG), done.stdout
 
-
-def test_pyright_rejects_every_wrong_plugin_and_no_other(folder):
-    """basedpyright is pyright with a node of its own, which the package of that name fetches when it is first run."""
+@pytest.fixture(scope="module")
+def by_pyright(folder):
+    """As `by_mypy`. basedpyright is pyright with a node of its own, which its package fetches when it is first run."""
     settings = {"include": [str(folder)], "typeCheckingMode": "strict"}
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "basedpyright", "--project", folder, "--pythonpath", sys.executable]
-
     done = subprocess.run([*command, "--outputjson"], capture_output=True, text=True, check=False)
-
     found = [each for each in json.loads(done.stdout)["generalDiagnostics"] if each["severity"] == "error"]
-    assert rejected(each["file"] for each in found) == set(WRONG), [each["message"] for each in found]
+    return by_plugin((each["file"], each["range"]["start"]["line"] + 1) for each in found)
+
+
+def by_plugin(errors):
+    found = defaultdict(set)
+    for file, number in errors:
+        found[Path(file).stem].add(number)
+    return found
+
+
+@pytest.fixture(params=["by_mypy", "by_pyright"], ids=["mypy", "pyright"])
+def rejected(request):
+    """What a type checker rejects: the lines with errors, by the plugin's name."""
+    return request.getfixturevalue(request.param)
+
+
+def test_every_wrong_plugin_is_rejected_and_no_other(rejected):
+    assert rejected.keys() == WRONG.keys() | REFUSED.keys(), dict(rejected)
+
+
+@pytest.mark.parametrize("form", REFUSED)
+def test_hookimpl_itself_refuses_what_no_hook_takes(rejected, folder, form):
+    lines = (folder / f"{form}.py").read_text().splitlines()
+    marked = {number for number, line in enumerate(lines, 1) if line.strip().startswith("@hookimpl")}
+
+    assert len(marked) == len(REGISTRARS)
+    assert marked <= rejected[form]

@@ -5,23 +5,15 @@ plugin registered, and becomes the plugin's record; no other plugin notices. Whe
 plugin may give the thing itself or the text "module:attr", which is imported at its first use.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
-    from flujo.plugins.registrars import (
-        AgentRegistrar,
-        CommandRegistrar,
-        EventSinkRegistrar,
-        LintRegistrar,
-        PolicyRegistrar,
-        PricingRegistrar,
-        SkillRegistrar,
-        StateBackendRegistrar,
-        StateProviderRegistrar,
-        StepKindRegistrar,
-    )
+    from collections.abc import Callable
+    from typing import Protocol, TypeAlias, TypeVar, overload
+
+    from flujo.plugins import registrars as given
 
 __all__ = [
     "API_1",
@@ -45,12 +37,48 @@ API_1 = "1.0"
 
 PROJECT = "flujo"
 
+if TYPE_CHECKING:  # what a type checker compares each hook with: it can't know that a name has one registrar only
+    _R = TypeVar("_R", contravariant=True)
+
+    class _Function(Protocol[_R]):
+        def __call__(self, registrar: _R) -> None: ...
+
+    class _Method(Protocol[_R]):
+        def __call__(here, self: Any, registrar: _R) -> None: ...  # noqa: N805 - `self` is the plugin
+
+    class _ClassMethod(Protocol[_R]):
+        def __call__(here, cls: Any, registrar: _R) -> None: ...  # noqa: N805 - as above
+
+    _Hook: TypeAlias = _Function[_R] | _Method[_R] | _ClassMethod[_R]
+    _H = TypeVar(
+        "_H",
+        bound=_Hook[given.AgentRegistrar]
+        | _Hook[given.CommandRegistrar]
+        | _Hook[given.EventSinkRegistrar]
+        | _Hook[given.LintRegistrar]
+        | _Hook[given.PolicyRegistrar]
+        | _Hook[given.PricingRegistrar]
+        | _Hook[given.SkillRegistrar]
+        | _Hook[given.StateBackendRegistrar]
+        | _Hook[given.StateProviderRegistrar]
+        | _Hook[given.StepKindRegistrar],
+    )
+
+    class _Marker(Protocol):
+        @overload
+        def __call__(self, function: _H, /) -> _H: ...
+        @overload
+        def __call__(
+            self, *, optionalhook: bool = ..., tryfirst: bool = ..., trylast: bool = ..., specname: str | None = ...
+        ) -> Callable[[_H], _H]: ...
+
+
 hookspec = HookspecMarker(PROJECT)
-hookimpl = HookimplMarker(PROJECT)
+hookimpl: "_Marker" = HookimplMarker(PROJECT)
 
 
 @hookspec
-def flujo_register_policies(registrar: "PolicyRegistrar") -> None:
+def flujo_register_policies(registrar: "given.PolicyRegistrar") -> None:
     """Say which policy runs which type of step.
 
     A policy is made when a pipeline first needs it, and looks at each step of its type before any runs. What it raises
@@ -64,7 +92,7 @@ def flujo_register_policies(registrar: "PolicyRegistrar") -> None:
 
 
 @hookspec
-def flujo_register_step_kinds(registrar: "StepKindRegistrar") -> None:
+def flujo_register_step_kinds(registrar: "given.StepKindRegistrar") -> None:
     """Say which kinds of step a pipeline file may name.
 
     The model checks a step, and the builder makes it, while a file is read and nothing runs. A `FlujoError` that the
@@ -80,7 +108,7 @@ def flujo_register_step_kinds(registrar: "StepKindRegistrar") -> None:
 
 
 @hookspec
-def flujo_register_skills(registrar: "SkillRegistrar") -> None:
+def flujo_register_skills(registrar: "given.SkillRegistrar") -> None:
     """Name callables that pipeline files may use without an entry in the list of allowed imports.
 
     A skill is imported when a file that names it is validated or loaded, and never for another. One that can't be
@@ -94,7 +122,7 @@ def flujo_register_skills(registrar: "SkillRegistrar") -> None:
 
 
 @hookspec
-def flujo_register_agents(registrar: "AgentRegistrar") -> None:
+def flujo_register_agents(registrar: "given.AgentRegistrar") -> None:
     """Say who makes the agents of pipeline files, by what their `model` begins with.
 
     The provider makes each agent of a file once, when the file is loaded to be run. A `FlujoError` that it raises is a
@@ -108,7 +136,7 @@ def flujo_register_agents(registrar: "AgentRegistrar") -> None:
 
 
 @hookspec
-def flujo_register_state_backends(registrar: "StateBackendRegistrar") -> None:
+def flujo_register_state_backends(registrar: "given.StateBackendRegistrar") -> None:
     """Say which state backend opens URLs of a scheme.
 
     It is opened when a state is first needed; what it raises then reaches who asked for the state. A record that it
@@ -122,7 +150,7 @@ def flujo_register_state_backends(registrar: "StateBackendRegistrar") -> None:
 
 
 @hookspec
-def flujo_register_state_providers(registrar: "StateProviderRegistrar") -> None:
+def flujo_register_state_providers(registrar: "given.StateProviderRegistrar") -> None:
     """Name external state that fields of contexts may refer to.
 
     A provider is made at its first use, before the run begins. A run whose fields it can't load does not begin, one
@@ -136,7 +164,7 @@ def flujo_register_state_providers(registrar: "StateProviderRegistrar") -> None:
 
 
 @hookspec
-def flujo_register_event_sinks(registrar: "EventSinkRegistrar") -> None:
+def flujo_register_event_sinks(registrar: "given.EventSinkRegistrar") -> None:
     """Name listeners to the events of runs. `factory(settings, root)` gives an object with `handle(event)`.
 
     A sink is made for each `Flujo` that asks for it. One that raises is detached and told of once; the run goes on.
@@ -149,7 +177,7 @@ def flujo_register_event_sinks(registrar: "EventSinkRegistrar") -> None:
 
 
 @hookspec
-def flujo_register_commands(registrar: "CommandRegistrar") -> None:
+def flujo_register_commands(registrar: "given.CommandRegistrar") -> None:
     """Add commands to the command line; a command's module is imported when the command is called.
 
     The lists of commands show its short help without importing anything. One that can't be imported is an error where
@@ -163,7 +191,7 @@ def flujo_register_commands(registrar: "CommandRegistrar") -> None:
 
 
 @hookspec
-def flujo_register_lint_rules(registrar: "LintRegistrar") -> None:
+def flujo_register_lint_rules(registrar: "given.LintRegistrar") -> None:
     """Check pipelines for what only you know to be wrong. A rule that raises is a warning, and stops no other.
 
     Rules are asked when a file is validated and whenever it is loaded, and nothing runs. A note that a step makes has
@@ -178,7 +206,7 @@ def flujo_register_lint_rules(registrar: "LintRegistrar") -> None:
 
 
 @hookspec
-def flujo_register_pricing(registrar: "PricingRegistrar") -> None:
+def flujo_register_pricing(registrar: "given.PricingRegistrar") -> None:
     """Say what calls of models cost, where the project has no price of its own.
 
     It is asked for each call of such a model, and for its estimate. What it raises is the failure of the step, which is
