@@ -1,5 +1,6 @@
 """Commands on a state that is damaged: they say so, and what to do, and show what can still be read."""
 
+import re
 import sqlite3
 from contextlib import closing
 
@@ -89,7 +90,7 @@ def test_a_damaged_value_is_marked_and_hides_no_other(flujo, file, value):
     assert ran.code == 2
     assert '\ninput     {"unreadable": "' in ran.out
     assert "\npipeline  p" in ran.out
-    assert "\n  ask?  " in ran.out
+    assert "\n  ask  asks: (can't be read)\n" in ran.out
     assert ran.err.startswith("error[FLUJO-609] input can't be read: ")
     assert "error[FLUJO-609] ask? can't be read: " in ran.err
     told = flujo("runs", "show", "r1", "--json")
@@ -147,7 +148,6 @@ def test_one_question_that_can_not_be_read_hides_no_other(flujo, file):
         ("UPDATE run SET ended_at = 9e999 WHERE id = 1", "inf is no time"),
         ("UPDATE run SET owner = CAST(x'ff' AS TEXT) WHERE id = 1", "'utf-8' codec can't decode byte 0xff"),
         ("UPDATE run SET tags = '{' WHERE id = 1", "Expecting property name"),
-        ("UPDATE run SET error = '[]' WHERE id = 1", "list indices"),
         ("UPDATE run SET def_hash = x'00' WHERE id = 1", "run 'r1' has no definition"),
         ("UPDATE journal SET cost = 'free' WHERE run = 1", "ConversionSyntax"),
         ("UPDATE journal SET enc = 9 WHERE run = 1; UPDATE run SET epoch = 2", "encoding 9, expected 1"),
@@ -217,3 +217,118 @@ def test_a_class_that_is_gone_is_told_with_its_module_and_is_no_damage(flujo, fl
     assert "installed or in the project, as module 'skills.made' had it" in ran.err
     assert ran.err.endswith("interrupted, run r1\nnext: flujo resume r1\n")
     assert flujo("db", "check").out == "ok\n"
+
+
+LARGE = """
+version: "0.1"
+steps:
+  - { name: big, uses: flujo.builtins.stringify, sink_to: scratchpad.big }
+  - { kind: hitl, name: ask, message: "ok?" }
+  - { kind: hitl, name: then, message: "sure?" }
+"""
+
+
+@pytest.fixture
+def large(flujo, project):
+    """A run with values that are too large for their rows, one answer, and one open question; its state's file."""
+    (project / "pipeline.yaml").write_text(LARGE)
+    assert flujo("run", "--input", "x" * 100_000, "--run-id", "r1").code == 6
+    assert flujo("resume", "r1", "--answer", "yes").code == 6
+    return project / ".flujo" / "state.db"
+
+
+@pytest.mark.parametrize("how", ["DELETE FROM blob", "UPDATE blob SET data = x'227822'"])
+def test_a_large_value_that_is_lost_is_marked_and_hides_nothing_else(flujo, large, project, how):
+    change(large, how)
+    ran = flujo("runs", "show", "@last")
+    assert ran.code == 2
+    assert '\ninput     {"unreadable": "a stored value can\'t be read: a large value is missing...' in ran.out
+    assert re.search(r'\n  big  .* {"unreadable": ', ran.out)
+    assert "answers: yes\n" in ran.out
+    assert "\nwaits     then [" in ran.out
+    assert "error[FLUJO-609] big can't be read: a large value is missing from the state or was changed: " in ran.err
+    assert ran.err.endswith(f"that is in run r1; the state is 'sqlite:///.flujo/state.db' of '{project}'\n")
+    told = flujo("runs", "show", "r", "--json")
+    assert (told.code, list(told.json["input"]), len(told.json["pending"])) == (2, ["unreadable"], 1)
+    assert flujo("runs", "list").code == 0
+
+
+def test_a_run_whose_large_value_is_lost_is_not_gone_on_with(flujo, large):
+    change(large, "DELETE FROM blob")
+    ran = flujo("resume", "r1", "--answer", "yes")
+    assert ran.code == 2
+    assert "error[FLUJO-609] input can't be read: a large value is missing from the state or was changed: " in ran.err
+    ran = flujo("resume", "r1", "--answer", "yes", "--as-begun")
+    assert (ran.code, "(missing from the state, or changed)" in ran.err) == (4, True)
+
+
+def test_a_change_of_the_context_that_is_lost_is_told(flujo, large):
+    change(large, "UPDATE journal SET delta = x'7b', delta_blob = NULL WHERE path = 'big'")
+    ran = flujo("runs", "show", "r1")
+    assert (ran.code, bool(re.search(r"\n  big  .*  xxx", ran.out))) == (2, True)
+    assert ran.err.startswith("error[FLUJO-609] the context change of big can't be read: it is not the JSON that")
+
+
+FAILS = """
+version: "0.1"
+steps: [{ name: fail, uses: "skills.failing:fail", config: { max_retries: 1 } }]
+"""
+
+
+@pytest.mark.parametrize("error", ["'{'", "'[]'", "'{}'", "CAST(x'ff' AS TEXT)", "json_set(error, '$.message', 3)"])
+def test_a_damaged_error_hides_nothing_else(flujo, project, error):
+    (project / "pipeline.yaml").write_text(FAILS)
+    (project / "skills" / "failing.py").write_text("def fail(data: str) -> str:\n    raise ValueError(data)\n")
+    assert flujo("run", "--input", "x", "--run-id", "r1").code == 1
+    for table in ("run", "journal"):
+        change(project / ".flujo" / "state.db", f"UPDATE {table} SET error = {error}")
+
+    shown, traced, why = flujo("runs", "show", "@last"), flujo("runs", "trace", "r1"), flujo("why", "fail")
+
+    assert [ran.code for ran in (shown, traced, why)] == [2, 2, 2]
+    assert "\nstatus    failed\n" in shown.out
+    assert "\nerror     Unreadable: " in shown.out
+    assert "\nfail  failed" in traced.out
+    assert "attempt 2 was the last and failed: Unreadable: " in why.out
+    assert shown.err.startswith("error[FLUJO-609] the error of run can't be read: ")
+    for ran in (shown, traced, why):
+        assert "\nerror[FLUJO-609] the error of fail#a2 can't be read: " in ran.err
+    listed, checked = flujo("runs", "list"), flujo("db", "check")
+    assert (listed.code, listed.out.splitlines()[1].split()[:2]) == (2, ["r1", "failed"])
+    assert listed.err.startswith("error[FLUJO-609] the error of run 'r1' can't be read: ")
+    assert [line.partition(":")[0] for line in checked.out.splitlines()] == [
+        f"error of {each}run 'r1'" for each in ("", "record 'fail#a1' of ", "record 'fail#a2' of ")
+    ]
+
+
+@pytest.mark.parametrize("value", ["x'5b5d'", "x'7b'", "x'7b7d'"])
+def test_a_damaged_answer_hides_nothing_else(flujo, large, value):
+    change(large, f"UPDATE journal SET out = {value} WHERE kind IN (3, 4) AND path LIKE 'ask%'")
+
+    shown, traced, why = flujo("runs", "show", "r1"), flujo("runs", "trace", "r1"), flujo("why", "ask")
+
+    assert [ran.code for ran in (shown, traced, why)] == [2, 2, 2]
+    assert "\n  ask  (can't be read) answers: (can't be read)\n" in shown.out
+    assert ("\n  big  " in shown.out, shown.out.count("waits     ")) == (True, 1)
+    assert "(can't be read) answered" in traced.out
+    assert ": (can't be read)\n" in why.out
+    assert "\n  (can't be read) answered at " in why.out
+    for ran in (shown, traced, why):
+        assert "error[FLUJO-609] ask!1 can't be read: " in ran.err
+    told = flujo("runs", "show", "r1", "--json").json["records"]
+    assert [each["path"] for each in told if "unreadable" in each["output"]] == ["ask?", "ask!1"]
+
+
+def test_damaged_words_that_settle_a_step_hide_nothing_else(flujo, project):
+    (project / "pipeline.yaml").write_text(
+        'version: "0.1"\nsteps: [{ name: pay, uses: "skills.paying:pay", effects: at-most-once }]\n'
+    )
+    (project / "skills" / "paying.py").write_text("def pay(data: str) -> str:\n    raise KeyboardInterrupt\n")
+    assert flujo("run", "--input", "x", "--run-id", "r1").code == 130
+    assert flujo("runs", "settle", "r1", "pay", "--again").code == 0
+    change(project / ".flujo" / "state.db", "UPDATE journal SET out = x'7b' WHERE kind = 6")
+
+    assert "(can't be read) settled it" in flujo("runs", "trace", "r1").out
+    ran = flujo("why", "pay")
+    assert (ran.code, "(can't be read) settled it at " in ran.out) == (2, True)
+    assert ran.err.startswith("error[FLUJO-609] pay^1! can't be read: it is not the JSON that was stored\n")

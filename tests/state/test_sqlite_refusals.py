@@ -6,7 +6,9 @@ from contextlib import closing
 import pytest
 
 from flujo.domain.interfaces import JournalRecord
+from flujo.domain.outcomes import UNREADABLE
 from flujo.exceptions import RunNotFound, StateCorrupt, StateUnavailable
+from flujo.infra.codec import JsonCodec
 
 
 def change(path, *statements):
@@ -143,22 +145,36 @@ async def test_damage_is_looked_for_after_a_process_died(made, opened, run):
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("UPDATE journal SET error = 'oops'", "record 'a' of run 'run-1' can't be read: Expecting"),
-        ("UPDATE journal SET error = '[]'", "record 'a' of run 'run-1' can't be read: list"),
         ("UPDATE journal SET cost = 'free'", "record 'a' of run 'run-1' can't be read: "),
-        ("UPDATE journal SET error = CAST(x'ff' AS TEXT)", "record 'a' of run 'run-1' can't be read: 'utf-8' codec"),
         (
             "UPDATE journal SET path = CAST(x'ff' AS TEXT) WHERE path = 'a'",
             r"record '.*xff' of run 'run-1' can't be read",
         ),
         ("UPDATE journal SET enc = 9", "encoding 9, expected 1"),
-        ("UPDATE journal SET out = NULL, out_blob = x'00'", "missing from the state or was changed"),
     ],
 )
 async def test_records_that_nobody_has_written_are_refused(made, opened, statement, said):
     change(made, statement)
     with pytest.raises(StateCorrupt, match=said):
         await opened(made).load("run-1")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [("'oops'", "Expecting"), ("'[]'", "list indices"), ("CAST(x'ff' AS TEXT)", "'utf-8' codec"), ("'{}'", "'type'")],
+)
+async def test_an_error_that_nobody_has_written_says_so_in_its_place(made, opened, error, said):
+    change(made, f"UPDATE journal SET error = {error}")
+    record, *_ = await opened(made).load("run-1")
+    assert (record.error.type, record.error.code) == (UNREADABLE, "FLUJO-609")
+    assert record.error.message.startswith(said)
+
+
+async def test_a_large_value_that_is_missing_says_so_once_it_is_decoded(made, opened):
+    change(made, "UPDATE journal SET out = NULL, out_blob = x'00'")
+    record, *_ = await opened(made).load("run-1")
+    with pytest.raises(StateCorrupt, match=r"^a can't be read: a large value is missing from the state or .*: 00\n"):
+        JsonCodec().decode(record.out, where="a")
 
 
 async def test_a_kind_of_record_that_a_newer_flujo_may_have_written_is_told_so(made, opened):

@@ -102,13 +102,13 @@ async def test_only_a_run_that_begins_makes_a_state(path, backend):
         ("UPDATE journal SET run = 7", "records of no run: 2"),
         (
             "DELETE FROM blob WHERE size > 1000",
-            "value of record 'a' of run 'run-1': a large value is missing from the state or was changed: ",
+            "value of record 'a' of run 'run-1': it can't be read: a large value is missing from the state or was",
         ),
         ("INSERT INTO blob VALUES (x'00', 0, x'')", "large values of nothing: 1"),
         ("UPDATE blob SET size = 1 WHERE size < 1000", "large values of another size than is noted: 1"),
         (
             "UPDATE blob SET data = x'00' WHERE size < 1000",
-            "files of run 'run-1': a large value is missing from the state or was changed: ",
+            "files of run 'run-1': it can't be read: a large value is missing from the state or was",
         ),
         ("CREATE TABLE other(x)", "'other' is no part of a state"),
         ("DROP INDEX run_key", "'run_key' is missing"),
@@ -124,11 +124,11 @@ async def test_what_is_wrong_is_said(made, opened, statement, said):
     ("statement", "said"),
     [
         ("UPDATE journal SET cost = 'free' WHERE kind = 3", "run 'run-1' can't be read: [<class"),
-        ("UPDATE journal SET error = '[]', cost = NULL WHERE kind = 3", "record 'b?' of run 'run-1' can't be read: "),
+        ("UPDATE journal SET error = '[]', cost = NULL WHERE kind = 3", "error of record 'b?' of run 'run-1': list"),
         ("UPDATE journal SET enc = 9 WHERE kind = 3", "record 'b?' of run 'run-1' can't be read: the values of 'b?'"),
         ("UPDATE journal SET kind = 9 WHERE kind = 3", "record 'b?' of run 'run-1' can't be read: the record 'b?' is"),
         ("UPDATE run SET tags = '{'", "run 'run-1' can't be read: Expecting"),
-        ("UPDATE run SET error = '{}'", "run 'run-1' can't be read: 'type'"),
+        ("UPDATE run SET error = '{}'", "error of run 'run-1': 'type'"),
         ("UPDATE run SET enc = 9", "run 'run-1' can't be read: the values of 'run-1' are in encoding 9"),
         ("UPDATE run SET status = 9", "run 'run-1' can't be read: 9"),
         ("UPDATE definition SET document = substr(document, 2)", "run 'run-1' can't be read: '"),
@@ -196,7 +196,7 @@ async def full(path, opened, run):
 
 
 NOT_JSON = ": it can't be read: it is not the JSON that was stored"
-NOT_THERE = ": a large value is missing from the state or was changed: "
+NOT_THERE = ": it can't be read: a large value is missing from the state or was changed: "
 
 
 @pytest.mark.parametrize(

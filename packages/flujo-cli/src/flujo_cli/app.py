@@ -251,11 +251,7 @@ def _work_in(ctx: click.Context, _: click.Parameter, folder: str | None) -> None
 )
 @click.pass_obj
 def _flujo(
-    options: Options,
-    debug: bool,
-    log_format: "LogFormat | None",
-    log_level: "LogLevel | None",
-    verbose: bool,
+    options: Options, debug: bool, log_format: "LogFormat | None", log_level: "LogLevel | None", verbose: bool
 ) -> None:
     """Run durable pipelines of typed steps."""
     if verbose:

@@ -182,10 +182,7 @@ def read_object(text: str, what: str) -> Mapping[str, Any]:
     """The JSON object of an option or a file, which messages call `what`. Raises `CommandError`."""
     value = read_json(text, what, _LIKE)
     if not isinstance(value, dict):
-        raise CommandError(
-            f"{what} is a JSON {type(value).__name__}, expected an object",
-            suggestion=_LIKE,
-        )
+        raise CommandError(f"{what} is a JSON {type(value).__name__}, expected an object", suggestion=_LIKE)
     return value
 
 

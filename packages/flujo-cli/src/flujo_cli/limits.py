@@ -8,14 +8,7 @@ import click
 from flujo.domain.quota import UsageLimits
 from flujo.domain.usage import amount_text, dollars
 from flujo.exceptions import UsageLimitExceededError
-from flujo_cli.options import (
-    Options,
-    json_option,
-    no_input_option,
-    sink_option,
-    state_option,
-    strict_background_option,
-)
+from flujo_cli.options import Options, json_option, no_input_option, sink_option, state_option, strict_background_option
 
 __all__ = ["in_options", "limit_words", "replaced", "run_options", "tightened"]
 

@@ -120,12 +120,7 @@ def pipeline_option(function: F) -> F:
     """Add `--pipeline`, which becomes `Options.pipeline`."""
     text = "The run's pipeline, a file or module:name, where its record names none or another one is meant."
     return click.option(
-        "--pipeline",
-        metavar="TARGET",
-        type=click.Path(path_type=Path),
-        expose_value=False,
-        callback=note,
-        help=text,
+        "--pipeline", metavar="TARGET", type=click.Path(path_type=Path), expose_value=False, callback=note, help=text
     )(function)
 
 

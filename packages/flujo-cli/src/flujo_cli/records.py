@@ -1,35 +1,42 @@
 """Recorded runs, read for people and programs; nothing of the project's code is needed for it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from flujo.domain.interfaces import CACHE_MISSED, MAX_CLAIMS, JournalRecord, RecordKind, RunRow, StateBackend
-from flujo.domain.outcomes import PendingAnswer, RunStatus
+from flujo.domain.lives import LivesBackend
+from flujo.domain.outcomes import UNREADABLE, PendingAnswer, RunStatus
 from flujo.engine.journal import Journal
+from flujo.engine.recorded import words
 from flujo.exceptions import RunNotFound, StateCorrupt
 from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec, jsonable, readable
 from flujo.runner.answers import waiting
 from flujo.runner.state_backend_manager import open_state
-from flujo.runner.trace import Trace, read_trace
+from flujo.runner.trace import Trace, read_trace, trace_of
+from flujo_cli.exit_codes import ExitCode
 from flujo_cli.installed import load_plugins
 from flujo_cli.options import Options
+from flujo_cli.output import Console, show_error
 from flujo_cli.progress import elapsed
 from flujo_cli.project import Project
+from flujo_cli.references import find_run
 from flujo_cli.report import describe_usage
 
 __all__ = [
+    "Record",
+    "damage",
     "describe_record",
     "describe_row",
-    "doubts",
     "is_poisoned",
-    "open_questions",
+    "read_record",
     "read_state",
     "seen",
     "took",
     "took_text",
     "value_of",
+    "with_damage",
 ]
 
 T = TypeVar("T")
@@ -48,6 +55,76 @@ async def read_state(options: Options, state: str | None, read: Callable[[StateB
         raise project.looked_in(error) from error
     finally:
         await backend.close()
+
+
+#: What stands for flujo's own words of a record that can't be read.
+_UNREAD = "(can't be read)"
+_INSTEAD: Mapping[int, Mapping[str, object]] = {
+    RecordKind.WAIT: {"message": _UNREAD},
+    RecordKind.ANSWER: {"value": _UNREAD, "by": _UNREAD},
+    RecordKind.SETTLED: {"output": _UNREAD, "again": False, "by": _UNREAD},
+}
+
+
+class Record(NamedTuple):
+    """What can be read of a run, which of its lives wrote each record, and why the rest can't be read.
+
+    Where flujo's own words in a record can't, others stand there that say so. `pending` are the open questions,
+    `in_doubt` the paths of steps that may run only once, began and did not end; none while it is at work.
+    """
+
+    row: RunRow
+    records: Sequence[JournalRecord]
+    lives: Mapping[str, int]
+    trace: Trace
+    pending: Sequence[PendingAnswer]
+    in_doubt: Sequence[str]
+    damaged: Sequence[StateCorrupt]
+
+
+async def read_record(backend: StateBackend, reference: str) -> Record:
+    """The record of the run that `reference` means."""
+    row = await find_run(backend, reference)
+    records = await backend.load(row.run_id)
+    lives = await backend.lives(row.run_id) if isinstance(backend, LivesBackend) else {}
+    ends = {"input": row.input, "first context": row.base, "output": row.output}
+    parts = [*(JournalRecord(name, out=value) for name, value in ends.items()), JournalRecord("run", error=row.error)]
+    wrong = {each.path: error for each in (*parts, *records) if (error := damage(each)) is not None}
+    asked = (each for each in records if each.kind is not RecordKind.WAIT or each.path not in wrong)
+    journal = Journal(backend, None, JsonCodec(), asked)
+    doubts = [] if row.status in (RunStatus.COMPLETED, RunStatus.RUNNING) else journal.doubts()
+    told = [
+        each._replace(out={**_INSTEAD[each.kind], "unreadable": wrong[each.path].message})
+        if each.path in wrong and each.kind in _INSTEAD
+        else each
+        for each in records
+    ]
+    trace = trace_of(row, told, SystemClock().now(), lives)
+    return Record(row, told, lives, trace, waiting(row, journal), doubts, list(wrong.values()))
+
+
+def damage(record: JournalRecord) -> StateCorrupt | None:
+    """What is wrong with the value of a record, its change of the context, or its error."""
+    try:
+        if record.out is not None:
+            words(record.kind, value_of(record.out, record.path), record.path)
+        if record.delta is not None:
+            value_of(record.delta, f"the context change of {record.path}")
+        if record.error is not None and record.error.type == UNREADABLE:
+            raise StateCorrupt(f"the error of {record.path} can't be read: {record.error.message}")
+    except StateCorrupt as error:
+        return error
+    return None
+
+
+def with_damage(console: Console, record: Record, options: Options, state: str | None) -> ExitCode:
+    """Tell what of a run can't be read, and in which state; how a command ends that has shown the rest."""
+    for error in record.damaged:
+        show_error(console, error)
+    if record.damaged:
+        at = Project.looked_at(stands=options.stands, state=state).state
+        console.note(f"that is in run {record.row.run_id}; the state is {at}")
+    return ExitCode.USAGE if record.damaged else ExitCode.OK
 
 
 async def took(backend: StateBackend, row: RunRow) -> float:
@@ -124,18 +201,6 @@ def describe_record(record: JournalRecord) -> dict[str, Any]:
         "duration_s": round(record.ended_at - record.started_at, 6),
         "usage": describe_usage(record.usage),
     }
-
-
-def open_questions(row: RunRow, records: Sequence[JournalRecord], backend: StateBackend) -> tuple[PendingAnswer, ...]:
-    """What the run waits for, from its record. Raises `StateCorrupt`."""
-    return waiting(row, Journal(backend, None, JsonCodec(), records))
-
-
-def doubts(row: RunRow, records: Sequence[JournalRecord], backend: StateBackend) -> list[str]:
-    """The paths of the run's steps that may run only once, began and did not end; nothing while it is at work."""
-    if row.status in (RunStatus.COMPLETED, RunStatus.RUNNING):
-        return []
-    return Journal(backend, None, JsonCodec(), records).doubts()
 
 
 def _time(seconds: float) -> str:

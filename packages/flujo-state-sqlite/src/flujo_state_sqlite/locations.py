@@ -80,8 +80,7 @@ def present(path: Path) -> bool:
         return False
     if stat.S_ISLNK(found.st_mode):
         raise StateUnavailable(
-            f"the state {str(path)!r} is a symbolic link, expected a file",
-            suggestion="name the file that it points to",
+            f"the state {str(path)!r} is a symbolic link, expected a file", suggestion="name the file that it points to"
         )
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "no plain file"

@@ -18,7 +18,7 @@ from flujo_state_sqlite.values import (
     NOT_OURS,
     check_encoding,
     check_times,
-    error_from_text,
+    error_shown,
     error_to_text,
     naming,
     pack,
@@ -81,16 +81,16 @@ FROM (VALUES"""
 )
 
 _COLUMNS = """
-SELECT j.path, j.kind, j.attempt, j.fp, j.durable, j.enc, j.out, j.out_blob, j.delta, j.delta_blob, j.error,
-       j.fallback, j.calls, j.tok_in, j.tok_out, j.cost, j.started_at, j.ended_at
+SELECT j.path, j.kind, j.attempt, j.fp, j.durable, j.enc, j.out, j.out_blob, j.delta, j.delta_blob,
+       CAST(j.error AS BLOB), j.fallback, j.calls, j.tok_in, j.tok_out, j.cost, j.started_at, j.ended_at
 """
 
 _BARE = _COLUMNS.replace("j.out, j.out_blob, j.delta, j.delta_blob", "NULL, NULL, NULL, NULL")
 _NUMBERED = "FROM journal AS j WHERE j.id = ?"
 _BARE += _NUMBERED
 
-#: The number of each record of a run, its path, be it text or not, and its kind.
-NAMES = "SELECT id, CAST(path AS BLOB), kind FROM journal WHERE run = ? ORDER BY id"
+#: The number of each record of a run, its path and error, be they text or not, and its kind.
+NAMES = "SELECT id, CAST(path AS BLOB), kind, CAST(error AS BLOB) FROM journal WHERE run = ? ORDER BY id"
 
 #: By the numbers of the rows, which the index has: else whole rows would be sorted.
 _OF_RUN = "WHERE j.id IN (SELECT id FROM journal WHERE run = ? AND id >= ?) ORDER BY j.id"
@@ -220,7 +220,7 @@ def read_all(connection: sqlite3.Connection, number: int) -> list[JournalRecord]
     except (sqlite3.OperationalError, *NOT_OURS):
         connection.text_factory = strict
         (run_id,) = connection.execute("SELECT CAST(run_id AS BLOB) FROM run WHERE id = ?", (number,)).fetchone()
-        for row, path, _ in connection.execute(NAMES, (number,)):
+        for row, path, *_ in connection.execute(NAMES, (number,)):
             with naming(f"record {shown(path)!r} of run {shown(run_id)!r}", shown(run_id)):
                 read_bare(connection, row)
         raise
@@ -261,7 +261,7 @@ def _record(connection: sqlite3.Connection, row: Sequence[Any]) -> JournalRecord
         out = unpack(connection, out, out_blob)
     if delta_blob is not None:
         delta = unpack(connection, delta, delta_blob)
-    info = None if error is None else error_from_text(error)
+    info = None if error is None else error_shown(error)
     usage, sync = _usage(calls, tokens_in, tokens_out, cost), _FULL if durable else _NORMAL
     what = _kind(kind, path) if kind else _RESULT
     return JournalRecord(path, what, attempt, out, delta, info, fallback, usage, fp, start, end, sync)

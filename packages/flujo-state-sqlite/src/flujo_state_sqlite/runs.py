@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 from flujo.domain.interfaces import MAX_CLAIMS, Claim, NewRun, RunRow
 from flujo.domain.lives import poisoned
 from flujo.domain.outcomes import ErrorInfo, RunStatus
-from flujo.domain.scope import NOTHING
 from flujo.domain.usage import Usage
 from flujo.exceptions import RunKeyTaken, RunNotFound, RunOwnedElsewhere, StateCorrupt, StateError
 from flujo_state_sqlite import workers
@@ -22,9 +21,10 @@ from flujo_state_sqlite.values import (
     check_encoding,
     check_source,
     check_times,
-    error_from_text,
+    error_shown,
     error_to_text,
     keep,
+    kept_texts,
     naming,
     pack,
     shown,
@@ -107,8 +107,8 @@ _REDEFINE = "UPDATE run SET def_hash = ?, files = ? WHERE id = ? AND epoch = ? A
 
 _ROW = """
 SELECT r.id, r.run_id, r.status, r.pipeline, r.version, d.document,
-       CASE WHEN json_valid(d.document) THEN json_type(d.document) = 'object' END, r.def_hash, r.source, r.error,
-       r.created_at, r.updated_at, r.ended_at, r.owner, r.epoch, r.tags,
+       CASE WHEN json_valid(d.document) THEN json_type(d.document) = 'object' END, r.def_hash, r.source,
+       CAST(r.error AS BLOB), r.created_at, r.updated_at, r.ended_at, r.owner, r.epoch, r.tags,
 """
 
 #: A file of an older schema lacks the last columns until somebody writes to it.
@@ -308,8 +308,8 @@ def read_one(connection: sqlite3.Connection, folder: Path, run_id: str) -> RunRo
         enc, *cells = connection.execute(_VALUES, (found[0],)).fetchone()
         check_encoding(enc, run_id)
         values = unpack(connection, *cells[0:2]), unpack(connection, *cells[2:4]), unpack(connection, *cells[4:6])
-        files = unpack(connection, None, found[17])
-        return _run(connection, folder, found, values)._replace(files=texts_of(files) if files else NOTHING)
+        files = kept_texts(unpack(connection, None, found[17]))
+        return _run(connection, folder, found, values)._replace(files=files)
 
 
 def read_bare(connection: sqlite3.Connection, folder: Path, number: int) -> RunRow:
@@ -379,7 +379,7 @@ def _run(connection: sqlite3.Connection, folder: Path, row: tuple[Any, ...], val
     if status is RunStatus.CANCELLED and ended_at is None:
         ended_at = updated_at  # its owner died: it has ended when it was asked to
     recorded, latest, usage = _totals(connection, number)
-    begun, info = (run_id, status, pipeline, version, definition, digest, source), error_from_text(error)
+    begun, info = (run_id, status, pipeline, version, definition, digest, source), error_shown(error)
     times, labels = (created_at, updated_at, ended_at), texts_of(tags)
     run = RunRow(*begun, *values, info, *times, owner, epoch, recorded, usage, labels)
     return run._replace(key=key, claims=0 if latest == epoch else claims, cancelled=bool(cancel))

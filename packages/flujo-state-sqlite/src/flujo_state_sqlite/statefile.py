@@ -113,10 +113,7 @@ class StateFile:
         """Look for damage, after a process died at work here. Raises `StateCorrupt`."""
         found = self.poll("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise StateCorrupt(
-                f"{str(self.path)!r} is damaged: {found}",
-                suggestion=RECOVER,
-            )
+            raise StateCorrupt(f"{str(self.path)!r} is damaged: {found}", suggestion=RECOVER)
 
     @contextmanager
     def transaction(self, *, full: bool) -> Iterator[None]:

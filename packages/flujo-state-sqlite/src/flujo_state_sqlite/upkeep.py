@@ -18,7 +18,7 @@ from flujo_state_sqlite import records, runs
 from flujo_state_sqlite.errors import code_of, explain
 from flujo_state_sqlite.opening import sync_folder
 from flujo_state_sqlite.schema import MIGRATIONS, SCHEMA
-from flujo_state_sqlite.values import NOT_OURS, Cells, check_encoding, shown, texts_of, unpack
+from flujo_state_sqlite.values import NOT_OURS, Cells, check_encoding, error_from_text, shown, texts_of, unpack
 
 __all__ = ["backup", "check", "schema_of"]
 
@@ -54,6 +54,7 @@ _OF_RUN = "SELECT input, input_blob, base, base_blob, output, output_blob, NULL,
 _OF_RECORD = "SELECT out, out_blob, delta, delta_blob FROM journal WHERE id = ?"
 _OF_CACHED = "SELECT value, NULL, delta, NULL FROM cache WHERE rowid = ?"
 
+_RUNS = "SELECT id, CAST(run_id AS BLOB), CAST(error AS BLOB) FROM run ORDER BY id"
 _CACHED = "SELECT rowid, CAST(scope AS BLOB), enc, CAST(parts AS BLOB) FROM cache ORDER BY rowid"
 
 
@@ -103,14 +104,16 @@ def _unreadable(connection: sqlite3.Connection, folder: Path, schema: int) -> It
     One value at a time is in memory. No class is looked for: that of an object may be one that isn't here.
     """
     of_run = _OF_RUN if schema >= _FILES_SINCE else _OF_RUN.replace("files", "NULL")
-    for number, run_id in connection.execute("SELECT id, CAST(run_id AS BLOB) FROM run ORDER BY id"):
+    for number, run_id, error in connection.execute(_RUNS):
         run = f"run {shown(run_id)!r}"
         yield from _failing(f"{run} can't be read", partial(runs.read_bare, connection, folder, number))
         fits: dict[str, Fits] = {"input": _any, "first context": as_fields, "output": _any, "files": as_fields}
         yield from _broken(connection, run, number, of_run, fits)
-        for row, path, kind in connection.execute(records.NAMES, (number,)):
+        yield from _failing(f"error of {run}", partial(error_from_text, error))
+        for row, path, kind, failed in connection.execute(records.NAMES, (number,)):
             record, fits = f"record {shown(path)!r} of {run}", {"value": partial(words, kind), "context change": _any}
             yield from _failing(f"{record} can't be read", partial(records.read_bare, connection, row))
+            yield from _failing(f"error of {record}", partial(error_from_text, failed))
             yield from _broken(connection, record, row, _OF_RECORD, fits)
     for row, scope, enc, parts in connection.execute(_CACHED) if schema >= _CACHE_SINCE else ():
         cached = f"a cached result of {shown(scope)!r}"

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
-from flujo.domain.outcomes import ErrorInfo
+from flujo.domain.outcomes import UNREADABLE, ErrorInfo
 from flujo.exceptions import PayloadTooLarge, StateCorrupt
+from flujo.infra.codec import lost
 from flujo_state_sqlite.errors import RECOVER
 from flujo_state_sqlite.schema import INLINE_LIMIT, VALUE_ENCODING
 
@@ -21,8 +22,10 @@ __all__ = [
     "check_source",
     "check_times",
     "error_from_text",
+    "error_shown",
     "error_to_text",
     "keep",
+    "kept_texts",
     "naming",
     "pack",
     "shown",
@@ -79,12 +82,12 @@ def keep(connection: sqlite3.Connection, value: bytes) -> bytes:
 
 
 def unpack(connection: sqlite3.Connection, value: bytes | None, key: bytes | None) -> bytes | None:
-    """The value that these cells stand for. Raises `StateCorrupt` for a blob that is missing or changed."""
+    """The value that these cells stand for; where its blob is missing or changed, bytes that decode to that error."""
     if key is None:
         return value
     found = connection.execute("SELECT data FROM blob WHERE hash = ?", (key,)).fetchone()
     if found is None or _hash(found[0]) != key:
-        raise StateCorrupt(f"a large value is missing from the state or was changed: {key.hex()}", suggestion=RECOVER)
+        return lost(f"a large value is missing from the state or was changed: {key.hex()}")
     data: bytes = found[0]
     return data
 
@@ -127,6 +130,14 @@ def check_source(source: str) -> None:
         raise ValueError(f"{source!r} is no name of a file")
 
 
+def kept_texts(data: bytes | None) -> dict[str, str]:
+    """The texts of a pipeline's files; where they are missing or damaged, an empty one whose name says so."""
+    try:
+        return texts_of(data or b"{}")
+    except ValueError:
+        return {"(missing from the state, or changed)": ""}
+
+
 def texts_of(text: str | bytes) -> dict[str, str]:
     """The JSON object of texts that was written. Raises `ValueError` for anything else."""
     found: dict[str, str] = json.loads(text)
@@ -145,12 +156,23 @@ def error_to_text(error: ErrorInfo | None) -> str | None:
     return json.dumps(error._replace(message=message)._asdict())
 
 
-def error_from_text(text: str | None) -> ErrorInfo | None:
-    """The error that was written. Raises `ValueError` or `TypeError` for anything else."""
+def error_from_text(text: str | bytes | None) -> ErrorInfo | None:
+    """The error that was written. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
     if text is None:
         return None
     fields: dict[str, Any] = json.loads(text)
-    return ErrorInfo(**{name: fields[name] for name in _ERROR_FIELDS}, plugin=fields.get("plugin"))
+    error = ErrorInfo(**{name: fields[name] for name in _ERROR_FIELDS}, plugin=fields.get("plugin"))
+    if not all(isinstance(each, str | None) for each in error) or None in (error.type, error.message, error.path):
+        raise ValueError(f"{text[:40]!r} is no error")
+    return error
+
+
+def error_shown(text: bytes | None) -> ErrorInfo | None:
+    """The error that was written, or one that says why it can't be read: it is to be looked at, not to go on by."""
+    try:
+        return error_from_text(text)
+    except NOT_OURS as error:
+        return ErrorInfo(UNREADABLE, str(error), StateCorrupt.default_code)
 
 
 #: Those that are in every state; `plugin` came later.

@@ -73,12 +73,7 @@ class Writer:
         return self._mark + next(self._count).to_bytes(6)
 
     def write(
-        self,
-        work: Callable[[StateFile], T],
-        *,
-        full: bool,
-        size: int = 0,
-        row: tuple[object, ...] | None = None,
+        self, work: Callable[[StateFile], T], *, full: bool, size: int = 0, row: tuple[object, ...] | None = None
     ) -> asyncio.Future[T]:
         """Do `work` in a transaction; what is awaited is its result, which comes when that is committed.
 

@@ -37,9 +37,7 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
     help="How long ago they ended, like 12h or 7d.",
 )
 @click.option(
-    "--trust-clock",
-    is_flag=True,
-    help="Believe this machine's clock although no run was begun in that time.",
+    "--trust-clock", is_flag=True, help="Believe this machine's clock although no run was begun in that time."
 )
 @json_option
 @state_option

@@ -76,12 +76,7 @@ def describe_record(record: PluginRecord) -> dict[str, Any]:
 
 def describe_conflict(conflict: Conflict) -> dict[str, Any]:
     """What several plugins claim, as plain data."""
-    return {
-        "facet": conflict.facet,
-        "key": conflict.key,
-        "providers": list(conflict.providers),
-        "fix": conflict.fix,
-    }
+    return {"facet": conflict.facet, "key": conflict.key, "providers": list(conflict.providers), "fix": conflict.fix}
 
 
 def hooks_of(manager: PluginManager, record: PluginRecord) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from flujo.domain.interfaces import RunRow, StateBackend
+from flujo.domain.interfaces import JournalRecord, RunRow, StateBackend
 from flujo.domain.outcomes import RunStatus
 from flujo.exceptions import StateCorrupt
 from flujo.runner.inbox import in_pages
@@ -16,7 +16,7 @@ from flujo_cli.output import Console, show_error
 from flujo_cli.progress import elapsed
 from flujo_cli.project import Project
 from flujo_cli.questions import show_time
-from flujo_cli.records import describe_row, is_poisoned, read_state, took
+from flujo_cli.records import damage, describe_row, is_poisoned, read_state, took
 
 __all__ = ["runs_list"]
 
@@ -56,6 +56,7 @@ async def _read(
     found: list[Listed] = []
     async for row in in_pages(backend.list, limit if status is None else _PAGE, damaged.append):
         if status in (None, row.status):
+            damaged += filter(None, [damage(JournalRecord(f"run {row.run_id!r}", error=row.error))])
             try:
                 found.append((row, await took(backend, row)))
             except StateCorrupt as error:

@@ -3,43 +3,38 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
 
-from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow
 from flujo.domain.lives import gets_on, poisoned
 from flujo.domain.outcomes import PendingAnswer, RunStatus
-from flujo.engine.recorded import words
-from flujo.exceptions import StateCorrupt
-from flujo.infra.clock import SystemClock
-from flujo.runner.trace import Trace, read_trace
 from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
-from flujo_cli.output import Console, one_line, show_error
+from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
 from flujo_cli.project import Project
 from flujo_cli.questions import answering_words, describe_pending, show_time
 from flujo_cli.records import (
+    Record,
     describe_record,
     describe_row,
-    doubts,
     is_poisoned,
-    open_questions,
+    read_record,
     read_state,
     seen,
     took_text,
     value_of,
+    with_damage,
 )
-from flujo_cli.references import REFERENCE_HELP, find_run
+from flujo_cli.references import REFERENCE_HELP
 from flujo_cli.report import usage_text
 
 __all__ = ["runs_show"]
 
 _SHORT = 70
-
-Pending = tuple[PendingAnswer, ...]
-Record = tuple[RunRow, Sequence[JournalRecord], Pending, Sequence[str], Trace | None]
 
 
 @click.command(
@@ -53,68 +48,47 @@ Record = tuple[RunRow, Sequence[JournalRecord], Pending, Sequence[str], Trace | 
 @click.pass_obj
 def runs_show(options: Options, reference: str, as_json: bool, state: str | None) -> ExitCode:
     """Read the run's row and journal, and write them."""
-
-    async def read(backend: StateBackend) -> Record:
-        row = await find_run(backend, reference)
-        records = [each for each in await backend.load(row.run_id) if each.kind is not RecordKind.CALL]
-        whole = [each for each in records if _damage(each) is None]
-        trace = await read_trace(backend, row, SystemClock().now()) if len(whole) == len(records) else None
-        return row, records, open_questions(row, whole, backend), doubts(row, records, backend), trace
-
-    record = asyncio.run(read_state(options, state, read))
-    console = Console()
+    record, console = asyncio.run(read_state(options, state, partial(read_record, reference=reference))), Console()
     if as_json:
         console.json(_describe(record))
     else:
         _show(console, record, Project.looked_at(stands=options.stands, state=state))
-    row, records, *_ = record
-    ends = (JournalRecord(name, out=value) for name, value in (("input", row.input), ("output", row.output)))
-    damaged = [error for each in (*ends, *records) if (error := _damage(each))]
-    for error in damaged:
-        show_error(console, error)
-    return ExitCode.USAGE if damaged else ExitCode.OK
-
-
-def _damage(record: JournalRecord) -> StateCorrupt | None:
-    """What is wrong with the record's value."""
-    try:
-        if record.out is not None:
-            words(record.kind, value_of(record.out, record.path), record.path)
-    except StateCorrupt as error:
-        return error
-    return None
+    return with_damage(console, record, options, state)
 
 
 def _describe(record: Record) -> dict[str, Any]:
-    row, records, pending, in_doubt, _ = record
+    row = record.row
     return {
         "schema": "flujo.run-record/1",
         **describe_row(row),
         "input": seen(row.input),
         "output": None if row.output is None else seen(row.output),
-        "pending": describe_pending(pending),
-        "in_doubt": list(in_doubt),
-        "records": [describe_record(record) for record in records],
+        "pending": describe_pending(record.pending),
+        "in_doubt": list(record.in_doubt),
+        "records": [describe_record(each) for each in _shown(record)],
     }
 
 
+def _shown(record: Record) -> list[JournalRecord]:
+    return [each for each in record.records if each.kind is not RecordKind.CALL]
+
+
 def _show(console: Console, record: Record, project: Project) -> None:
-    row, records, pending, in_doubt, trace = record
-    shown = describe_row(row)
+    row, records, pending = record.row, _shown(record), record.pending
     _show_origin(console, row)
     if is_poisoned(row):
         error = poisoned(row.run_id, row.claims, next((each.path for each in reversed(records) if gets_on(each)), None))
         again = project.command("resume", row.run_id, "--force", *project.naming(row.source, None))
         console.out(f"poisoned  {error.message}: find out where it breaks off, then: {again}")
-    console.out(f"started   {shown['created_at']}")
-    console.out(f"took      {took_text(trace) if trace else 'not known: something is damaged'}")
+    console.out(f"started   {describe_row(row)['created_at']}")
+    console.out(f"took      {took_text(record.trace)}")
     if used := usage_text(row.usage):
         console.out(f"used      {used}")
     console.out(f"input     {_short(seen(row.input))}")
     if row.output is not None:
         console.out(f"output    {_short(seen(row.output))}")
     _show_questions(console, row, pending, project)
-    for path in in_doubt:
+    for path in record.in_doubt:
         settling = project.command("runs", "settle", row.run_id, path)
         console.out(f"in doubt  {path}: say what became of it, by --again or --output JSON: {settling}")
     if row.error is not None and not (pending and row.status is RunStatus.PAUSED):
@@ -126,7 +100,7 @@ def _show(console: Console, record: Record, project: Project) -> None:
         console.out(_line(each))
 
 
-def _show_questions(console: Console, row: RunRow, pending: Pending, project: Project) -> None:
+def _show_questions(console: Console, row: RunRow, pending: Sequence[PendingAnswer], project: Project) -> None:
     for asked in pending:
         console.out(f"waits     {asked.path} [{asked.token}]: {_short(asked.message)}")
         if asked.schema is not None:
@@ -150,8 +124,6 @@ def _line(record: JournalRecord) -> str:  # noqa: PLR0911 - one for each kind of
     """One record, indented by its depth: a result with its value, an attempt with what it failed with, or words."""
     indent = "  " * (record.path.count("/") + 1)
     took = elapsed(record.ended_at - record.started_at)
-    if _damage(record):
-        return f"{indent}{record.path}  {_short(seen(record.out))}"
     if record.kind is RecordKind.WAIT:
         return f"{indent}{record.path.removesuffix('?')}  asks: {_short(value_of(record.out)['message'])}"
     if record.kind is RecordKind.ANSWER:
@@ -171,7 +143,7 @@ def _line(record: JournalRecord) -> str:  # noqa: PLR0911 - one for each kind of
         then = "" if last else f", then fallback {record.fallback}" if record.fallback else ", tried again"
         return f"{indent}{record.path.rpartition('#')[0]}  {took}  failed{then}: {error}"
     by = f"  by fallback {record.fallback}" if record.fallback else "" if record.attempt else "  cached"
-    return f"{indent}{record.path}  {took}{by}  {_short(value_of(record.out))}"
+    return f"{indent}{record.path}  {took}{by}  {_short(seen(record.out))}"
 
 
 def _short(value: Any) -> str:

@@ -2,21 +2,21 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import click
 
-from flujo.domain.interfaces import StateBackend
 from flujo.domain.outcomes import RunStatus
 from flujo.domain.usage import amount_text
-from flujo.infra.clock import SystemClock
 from flujo.infra.codec import jsonable
-from flujo.runner.trace import Span, Trace, read_trace
+from flujo.runner.trace import Span, Trace
+from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
-from flujo_cli.records import read_state, took_text
-from flujo_cli.references import REFERENCE_HELP, find_run
+from flujo_cli.records import read_record, read_state, took_text, with_damage
+from flujo_cli.references import REFERENCE_HELP
 from flujo_cli.report import describe_usage, usage_text
 
 __all__ = ["runs_trace"]
@@ -36,17 +36,14 @@ Row = tuple[str, ...]
 @json_option
 @state_option
 @click.pass_obj
-def runs_trace(options: Options, reference: str, whole: bool, as_json: bool, state: str | None) -> None:
+def runs_trace(options: Options, reference: str, whole: bool, as_json: bool, state: str | None) -> ExitCode:
     """Read the run's row and journal, and write what they tell of its steps."""
-
-    async def read(backend: StateBackend) -> Trace:
-        return await read_trace(backend, await find_run(backend, reference), SystemClock().now())
-
-    trace = asyncio.run(read_state(options, state, read))
+    record, console = asyncio.run(read_state(options, state, partial(read_record, reference=reference))), Console()
     if as_json:
-        Console().json(_describe(trace))
+        console.json(_describe(record.trace))
     else:
-        _show(Console(), trace, None if whole else _MOST)
+        _show(console, record.trace, None if whole else _MOST)
+    return with_damage(console, record, options, state)
 
 
 def _describe(trace: Trace) -> dict[str, Any]:

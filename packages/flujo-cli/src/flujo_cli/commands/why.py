@@ -5,18 +5,16 @@ from typing import Any, NamedTuple
 
 import click
 
-from flujo.domain.interfaces import RunRow, StateBackend
-from flujo.domain.lives import LivesBackend
+from flujo.domain.interfaces import StateBackend
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError
-from flujo.infra.clock import SystemClock
 from flujo.runner.definitions import bare_path, names_in
-from flujo.runner.trace import trace_of
+from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
 from flujo_cli.reasons import Reason, matching, reasons_of, unrecorded, wholes, without_settling
-from flujo_cli.records import doubts, read_state
-from flujo_cli.references import REFERENCE_HELP, find_run
+from flujo_cli.records import Record, read_record, read_state, with_damage
+from flujo_cli.references import REFERENCE_HELP
 
 __all__ = ["why"]
 
@@ -27,7 +25,7 @@ _MOST = 20
 class _Found(NamedTuple):
     """A run, and why its steps of one name or path ran, by their paths."""
 
-    row: RunRow
+    record: Record
     steps: dict[str, list[Reason]]
 
 
@@ -41,31 +39,35 @@ class _Found(NamedTuple):
 @json_option
 @state_option
 @click.pass_obj
-def why(options: Options, step: str, reference: str, as_json: bool, state: str | None) -> None:
+def why(options: Options, step: str, reference: str, as_json: bool, state: str | None) -> ExitCode:
     """Read the run's record, and write what it tells of the step."""
 
     async def read(backend: StateBackend) -> _Found:
-        row = await find_run(backend, reference)
-        records = await backend.load(row.run_id)
-        lives = await backend.lives(row.run_id) if isinstance(backend, LivesBackend) else {}
-        doubtful = doubts(row, records, backend)
+        record = await read_record(backend, reference)
+        row, records, lives, trace, *_ = record
         at, lived = without_settling(row, records, lives)
         found = {
-            path: reasons_of(at, of, lived, in_doubt=path in doubtful) for path, of in matching(records, step).items()
+            path: reasons_of(at, of, lived, in_doubt=path in record.in_doubt)
+            for path, of in matching(records, step).items()
         }
-        found = {**wholes(row, trace_of(row, records, SystemClock().now(), lives), step), **found}
+        found = {**wholes(row, trace, step), **found}
         if not found and (reason := unrecorded(row, records, step)) is not None:
             found = {step: [reason]}
         if not found:
             near = did_you_mean(step, {*names_in(row.definition), *map(bare_path, records)}, what="its steps are")
             raise ConfigurationError(f"run {row.run_id!r} has no step {step!r}", suggestion=near)
-        return _Found(row, found)
+        return _Found(record, found)
 
     found, console = asyncio.run(read_state(options, state, read)), Console()
     if as_json:
         console.json(_described(found))
-        return
-    console.out(f"run {found.row.run_id}, {found.row.status}")
+    else:
+        _show(console, found)
+    return with_damage(console, found.record, options, state)
+
+
+def _show(console: Console, found: _Found) -> None:
+    console.out(f"run {found.record.row.run_id}, {found.record.row.status}")
     for path, reasons in list(found.steps.items())[:_MOST]:
         console.out(path)
         for reason in reasons:
@@ -78,4 +80,5 @@ def _described(found: _Found) -> dict[str, Any]:
     steps = [
         {"path": path, "reasons": [reason._asdict() for reason in reasons]} for path, reasons in found.steps.items()
     ]
-    return {"schema": "flujo.why/1", "run_id": found.row.run_id, "status": str(found.row.status), "steps": steps}
+    row = found.record.row
+    return {"schema": "flujo.why/1", "run_id": row.run_id, "status": str(row.status), "steps": steps}

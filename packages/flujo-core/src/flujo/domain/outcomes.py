@@ -9,6 +9,7 @@ from flujo.domain.usage import NO_USAGE, Usage
 from flujo.exceptions import ExecutionError, FlujoError
 
 __all__ = [
+    "UNREADABLE",
     "Aborted",
     "ErrorInfo",
     "Failure",
@@ -36,6 +37,10 @@ class RunStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     STOPPED = "stopped: budget"
+
+
+#: The type of an error whose record can't be read: its message says why.
+UNREADABLE = "Unreadable"
 
 
 class ErrorInfo(NamedTuple):

@@ -11,10 +11,11 @@ from flujo.infra.scalars import EXACT_INT, TAG, Refused, Unreadable
 from flujo.infra.shapes import Shapes
 from flujo.infra.tagged import MAX_DEPTH, Reader, Writer
 
-__all__ = ["JsonCodec", "jsonable", "readable"]
+__all__ = ["JsonCodec", "jsonable", "lost", "readable"]
 
 _ADVICE = "restore the state from a backup"
 _TAG_BYTES = f'"{TAG}"'.encode()
+_LOST = b"\xff"  # which no text in UTF-8 has
 _SURE = frozenset({str, float, bool, NoneType})
 
 
@@ -66,6 +67,11 @@ def readable(data: bytes, *, where: str = "a stored value") -> Any:
     return jsonable(_read(data, None, where))
 
 
+def lost(reason: str) -> bytes:
+    """What a backend hands out in the place of stored bytes that it has lost: to decode it is refused for that."""
+    return _LOST + reason.encode()
+
+
 def _read(data: bytes, shapes: Shapes | None, where: str) -> Any:
     try:
         text = data.decode()
@@ -80,7 +86,8 @@ def _read(data: bytes, shapes: Shapes | None, where: str) -> Any:
         corrupt.is_whole = unreadable.suggestion is not None
         raise corrupt from None
     except (ValueError, StopIteration, RecursionError):
-        raise StateCorrupt(f"{where} can't be read: it is not the JSON that was stored", suggestion=_ADVICE) from None
+        reason = data[1:].decode(errors="replace") if data[:1] == _LOST else "it is not the JSON that was stored"
+        raise StateCorrupt(f"{where} can't be read: {reason}", suggestion=_ADVICE) from None
 
 
 def _is_plain(value: Any, depth: int) -> bool:

@@ -13,14 +13,7 @@ from flujo.domain.lives import gets_on
 from flujo.domain.outcomes import ErrorInfo, RunStatus
 from flujo.domain.scope import NOTHING
 from flujo.domain.usage import NO_USAGE
-from flujo.exceptions import (
-    RunKeyTaken,
-    RunNotFound,
-    RunOwnedElsewhere,
-    SettingsError,
-    StateError,
-    StateUnavailable,
-)
+from flujo.exceptions import RunKeyTaken, RunNotFound, RunOwnedElsewhere, SettingsError, StateError, StateUnavailable
 
 __all__ = ["InMemoryBackend", "InMemoryCache", "open_memory"]
 

@@ -10,13 +10,7 @@ from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo.domain.steps import Step
 from flujo.engine.journal import Answer, Journal
 from flujo.engine.recorded import asker_of
-from flujo.exceptions import (
-    AnswerRejected,
-    ConfigurationError,
-    DefinitionChanged,
-    RunNotPaused,
-    SchemaMismatchError,
-)
+from flujo.exceptions import AnswerRejected, ConfigurationError, DefinitionChanged, RunNotPaused, SchemaMismatchError
 from flujo.runner.definitions import differing
 
 __all__ = ["NO_ANSWER", "Questions", "Reply", "fits", "meant", "open_question", "reply_of", "too_late", "waiting"]
