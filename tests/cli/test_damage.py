@@ -269,6 +269,20 @@ def test_a_change_of_the_context_that_is_lost_is_told(flujo, large):
     assert ran.err.startswith("error[FLUJO-609] the context change of big can't be read: it is not the JSON that")
 
 
+@pytest.mark.parametrize("change_of", ["[1]", "{}", '[["set",["a"]]]'])
+def test_a_run_with_a_change_of_the_context_that_is_none_is_not_gone_on_with(flujo, large, change_of):
+    change(large, f"UPDATE journal SET delta = CAST('{change_of}' AS BLOB), delta_blob = NULL WHERE path = 'big'")
+    ran = flujo("resume", "r1", "--answer", "yes")
+    assert ran.code == 2
+    assert "error[FLUJO-609] big can't be read: it is not what was stored\n" in ran.err
+
+
+def test_a_run_whose_note_of_its_plugins_is_damaged_is_not_gone_on_with(flujo, file):
+    change(file, """UPDATE run SET tags = '{"plugins": "["}'""")
+    ran = flujo("resume", "r1", "--answer", "yes")
+    assert (ran.code, "the tag 'plugins' of run 'r1' can't be read: it is not what was stored" in ran.err) == (2, True)
+
+
 FAILS = """
 version: "0.1"
 steps: [{ name: fail, uses: "skills.failing:fail", config: { max_retries: 1 } }]

@@ -15,6 +15,7 @@ from flujo.exceptions import RunNotFound, StateCorrupt, StateStorageFull, StateU
 from flujo_state_sqlite.schema import INLINE_LIMIT, MIGRATIONS, SCHEMA
 
 ASKED = b'{"token":"t","message":"?","schema":null,"deadline":null}'
+CHANGED = b'[["set",["a"],1],["set",["a","b",0],null],["add",["a"],[1]],["del",["a","b"]]]'
 LARGE = b'"%s"' % (b"x" * INLINE_LIMIT)
 
 
@@ -29,7 +30,7 @@ async def made(path, opened, run):
     """A state with a run that has a record, a question, a large value and files."""
     backend = opened(path)
     claim = await backend.create_run(run(files={"a.yaml": "steps: []"}))
-    await backend.append(claim, JournalRecord("a", out=LARGE, delta=b"2"))
+    await backend.append(claim, JournalRecord("a", out=LARGE, delta=b'[["del",["a"]]]'))
     await backend.append(claim, JournalRecord("b?", RecordKind.WAIT, out=ASKED))
     await backend.finish(claim, RunStatus.PAUSED, at=2.0)
     await backend.close()
@@ -133,6 +134,12 @@ async def test_what_is_wrong_is_said(made, opened, statement, said):
         ("UPDATE run SET status = 9", "run 'run-1' can't be read: 9"),
         ("UPDATE definition SET document = substr(document, 2)", "run 'run-1' can't be read: '"),
         ("UPDATE definition SET document = 'null'", "run 'run-1' can't be read: 'null' is no definition"),
+        ('UPDATE run SET tags = \'{"plugins": "{"}\'', "run 'run-1' can't be read: its tag 'plugins' can't be read"),
+        ('UPDATE run SET tags = \'{"plugins": "[]"}\'', "run 'run-1' can't be read: its tag 'plugins' can't be"),
+        (
+            """UPDATE run SET tags = '{"plugins": "{\\"acme 1\\": [1]}"}'""",
+            "run 'run-1' can't be read: its tag 'plugins' can't be read: it is not what was stored",
+        ),
         ("UPDATE run SET tags = '3'", "run 'run-1' can't be read: '3' is no JSON object of texts"),
         ("UPDATE run SET tags = '{\"a\": 3}'", "run 'run-1' can't be read: '{\"a\": 3}' is no JSON object of texts"),
         ("UPDATE run SET source = char(0)", "run 'run-1' can't be read: '\\x00' is no name of a file"),
@@ -184,11 +191,13 @@ async def full(path, opened, run):
         RecordKind.CALL: b'{"calls":1,"tokens_in":0,"tokens_out":0,"cost_usd":{"$":"decimal","v":"0"}}',
     }
     for kind in RecordKind:
-        await backend.append(claim, JournalRecord(f"p{kind}", kind, out=said.get(kind, b"1"), delta=b'{"set":{"a":1}}'))
+        await backend.append(claim, JournalRecord(f"p{kind}", kind, out=said.get(kind, b"1"), delta=CHANGED))
     gone = b'{"$":"gone:Class","v":{"n":{"$":"set","v":[{"$":"gone:Other","v":{"m":1}}]}}}'
     await backend.append(claim, JournalRecord("of a class that is gone", out=gone))
-    await backend.append(claim, JournalRecord("large", out=LARGE.replace(b"x", b"y"), delta=LARGE))
-    await backend.cache.put(CacheEntry(b"k", "a step", b"[1]", b"{}", {"input": "d1"}, 1.0))
+    await backend.append(
+        claim, JournalRecord("large", out=LARGE.replace(b"x", b"y"), delta=b'[["set",["a"],%s]]' % LARGE)
+    )
+    await backend.cache.put(CacheEntry(b"k", "a step", b"[1]", CHANGED, {"input": "d1"}, 1.0))
     await backend.finish(claim, RunStatus.COMPLETED, output=b"1.5", at=2.0)
     await backend.close()
     assert await opened(path).check() == []
@@ -215,7 +224,7 @@ NOT_THERE = ": it can't be read: a large value is missing from the state or was 
             [f"value of record 'large' of run 'run-1'{NOT_THERE}"],
         ),
         (
-            "blob SET data = CAST(replace(data, 'x', 'z') AS BLOB)",
+            "blob SET data = CAST(replace(data, 'xx', 'zz') AS BLOB)",
             [f"input of run 'run-1'{NOT_THERE}", f"context change of record 'large' of run 'run-1'{NOT_THERE}"],
         ),
         (
@@ -229,6 +238,28 @@ async def test_each_value_that_is_damaged_is_named(full, opened, change_of, told
     change(full, "UPDATE " + change_of.replace("$", "x'7b'"))
     found = await opened(full).check()
     assert [line[: len(start)] for line, start in zip(found, told, strict=True)] == told
+
+
+@pytest.mark.parametrize(
+    "change_of",
+    [
+        '{"a":1}',
+        "[1]",
+        '[["set",["a"]]]',
+        '[["add",["a"],2]]',
+        '[["del",["a"],1]]',
+        '[["del",[]]]',
+        '[["put",["a"],1]]',
+    ],
+)
+async def test_a_change_of_the_context_that_can_not_be_applied_is_named(full, opened, change_of):
+    for table in ("journal WHERE path = 'p0'", "cache"):
+        name, _, where = table.partition(" ")
+        change(full, f"UPDATE {name} SET delta = CAST('{change_of}' AS BLOB) {where}")
+    assert await opened(full).check() == [
+        f"context change of {what}: it can't be read: it is not what was stored"
+        for what in ("record 'p0' of run 'run-1'", "a cached result of 'a step'")
+    ]
 
 
 async def test_damage_is_found(made, opened):

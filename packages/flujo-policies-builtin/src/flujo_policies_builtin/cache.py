@@ -121,8 +121,5 @@ def build_cache(spec: CacheSpec, context: BuildContext) -> Step[Any, Any]:
         )
     part = spec.cache or CachePart(body=spec.wrapped_step)
     return CacheStep(
-        **options_of(spec, context),
-        body=body_of(part.body, context),
-        ttl_s=part.ttl,
-        context_keys=part.context_keys,
+        **options_of(spec, context), body=body_of(part.body, context), ttl_s=part.ttl, context_keys=part.context_keys
     )

@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from flujo.engine.changes import as_fields
-from flujo.engine.recorded import words
+from flujo.engine.changes import as_change, as_fields
+from flujo.engine.recorded import PLUGINS, providers, words
 from flujo.exceptions import StateCorrupt, StateUnavailable
 from flujo.infra.codec import readable
 from flujo_state_sqlite import records, runs
@@ -106,20 +106,28 @@ def _unreadable(connection: sqlite3.Connection, folder: Path, schema: int) -> It
     of_run = _OF_RUN if schema >= _FILES_SINCE else _OF_RUN.replace("files", "NULL")
     for number, run_id, error in connection.execute(_RUNS):
         run = f"run {shown(run_id)!r}"
-        yield from _failing(f"{run} can't be read", partial(runs.read_bare, connection, folder, number))
+        yield from _failing(f"{run} can't be read", partial(_whole, connection, folder, number))
         fits: dict[str, Fits] = {"input": _any, "first context": as_fields, "output": _any, "files": as_fields}
         yield from _broken(connection, run, number, of_run, fits)
         yield from _failing(f"error of {run}", partial(error_from_text, error))
         for row, path, kind, failed in connection.execute(records.NAMES, (number,)):
-            record, fits = f"record {shown(path)!r} of {run}", {"value": partial(words, kind), "context change": _any}
+            record, fits = (
+                f"record {shown(path)!r} of {run}",
+                {"value": partial(words, kind), "context change": as_change},
+            )
             yield from _failing(f"{record} can't be read", partial(records.read_bare, connection, row))
             yield from _failing(f"error of {record}", partial(error_from_text, failed))
             yield from _broken(connection, record, row, _OF_RECORD, fits)
     for row, scope, enc, parts in connection.execute(_CACHED) if schema >= _CACHE_SINCE else ():
         cached = f"a cached result of {shown(scope)!r}"
         yield from _failing(f"{cached} can't be read", partial(check_encoding, enc, shown(scope)))
-        yield from _broken(connection, cached, row, _OF_CACHED, {"value": _any, "context change": _any})
+        yield from _broken(connection, cached, row, _OF_CACHED, {"value": _any, "context change": as_change})
         yield from _failing(f"parts of {cached}", partial(texts_of, parts))
+
+
+def _whole(connection: sqlite3.Connection, folder: Path, number: int) -> None:
+    tags = runs.read_bare(connection, folder, number).tags
+    providers(tags.get(PLUGINS, "{}"), f"its tag {PLUGINS!r}")
 
 
 def _broken(

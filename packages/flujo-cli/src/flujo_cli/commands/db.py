@@ -60,8 +60,9 @@ Without a backup, what can be read of a damaged state file makes a new one, by S
 def db_check(options: Options, as_json: bool, state: str | None) -> ExitCode:
     """Read the whole state, and say what is wrong with it; nothing is changed.
 
-    Every page and row is read, every input, output, result, question and answer decoded, and every large value compared
-    with its hash. Classes are not looked for: a value whose class is gone is whole.
+    Every page and row is read, every input, output, result, question, answer and change of the context decoded, and
+    every large value compared with its hash. Classes are not looked for: a value whose class is gone is whole. A
+    definition is not compared with its hash, which is made without what may change in it, as the kinds of steps say.
     """
     problems = list(_maintain(options, state, lambda backend: backend.check()))
     _tell(as_json, "check", {"valid": not problems, "problems": problems}, *(problems or ["ok"]))

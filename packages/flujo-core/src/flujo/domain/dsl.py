@@ -86,12 +86,7 @@ def branch(
     other value. Options are those of every step. Raises `ConfigurationError`; see `ConditionalStep`."""
     expression, condition = (None, on) if callable(on) else (on, None)
     return ConditionalStep(
-        name,
-        condition_expression=expression,
-        condition=condition,
-        branches=branches,
-        default_branch=default,
-        **options,
+        name, condition_expression=expression, condition=condition, branches=branches, default_branch=default, **options
     )
 
 

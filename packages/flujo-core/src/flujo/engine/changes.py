@@ -20,6 +20,7 @@ __all__ = [
     "Change",
     "Snapshot",
     "apply",
+    "as_change",
     "as_fields",
     "assign",
     "change",
@@ -89,6 +90,21 @@ def as_fields(value: Any, where: str = "context") -> dict[str, Any]:
     if type(value) is not dict:
         raise not_stored(where)
     return value
+
+
+def as_change(value: Any, where: str) -> Change:
+    """`value`, read back, as a change that can be applied. Raises `StateCorrupt` where it is none."""
+    if type(value) is not list or not all(map(_is_operation, value)):
+        raise not_stored(where)
+    return value
+
+
+def _is_operation(value: Any) -> bool:
+    match value:
+        case ["set", [str(), *_], _] | ["add", [str(), *_], list()] | ["del", [str(), *_]]:
+            return True
+        case _:
+            return False
 
 
 def fields_of(context: PipelineContext) -> dict[str, Any]:

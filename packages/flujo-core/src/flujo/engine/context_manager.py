@@ -10,12 +10,7 @@ from flujo.domain.context import PipelineContext
 from flujo.domain.kinds import MergeStrategy
 from flujo.domain.suggest import did_you_mean
 from flujo.engine.changes import Change, Snapshot, apply, assign, change, fields_of, same, snapshot, twin
-from flujo.exceptions import (
-    ContextInheritanceError,
-    ContextIsolationError,
-    ContextMergeError,
-    ContextMutationError,
-)
+from flujo.exceptions import ContextInheritanceError, ContextIsolationError, ContextMergeError, ContextMutationError
 
 __all__ = ["ContextManager", "Isolation"]
 

@@ -15,7 +15,7 @@ from flujo.domain.tuples import tuple_of
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.asides import NO_ASIDES, Asides
 from flujo.engine.changes import unshared
-from flujo.engine.recorded import Answer, Item, Recorded, Settlement, asker_of, kept, words
+from flujo.engine.recorded import CHANGE, Answer, Item, Recorded, Settlement, asker_of, kept, words
 from flujo.engine.shield import undisturbed
 from flujo.engine.tracker import Tracker
 from flujo.exceptions import DefinitionChanged, PayloadTooLarge, StateCorrupt, StateError, ValueNotStorable
@@ -104,13 +104,13 @@ class Journal:
             self._check(record, item)
         if self._codec is None:
             return Recorded(unshared(record.out), record.delta, record)
-        delta = None if record.delta is None else self._read(record.delta, path)
+        delta = None if record.delta is None else self._read(record.delta, path, CHANGE)
         return tuple_of(Recorded, (self._read(record.out, path), delta, record))
 
     def changed_fields(self) -> set[str]:
         """The context's fields that recorded steps have changed, by this process or one before it."""
         changed = (record for record in self._results.values() if record.delta is not None)
-        return {operation[1][0] for record in changed for operation in self._read(record.delta, record.path)}
+        return {operation[1][0] for record in changed for operation in self._read(record.delta, record.path, CHANGE)}
 
     def item(self, path: str, number: int, value: Any, within: Item | None) -> Item | None:
         """Name an item by its place and its value, `within` another; a value that can't be written down has no name."""
@@ -244,7 +244,7 @@ class Journal:
         told = self._read(record.out, record.path, record.kind)
         return PendingAnswer(record.path.removesuffix("?"), since=record.ended_at, **told)
 
-    def _read(self, written: Any, where: str, kind: RecordKind = _RESULT) -> Any:
+    def _read(self, written: Any, where: str, kind: int = _RESULT) -> Any:
         """A recorded value. One that can't be read ends the run: whatever was done instead, was done already."""
         if self._codec is None:
             return unshared(written)

@@ -1,13 +1,34 @@
-"""What is read back from a run's journal, and how much of a text goes into it."""
+"""What is read back from a run's record, and how much of a text goes into it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from flujo.domain.interfaces import JournalRecord, RecordKind
 from flujo.domain.lives import CALL_LOST
-from flujo.engine.changes import as_fields, not_stored
+from flujo.engine.changes import as_change, as_fields, not_stored
 
-__all__ = ["Answer", "Item", "Recorded", "Settlement", "asker_of", "calls_in", "kept", "words"]
+__all__ = [
+    "CHANGE",
+    "PLUGINS",
+    "Answer",
+    "Item",
+    "Recorded",
+    "Settlement",
+    "asker_of",
+    "calls_in",
+    "kept",
+    "providers",
+    "words",
+]
+
+#: Beside the kinds of records: what one says that its step has changed in the context.
+CHANGE = -1
+
+#: The tag of a run that notes its plugins.
+PLUGINS = "plugins"
+_NOTED = TypeAdapter(dict[str, tuple[str, ...]])
 
 #: How much of what an attempt taught is kept for the next: characters.
 _MOST_FEEDBACK = 100_000
@@ -62,7 +83,9 @@ class Settlement(NamedTuple):
 
 
 def words(kind: int, value: Any, where: str) -> Any:
-    """`value`, if a record of this kind may hold it. Raises `StateCorrupt`, naming `where`."""
+    """`value`, if a record of this kind may hold it, or is a `CHANGE`. Raises `StateCorrupt`, naming `where`."""
+    if kind == CHANGE:
+        return as_change(value, where)
     if kind in _WORDS:
         types, told = _WORDS[kind], as_fields(value, where)
         fits = types.keys() - _OPTIONAL <= told.keys() <= types.keys()
@@ -70,6 +93,14 @@ def words(kind: int, value: Any, where: str) -> Any:
         if not fits or not abs(told.get("deadline") or 0) <= _LATEST:
             raise not_stored(where)
     return value
+
+
+def providers(text: str, where: str) -> dict[str, tuple[str, ...]]:
+    """The plugins that a run has noted, and the kinds of step that each runs. Raises `StateCorrupt`, naming `where`."""
+    try:
+        return _NOTED.validate_json(text, strict=True)
+    except ValueError:
+        raise not_stored(where) from None
 
 
 def asker_of(path: str) -> str:

@@ -10,15 +10,13 @@ from flujo.domain.events import PluginChanged
 from flujo.domain.interfaces import RunRow
 from flujo.domain.steps import Step
 from flujo.engine.policy_registry import kin
+from flujo.engine.recorded import PLUGINS, providers
 from flujo.exceptions import DefinitionChanged
 from flujo.plugins import PluginManager
 from flujo.plugins.contributions import ANY_STEP
 from flujo.plugins.precedence import Table
 
-__all__ = ["PLUGINS", "PluginSet", "check_policies", "missing_plugins", "plugin_changes", "plugin_set", "tags_of"]
-
-#: The tag of a run that holds its plugins.
-PLUGINS = "plugins"
+__all__ = ["PluginSet", "check_policies", "missing_plugins", "plugin_changes", "plugin_set", "tags_of"]
 
 
 class PluginSet(dict[str, tuple[str, ...]]):
@@ -97,7 +95,7 @@ def check_policies(row: RunRow, plugins: PluginSet) -> None:
 
 
 def _noted(row: RunRow) -> PluginSet:
-    return PluginSet(json.loads(row.tags.get(PLUGINS, "{}")))
+    return PluginSet(providers(row.tags.get(PLUGINS, "{}"), f"the tag {PLUGINS!r} of run {row.run_id!r}"))
 
 
 def _by_kind(plugins: PluginSet) -> dict[str, str]:
