@@ -1,6 +1,7 @@
 """flujo's own commands keep the contract; each promise can be broken, and the test of that promise notices."""
 
 import inspect
+from contextlib import nullcontext
 
 import pytest
 
@@ -84,6 +85,26 @@ def test_a_good_command_keeps_every_promise(suite, call, promise):
 def test_a_broken_promise_fails_its_test(suite, call, path, promise):
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         call(getattr(suite(path), promise))
+
+
+#: Another plugin's, which is not loaded without its settings.
+SETTINGS = {"flujo-set": {"greeting": 'she said "hi", \\o/', "often": [1, 2.5, True], "to": {"a b": "é", "c": "😀"}}}
+SET = f"""
+@hookimpl
+def flujo_register_commands(registrar):
+    assert registrar.settings == {SETTINGS["flujo-set"]!r}, registrar.settings
+    registrar.command("set good", "set_commands:good", short_help="Say that all is well.")
+"""
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+@pytest.mark.parametrize("settings", [{"settings": SETTINGS}, {}], ids=["given", "missing"])
+def test_a_command_of_a_plugin_with_settings_keeps_every_promise_with_them(fake_dist, call, promise, settings):
+    fake_dist("flujo-set", SET, modules={"set_commands": "import click\n\n@click.command()\ndef good(): ...\n"})
+    suite = type("Suite", (CommandConformance,), {"path": "set good", **settings})()
+
+    with nullcontext() if settings else pytest.raises(AssertionError):
+        call(getattr(suite, promise))
 
 
 def test_every_promise_is_shown_to_be_breakable():
