@@ -135,8 +135,7 @@ class StepKindRegistrar(Registrar):
         """Let files say `kind: <name>`: validated by `model`, a `StepSpec`, and made a step by `build`."""
         _matching(_KIND, name, "the name of a kind", "letters, digits, '_' and '-'")
         told = _said(summary, f"summary of kind {name!r}")
-        value = KindSpec(name, _target(model), _target(build), told, self._owner.provider)
-        self._offer("kinds", name, value, override)
+        self._offer("kinds", name, KindSpec(name, _target(model), _target(build), told, self._owner.provider), override)
 
 
 class SkillRegistrar(Registrar):
@@ -186,18 +185,11 @@ class StateBackendRegistrar(Registrar):
 class StateProviderRegistrar(Registrar):
     """Takes state providers."""
 
-    def provider(
-        self,
-        id: str,  # noqa: A002 - a context reference names it so
-        factory: StateProviderFactory,
-        *,
-        override: bool = False,
-    ) -> None:
+    def provider(self, id: str, factory: StateProviderFactory, *, override: bool = False) -> None:  # noqa: A002 - references do
         """Let contexts say `ContextReference(<id>, key)`. `factory(root)` makes the provider at its first use, where
         `root` is the project's folder; it is closed with the `Flujo` that used it."""
         _matching(_PROVIDER, id, "the id of a state provider", "letters, digits, '_', '.' and '-'")
-        value = StateProviderSpec(id, _target(factory), self._owner.provider)
-        self._offer("state_providers", id, value, override)
+        self._offer("state_providers", id, StateProviderSpec(id, _target(factory), self._owner.provider), override)
 
 
 class EventSinkRegistrar(Registrar):
@@ -211,8 +203,7 @@ class EventSinkRegistrar(Registrar):
         """
         _matching(_KIND, name, "the name of an event sink", "letters, digits, '_' and '-'")
         told = _said(summary, f"summary of event sink {name!r}")
-        value = EventSinkSpec(name, _target(factory), told, self._owner.provider)
-        self._offer("sinks", name, value, override)
+        self._offer("sinks", name, EventSinkSpec(name, _target(factory), told, self._owner.provider), override)
 
 
 class LintRegistrar(Registrar):
