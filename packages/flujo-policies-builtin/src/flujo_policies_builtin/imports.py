@@ -1,6 +1,7 @@
 """A pipeline of its own as one step: `kind: import`."""
 
 import copy
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -45,7 +46,7 @@ class ImportPolicy(StepPolicy[ImportStep[Any, Any]]):
         own = own._replace(before=snapshot(own.context))  # what it is given is not what it changes
         child = frame._replace(
             step=step.pipeline,
-            run=frame.run._replace(input=unshared(frame.data)),
+            run=replace(frame.run, input=unshared(frame.data)),
             context=own.context,
             outputs=Outputs(),
             extras=NOTHING,

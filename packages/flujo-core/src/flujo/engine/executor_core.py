@@ -5,6 +5,7 @@ background -> recall -> input -> fallback( retry( timeout( policy ))) -> record 
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from flujo.domain.events import BackgroundFinished, BackgroundLaunched, StepRetried, StepStarted
@@ -102,7 +103,7 @@ class ExecutorCore:
     def _plan(self, step: Step[Any, Any]) -> StepPlan:
         policy = self._registry.require(step)
         policy.prepare(step)
-        return plan_step(step, policy, self._templates)._replace(plugin=self._registry.plugin_of(step))
+        return replace(plan_step(step, policy, self._templates), plugin=self._registry.plugin_of(step))
 
     def with_fingerprint(self, fingerprint: bytes) -> Step[Any, Any] | None:
         """The prepared step whose record begins with this fingerprint, if there is one."""
@@ -139,7 +140,7 @@ class ExecutorCore:
         check_place(frame)
         run, step = frame.run, frame.step
         own = run.contexts.isolate(frame.context, purpose=f"background step {frame.path!r}")
-        alone = frame._replace(data=unshared(frame.data), run=run._replace(is_heard=False))
+        alone = frame._replace(data=unshared(frame.data), run=replace(run, is_heard=False))
         alone = alone._replace(context=own.context, siblings=run.background.lines, history=None)
         line = told_of(asyncio.CancelledError(), frame.path)
         cut: StepResult[Any] = StepResult(step.name, False, None, frame.path, step.kind, error=line)

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
@@ -84,7 +85,8 @@ class Lookout:
 NOBODY = Lookout()
 
 
-class RunScope(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class RunScope:
     """What every step of one run shares. `root` is the project's folder, where there is one.
 
     `background` holds the steps that are at work while the pipeline goes on, `tally` counts the calls of each agent,

@@ -1,7 +1,8 @@
 """What can be known of a step before it runs, found out once."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from flujo.domain.interfaces import Sync, Template, TemplateCompiler
 from flujo.domain.scope import Scope
@@ -14,7 +15,8 @@ from flujo.exceptions import ConfigurationError, TemplateResolutionError
 __all__ = ["StepPlan", "names_read", "plan_step"]
 
 
-class StepPlan(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class StepPlan:
     """How a step is run: its policy, and which of the engine's concerns it needs at all.
 
     `render` makes its data; None leaves what the step before handed on. `watches` says that the step could change

@@ -2,6 +2,7 @@
 
 import copy
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from flujo.domain.foreign import attempt
@@ -25,7 +26,7 @@ def as_ended(run: RunScope) -> RunScope:
     """The run as one that has ended here: what is not recorded does not happen any more, and nobody hears of it."""
     journal = copy.copy(run.journal)
     journal.closed, journal.tracker = True, None
-    return run._replace(journal=journal, events=EventStream(), background=BackgroundTaskManager())
+    return replace(run, journal=journal, events=EventStream(), background=BackgroundTaskManager())
 
 
 async def parts_of(
