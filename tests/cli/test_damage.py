@@ -315,7 +315,7 @@ def test_a_damaged_error_hides_nothing_else(flujo, project, error):
     ]
 
 
-@pytest.mark.parametrize("value", ["x'5b5d'", "x'7b'", "x'7b7d'"])
+@pytest.mark.parametrize("value", ["x'5b5d'", "x'7b'", "x'7b7d'", "NULL"])
 def test_a_damaged_answer_hides_nothing_else(flujo, large, value):
     change(large, f"UPDATE journal SET out = {value} WHERE kind IN (3, 4) AND path LIKE 'ask%'")
 

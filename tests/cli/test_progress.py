@@ -101,6 +101,16 @@ def test_the_innermost_steps_that_have_not_ended_are_at_work_and_told_when_they_
     assert progress.at_work == []
 
 
+def test_a_step_that_may_run_only_once_is_not_said_to_run_again(progress, err):
+    progress.once.add("pay")
+    for event in begun("map:m[0]/pay", "nap"):
+        progress.handle(event)
+    assert progress.left_behind() == [
+        "FAILED map:m[0]/pay  was at work, and is to be settled",
+        "FAILED nap  was at work, and runs again",
+    ]
+
+
 def test_only_the_pipelines_own_steps_are_remembered(progress):
     progress.handle(finished("sub:a/b"))
     progress.handle(finished("sub:a"))

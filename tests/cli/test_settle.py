@@ -53,6 +53,24 @@ def test_a_step_that_died_is_not_repeated_and_the_command_says_what_to_do(flujo,
     assert ran.err.endswith("\nnext: flujo runs settle r1 pay --pipeline pipeline.yaml --output JSON, or --again\n")
 
 
+def test_the_commands_that_settle_a_step_are_told_as_they_are_to_be_typed_there(flujo, killed, project, monkeypatch):
+    monkeypatch.chdir("/")
+    root = str(project)[1:]
+    ran = flujo("-C", root, "resume", "r1", "--state", "sqlite:///.flujo/state.db")
+    for how in ("--output JSON` takes", "--again` lets"):
+        assert f"`flujo -C {root} runs settle r1 pay --state sqlite:///.flujo/state.db {how}" in ran.err
+    monkeypatch.chdir("/")
+    ran = flujo("-C", root, "why", "pay")
+    assert ran.out.endswith(f"not called again until it is settled, with: flujo -C {root} runs settle r1 pay\n")
+
+
+def test_a_step_that_may_run_only_once_and_is_stopped_is_to_be_settled(flujo, project):
+    (project / "pipeline.yaml").write_text(PIPELINE)
+    (project / "skills" / "till.py").write_text("def pay(data: str) -> dict[str, int]:\n    raise KeyboardInterrupt\n")
+    ran = flujo("run", "--input", "7", "--run-id", "r1")
+    assert ("pay  was at work, and is to be settled\n" in ran.err, "runs again" in ran.err) == (True, False)
+
+
 def test_what_is_in_doubt_is_shown(flujo, killed):
     flujo("resume", "r1", "-q")
 

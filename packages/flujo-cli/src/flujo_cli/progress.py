@@ -25,6 +25,8 @@ class Progress:
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self._console = console
         self._quiet = quiet
+        #: The names of the steps that may run only once.
+        self.once: set[str] = set()
         #: The run's id once it has started; a completed run that is only read again never starts.
         self.run_id: str | None = None
         #: The steps of the pipeline itself that have ended.
@@ -80,7 +82,8 @@ class Progress:
         return ""
 
     def _abandoned(self, path: str) -> str:
-        return f"{self._console.glyph('failed')} {path}  was at work, and runs again"
+        what = "is to be settled" if path.rpartition("/")[2] in self.once else "runs again"
+        return f"{self._console.glyph('failed')} {path}  was at work, and {what}"
 
     def _line(self, result: StepResult[object]) -> str:
         if result.recalled:

@@ -117,6 +117,10 @@ class Project(NamedTuple):
         advice = f"{error.suggestion}; " if error.suggestion else ""
         return RunNotFound(error.message, suggestion=f"{advice}the state is {self.state}")
 
+    def typed(self, text: str, *words: str) -> str:
+        """The text with the command of these words, where that is in it, as it is to be typed here."""
+        return text.replace(shlex.join(["flujo", *words]), self.command(*words))
+
     def command(self, *words: str) -> str:
         """A flujo command that does the same wherever this one was started; a password in its state is not shown."""
         elsewhere = get_config_manager(self.stands).root != self.root

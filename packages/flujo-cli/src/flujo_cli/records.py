@@ -8,7 +8,7 @@ from flujo.domain.interfaces import CACHE_MISSED, MAX_CLAIMS, JournalRecord, Rec
 from flujo.domain.lives import LivesBackend
 from flujo.domain.outcomes import UNREADABLE, PendingAnswer, RunStatus
 from flujo.engine.journal import Journal
-from flujo.engine.recorded import words
+from flujo.engine.recorded import CHANGE, words
 from flujo.exceptions import RunNotFound, StateCorrupt
 from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec, jsonable, readable
@@ -57,13 +57,9 @@ async def read_state(options: Options, state: str | None, read: Callable[[StateB
         await backend.close()
 
 
-#: What stands for flujo's own words of a record that can't be read.
+#: What flujo's own words say, and what stands there where those of a record can't be read.
+_SAY = {RecordKind.WAIT: ["message"], RecordKind.ANSWER: ["value", "by"], RecordKind.SETTLED: ["output", "again", "by"]}
 _UNREAD = "(can't be read)"
-_INSTEAD: Mapping[int, Mapping[str, object]] = {
-    RecordKind.WAIT: {"message": _UNREAD},
-    RecordKind.ANSWER: {"value": _UNREAD, "by": _UNREAD},
-    RecordKind.SETTLED: {"output": _UNREAD, "again": False, "by": _UNREAD},
-}
 
 
 class Record(NamedTuple):
@@ -89,27 +85,28 @@ async def read_record(backend: StateBackend, reference: str) -> Record:
     lives = await backend.lives(row.run_id) if isinstance(backend, LivesBackend) else {}
     ends = {"input": row.input, "first context": row.base, "output": row.output}
     parts = [*(JournalRecord(name, out=value) for name, value in ends.items()), JournalRecord("run", error=row.error)]
-    wrong = {each.path: error for each in (*parts, *records) if (error := damage(each)) is not None}
+    wrong = {each.path: error for each in records if (error := damage(each)) is not None}
     asked = (each for each in records if each.kind is not RecordKind.WAIT or each.path not in wrong)
     journal = Journal(backend, None, JsonCodec(), asked)
     doubts = [] if row.status in (RunStatus.COMPLETED, RunStatus.RUNNING) else journal.doubts()
     told = [
-        each._replace(out={**_INSTEAD[each.kind], "unreadable": wrong[each.path].message})
-        if each.path in wrong and each.kind in _INSTEAD
+        each._replace(out={"unreadable": wrong[each.path].message, **dict.fromkeys(_SAY[each.kind], _UNREAD)})
+        if each.path in wrong and each.kind in _SAY
         else each
         for each in records
     ]
     trace = trace_of(row, told, SystemClock().now(), lives)
-    return Record(row, told, lives, trace, waiting(row, journal), doubts, list(wrong.values()))
+    return Record(
+        row, told, lives, trace, waiting(row, journal), doubts, [*filter(None, map(damage, parts)), *wrong.values()]
+    )
 
 
 def damage(record: JournalRecord) -> StateCorrupt | None:
     """What is wrong with the value of a record, its change of the context, or its error."""
     try:
-        if record.out is not None:
-            words(record.kind, value_of(record.out, record.path), record.path)
+        words(record.kind, value_of(record.out, record.path), record.path)
         if record.delta is not None:
-            value_of(record.delta, f"the context change of {record.path}")
+            words(CHANGE, value_of(record.delta, where := f"the context change of {record.path}"), where)
         if record.error is not None and record.error.type == UNREADABLE:
             raise StateCorrupt(f"the error of {record.path} can't be read: {record.error.message}")
     except StateCorrupt as error:
@@ -117,13 +114,12 @@ def damage(record: JournalRecord) -> StateCorrupt | None:
     return None
 
 
-def with_damage(console: Console, record: Record, options: Options, state: str | None) -> ExitCode:
+def with_damage(console: Console, record: Record, project: Project) -> ExitCode:
     """Tell what of a run can't be read, and in which state; how a command ends that has shown the rest."""
     for error in record.damaged:
         show_error(console, error)
     if record.damaged:
-        at = Project.looked_at(stands=options.stands, state=state).state
-        console.note(f"that is in run {record.row.run_id}; the state is {at}")
+        console.note(f"that is in run {record.row.run_id}; the state is {project.state}")
     return ExitCode.USAGE if record.damaged else ExitCode.OK
 
 

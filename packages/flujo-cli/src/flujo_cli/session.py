@@ -97,6 +97,7 @@ class Session:
             prices=self.project.settings.prices,
         )
         self.made.append(flujo)
+        self.reporter.progress.once.update(each.name for each in pipeline.walk() if each.effects == "at-most-once")
         self.pipelines.append(pipeline)
         self.limits.append(limits)
         return flujo
@@ -214,8 +215,12 @@ class Session:
         return _ENDS.get(result.status, ExitCode.FAILED)
 
     def _with_origin(self, result: Result) -> Result:
-        """The result of a run that a limit of the project has stopped, with where that is written."""
+        """The result of a run that a limit of the project has stopped, with where that is written; and of one with a
+        step in doubt, with the commands as they are to be typed here."""
         error, told = result.exception, result.error
+        if told is not None and told.code == EffectInDoubt.default_code and told.suggestion:
+            advice = self.project.typed(told.suggestion, "runs", "settle", result.run_id, told.path)
+            return result._replace(error=told._replace(suggestion=advice))
         if not isinstance(error, UsageLimitExceededError) or told is None or not error.limit or not self.pipelines:
             return result
         name, held = self.pipelines[-1].name, self.limits[-1]

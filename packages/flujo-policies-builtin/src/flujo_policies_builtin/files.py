@@ -47,9 +47,7 @@ def told(verb: str, shown: str) -> Iterator[None]:
     except OSError as error:
         advice = "name a file" if isinstance(error, IsADirectoryError) else "paths start from the project's folder"
         raise ExecutionError(
-            f"can't {verb} {shown!r}: {(error.strerror or str(error)).lower()}",
-            suggestion=advice,
-            cause=error,
+            f"can't {verb} {shown!r}: {(error.strerror or str(error)).lower()}", suggestion=advice, cause=error
         ) from error
     except UnicodeDecodeError as error:
         raise ValidationError(f"{shown!r} is not utf-8 text: byte {error.start} is wrong", cause=error) from error

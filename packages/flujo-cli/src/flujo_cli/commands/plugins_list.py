@@ -124,8 +124,8 @@ def _write_table(manager: PluginManager, records: Sequence[PluginRecord]) -> Non
     console.table(head, [_row(manager, record) for record in records])
     for conflict in manager.conflicts():
         console.out(f"conflict: {one_line(str(conflict))}: at the top of flujo.toml set {conflict.fix}")
-    if manager.options.unheeded:
-        console.note(manager.options.unheeded)
+    for line in filter(None, [*manager.set_aside, manager.options.unheeded]):
+        console.note(line)
 
 
 def _row(manager: PluginManager, record: PluginRecord) -> tuple[str, ...]:

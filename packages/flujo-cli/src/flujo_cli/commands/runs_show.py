@@ -48,12 +48,13 @@ _SHORT = 70
 @click.pass_obj
 def runs_show(options: Options, reference: str, as_json: bool, state: str | None) -> ExitCode:
     """Read the run's row and journal, and write them."""
-    record, console = asyncio.run(read_state(options, state, partial(read_record, reference=reference))), Console()
+    project, console = Project.looked_at(stands=options.stands, state=state), Console()
+    record = asyncio.run(read_state(options, state, partial(read_record, reference=reference)))
     if as_json:
         console.json(_describe(record))
     else:
-        _show(console, record, Project.looked_at(stands=options.stands, state=state))
-    return with_damage(console, record, options, state)
+        _show(console, record, project)
+    return with_damage(console, record, project)
 
 
 def _describe(record: Record) -> dict[str, Any]:
@@ -65,16 +66,13 @@ def _describe(record: Record) -> dict[str, Any]:
         "output": None if row.output is None else seen(row.output),
         "pending": describe_pending(record.pending),
         "in_doubt": list(record.in_doubt),
-        "records": [describe_record(each) for each in _shown(record)],
+        "records": [describe_record(each) for each in record.records if each.kind is not RecordKind.CALL],
     }
 
 
-def _shown(record: Record) -> list[JournalRecord]:
-    return [each for each in record.records if each.kind is not RecordKind.CALL]
-
-
 def _show(console: Console, record: Record, project: Project) -> None:
-    row, records, pending = record.row, _shown(record), record.pending
+    row, pending = record.row, record.pending
+    records = [each for each in record.records if each.kind is not RecordKind.CALL]
     _show_origin(console, row)
     if is_poisoned(row):
         error = poisoned(row.run_id, row.claims, next((each.path for each in reversed(records) if gets_on(each)), None))

@@ -15,6 +15,7 @@ from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import brief, elapsed
+from flujo_cli.project import Project
 from flujo_cli.records import read_record, read_state, took_text, with_damage
 from flujo_cli.references import REFERENCE_HELP
 from flujo_cli.report import describe_usage, usage_text
@@ -43,7 +44,7 @@ def runs_trace(options: Options, reference: str, whole: bool, as_json: bool, sta
         console.json(_describe(record.trace))
     else:
         _show(console, record.trace, None if whole else _MOST)
-    return with_damage(console, record, options, state)
+    return with_damage(console, record, Project.looked_at(stands=options.stands, state=state))
 
 
 def _describe(trace: Trace) -> dict[str, Any]:

@@ -1,17 +1,20 @@
 """`flujo why`: why a step ran, or why it did not."""
 
 import asyncio
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import click
 
-from flujo.domain.interfaces import StateBackend
+from flujo.domain.interfaces import RunRow
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import ConfigurationError
 from flujo.runner.definitions import bare_path, names_in
 from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
 from flujo_cli.output import Console
+from flujo_cli.project import Project
 from flujo_cli.reasons import Reason, matching, reasons_of, unrecorded, wholes, without_settling
 from flujo_cli.records import Record, read_record, read_state, with_damage
 from flujo_cli.references import REFERENCE_HELP
@@ -20,13 +23,6 @@ __all__ = ["why"]
 
 #: As many steps of one name are told of.
 _MOST = 20
-
-
-class _Found(NamedTuple):
-    """A run, and why its steps of one name or path ran, by their paths."""
-
-    record: Record
-    steps: dict[str, list[Reason]]
 
 
 @click.command(
@@ -41,44 +37,43 @@ class _Found(NamedTuple):
 @click.pass_obj
 def why(options: Options, step: str, reference: str, as_json: bool, state: str | None) -> ExitCode:
     """Read the run's record, and write what it tells of the step."""
-
-    async def read(backend: StateBackend) -> _Found:
-        record = await read_record(backend, reference)
-        row, records, lives, trace, *_ = record
-        at, lived = without_settling(row, records, lives)
-        found = {
-            path: reasons_of(at, of, lived, in_doubt=path in record.in_doubt)
-            for path, of in matching(records, step).items()
-        }
-        found = {**wholes(row, trace, step), **found}
-        if not found and (reason := unrecorded(row, records, step)) is not None:
-            found = {step: [reason]}
-        if not found:
-            near = did_you_mean(step, {*names_in(row.definition), *map(bare_path, records)}, what="its steps are")
-            raise ConfigurationError(f"run {row.run_id!r} has no step {step!r}", suggestion=near)
-        return _Found(record, found)
-
-    found, console = asyncio.run(read_state(options, state, read)), Console()
+    project, console = Project.looked_at(stands=options.stands, state=state), Console()
+    record = asyncio.run(read_state(options, state, partial(read_record, reference=reference)))
+    steps = _reasons(record, step, project)
     if as_json:
-        console.json(_described(found))
+        console.json(_described(record.row, steps))
     else:
-        _show(console, found)
-    return with_damage(console, found.record, options, state)
+        _show(console, record.row, steps)
+    return with_damage(console, record, project)
 
 
-def _show(console: Console, found: _Found) -> None:
-    console.out(f"run {found.record.row.run_id}, {found.record.row.status}")
-    for path, reasons in list(found.steps.items())[:_MOST]:
+def _reasons(record: Record, step: str, project: Project) -> dict[str, list[Reason]]:
+    """Why the run's steps of that name or path ran, by their paths."""
+    row, records, lives, trace, *_ = record
+    at, lived = without_settling(row, records, lives)
+    found = wholes(row, trace, step)
+    for path, of in matching(records, step).items():
+        reasons = reasons_of(at, of, lived, in_doubt=path in record.in_doubt)
+        settling = ("runs", "settle", row.run_id, path)
+        found[path] = [each._replace(words=project.typed(each.words, *settling)) for each in reasons]
+    if not found and (reason := unrecorded(row, records, step)) is not None:
+        found = {step: [reason]}
+    if not found:
+        near = did_you_mean(step, {*names_in(row.definition), *map(bare_path, records)}, what="its steps are")
+        raise ConfigurationError(f"run {row.run_id!r} has no step {step!r}", suggestion=near)
+    return found
+
+
+def _show(console: Console, row: RunRow, steps: Mapping[str, Sequence[Reason]]) -> None:
+    console.out(f"run {row.run_id}, {row.status}")
+    for path, reasons in list(steps.items())[:_MOST]:
         console.out(path)
         for reason in reasons:
             console.out(f"  {reason.words}")
-    if len(found.steps) > _MOST:
-        console.note(f"and {len(found.steps) - _MOST} more of that name: give a path, or --json for all of them")
+    if len(steps) > _MOST:
+        console.note(f"and {len(steps) - _MOST} more of that name: give a path, or --json for all of them")
 
 
-def _described(found: _Found) -> dict[str, Any]:
-    steps = [
-        {"path": path, "reasons": [reason._asdict() for reason in reasons]} for path, reasons in found.steps.items()
-    ]
-    row = found.record.row
-    return {"schema": "flujo.why/1", "run_id": row.run_id, "status": str(row.status), "steps": steps}
+def _described(row: RunRow, steps: Mapping[str, Sequence[Reason]]) -> dict[str, Any]:
+    told = [{"path": path, "reasons": [reason._asdict() for reason in reasons]} for path, reasons in steps.items()]
+    return {"schema": "flujo.why/1", "run_id": row.run_id, "status": str(row.status), "steps": told}

@@ -130,7 +130,8 @@ class StepFinished(NamedTuple):
 
 
 class StepAbandoned(NamedTuple):
-    """A step that has started comes to no end, because its run is let go of: it runs again when the run goes on."""
+    """A step that has started comes to no end, because its run is let go of: it runs again when the run goes on, unless
+    it may run only once, and is in doubt."""
 
     run_id: str
     path: str

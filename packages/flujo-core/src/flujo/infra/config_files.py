@@ -139,8 +139,7 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         reason = str(error).replace("at end of document", f"at line {text.count(chr(10)) + 1}, the end")
         raise SettingsError(
-            f"{file} is not TOML: {reason[:1].lower()}{reason[1:]}",
-            suggestion="correct that line",
+            f"{file} is not TOML: {reason[:1].lower()}{reason[1:]}", suggestion="correct that line"
         ) from error
 
 
