@@ -142,13 +142,7 @@ class SkillRegistrar(Registrar):
     """Takes skills: callables with an id that pipeline files may use."""
 
     def skill(
-        self,
-        id: str,  # noqa: A002 - files say `id`, and plugins may
-        target: object,
-        *,
-        summary: str,
-        side_effects: bool = False,
-        override: bool = False,
+        self, id: str, target: object, *, summary: str, side_effects: bool = False, override: bool = False
     ) -> None:
         """Let files say `agent: {id: <id>}`; the id is dotted and starts with a name of the plugin's own."""
         _matching(_SKILL, id, "a skill id", "names joined by dots, such as 'my_plugin.fetch'")
@@ -185,7 +179,7 @@ class StateBackendRegistrar(Registrar):
 class StateProviderRegistrar(Registrar):
     """Takes state providers."""
 
-    def provider(self, id: str, factory: StateProviderFactory, *, override: bool = False) -> None:  # noqa: A002 - references do
+    def provider(self, id: str, factory: StateProviderFactory, *, override: bool = False) -> None:
         """Let contexts say `ContextReference(<id>, key)`. `factory(root)` makes the provider at its first use, where
         `root` is the project's folder; it is closed with the `Flujo` that used it."""
         _matching(_PROVIDER, id, "the id of a state provider", "letters, digits, '_', '.' and '-'")
