@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flujo.exceptions import PolicyConflictError
+from flujo.exceptions import PluginError, PolicyConflictError
 from flujo.plugins import PluginOptions, hookimpl
 from flujo.plugins.manager import PluginManager
 from flujo.plugins.precedence import Rank
@@ -297,3 +297,59 @@ def test_any_order_of_discovery_gives_the_same_plugins_and_the_same_contribution
         [(r.name, r.status, r.error, r.contributes, r.shadowed, r.overrides) for r in m.records] for m in (one, other)
     ]
     assert timeless[0] == timeless[1]
+
+
+KEPT_OUT = [
+    ({"safe": True}, "--no-plugins or FLUJO_NO_PLUGINS: only flujo's own plugins are loaded"),
+    ({"block": ("a",)}, "-P no:a"),
+    ({"block": ("a:kinds",)}, "-P no:a:kinds"),
+    ({"only": ()}, "FLUJO_PLUGINS, which does not name it"),
+]
+
+
+@pytest.mark.parametrize(("switches", "reason"), KEPT_OUT)
+def test_what_a_switch_keeps_out_is_not_waited_for_though_the_project_names_it(switches, reason):
+    options = PluginOptions(pins={"kinds": {"sql": "A"}}, origins={"kinds.sql": "flujo.toml:2"}, **switches)
+
+    manager = PluginManager([kind("a"), kind("flujo-cli")], options)
+
+    assert manager.set_aside == (f"kinds.sql (flujo.toml:2) does not count: 'A' is switched off by {reason}",)
+    assert manager.notices() == [*manager.set_aside]
+    assert (winner(manager), manager.conflicts()) == (["flujo-cli 1.0"], ())
+
+
+def test_what_is_not_there_is_not_waited_for_where_only_flujos_own_plugins_count():
+    for pin, aside in (("flujo-lost", 1), ("flujo-state-sqlite", 0)):
+        options = PluginOptions(pins={"kinds": {"sql": pin}}, safe=True)
+        manager = PluginManager([kind("flujo-cli")], options)
+        assert (len(manager.set_aside), len(manager.conflicts())) == (aside, 1 - aside)
+
+
+def test_a_key_that_is_to_come_from_a_broken_plugin_tells_what_is_wrong_with_that():
+    broken = replace(kind("b"), load=lambda: {}["it"])
+    settings = PluginOptions(pins={"kinds": {"sql": "b"}})
+
+    for found, why in ((broken, "import-failed: KeyError: 'it'"), (kind("b"), "disabled: by plugins.disable")):
+        options = settings if found is broken else settings._replace(disable=("b",))
+        with pytest.raises(PolicyConflictError) as caught:
+            PluginManager([kind("a"), found], options).contributions.kinds["sql"]
+        assert str(caught.value) == f"kind 'sql' is to come from 'b', but plugin b 1.0 is not loaded ({why})"
+        assert caught.value.suggestion == (
+            'see `flujo plugins show b`, or say at the top of flujo.toml: kinds.sql = "a"'
+        )
+
+
+def test_a_plugin_that_is_there_is_not_to_be_installed_for_what_it_does_not_offer():
+    with pytest.raises(PolicyConflictError, match="from 'b', which does not offer it") as caught:
+        manager_of(kind("a"), candidate("b", Kit(("kinds", "csv", False))), kinds={"sql": "b"}).contributions.kinds[
+            "sql"
+        ]
+    assert caught.value.suggestion == 'say at the top of flujo.toml: kinds.sql = "a"'
+
+
+def test_where_problems_are_not_borne_a_conflict_raises():
+    with pytest.raises(PluginError) as caught:
+        PluginManager([kind("a"), kind("b")], PluginOptions(strict=True))
+    assert caught.value.message == "kind 'sql' is claimed by a 1.0 and b 1.0"
+    assert 'kinds.sql = "a"' in caught.value.suggestion
+    assert caught.value.suggestion.endswith("it is an error because of FLUJO_PLUGINS_STRICT")

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flujo.blueprint.kinds import AgentProviderSpec, BuildContext, KindSpec, LintRuleSpec, SkillSpec
 from flujo.exceptions import PluginError
 from flujo.plugins.discovery import load_target
 from flujo.plugins.precedence import Offer, Table, ranked
-from flujo.plugins.records import NOUNS
+from flujo.plugins.records import NOUNS, PluginRecord
+from flujo.plugins.switches import normal
 
 if TYPE_CHECKING:
     from flujo.domain.steps import Step
@@ -104,15 +106,20 @@ class Contributions(NamedTuple):
     pricing: Table[PricingSpec]
 
 
-def settle(offers: Iterable[Offer], pins: Mapping[str, Mapping[str, str]] | None = None) -> Contributions:
+def settle(
+    offers: Iterable[Offer],
+    pins: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    records: Iterable[PluginRecord] = (),
+) -> Contributions:
     """Let the highest rank win each key. The result does not depend on the order of `offers`.
 
-    `pins` name the distributions whose offers count, by facet and key.
+    `pins` name the distributions whose offers count, by facet and key; `records` tell of one that offers nothing.
     """
-    tables, held = ranked(offers, pins or {})
+    tables, held = ranked(offers, pins)
+    plugins = {normal(name): record for record in records for name in (record.dist, record.name)}
     return Contributions(
         **{
-            facet: Table(noun, tables.get(facet, {}), held.get(facet, {}), _LOADS.get(facet, _as_it_is))
+            facet: Table(noun, tables.get(facet, {}), held.get(facet, {}), _LOADS.get(facet, _as_it_is), plugins)
             for facet, noun in NOUNS.items()
         }
     )

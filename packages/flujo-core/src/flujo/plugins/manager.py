@@ -17,7 +17,7 @@ from flujo.plugins.discovery import installed_plugins, load_target, local_plugin
 from flujo.plugins.loading import Loaded, admit, compared, record_of, veto
 from flujo.plugins.precedence import Conflict, Offer, Rank
 from flujo.plugins.records import Candidate, PluginRecord, PluginStatus
-from flujo.plugins.screening import check_names, check_required, refusal, unmatched
+from flujo.plugins.screening import check_names, check_required, heeded_pins, refusal, unmatched
 from flujo.plugins.switches import PluginOptions, plugin_options
 from flujo.version import __version__
 
@@ -81,7 +81,8 @@ class PluginManager(pluggy.PluginManager):
     """Every plugin there is, loaded once. Made by `create_plugin_manager`; nothing can be added later.
 
     `records` tells what became of each plugin, those given in code first; `contributions` is what the active ones
-    bring, and `options` which were to be loaded. No hook is called after the manager is made.
+    bring, and `options` which were to be loaded. `set_aside` has a line for each setting that would let a plugin
+    count which a switch keeps out. No hook is called after the manager is made.
     """
 
     def __init__(self, candidates: Iterable[Candidate] = (), options: PluginOptions | None = None) -> None:
@@ -96,7 +97,9 @@ class PluginManager(pluggy.PluginManager):
             if record.status is PluginStatus.VETOED:
                 self.unregister(name=record.name)
         offers = [*_OWN, *chain.from_iterable(offers for _, offers in loaded)]
-        self.contributions = settle(offers, self.options.pins)
+        found = [record for record, _ in loaded]
+        pins, self.set_aside = heeded_pins(found, self.options)
+        self.contributions = settle(offers, pins, found)
         self.records: tuple[PluginRecord, ...] = tuple(compared(loaded, self.contributions))
         self._unmatched = tuple(unmatched(self.records, self.contributions._asdict(), self.options))
         self._insist()
@@ -118,7 +121,7 @@ class PluginManager(pluggy.PluginManager):
     def notices(self) -> list[str]:
         """One line for each loaded plugin of which there is something to tell, and for each setting about none."""
         told = (f"plugin {record.provider}: {record.note}" for record in self.records if record.note)
-        return [*told, *self._unmatched]
+        return [*told, *self._unmatched, *self.set_aside]
 
     def conflicts(self) -> tuple[Conflict, ...]:
         """What nobody has, because several plugins claim it; looking it up raises `PolicyConflictError`."""
@@ -147,6 +150,7 @@ class PluginManager(pluggy.PluginManager):
                 (each.problem, each.suggestion or f"see `flujo plugins show {each.dist}`") for each in self._failed()
             ]
             found += [(line, "correct the settings") for line in self._unmatched]
+            found += [(str(conflict), conflict.advice) for conflict in self.conflicts()]
             for problem, advice in found:
                 raise PluginError(problem, suggestion=f"{advice}; it is an error because of FLUJO_PLUGINS_STRICT")
 

@@ -4,11 +4,15 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import IntEnum
-from typing import Any, Generic, NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from flujo.exceptions import PolicyConflictError
 from flujo.infra.plugin_tables import PIN_TABLES
 from flujo.plugins.switches import normal
+
+if TYPE_CHECKING:
+    from flujo.plugins.records import PluginRecord
 
 __all__ = ["Conflict", "Offer", "Rank", "Table", "in_the_way", "is_for", "ranked", "told"]
 
@@ -55,7 +59,8 @@ class Offer(NamedTuple):
 class Conflict(NamedTuple):
     """A key that nobody has, because several plugins claim it; `fix` is the line of flujo.toml that settles it.
 
-    `pin` is the distribution that the project's settings name, and that doesn't offer it.
+    `rank` is that of the offers. `pin` is the distribution that the project's settings name, and that doesn't offer it:
+    `why` not, and what helps.
     """
 
     noun: str
@@ -63,22 +68,35 @@ class Conflict(NamedTuple):
     key: str
     providers: tuple[str, ...]
     fix: str
+    rank: Rank
     pin: str = ""
+    why: tuple[str, str] = ("", "")
 
     def __str__(self) -> str:
+        if not self.pin:
+            return f"{self.noun} {self.key!r} is claimed by {' and '.join(self.providers)}"
+        return f"{self.noun} {self.key!r} is to come from {self.pin!r}, {self.why[0]}"
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
         if self.pin:
-            return f"{self.noun} {self.key!r} is to come from {self.pin!r}, which does not offer it"
-        return f"{self.noun} {self.key!r} is claimed by {' and '.join(self.providers)}"
+            return f"{self.why[1]}say at the top of flujo.toml: {self.fix}"
+        if self.rank is Rank.EXPLICIT:
+            return "give only one of them to create_plugin_manager(...)"
+        can_override = self.rank is Rank.INSTALLED and self.facet != "commands"
+        otherwise = "; or let one be registered with override=True" if can_override else ""
+        return f"say at the top of flujo.toml which one counts: {self.fix}{otherwise}"
 
 
 class Table(Mapping[str, V], Generic[V]):
     """The contributions of one sort. A key that two plugins claim is there, and an error when it is looked up.
 
     Looking up raises `PolicyConflictError`, and `PluginError` for what can't be imported. `pins` are the distributions
-    whose offers count, by key.
+    whose offers count, by key, and `plugins` those there are, by the names that a pin may have.
     """
 
-    __slots__ = ("_load", "_noun", "_offers", "_pins")
+    __slots__ = ("_load", "_noun", "_offers", "_pins", "_plugins")
 
     def __init__(
         self,
@@ -86,11 +104,13 @@ class Table(Mapping[str, V], Generic[V]):
         offers: Mapping[str, tuple[Offer, ...]],
         pins: Mapping[str, str],
         load: Callable[[Any], V] = lambda value: value,
+        plugins: "Mapping[str, PluginRecord]" = MappingProxyType({}),
     ) -> None:
         self._noun = noun
         self._offers = offers
         self._pins = pins
         self._load = load
+        self._plugins = plugins
 
     def rivals(self, key: str) -> tuple[Offer, ...]:
         """Every offer for `key`, those that count first."""
@@ -115,14 +135,14 @@ class Table(Mapping[str, V], Generic[V]):
             return None
         rivals = self._offers[key]
         providers = tuple(told(offer, rivals) for offer in top)
-        return Conflict(self._noun, top[0].facet, key, providers, _fix(top, rivals), pin if unmet else "")
+        conflict = Conflict(self._noun, top[0].facet, key, providers, _fix(top, rivals), top[0].rank)
+        return conflict._replace(pin=pin, why=_unmet(pin, self._plugins.get(normal(pin)))) if unmet else conflict
 
     def __getitem__(self, key: str) -> V:
-        rivals = self._offers[key]
         conflict = self.conflict(key)
         if conflict is not None:
-            raise PolicyConflictError(str(conflict), suggestion=_advice(conflict, rivals[0].rank))
-        return self._load(rivals[0].value)
+            raise PolicyConflictError(str(conflict), suggestion=conflict.advice)
+        return self._load(self._offers[key][0].value)
 
     def __contains__(self, key: object) -> bool:
         return key in self._offers
@@ -213,6 +233,14 @@ def _fix(top: tuple[Offer, ...], rivals: tuple[Offer, ...]) -> str:
     return f"plugins.disable = {json.dumps(list(names))}"
 
 
+def _unmet(pin: str, record: "PluginRecord | None") -> tuple[str, str]:
+    """Why the plugin that `pin` names doesn't offer what it is to, and the beginning of what helps."""
+    if record is None or record.loaded:
+        return "which does not offer it", "" if record else f"install {pin}, or "
+    advice = f"{record.suggestion}; " if record.suggestion else ""
+    return f"but {record.problem}", f"{advice}see `flujo plugins show {record.dist}`, or "
+
+
 def _called(offer: Offer, rivals: tuple[Offer, ...]) -> str:
     """The distribution, or the plugin's whole name where another of `rivals` is of the same distribution."""
     return offer.name if _is_one_of_several(offer, rivals) else offer.dist
@@ -227,16 +255,6 @@ def told(offer: Offer, rivals: tuple[Offer, ...]) -> str:
 
 def _is_one_of_several(offer: Offer, rivals: tuple[Offer, ...]) -> bool:
     return sum(other.dist == offer.dist for other in rivals) > 1
-
-
-def _advice(conflict: Conflict, rank: Rank) -> str:
-    if conflict.pin:
-        return f"install {conflict.pin}, or say at the top of flujo.toml: {conflict.fix}"
-    if rank is Rank.EXPLICIT:
-        return "give only one of them to create_plugin_manager(...)"
-    can_override = rank is Rank.INSTALLED and conflict.facet != "commands"
-    otherwise = "; or let one be registered with override=True" if can_override else ""
-    return f"say at the top of flujo.toml which one counts: {conflict.fix}{otherwise}"
 
 
 def _toml(key: str) -> str:

@@ -12,7 +12,7 @@ from flujo.plugins.precedence import is_for
 from flujo.plugins.records import Candidate, PluginRecord
 from flujo.plugins.switches import PluginOptions, normal
 
-__all__ = ["check_names", "check_required", "dropped_facets", "is_called", "refusal", "unmatched"]
+__all__ = ["check_names", "check_required", "dropped_facets", "heeded_pins", "is_called", "refusal", "unmatched"]
 
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*((?:(?:[<>=!]=|[<>])\s*[0-9][0-9.]*\s*,?\s*)*)")
 _BOUND = re.compile(r"(==|!=|>=|<=|>|<)\s*([0-9][0-9.]*)")
@@ -37,7 +37,7 @@ def check_names(candidates: Iterable[Candidate], options: PluginOptions) -> None
             raise PluginError(f"no plugin is called {name!r}", suggestion=near)
 
 
-def refusal(plugin: Candidate, options: PluginOptions) -> str | None:
+def refusal(plugin: Candidate | PluginRecord, options: PluginOptions) -> str | None:
     """By what `plugin` is switched off; None for one that may be loaded."""
     if plugin.source == "explicit" or _is_among(plugin, options.force):
         return None
@@ -47,7 +47,7 @@ def refusal(plugin: Candidate, options: PluginOptions) -> str | None:
     return next((f"by {reason}" for reason in reasons), None)
 
 
-def _own_reasons(plugin: Candidate, options: PluginOptions) -> Iterator[str]:
+def _own_reasons(plugin: Candidate | PluginRecord, options: PluginOptions) -> Iterator[str]:
     """What switches off any plugin."""
     yield from (f"-P no:{switch}" for switch in options.block if _means(plugin, switch))
     if not options.discover:
@@ -56,7 +56,7 @@ def _own_reasons(plugin: Candidate, options: PluginOptions) -> Iterator[str]:
         yield _written("plugins.disable", options)
 
 
-def _reasons_of_strangers(plugin: Candidate, options: PluginOptions) -> Iterator[str]:
+def _reasons_of_strangers(plugin: Candidate | PluginRecord, options: PluginOptions) -> Iterator[str]:
     """What switches off those that are not flujo's own; what a project enables is about installed ones."""
     if options.safe:
         yield "--no-plugins or FLUJO_NO_PLUGINS: only flujo's own plugins are loaded"
@@ -72,6 +72,30 @@ def dropped_facets(plugin: Candidate | PluginRecord, options: PluginOptions) -> 
     given += [(each, f"by -P no:{each}") for each in options.block]
     named = ((*_split(each), reason) for each, reason in given)
     return {facet: reason for name, facet, reason in named if facet and is_called(plugin, name)}
+
+
+def heeded_pins(
+    records: Iterable[PluginRecord], options: PluginOptions
+) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
+    """The pins but for those to a plugin that a switch of this process keeps out, with a line for each of these."""
+    switches = options._replace(disable=(), enable=None)
+    there, aside = tuple(records), []
+    pins: dict[str, dict[str, str]] = {}
+    for facet, key, pin in [(facet, *each) for facet, table in options.pins.items() for each in table.items()]:
+        reason = _kept_out(pin, facet, there, switches)
+        if reason is None:
+            pins.setdefault(facet, {})[key] = pin
+        elif options.discover:
+            aside.append(f"{_written(f'{facet}.{key}', options)} does not count: {pin!r} is switched off {reason}")
+    return pins, tuple(aside)
+
+
+def _kept_out(pin: str, facet: str, records: Iterable[PluginRecord], options: PluginOptions) -> str | None:
+    """By what nothing of the sort counts of the plugin that is pinned; one that isn't there would stay out as well."""
+    absent: Candidate | PluginRecord = Candidate(pin, pin.partition(":")[0], "", "installed", pin, lambda: None)
+    named = [each for each in records if normal(pin) in (normal(each.dist), normal(each.name))]
+    reasons = [refusal(each, options) or dropped_facets(each, options).get(facet) for each in (*named,) or (absent,)]
+    return None if None in reasons else reasons[0]
 
 
 def check_required(records: Iterable[PluginRecord], options: PluginOptions) -> None:
@@ -124,11 +148,11 @@ def _about_nothing(
                 yield f"{_written(f'{facet}.{key}', options)} is about nothing that a plugin here offers"
 
 
-def _is_among(plugin: Candidate, names: Iterable[str]) -> bool:
+def _is_among(plugin: Candidate | PluginRecord, names: Iterable[str]) -> bool:
     return any(is_called(plugin, name) for name in names)
 
 
-def _means(plugin: Candidate, name: str) -> bool:
+def _means(plugin: Candidate | PluginRecord, name: str) -> bool:
     return not _split(name)[1] and is_called(plugin, name)
 
 
