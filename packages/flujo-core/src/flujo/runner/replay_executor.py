@@ -18,7 +18,7 @@ from flujo.domain.outcomes import (
     Success,
 )
 from flujo.engine.cancelling import cancelled
-from flujo.engine.changes import as_fields, restore, same
+from flujo.engine.changes import restore, same
 from flujo.engine.event_stream import EventStream
 from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.frame import ExecutionFrame
@@ -232,7 +232,7 @@ class _Replay:
         if self._wrong:
             raise self._described(", ".join(self._wrong.values()), next(iter(self._wrong)))
         input = session.decoded(row.input, "input")
-        context = session.context(row.run_id, input, as_fields(session.decoded(row.base, "context")))
+        context = session.recorded_context(row, input)
         progress = Progress.begin()
         try:
             ending = await self._turns.lead(session.execute(record, context, input, progress))

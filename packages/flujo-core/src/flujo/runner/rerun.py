@@ -8,8 +8,9 @@ from flujo.domain.interfaces import JournalRecord, RecordKind
 from flujo.domain.steps import Step
 from flujo.domain.suggest import did_you_mean
 from flujo.domain.usage import NO_USAGE
-from flujo.engine.changes import as_fields, sink
+from flujo.engine.changes import sink
 from flujo.exceptions import ConfigurationError, DefinitionChanged
+from flujo.runner.contexts import recorded_context
 from flujo.runner.definitions import bare_path, misfits, place_of, places_of
 from flujo.runner.ids import check_run_id, new_run_id
 from flujo.runner.run_session import Begun, RunSession
@@ -62,7 +63,7 @@ async def rerun(again: Again, session: RunSession) -> Begun:
     if input is SAME_INPUT:
         input = session.decoded(row.input, "input")
     fields = {name: value for name, value in data.items() if "." not in name}
-    context = session.context(as_run, input, {**as_fields(session.decoded(row.base, "context")), **fields})
+    context = recorded_context(session.context_model, as_run, input, session.base(row), fields)
     for place in filter(lambda name: name not in fields, data):
         sink(context, place, data[place])
     tags = {"rerun_of": row.run_id, "rerun_from": path}

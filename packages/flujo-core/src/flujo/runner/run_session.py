@@ -8,8 +8,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pydantic import ValidationError as PydanticError
-
 from flujo.domain.caching import CachingBackend
 from flujo.domain.canonical import canonical
 from flujo.domain.context import PipelineContext
@@ -41,7 +39,6 @@ from flujo.engine.journal import Journal
 from flujo.engine.quota_manager import QuotaManager
 from flujo.engine.shield import undisturbed
 from flujo.exceptions import (
-    ContextFieldError,
     DefinitionChanged,
     PayloadTooLarge,
     RunOwnedElsewhere,
@@ -51,6 +48,7 @@ from flujo.exceptions import (
 )
 from flujo.infra.memory import InMemoryCache
 from flujo.runner.answers import Questions
+from flujo.runner.contexts import first_context, recorded_context
 from flujo.runner.ending import Ending, Progress, cut_off, ended, taken_over, unsaved, with_questions
 from flujo.runner.inbox import Inbox, find
 from flujo.runner.plugin_set import PluginSet, tags_of
@@ -174,7 +172,7 @@ class RunSession:
         tracks = None if claim is None else since
         journal = Journal(self.backend, claim, self.codec, await self.backend.load(row.run_id), tracks_since=tracks)
         input = self.decoded(row.input, "input")
-        return journal, self.context(row.run_id, input, as_fields(self.decoded(row.base, "context"))), input
+        return journal, self.recorded_context(row, input), input
 
     async def find(self, run_id: str) -> RunRow:
         """The run's row. Raises `RunNotFound`."""
@@ -375,21 +373,15 @@ class RunSession:
 
     def context(self, run_id: str, input: Any, data: Mapping[str, Any]) -> PipelineContext:
         """A run's first context. Raises `ContextFieldError` for data that does not fit."""
-        prompt = input if isinstance(input, str) else ""
-        if taken := sorted(self.context_model.engine_fields.intersection(data)):
-            raise ContextFieldError(
-                f"context field {taken[0]!r} is the engine's own", suggestion="use a field of another name"
-            )
-        try:
-            return self.context_model(**{**data, "run_id": run_id, "initial_prompt": prompt})
-        except PydanticError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise ContextFieldError(
-                f"context field {field!r}: {first['msg'].lower()}",
-                suggestion=f"{self.context_model.__name__} has {', '.join(sorted(self.context_model.model_fields))}",
-                cause=error,
-            ) from error
+        return first_context(self.context_model, run_id, input, data)
+
+    def recorded_context(self, row: RunRow, input: Any) -> PipelineContext:
+        """The first context of a run, as it was. Raises as the function."""
+        return recorded_context(self.context_model, row.run_id, input, self.base(row))
+
+    def base(self, row: RunRow) -> dict[str, Any]:
+        """The fields of a run's first context. Raises `StateCorrupt`."""
+        return as_fields(self.decoded(row.base, "context"))
 
     def encoded(self, value: Any, where: str) -> Any:
         """A value as the state stores it."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import RunRow
 from flujo.domain.outcomes import ErrorInfo, PipelineResult, RunStatus
-from flujo.engine.changes import as_fields, fields_of
+from flujo.engine.changes import fields_of
 from flujo.exceptions import DefinitionChanged, RunKeyTaken, RunOwnedElsewhere, StateError
 from flujo.runner.ids import check_key, check_run_id, new_run_id
 from flujo.runner.resume_orchestrator import ResumeOrchestrator
@@ -77,7 +77,7 @@ def _other_fields(session: RunSession, row: RunRow, wanted: Wanted) -> list[str]
 
     What lives elsewhere is left out, and what is made anew for each context, as a time is.
     """
-    base = session.context(row.run_id, wanted.input, as_fields(session.decoded(row.base, "context")))
+    base = session.recorded_context(row, wanted.input)
     now = session.context(row.run_id, wanted.input, wanted.data)
     fields = session.context_model.model_fields.items()
     made = {name for name, field in fields if field.default_factory not in (None, dict, list)} - wanted.data.keys()
@@ -91,8 +91,8 @@ def _other_fields(session: RunSession, row: RunRow, wanted: Wanted) -> list[str]
 
 async def _handed_out(session: RunSession, row: RunRow) -> PipelineResult[Any, Any]:
     """What a cancelled run came to: whoever starts it again, a supervisor for example, need not know that it is."""
-    input, base = session.decoded(row.input, "input"), as_fields(session.decoded(row.base, "context"))
+    input = session.decoded(row.input, "input")
     advice = f"only to resume it by its id takes that back: flujo resume {row.run_id}"
     told = ErrorInfo("Aborted", "the run was cancelled", suggestion=advice)
-    context = session.context(row.run_id, input, base)
+    context = session.recorded_context(row, input)
     return PipelineResult(row.run_id, row.status, None, context, usage=row.usage, error=told)
