@@ -15,7 +15,7 @@ __all__ = ["JsonCodec", "jsonable", "lost", "readable"]
 
 _ADVICE = "restore the state from a backup"
 _TAG_BYTES = f'"{TAG}"'.encode()
-_LOST = b"\xff"  # which no text in UTF-8 has
+_LOST = b"\xfflost: "  # no text in UTF-8 has the first of these
 _SURE = frozenset({str, float, bool, NoneType})
 
 
@@ -86,7 +86,9 @@ def _read(data: bytes, shapes: Shapes | None, where: str) -> Any:
         corrupt.is_whole = unreadable.suggestion is not None
         raise corrupt from None
     except (ValueError, StopIteration, RecursionError):
-        reason = data[1:].decode(errors="replace") if data[:1] == _LOST else "it is not the JSON that was stored"
+        reason = "it is not the JSON that was stored"
+        if data.startswith(_LOST):
+            reason = data.removeprefix(_LOST).decode(errors="replace")
         raise StateCorrupt(f"{where} can't be read: {reason}", suggestion=_ADVICE) from None
 
 
