@@ -31,8 +31,12 @@ LEAVES = (
     | st.tuples(st.just("note"), st.sampled_from("pq"))
     | st.just(("ask",))
 )
-#: Leaves that fail, take their time, use something, or end the run.
-ROUGH = LEAVES | st.tuples(st.sampled_from(["fail", "flaky", "slow", "agent", "add", "add", "stop"]), st.integers(1, 3))
+#: Leaves that fail, also those whose failure nothing is recorded of; take their time, use something, or end the run.
+ROUGH = (
+    LEAVES
+    | st.tuples(st.sampled_from(["fail", "flaky", "slow", "agent", "add", "add", "stop"]), st.integers(1, 3))
+    | st.sampled_from([("no-list",), ("no-branch",), ("no-names",)])
+)
 
 
 def programs() -> Any:
@@ -167,7 +171,7 @@ def build(program: Any, name: str = "s") -> Step[Any, Any]:  # noqa: C901, PLR09
     return build_rough(kind, parts, name)
 
 
-def build_rough(kind: str, parts: Any, name: str) -> Step[Any, Any]:  # noqa: PLR0911, C901 - one line a kind
+def build_rough(kind: str, parts: Any, name: str) -> Step[Any, Any]:  # noqa: C901, PLR0911, PLR0912 - one line a kind
     """The same for what is not in every program."""
     if kind == "fail":
         return Step(name, fail, config=StepConfig(max_retries=parts[0] - 1))
@@ -179,6 +183,12 @@ def build_rough(kind: str, parts: Any, name: str) -> Step[Any, Any]:  # noqa: PL
         return agent(name, calling(parts[0]), config=StepConfig(max_retries=1))
     if kind == "stop":
         return Step(name, stop)
+    if kind == "no-list":
+        return map_(name, Step("item", fail), over=lambda data, context: data)
+    if kind == "no-branch":
+        return branch(name, on="'other'", branches={"one": Step("one", fail)})
+    if kind == "no-names":
+        return route(name, Step("pick", lambda data: data), {"one": Step("one", fail)})
     if kind == "again":
         return Pipeline([build(parts[0]), Step("once", flaky(1))], name=name, config=StepConfig(max_retries=1))
     if kind == "safe":

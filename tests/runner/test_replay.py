@@ -482,7 +482,8 @@ async def test_a_failure_that_was_overtaken_by_another_is_overtaken_again(tmp_pa
     leads = [("a", "failure", "b")]
     machine = state_machine("m", {"a": race, "b": step("f")}, start="a", end=["b"], transitions=leads)
     pipeline = {"run": race, "root": safe, "fallback": Pipeline([safe]), "machine": machine}[around]
-    async with flujo(pipeline, SqliteBackend(tmp_path / "state.db") if on_file else InMemoryBackend()) as engine:
+    uri = f"sqlite:///{tmp_path / 'state.db'}" if on_file else "memory:"
+    async with Flujo(pipeline, state_uri=uri, context_model=OpenContext) as engine:
         result = await engine.run("x", run_id="r")
         again = await engine.replay("r")
     assert failed_with("parallel:p", result.step_history) == "later"
