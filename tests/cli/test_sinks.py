@@ -56,3 +56,31 @@ def test_what_is_no_sink_or_no_setting_ends_the_command_before_it_runs(flujo, pr
     ran = flujo("run", "--input", "x", *options)
     assert ran.code == 2
     assert says.replace("FILE", str(project / "flujo.toml")) in ran.err
+
+
+BELL = """
+    @hookimpl
+    def flujo_register_event_sinks(registrar):
+        registrar.sink("bell", "no_such_module:Bell", summary="ring")
+"""
+LEFT_OUT = "warning: an event sink of the settings is left out: its plugin is switched off (sink=bell)\n"
+
+
+@pytest.mark.parametrize("source", [BELL, "import no_such_module"])
+@pytest.mark.parametrize("switch", [["--no-plugins"], ["-P", "no:flujo-sink-bell"], ["-P", "no:flujo-sink-bell:sinks"]])
+def test_a_sink_of_the_settings_whose_plugin_a_switch_keeps_out_is_left_out(flujo, project, fake_dist, switch, source):
+    fake_dist("flujo-sink-bell", source)
+    (project / "flujo.toml").write_text("[sinks.bell]\nloud = true\n")
+    ran = flujo(*switch, "run", "--input", "x", "--quiet")
+    assert (ran.code, ran.out, LEFT_OUT in ran.err) == (0, "x\n", True)
+    assert "there is no event sink 'bell'" in flujo(*switch, "run", "--input", "x", "--sink", "bell").err
+
+
+@pytest.mark.parametrize("words", [[], ["-P", "no:acme"]])
+def test_a_sink_of_the_settings_whose_plugin_is_broken_ends_the_command_and_is_blamed(flujo, project, fake_dist, words):
+    fake_dist("acme", "import no_such_module")
+    fake_dist("flujo-sink-bell", "import no_such_module")
+    (project / "flujo.toml").write_text("[sinks.bell]\n")
+    ran = flujo(*words, "run", "--input", "x")
+    assert ran.code == 2
+    assert "event sink 'bell' probably comes with flujo-sink-bell 1.0, which is not loaded (import-failed: " in ran.err

@@ -103,9 +103,15 @@ class Session:
         return flujo
 
     def _sinks(self) -> Iterator[NamedSink]:
-        """Those of the settings, and those that were asked for."""
+        """Those of the settings, but for what a switch keeps out, and those that were asked for."""
         asked = dict.fromkeys(self.reporter.options.sinks, NOTHING)
-        return (NamedSink(name, settings) for name, settings in {**asked, **self.project.settings.sinks}.items())
+        for name, settings in {**asked, **self.project.settings.sinks}.items():
+            is_there = name in asked or name in self.manager.contributions.sinks
+            if is_there or not self.manager.is_kept_out("sinks", name):
+                yield NamedSink(name, settings)
+            else:
+                told = "an event sink of the settings is left out: its plugin is switched off"
+                self.reporter.log.log("warning", told, sink=name)
 
     async def reopen(
         self, backend: StateBackend, reference: str, *, as_begun: bool = False, records: bool = False

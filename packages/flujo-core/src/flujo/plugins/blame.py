@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Iterator
 
 from flujo.plugins.records import NOUNS, PluginRecord, PluginStatus
-from flujo.plugins.screening import dropped_facets
+from flujo.plugins.screening import dropped_facets, kept_out
 from flujo.plugins.switches import PluginOptions, normal
 
-__all__ = ["begins", "blame", "sorts"]
+__all__ = ["begins", "blame", "is_kept_out", "sorts"]
 
 _SEPARATOR = re.compile(r"[.: ]")
 _SORT = re.compile(r"\w+")
@@ -42,6 +42,16 @@ def blame(records: Iterable[PluginRecord], options: PluginOptions, facet: str, k
         names = ", ".join(f"{record.dist} {record.error}" for record in off[:_MANY])
         told.append(f"switched off: {names}{more}")
     return "; ".join(told)
+
+
+def is_kept_out(records: Iterable[PluginRecord], options: PluginOptions, facet: str, key: str) -> bool:
+    """Whether `key` may be missing by a switch of this process alone, and not by settings or a broken plugin."""
+    words = {normal(part) for part in _SEPARATOR.split(key)}
+    absent = [each for each in records if not each.loaded or key in each.dropped.get(facet, ())]
+    near = [each for each in absent if each.loaded or words & _names(each)] or absent
+    off = [each for each in near if kept_out(each, facet, options)]
+    broken = [each for each in near if each not in off and each.status is not PluginStatus.DISABLED]
+    return not options.discover or bool(off and not broken)
 
 
 def begins(key: str, said: str) -> bool:

@@ -11,7 +11,7 @@ from flujo.domain import foreign
 from flujo.domain.suggest import nearest
 from flujo.exceptions import PluginError, StateUnavailable
 from flujo.plugins import hookspecs
-from flujo.plugins.blame import blame
+from flujo.plugins.blame import blame, is_kept_out
 from flujo.plugins.contributions import BackendSpec, EventSinkSpec, settle
 from flujo.plugins.discovery import installed_plugins, load_target, local_plugins, named_plugins
 from flujo.plugins.loading import Loaded, admit, compared, record_of, veto
@@ -138,6 +138,10 @@ class PluginManager(pluggy.PluginManager):
         if not (self.options.discover or self.records) and "discover" in self.options.origins:
             return f"no plugins are loaded: {self.options.origins['discover']}"
         return blame(self.records, self.options, facet, key)
+
+    def is_kept_out(self, facet: str, key: str) -> bool:
+        """Whether `key` may be missing by a switch of this process alone, and not by settings or a broken plugin."""
+        return is_kept_out(self.records, self.options, facet, key)
 
     def _failed(self) -> list[PluginRecord]:
         return [record for record in self.records if not record.loaded and record.status is not PluginStatus.DISABLED]

@@ -12,7 +12,16 @@ from flujo.plugins.precedence import is_for
 from flujo.plugins.records import Candidate, PluginRecord
 from flujo.plugins.switches import PluginOptions, normal
 
-__all__ = ["check_names", "check_required", "dropped_facets", "heeded_pins", "is_called", "refusal", "unmatched"]
+__all__ = [
+    "check_names",
+    "check_required",
+    "dropped_facets",
+    "heeded_pins",
+    "is_called",
+    "kept_out",
+    "refusal",
+    "unmatched",
+]
 
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*((?:(?:[<>=!]=|[<>])\s*[0-9][0-9.]*\s*,?\s*)*)")
 _BOUND = re.compile(r"(==|!=|>=|<=|>|<)\s*([0-9][0-9.]*)")
@@ -78,11 +87,10 @@ def heeded_pins(
     records: Iterable[PluginRecord], options: PluginOptions
 ) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
     """The pins but for those to a plugin that a switch of this process keeps out, with a line for each of these."""
-    switches = options._replace(disable=(), enable=None)
     there, aside = tuple(records), []
     pins: dict[str, dict[str, str]] = {}
     for facet, key, pin in [(facet, *each) for facet, table in options.pins.items() for each in table.items()]:
-        reason = _kept_out(pin, facet, there, switches)
+        reason = _kept_out(pin, facet, there, options)
         if reason is None:
             pins.setdefault(facet, {})[key] = pin
         elif options.discover:
@@ -94,8 +102,14 @@ def _kept_out(pin: str, facet: str, records: Iterable[PluginRecord], options: Pl
     """By what nothing of the sort counts of the plugin that is pinned; one that isn't there would stay out as well."""
     absent: Candidate | PluginRecord = Candidate(pin, pin.partition(":")[0], "", "installed", pin, lambda: None)
     named = [each for each in records if normal(pin) in (normal(each.dist), normal(each.name))]
-    reasons = [refusal(each, options) or dropped_facets(each, options).get(facet) for each in (*named,) or (absent,)]
+    reasons = [kept_out(each, facet, options) for each in (*named,) or (absent,)]
     return None if None in reasons else reasons[0]
+
+
+def kept_out(plugin: Candidate | PluginRecord, facet: str, options: PluginOptions) -> str | None:
+    """By what nothing of the sort counts of `plugin`, if that is a switch of this process and not a project's."""
+    switches = options._replace(disable=(), enable=None)
+    return refusal(plugin, switches) or dropped_facets(plugin, switches).get(facet)
 
 
 def check_required(records: Iterable[PluginRecord], options: PluginOptions) -> None:
