@@ -119,7 +119,7 @@ def test_its_output_is_checked_where_the_pipeline_is_named(begun):
 def test_what_is_in_doubt_says_how_to_settle_it_here_and_in_python(begun):
     ran = begun("resume", "letter", "--pipeline", "skills.app:letter")
 
-    assert "`flujo runs settle letter post --again` lets it run once more" in ran.err
+    assert "`flujo runs settle letter post --state sqlite:///runs.db --again` lets it run once more" in ran.err
     assert "`await flujo.settle('letter', 'post', again=True)`" in ran.err
 
 
