@@ -149,6 +149,7 @@ def test_a_token_says_which_question_is_answered(flujo, asking):
         (["--answer-json", "500"], "the answer to 'ask' does not fit its schema: $: 500 is greater than the maximum"),
         (["--answer-json", "{"], "--answer-json is not JSON: "),
         (["--answer-json", "NaN"], "--answer-json is not JSON: NaN is no JSON value"),
+        (["--answer-json", '{"a": 1, "b": 2, "a": 3}'], "--answer-json is not JSON: key 'a' is given twice"),
         (["--answer-file", "none.txt"], "--answer-file 'none.txt' can't be read: No such file or directory"),
         (["--answer", "1", "--token", "zz"], "run 'r1' has no question 'zz'"),
         (["--answer", "1", "--answer-json", "1"], "give one answer: --answer, --answer-json or --answer-file"),

@@ -221,10 +221,28 @@ def test_a_part_that_the_changed_pipeline_does_not_come_by_is_no_circle_of_advic
     assert flujo(*ways[0]).code == 0
 
 
+def test_a_way_that_was_taken_is_not_advised_again(flujo, project):
+    (project / "pipeline.yaml").write_text(
+        'version: "0.1"\nname: items\nsteps:\n'
+        "  - name: go\n    kind: map\n    map:\n      iterable_input: '{{ [1, 2] }}'\n"
+        "      body: [{name: ask, kind: hitl, message: ok?}]\n"
+    )
+    assert flujo("run", "--input", "x", "--run-id", "r").code == 6
+    assert flujo("runs", "approve", "r", "--token", "map:go[0]/ask", "--answer", "yes").code == 6
+    change(project, "[1, 2]", "[2, 1]")
+    ran = flujo("resume", "r", "--allow-changed")
+    assert (ran.code, "item 0 of 'map:go' is not the one it was" in ran.err) == (4, True)
+    assert ["resume", "r", "--allow-changed"] not in advised(ran.err)
+    assert ["resume", "r", "--as-begun"] in advised(ran.err)
+
+
 async def test_a_run_without_a_record_has_no_step_to_begin_at(project):
     backend = InMemoryBackend()
     await backend.create_run(NewRun("r", "p", "", "{}", b"", None, None, 0.0))
     ways = ways_on(Project.here(stands=project), await backend.get("r"), (), DefinitionChanged("it is another"))
+    assert ways == "go on with the pipeline as it is: flujo resume r --allow-changed"
+    row = (await backend.get("r"))._replace(files={"pipeline.yaml": ""})
+    ways = ways_on(Project.here(stands=project), row, (), DefinitionChanged("it is another"), taken=["--as-begun"])
     assert ways == "go on with the pipeline as it is: flujo resume r --allow-changed"
 
 

@@ -365,11 +365,18 @@ async def nap(data):
 """
 
 
+LONG = "  - { name: first }\n  - { name: long, uses: 'skills:nap' }\n"
+BESIDE = (
+    "  - name: p\n    kind: parallel\n    branches:\n"
+    "      asks: [{ name: q, kind: hitl, message: ok? }]\n      works: [{ name: long, uses: 'skills:nap' }]\n"
+)
+
+
 @pytest.fixture
-def at_work(project) -> Iterator[subprocess.Popen]:
+def at_work(project, request) -> Iterator[subprocess.Popen]:
     """A process that is in a long step of run r1."""
     (project / "skills" / "__init__.py").write_text(SLOW)
-    (project / "pipeline.yaml").write_text(HEAD + "  - { name: first }\n  - { name: long, uses: 'skills:nap' }\n")
+    (project / "pipeline.yaml").write_text(HEAD + getattr(request, "param", LONG))
     command = [Path(sys.executable).with_name("flujo"), "run", "--input", "x", "--run-id", "r1", "--key", "k", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     while not (project / "begun").exists():
@@ -401,6 +408,15 @@ def test_a_key_whose_run_is_at_work_tells_which_run_it_is(flujo, at_work):
 
     assert (ran.code, ran.json["run_id"]) == (75, "r1")
     assert "run 'r1' is at work in '" in ran.err
+
+
+@pytest.mark.parametrize("at_work", [BESIDE], indirect=True)
+def test_an_answer_to_a_run_at_work_is_recorded_and_not_said_to_be_refused(flujo, at_work):
+    while not flujo("inbox", "--json").json["questions"]:
+        time.sleep(0.01)
+    ran = flujo("runs", "approve", "r1", "--answer", "yes", "--quiet")
+    assert (ran.code, "--force" in ran.err) == (75, False)
+    assert "help: the answer is recorded, and that process goes on with it" in ran.err
 
 
 def test_a_run_that_is_taken_over_stops_with_75_where_it_was(flujo, at_work, project):

@@ -167,7 +167,7 @@ def read_text(text: str, what: str) -> str:
 def read_json(text: str, what: str, advice: str | None = None) -> Any:
     """The JSON value of an option, which messages call `what`. Raises `CommandError`."""
     try:
-        return json.loads(read_text(text, what), parse_constant=_no_constant)
+        return json.loads(read_text(text, what), parse_constant=_no_constant, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise CommandError(f"{what} is not JSON: {_reason(error)}", suggestion=advice or _quoted(text)) from error
 
@@ -195,6 +195,14 @@ def _pair(pair: str, option: str) -> tuple[str, Any]:
         return key, json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return key, text
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice = next(name for name, _ in pairs if made.pop(name, made) is made)
+        raise ValueError(f"key {twice!r} is given twice")
+    return made
 
 
 def _no_constant(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,8 +166,11 @@ class Session:
             return False
         return True
 
-    async def going_on(self, backend: StateBackend, work: Awaitable[Result]) -> Result:
-        """What `work` on a recorded run comes to. Of a changed pipeline it says by which commands the run goes on."""
+    async def going_on(self, backend: StateBackend, work: Awaitable[Result], *, taken: Collection[str] = ()) -> Result:
+        """What `work` on a recorded run comes to. Of a changed pipeline it says by which commands the run goes on.
+
+        `taken` are the options by which this one tried to.
+        """
         try:
             return await work
         except DefinitionChanged as error:
@@ -175,7 +178,8 @@ class Session:
             row = await backend.get(self.reporter.run_id or "")
             if row is not None:
                 again = self.project.naming(row.source, self.reporter.options.pipeline)
-                error.suggestion = ways_on(self.project, row, await backend.load(row.run_id), error, again)
+                records = await backend.load(row.run_id)
+                error.suggestion = ways_on(self.project, row, records, error, again, taken=taken) or error.suggestion
             raise
 
     def drive(self, action: Action) -> ExitCode:

@@ -83,4 +83,5 @@ async def _resume(
     flujo, row = await session.reopen(backend, reference, as_begun=how.as_begun)
     answer, token, by = Reply(NO_ANSWER) if reply is None else reply
     work = flujo.resume(row.run_id, answer, token=token, by=by, force=how.force, allow_changed=how.allow_changed)
-    return flujo, await session.going_on(backend, work)
+    options = {"--allow-changed": how.allow_changed, "--as-begun": how.as_begun}
+    return flujo, await session.going_on(backend, work, taken=[name for name, given in options.items() if given])

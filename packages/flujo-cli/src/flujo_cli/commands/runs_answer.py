@@ -10,7 +10,7 @@ import click
 
 from flujo.domain.interfaces import RunRow, StateBackend
 from flujo.domain.outcomes import PendingAnswer, RunStatus
-from flujo.exceptions import AnswerRejected, BlueprintError, ConfigurationError, SchemaMismatchError
+from flujo.exceptions import AnswerRejected, BlueprintError, ConfigurationError, RunOwnedElsewhere, SchemaMismatchError
 from flujo.runner.answers import meant
 from flujo.runner.inbox import OpenQuestion
 from flujo_cli.exit_codes import EXIT_CODE_HELP, ExitCode
@@ -145,7 +145,11 @@ async def _go_on(
     answered = await _answer(flujo, row, said)
     if not quiet:
         session.reporter.console.note(_summary(row, answered))
-    return flujo, await session.going_on(backend, flujo.resume(row.run_id))
+    try:
+        return flujo, await session.going_on(backend, flujo.resume(row.run_id))
+    except RunOwnedElsewhere as error:
+        error.suggestion = "the answer is recorded, and that process goes on with it before it lets go of the run"
+        raise
 
 
 async def _write(
