@@ -257,7 +257,8 @@ async def test_a_run_that_waits_is_not_replayed_where_a_background_step_gave_up_
     aside = Step("aside", give_up, config=StepConfig(execution_mode="background"))
     async with Flujo(aside >> human("ask", "go on?")) as flujo:
         paused = await flujo.run("x", run_id="r")
-        with pytest.raises(ReplayMismatchError, match="'aside' has no result"):
+        with pytest.raises(ReplayMismatchError, match="'aside' has no result") as caught:
             await flujo.replay("r")
+        assert "; no record tells which of two failures came first: docs/how-to/" in str(caught.value.suggestion)
         ended = await flujo.resume(paused, "yes")
         assert told(await flujo.replay("r")) == told(ended)

@@ -426,8 +426,8 @@ async def test_of_two_branches_that_fail_the_one_that_ended_the_run_ends_the_rep
     named = dict(reversed(both.items())) if turned else both
     plain = {"a": [step("t", fail)], "b": both["b"]}
     for each in (named, plain):
-        backend = SqliteBackend(tmp_path / f"{len(each['a'])}.db") if on_file else InMemoryBackend()
-        async with flujo(parallel("p", each), backend) as engine:
+        uri = f"sqlite:///{tmp_path}/{len(each['a'])}.db" if on_file else "memory:"
+        async with Flujo(parallel("p", each), state_uri=uri, context_model=OpenContext) as engine:
             result = await engine.run("x", run_id="r")
             again = await engine.replay("r")
         assert (again.status, again.error) == (result.status, result.error)
@@ -435,7 +435,8 @@ async def test_of_two_branches_that_fail_the_one_that_ended_the_run_ends_the_rep
 
 async def test_a_failure_that_a_fallback_took_over_from_is_the_one_that_it_is_recorded_for(tmp_path):
     race = parallel("p", {"a": step("t", fail), "b": branches(fails="branch", aside=False)["b"]})
-    async with flujo(Pipeline([race], name="safe", fallback=step("f")), SqliteBackend(tmp_path / "state.db")) as engine:
+    safe = Pipeline([race], name="safe", fallback=step("f"))
+    async with Flujo(safe, state_uri=f"sqlite:///{tmp_path}/state.db", context_model=OpenContext) as engine:
         result = await engine.run("x", run_id="r")
         assert told(await engine.replay("r")).output == result.output
 
@@ -482,7 +483,7 @@ async def test_a_failure_that_was_overtaken_by_another_is_overtaken_again(tmp_pa
     leads = [("a", "failure", "b")]
     machine = state_machine("m", {"a": race, "b": step("f")}, start="a", end=["b"], transitions=leads)
     pipeline = {"run": race, "root": safe, "fallback": Pipeline([safe]), "machine": machine}[around]
-    uri = f"sqlite:///{tmp_path / 'state.db'}" if on_file else "memory:"
+    uri = f"sqlite:///{tmp_path}/state.db" if on_file else "memory:"
     async with Flujo(pipeline, state_uri=uri, context_model=OpenContext) as engine:
         result = await engine.run("x", run_id="r")
         again = await engine.replay("r")

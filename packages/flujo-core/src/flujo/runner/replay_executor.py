@@ -44,6 +44,11 @@ _AT_THE_END = ("ValueNotStorable", "PayloadTooLarge", "StateProviderError")
 #: So much of an error's text is compared, as a state may cut longer ones, and shown.
 _COMPARED, _SHOWN = 10_000, 200
 
+#: What may be the reason where the pipeline is as it was.
+_UNTOLD = (
+    "; no record tells which of two failures came first: docs/how-to/replay-diff-why.md says what else it does not"
+)
+
 Result = PipelineResult[Any, Any]
 
 #: Is told the path of each step that keeps a record, and what the step is given, before anything can change that.
@@ -273,8 +278,9 @@ class _Replay:
     def _described(self, what: str, path: str | None) -> ReplayMismatchError:
         """The error that ends the replay, with what differs between the pipelines, if they do."""
         pipeline, row = self._session.pipeline, self._row
-        if row.digest != pipeline.fingerprint:
-            what += f"; the pipeline has changed: {describe_change(row.definition, canonical(pipeline.definition()))}"
+        if row.digest == pipeline.fingerprint:
+            return self.record.mismatch(what, path or "", _UNTOLD)
+        what += f"; the pipeline has changed: {describe_change(row.definition, canonical(pipeline.definition()))}"
         return self.record.mismatch(what, path or "")
 
 

@@ -166,11 +166,12 @@ class ReplayRecord(Journal):
         """Raise `ReplayMismatchError`, which ends the replay."""
         raise self.mismatch(what, "")
 
-    def mismatch(self, what: str, path: str) -> ReplayMismatchError:
+    def mismatch(self, what: str, path: str, advice: str = "") -> ReplayMismatchError:
         """The error for a step at `path` that is not as the record has it, after which the replay ends."""
         self.failure = error = ReplayMismatchError(
             f"run {self.row.run_id!r} can't be replayed: {what}",
-            suggestion="put the pipeline back as it was; let conditions and mappers decide by their arguments alone",
+            suggestion="put the pipeline back as it was; let conditions and mappers decide by their arguments alone"
+            + advice,
         )
         error.path = path
         return error
