@@ -235,8 +235,9 @@ async def test_log_that_can_not_be_read_is_not_left_out(unprivileged, opened, ru
     await filled(path, opened, run)
     (unprivileged / "state.db-wal").write_bytes(b"\x00" * 64)
     unprivileged.chmod(0o555)
-    with pytest.raises(StateUnavailable):
+    with pytest.raises(StateUnavailable, match="has a log, which can't be read where nothing may be written") as caught:
         await opened(path).list()
+    assert caught.value.suggestion.startswith("copy 'state.db' and 'state.db-wal' to a folder of your own")
 
 
 async def test_file_that_may_not_be_read_is_unavailable(unprivileged, opened, run):

@@ -139,11 +139,13 @@ def _open_to_read(path: Path, connect: Connect) -> sqlite3.Connection:
         if code_of(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
             raise
         if _length_of_log(path):
-            raise StateUnavailable(
-                f"the state {str(path)!r} is at work, and its log can't be read by this user: {error}",
-                suggestion=f"get the right to read '{path.name}-wal' and '{path.name}-shm', or wait for the run's end",
-                cause=error,
-            ) from error
+            files = f"'{path.name}-wal' and '{path.name}-shm'"
+            what = f"is at work, and its log can't be read by this user: {error}"
+            advice = f"get the right to read {files}, or wait for the run's end"
+            if not path.with_name(f"{path.name}-shm").exists():
+                what = f"has a log, which can't be read where nothing may be written: {error}"
+                advice = f"copy '{path.name}' and '{path.name}-wal' to a folder of your own, and read it there"
+            raise StateUnavailable(f"the state {str(path)!r} {what}", suggestion=advice, cause=error) from error
     return _checked(connect(f"{uri}&immutable=1"), path)
 
 
