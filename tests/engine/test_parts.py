@@ -104,6 +104,20 @@ def test_a_sink_that_fails_is_detached_and_the_others_go_on():
     assert [(each, str(error)) for each, error in stream.broken] == [(broken, "broken")]
 
 
+def test_of_many_sinks_that_fail_each_is_told_of_once_and_called_no_more():
+    broken, sink = [BrokenSink() for _ in range(4)], RecordingSink()
+    reports = []
+    stream = EventStream([*broken, sink, broken[0]], reports.append)
+
+    stream.emit(RunStarted("r", "p"))
+    stream.emit(RunStarted("r", "p"))
+
+    assert [each for each, _ in stream.broken] == broken
+    assert sink.of_type(SinkDetached) == reports
+    assert len(reports) == 4
+    assert len(sink.of_type(RunStarted)) == 2
+
+
 def test_nobody_listens_when_the_last_sink_is_detached():
     stream = EventStream([BrokenSink()])
 

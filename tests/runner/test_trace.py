@@ -678,3 +678,73 @@ async def test_a_run_that_was_cancelled_waits_no_more(watched):
     asked = JournalRecord("b?", RecordKind.WAIT, started_at=10.0, ended_at=10.0)
     trace = await lived(watched, (A, 1), (asked, 1), epoch=1, status=RunStatus.CANCELLED, ended_at=60.0)
     assert (trace.took_s, trace.waited_s) == (10, 50)
+
+
+BEHIND = StepConfig(execution_mode="background")
+
+
+@pytest.mark.parametrize(
+    ("make", "at", "behind"),
+    [
+        (lambda quick, work: [quick, work], "work", "quick"),
+        (lambda quick, work: [quick, loop("l", work, max_loops=2)], "loop:l[0]/work", "quick"),
+        (lambda quick, work: [loop("l", [quick, work], max_loops=2)], "loop:l[0]/work", "loop:l[0]/quick"),
+        (lambda quick, work: [quick, parallel("p", {"a": work, "b": Step("c")})], "parallel:p/a/work", "quick"),
+    ],
+)
+@pytest.mark.parametrize("ends", [RunStatus.RUNNING, RunStatus.INTERRUPTED])
+async def test_a_step_at_work_stays_so_when_a_background_step_ends_beside_it(make, at, behind, ends, watched):
+    begun = asyncio.Event()
+
+    async def fails_once(data, *, run):
+        if run.attempt == 1:
+            await asyncio.sleep(0)
+            raise OSError("once")
+        begun.set()
+        await asyncio.sleep(30)
+
+    work = watched(Pipeline(make(Step("quick", config=BEHIND), Step("work", fails_once, config=AGAIN))))
+    run = asyncio.ensure_future(work.flujo.run("x", run_id="r"))
+    async with asyncio.timeout(5):
+        await begun.wait()
+    row, records = await work.backend.get("r"), await work.backend.load("r")
+    run.cancel()
+    await asyncio.wait([run])
+    records.sort(key=lambda record: record.path == behind)
+    trace = trace_of(row._replace(status=ends), records, work.clock.now())
+    rows = {path: status for path, (status,) in told(trace, "status").items()}
+
+    assert (rows[at], rows[behind]) == (ends, RunStatus.COMPLETED)
+
+
+async def test_a_background_step_is_at_work_until_its_record_says_otherwise(watched):
+    tried = {"attempt": 1, "error": ErrorInfo("OSError", "no"), "started_at": 1.0, "ended_at": 2.0}
+    defined = [
+        {"kind": "step", "name": "retried", "execution_mode": "background"},
+        {"kind": "pipeline", "name": "lost", "execution_mode": "background", "steps": [{"kind": "step", "name": "x"}]},
+        {"kind": "pipeline", "name": "done", "execution_mode": "background", "steps": [{"kind": "step", "name": "y"}]},
+        {"kind": "step", "name": "after"},
+    ]
+    records = [
+        JournalRecord("retried#a1", RecordKind.ATTEMPT, **tried),
+        JournalRecord("sub:lost/x", RecordKind.FAILED, **tried),
+        JournalRecord("sub:lost", RecordKind.FAILED, **tried),
+        JournalRecord("sub:done/y", out=b"1", started_at=1.0, ended_at=2.0),
+        JournalRecord("after", out=b"1", started_at=2.0, ended_at=3.0),
+    ]
+    work = watched(Step("a"))
+    await work.flujo.run("x", run_id="r")
+    row = (await work.backend.get("r"))._replace(
+        definition=json.dumps({"kind": "pipeline", "name": "p", "steps": defined}), status=RunStatus.RUNNING
+    )
+    rows = {path: str(status) for path, (status,) in told(trace_of(row, records, 9.0), "status").items()}
+
+    assert rows == {
+        "": "running",
+        "retried": "running",
+        "sub:lost": "failed",
+        "sub:lost/x": "failed",
+        "sub:done": "completed",
+        "sub:done/y": "completed",
+        "after": "completed",
+    }

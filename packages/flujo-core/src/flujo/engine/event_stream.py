@@ -30,7 +30,10 @@ class EventStream:
 
     def emit(self, event: Event) -> None:
         """Hand `event` to every sink that still works."""
-        for sink in self._sinks:
+        sinks = self._sinks
+        for sink in sinks:
+            if self._sinks is not sinks and not any(each is sink for each in self._sinks):
+                continue  # it was detached while the others were told of one that failed before it
             try:
                 sink.handle(event)
             except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - a listener can't fail

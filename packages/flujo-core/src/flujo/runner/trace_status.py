@@ -18,7 +18,7 @@ Parts: TypeAlias = Sequence[tuple[Node, RunStatus | None]]
 #: What the state of a machine came to that went on from it.
 _WENT = {"failure": RunStatus.FAILED, "pause": RunStatus.PAUSED}
 #: What the definition of a pipeline holds that can't fail after its last step.
-_PLAIN = {"kind", "name", "steps"}
+_PLAIN = {"execution_mode", "kind", "name", "steps"}
 #: The runs of which no record tells where they stand.
 _LOOSE = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.CANCELLED, RunStatus.STOPPED)
 
@@ -47,7 +47,8 @@ class Around(NamedTuple):
         if node.results():
             return RunStatus.COMPLETED
         last = node.last_try()
-        if last is not None and last.kind is RecordKind.FAILED and not (node.children and came_to):
+        goes_on = node.children and came_to and not node.is_background
+        if last is not None and last.kind is RecordKind.FAILED and not goes_on:
             return RunStatus.FAILED
         if last is not None and last.attempt == 0 and node.records[-1].kind is not RecordKind.CALL:
             return RunStatus.CANCELLED
@@ -61,10 +62,13 @@ class Around(NamedTuple):
         one_by_one = not beside and node.kind != "conditional"
         loose = known is self.status in _LOOSE
         follows = [not (each.is_background or each.is_fallback) for each in children]
+        stands = next((each for each in reversed(children) if not each.is_background), None)
         for number, child in enumerate(children):
-            if child.path in self.open_paths or (loose and (beside or number == len(children) - 1)):
+            if child.path in self.open_paths or (loose and (beside or child is stands)):
                 yield self.status
-            elif child.is_background or child.went:
+            elif child.is_background:
+                yield self.status if self.status in _LOOSE else None
+            elif child.went:
                 yield None
             elif child.is_fallback:
                 yield known
@@ -83,6 +87,8 @@ def went_through(node: Node, known: RunStatus | None) -> bool:
 
 def status_of(node: Node, known: RunStatus | None, parts: Parts) -> RunStatus | None:
     """What the step came to: as is known of it, else as its parts did, or None where they don't tell."""
+    if known in _LOOSE and _is_whole(node, parts):
+        return RunStatus.COMPLETED
     if known is not None:
         return known
     if not parts and not node.went:
