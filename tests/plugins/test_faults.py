@@ -1,5 +1,7 @@
 """What a plugin brings and that is no such thing is told as the plugin's fault."""
 
+from pathlib import Path
+
 import pytest
 
 from flujo.exceptions import BlueprintError, FlujoError, PluginError
@@ -31,6 +33,14 @@ BACKEND = """
     @hookimpl
     def flujo_register_state_backends(registrar):
         registrar.backend("acme", {factory})
+"""
+AWAY = """
+    import os
+    os.chdir("/")
+
+    @hookimpl
+    def flujo_register_skills(registrar):
+        registrar.skill("mover.skill", "json:dumps", summary="as text")
 """
 
 
@@ -117,3 +127,28 @@ def test_an_error_that_a_state_backend_means_is_left_as_it_is(tmp_path):
     with pytest.raises(FlujoError) as caught:
         create_plugin_manager(Acme()).open_backend("acme:x", tmp_path)
     assert caught.value is error
+
+
+@pytest.mark.parametrize(("source", "told"), [(AWAY, 1), (AWAY + "    raise ValueError()\n", 0)])
+def test_a_plugin_that_goes_elsewhere_takes_nobody_along(fake_dist, tmp_path, monkeypatch, source, told):
+    monkeypatch.chdir(tmp_path)
+    fake_dist("flujo-mover", source)
+
+    notices = create_plugin_manager().notices()
+
+    line = "plugin flujo-mover 1.0: it changed the working directory to '/' when it was loaded, which was undone"
+    assert (Path.cwd(), notices) == (tmp_path, [line] * told)
+
+
+def test_where_there_is_no_working_directory_plugins_are_loaded_all_the_same(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    class Plugin:
+        @hookimpl
+        def flujo_register_skills(self, registrar):
+            registrar.skill("a.b", "json:dumps", summary="as text")
+
+    assert create_plugin_manager(Plugin(), discover=False).records[0].loaded

@@ -61,6 +61,7 @@ PROMISES = {
     "test_loading_starts_no_thread": [
         (GOOD + "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()", {})
     ],
+    "test_loading_changes_nothing_else": [(GOOD + "import os; os.chdir('/')", {})],
     "test_loading_imports_little": [(GOOD + "import flujo.runner.flujo", {})],
     "test_everything_offered_can_be_imported": [(GOOD.replace("json:dumps", "json:dump_all"), {})],
     "test_loading_again_gives_the_same": [
@@ -102,6 +103,29 @@ def test_a_plugin_that_hangs_is_told_of(fake_dist):
     ]
 
 
+def test_a_plugin_whose_thread_never_ends_is_told_of_at_once(fake_dist):
+    fake_dist(
+        "flujo-spin", "import threading\nthreading.Thread(target=threading.Event().wait, name='spin').start()\n" + GOOD
+    )
+    assert problems(probe_plugin("flujo-spin"))[0] == "it starts the thread 'spin' when it is loaded"
+
+
+CHANGES = {
+    "os.umask(0o77)": "it changes the umask when it is loaded",
+    "sys.path.append('x')": "it changes sys.path when it is loaded",
+    "sys.setrecursionlimit(5000)": "it changes the recursion limit when it is loaded",
+    "signal.signal(signal.SIGUSR1, signal.SIG_IGN)": "it changes the handler of SIGUSR1 when it is loaded",
+    "sys.stdout.close()": "it changes sys.stdout when it is loaded",
+    "sys.stderr = None": "it changes sys.stderr when it is loaded",
+    "os.chdir('/')": "it changed the working directory to '/' when it was loaded, which was undone",
+}
+
+
+def test_whatever_a_plugin_changes_of_the_process_is_told_of(fake_dist):
+    fake_dist("flujo-busy", "\n".join(["import os, signal, sys", *CHANGES, GOOD]))
+    assert sorted(probe_plugin("flujo-busy").changes) == sorted(CHANGES.values())
+
+
 def test_a_plugin_file_of_a_project_is_found_with_its_settings(tmp_path):
     (tmp_path / "flujo.toml").write_text(
         '[plugins]\nlocal = ["probed_file.py"]\n[plugins.settings.probed_file]\na = "b"\n'
@@ -114,6 +138,7 @@ def test_a_plugin_file_of_a_project_is_found_with_its_settings(tmp_path):
     assert {field: lines for field, lines in found.items() if field != "modules"} == {
         "records": [],
         "threads": [],
+        "changes": [],
         "unloadable": [],
         "differs": [],
         "api": [],

@@ -24,9 +24,9 @@ __all__ = ["plugins_check"]
 def plugins_check(options: Options, name: str | None, as_json: bool) -> ExitCode:
     """Check an installed plugin or a plugin file of the project, or all of them, as its author should.
 
-    In a process of its own: it loads, twice with the same result, prints nothing and starts no thread; its hooks and
-    its API version are right, and everything that it names can be imported and is of its sort. It has the settings of
-    the project. Ends with 1 when something is wrong.
+    In a process of its own: it loads, twice with the same result, prints nothing, starts no thread and leaves the
+    process as it was; its hooks and its API version are right, and everything that it names can be imported and is of
+    its sort. It has the settings of the project. Ends with 1 when something is wrong.
     """
     found = {dist: problems(probe_plugin(dist, root=options.works)) for dist in _dists(options.works, name)}
     console = Console()

@@ -1,5 +1,6 @@
 """One plugin from its entry point to what it contributes: all of that counts, or nothing."""
 
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from flujo.plugins.contributions import Contributions
 
-__all__ = ["Loaded", "admit", "compared", "record_of", "veto"]
+__all__ = ["MOVED", "Loaded", "admit", "compared", "record_of", "veto"]
 
 #: A plugin's record, and what counts of its offers.
 Loaded: TypeAlias = tuple[PluginRecord, list[Offer]]
@@ -38,6 +39,9 @@ _COMMAND_LINE = "flujo-cli"
 _OURS = ("flujo/plugins/", "flujo/domain/foreign.py", "flujo/blueprint/modules.py", "importlib")
 
 _SHOWN_FRAMES = 10
+
+#: What the note of a plugin begins with that has gone elsewhere.
+MOVED = "it changed the working directory"
 
 
 def admit(candidate: Candidate, manager: "pluggy.PluginManager", options: PluginOptions) -> Loaded:
@@ -58,7 +62,7 @@ class _Course:
 
     def run(self) -> Loaded:
         """Go the way to its end, or to what goes wrong on it."""
-        candidate, manager = self.candidate, self.manager
+        candidate, manager, here = self.candidate, self.manager, _here()
         try:
             check_api(candidate.announced or API_1, "its distribution")
             plugin = self._imported()
@@ -75,6 +79,9 @@ class _Course:
             return record_of(candidate, self.status, phase=self.phase, **told, **self.facts), []
         finally:
             self.offers.closed = True
+            moved = _put_back(here)
+        if moved:
+            self.facts["note"] = moved
         dropped = dropped_facets(candidate, self.options)
         offers = [offer for offer in self.offers if offer.facet not in dropped]
         self.facts["dropped"] = _by_facet(offer for offer in self.offers if offer.facet in dropped)
@@ -181,6 +188,23 @@ def record_of(candidate: Candidate, status: PluginStatus, **facts: Any) -> Plugi
     """The record of `candidate`: what is known of it already, and `facts`."""
     own = {each.name: getattr(candidate, each.name) for each in fields(candidate) if each.name in _KNOWN}
     return PluginRecord(**own, status=status, **facts)
+
+
+def _here() -> str:
+    """The working directory; empty where there is none any more."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def _put_back(here: str) -> str:
+    """Go back to the working directory `here`, and say from where; empty for who is there."""
+    there = _here()
+    if there == here or not os.path.isdir(here):
+        return ""
+    os.chdir(here)
+    return f"{MOVED} to {there!r} when it was loaded, which was undone"
 
 
 _KNOWN = {each.name for each in fields(PluginRecord)}

@@ -44,6 +44,10 @@ class PluginConformance(Conformance):
         """A plugin that is only loaded does nothing."""
         assert self._probe().threads == ()
 
+    def test_loading_changes_nothing_else(self) -> None:
+        """The working directory, the path, signals and streams are the process's, and so of all plugins."""
+        assert self._probe().changes == ()
+
     def test_loading_imports_little(self) -> None:
         """Every command that needs any plugin loads all of them."""
         modules = self._probe().modules

@@ -5,6 +5,7 @@ As a program it imports of flujo only what loads plugins, so that whatever else 
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager, PluginOptions, PluginRecord, create_plugin_manager, plugin_options
 from flujo.plugins.blame import begins, sorts
 from flujo.plugins.discovery import API_GROUP, installed_plugins
+from flujo.plugins.loading import MOVED
 from flujo.plugins.switches import normal
 
 __all__ = ["PluginProbe", "look", "probe_plugin", "problems"]
@@ -36,15 +38,16 @@ class PluginProbe(NamedTuple):
     """What loading the plugins of one distribution came to, as lines.
 
     `records` are those that do not work, `printed` is what was written to stdout and stderr, `threads` those that were
-    begun, `modules` what was imported beside what flujo itself needs to load plugins. `unloadable` are targets that
-    can't be imported or are of the wrong sort, `differs` what another manager, made right after the first, does not
-    have as the first, and `api` what is wrong with the versions of the contract and of flujo-core that the
-    distribution names.
+    begun, `changes` what else of the process is another than before, `modules` what was imported beside what flujo
+    itself needs to load plugins. `unloadable` are targets that can't be imported or are of the wrong sort, `differs`
+    what another manager, made right after the first, does not have as the first, and `api` what is wrong with the
+    versions of the contract and of flujo-core that the distribution names.
     """
 
     records: tuple[str, ...] = ()
     printed: str = ""
     threads: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     unloadable: tuple[str, ...] = ()
     differs: tuple[str, ...] = ()
@@ -55,7 +58,7 @@ def problems(probe: PluginProbe) -> list[str]:
     """Everything that is wrong with the plugin, one line each; `modules` are no problem by themselves."""
     printed = [f"it prints {probe.printed[:_SHOWN]!r} when it is loaded"] if probe.printed else []
     threads = [f"it starts the thread {name!r} when it is loaded" for name in probe.threads]
-    return [*probe.records, *printed, *threads, *probe.unloadable, *probe.differs, *probe.api]
+    return [*probe.records, *printed, *threads, *probe.changes, *probe.unloadable, *probe.differs, *probe.api]
 
 
 def probe_plugin(
@@ -70,7 +73,7 @@ def probe_plugin(
     own = {name: value for name, value in os.environ.items() if not name.startswith("FLUJO_")}
     with tempfile.TemporaryDirectory(prefix="flujo-probe-") as folder:
         found = Path(folder) / "found.json"
-        words = [sys.executable, "-P", __file__, dist, str(found), *([str(root.resolve())] if root else [])]
+        words = [sys.executable, "-u", "-P", __file__, dist, str(found), *([str(root.resolve())] if root else [])]
         try:
             done = subprocess.run(  # noqa: S603 - this file, and the name of a distribution
                 words,
@@ -101,11 +104,12 @@ def look(dist: str, root: str = "", settings: Settings = MappingProxyType({})) -
         options = options._replace(local=given.local, settings=given.settings)
     try:
         create_plugin_manager(options=options._replace(only=(), block=(dist,)))
-        modules, threads = set(sys.modules), set(threading.enumerate())
+        modules, threads, before = set(sys.modules), set(threading.enumerate()), _process()
         manager = create_plugin_manager(options=options)
         own = _records(manager, dist)
         imported = sorted(set(sys.modules) - modules)
         begun = [thread.name for thread in threading.enumerate() if thread not in threads]
+        changes = [f"it changes {what} when it is loaded" for what, now in _process().items() if now != before[what]]
         again = _records(create_plugin_manager(options=options), dist)
     except PluginError as error:
         return {"records": [str(error)]}
@@ -115,9 +119,24 @@ def look(dist: str, root: str = "", settings: Settings = MappingProxyType({})) -
         "records": [record.problem for record in own if not record.loaded],
         "modules": imported,
         "threads": begun,
+        "changes": [*changes, *(record.note for record in own if record.note.startswith(MOVED))],
         "unloadable": [*wrong_offers(manager, dist)],
         "differs": [*_differing(own, again)],
         "api": [] if any(each.source == "local" for each in own) else [*_wrong_versions(own, dist)],
+    }
+
+
+def _process() -> dict[str, Any]:
+    """What a plugin that is loaded should leave as it is, by what it is called."""
+    mask = os.umask(0)
+    os.umask(mask)
+    streams = {"sys.stdin": sys.stdin, "sys.stdout": sys.stdout, "sys.stderr": sys.stderr}
+    return {
+        "sys.path": [*sys.path],
+        "the recursion limit": sys.getrecursionlimit(),
+        "the umask": mask,
+        **{f"the handler of {each.name}": signal.getsignal(each) for each in signal.Signals},
+        **{name: (stream, stream is None or stream.closed) for name, stream in streams.items()},
     }
 
 
@@ -158,3 +177,5 @@ def _wrong_versions(records: list[PluginRecord], dist: str) -> Iterator[str]:
 if __name__ == "__main__":
     told = look(sys.argv[1], "".join(sys.argv[3:]), json.load(sys.stdin))
     Path(sys.argv[2]).write_text(json.dumps(told), encoding="utf-8")
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        os._exit(0)  # the interpreter would wait for such a thread, and what it is called is told already
