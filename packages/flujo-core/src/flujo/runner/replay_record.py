@@ -81,7 +81,8 @@ class ReplayRecord(Journal):
 
         None where there is none that failed.
         """
-        around = (self.end(at) for at in self._asides.attempts if path != at and (not at or _is_in(path, at)))
+        places = {path[:number] for number, each in enumerate(path) if each in "/[" or not number}
+        around = map(self.end, places)
         told = [each.error[:2] == error[:2] for each in around if each and each.error]
         told += [message == error.message for at, message in self._gone_on_from if _is_in(path, at)]
         if self.row.status is RunStatus.FAILED and self.row.error:
