@@ -123,7 +123,7 @@ def can_be_told(programs: Any, program: Any) -> bool:
     """Whether records tell all that a replay of the program needs: the how-to on replays says what they do not tell."""
     kinds = {kind for kind in KINDS if f"'{kind}'" in repr(program)}
     aborts_unseen = kinds >= {"aside", "stop", "ask"}
-    fails_unseen = kinds & {"no-list", "no-branch", "no-names"} and kinds & {"gather", "skip"}
+    fails_unseen = kinds & {"no-list", "no-branch", "no-names"} and kinds & {"gather", "skip", "stop"}
     return not (programs.reaches_out(program) or aborts_unseen or fails_unseen)
 
 
