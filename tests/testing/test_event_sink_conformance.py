@@ -1,7 +1,9 @@
 """flujo's own event sinks keep the contract; each promise can be broken, and the test of that promise notices."""
 
+import asyncio
 import inspect
 import threading
+import time
 from pathlib import Path
 from typing import get_args
 
@@ -95,6 +97,16 @@ class Threaded(RecordingSink):
         pass
 
 
+class Slow:
+    def handle(self, event):
+        time.sleep(0.06 if isinstance(event, StepFinished) else 0)
+
+
+class Leaving:
+    def handle(self, event):
+        self.task = asyncio.create_task(asyncio.sleep(3600))
+
+
 FINISHED = next(event for event in EVENTS if isinstance(event, StepFinished))
 BROKEN = [
     (Async, "test_sink_can_listen", {}),
@@ -108,6 +120,8 @@ BROKEN = [
     (Dazed, "test_whole_runs_are_heard", {}),
     (Once, "test_a_second_close_does_nothing", {}),
     (Threaded, "test_a_second_close_does_nothing", {}),
+    (Slow, "test_nobody_waits_long_for_their_turn", {}),
+    (Leaving, "test_nothing_is_left_at_work", {}),
 ]
 
 

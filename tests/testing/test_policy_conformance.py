@@ -3,13 +3,14 @@
 import asyncio
 import itertools
 import time
+import uuid
 
 import pytest
 
 from flujo import Step, Success, Usage, branch
 from flujo.domain.kinds import ConditionalStep
 from flujo.engine.policy import StepPolicy
-from flujo.exceptions import PausedException, PipelineAbortSignal
+from flujo.exceptions import FlujoError, PausedException, PipelineAbortSignal
 from flujo.testing import stub_policy
 from flujo.testing.policy import StepPolicyConformance
 
@@ -120,6 +121,26 @@ class Repeating(Calling):
         return outcome
 
 
+class Unstorable(Calling):
+    async def execute(self, core, frame):
+        return Success(lambda: 1)
+
+
+class Counting(Calling):
+    """Keeps from one call to the next how many there were."""
+
+    def __init__(self):
+        self.calls = itertools.count()
+
+    async def execute(self, core, frame):
+        return Success(next(self.calls))
+
+
+class Unique(Calling):
+    async def execute(self, core, frame):
+        return Success(uuid.uuid4().hex)
+
+
 class Good(StepPolicyConformance):
     handles_type = Step
     policy = Calling
@@ -146,6 +167,7 @@ class TestGood(Good):
 PROMISES = [
     (OfAnother, "test_policy_names_the_type_it_runs"),
     (Bare, "test_result_is_an_outcome"),
+    (Counting, "test_nothing_is_kept_between_calls"),
     (Swallowing, "test_expected_failure_is_an_outcome"),
     (Scribbling, "test_failure_leaves_the_context_as_it_was"),
     (SwallowingSignals, "test_pause_goes_through"),
@@ -162,6 +184,25 @@ PROMISES = [
 async def test_a_broken_promise_fails_its_test(policy, promise):
     with pytest.raises(AssertionError):
         await _try(suite(policy), promise)
+
+
+async def test_a_result_that_can_not_be_stored_is_noticed():
+    with pytest.raises(FlujoError, match="the output"):
+        await suite(Unstorable).test_result_is_an_outcome()
+
+
+async def test_what_comes_by_chance_or_from_outside_is_not_kept_by_the_policy():
+    class Outer(Good):
+        def succeeds(self):
+            calls = itertools.count()
+
+            async def call(data):
+                return next(calls)
+
+            return Step("call", call)
+
+    await suite(Unique).test_nothing_is_kept_between_calls()
+    await Outer().test_nothing_is_kept_between_calls()
 
 
 async def test_a_policy_that_decides_by_chance_is_noticed():

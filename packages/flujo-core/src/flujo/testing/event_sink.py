@@ -20,6 +20,7 @@ from flujo.exceptions import PausedException
 from flujo.runner.flujo import Flujo
 from flujo.testing.conformance import Conformance
 from flujo.testing.sinks import RecordingSink
+from flujo.testing.turns import HELD_S, longest_turn, some_turns
 
 __all__ = ["EVENTS", "EventSinkConformance"]
 
@@ -110,6 +111,30 @@ class EventSinkConformance(Conformance):
         await _close(sink)
         await _close(sink)
         assert [thread for thread in threading.enumerate() if thread not in before] == []
+
+    async def test_nobody_waits_long_for_their_turn(self, sink: EventSink) -> None:
+        """No event takes more than 50 ms, in the best of some tries: every step of the run waits for it."""
+
+        async def hear() -> None:
+            for event in EVENTS:
+                sink.handle(event)
+                await asyncio.sleep(0)
+
+        held = await longest_turn(lambda: asyncio.create_task(hear()))
+        assert held <= HELD_S, f"the sink kept the event loop to itself for {held:.3f} s"
+
+    async def test_nothing_is_left_at_work(self, tmp_path: Path) -> None:
+        """No task that the sink has begun outlives it."""
+        before = asyncio.all_tasks()
+        sink = self.open(tmp_path)
+        for event in EVENTS:
+            sink.handle(event)
+        await _close(sink)
+        await some_turns()
+        left = asyncio.all_tasks() - before
+        for task in left:
+            task.cancel()
+        assert left == set()
 
 
 async def _told_by_data(data: str) -> str:

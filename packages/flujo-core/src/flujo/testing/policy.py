@@ -1,7 +1,6 @@
 """What every step policy has to keep, as tests to subclass."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, TypeAlias
@@ -14,10 +13,11 @@ from flujo.domain.steps import Step
 from flujo.engine.policy import StepPolicy
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.exceptions import PausedException, PipelineAbortSignal
+from flujo.infra.codec import JsonCodec
 from flujo.plugins import create_default_registry
 from flujo.runner.flujo import Flujo
 from flujo.testing.conformance import Conformance
-from flujo.testing.turns import turns_timed
+from flujo.testing.turns import HELD_S, longest_turn, some_turns
 from flujo.testing.watched import Call, WatchedPolicy
 
 __all__ = ["StepPolicyConformance"]
@@ -28,14 +28,11 @@ Calls: TypeAlias = Callable[[Any], Awaitable[Any]]
 #: Far more than any step uses: there is a quota to keep books on.
 _PLENTY = UsageLimits(10**6, 10**9, 10**6, "count")
 
-#: How many turns the event loop has while something is to happen, or not to.
-_TURNS = 50
-
 #: Who does not end in this time when it is cancelled does not end, in seconds.
 _PATIENCE_S = 10.0
 
-#: The longest that one turn of a task may keep all others waiting, in seconds, and how often it may try.
-_HELD_S, _TRIES = 0.05, 5
+#: How often what differs is tried, to tell a state that is kept from chance.
+_TRIES = 5
 
 
 class StepPolicyConformance(Conformance):
@@ -93,9 +90,11 @@ class StepPolicyConformance(Conformance):
         registry.register(policy)
         return registry
 
-    async def _run(self, step: Step[Any, Any]) -> tuple[PipelineResult[Any, Any], list[Call]]:
-        """Run `step` in memory; what the run came to, and every call of the policy."""
-        watched = WatchedPolicy(self.policy())
+    async def _run(
+        self, step: Step[Any, Any], policy: StepPolicy[Any] | None = None
+    ) -> tuple[PipelineResult[Any, Any], list[Call]]:
+        """Run `step` in memory, by a new policy unless one is given; what the run came to, and every call of it."""
+        watched = WatchedPolicy(policy or self.policy())
         async with Flujo(step, registry=self._registry(watched), usage_limits=_PLENTY) as flujo:
             result = await asyncio.create_task(flujo.run(self.data))
         assert watched.calls, "the policy was never called"
@@ -120,7 +119,7 @@ class StepPolicyConformance(Conformance):
     async def _cancelled(self) -> Call:
         """The call of a policy whose step is cancelled while it waits."""
         async with self._waiting() as (call, task):
-            await _turns()
+            await some_turns()
             assert not call.is_over(), f"the step did not wait until it was cancelled: {call.outcome or call.raised!r}"
             task.cancel()
             await asyncio.wait({task}, timeout=_PATIENCE_S)
@@ -132,6 +131,11 @@ class StepPolicyConformance(Conformance):
         calls = [*(await self._run(self.succeeds()))[1], *(await self._run(self.fails()))[1]]
         return calls if self.pauses else [*calls, await self._cancelled()]
 
+    async def _twice(self, *policies: StepPolicy[Any]) -> list[bytes]:
+        """What one step comes to by each of the policies, one after the other."""
+        step = self.succeeds()
+        return [_stored((await self._run(step, policy))[0]) for policy in policies]
+
     def test_policy_names_the_type_it_runs(self) -> None:
         """A registry that has it runs steps of its type by it, and `prepare` lets good ones pass."""
         policy, step = self.policy(), self.succeeds()
@@ -142,12 +146,23 @@ class StepPolicyConformance(Conformance):
         policy.prepare(step)
 
     async def test_result_is_an_outcome(self) -> None:
-        """A step that comes to a result is a `Success`, and the run completes; one that asks pauses it."""
+        """A step that comes to a result that can be stored is a `Success`, and the run completes; one that asks pauses
+        it."""
         result, calls = await self._run(self.succeeds())
         assert result.error is None, result.error
         assert result.status is (RunStatus.PAUSED if self.pauses else RunStatus.COMPLETED)
         expected = PausedException | Paused if self.pauses else Success
         assert [call for call in calls if not isinstance(call.raised or call.outcome, expected)] == []
+        assert _stored(result)
+
+    async def test_nothing_is_kept_between_calls(self) -> None:
+        """The second run by one policy comes to what the first did, as by two policies; chance is no part of that."""
+        first, second = await self._twice(*[self.policy()] * 2)
+        for _ in range(_TRIES if first != second else 0):
+            kept = await self._twice(*[self.policy()] * 2) == [first, second]
+            if not kept or await self._twice(self.policy(), self.policy()) != [first, first]:
+                return
+        assert first == second, "the policy keeps something from one call to the next"
 
     async def test_expected_failure_is_an_outcome(self) -> None:
         """It is a `Failure`, or an exception that the engine makes one of; never a `Success`, and nothing else."""
@@ -184,7 +199,7 @@ class StepPolicyConformance(Conformance):
         """No task that the policy has begun outlives its call, however that ends."""
         before = asyncio.all_tasks()
         await self._ends()
-        await _turns()
+        await some_turns()
         left = asyncio.all_tasks() - before
         for task in left:
             task.cancel()
@@ -207,30 +222,18 @@ class StepPolicyConformance(Conformance):
     async def test_others_have_their_turn_while_the_step_waits(self) -> None:
         """The event loop goes round while the step is at work: nothing in the policy blocks it."""
         async with self._waiting() as (call, _):
-            await _turns()
+            await some_turns()
             assert not call.is_over(), "the step held the event loop, or did not wait until it was cancelled"
 
     async def test_nobody_waits_long_for_their_turn(self) -> None:
         """No turn of a step takes more than 50 ms, in the best of some tries: what is slow once has been imported."""
-        held = await _held(self._ends)
-        assert held <= _HELD_S, f"the step kept the event loop to itself for {held:.3f} s"
+        held = await longest_turn(self._ends)
+        assert held <= HELD_S, f"the step kept the event loop to itself for {held:.3f} s"
 
 
-async def _held(way: Callable[[], Awaitable[Any]]) -> float:
-    """The longest turn in the best of some tries, in seconds."""
-    best = math.inf
-    for _ in range(_TRIES):
-        with turns_timed() as turns:
-            await way()
-        best = min(best, max(turns))
-        if best <= _HELD_S:
-            break
-    return best
-
-
-async def _turns() -> None:
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
+def _stored(result: PipelineResult[Any, Any]) -> bytes:
+    """The output of a run as it is written down. Raises for what can't be."""
+    return JsonCodec().encode(result.output, where="the output")
 
 
 async def _echo(data: Any) -> Any:

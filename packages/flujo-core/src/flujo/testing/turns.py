@@ -1,13 +1,20 @@
 """How long code keeps the event loop to itself."""
 
 import asyncio
+import math
 import time
-from collections.abc import Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["turns_timed"]
+__all__ = ["HELD_S", "longest_turn", "some_turns", "turns_timed"]
+
+#: The longest that one turn of a task may keep all others waiting, in seconds, and how often it may try.
+HELD_S, _TRIES = 0.05, 5
+
+#: How many turns the event loop has while something is to happen, or not to.
+_TURNS = 50
 
 #: Where Linux tells how long the thread that reads it was ready to run, but had no processor, in nanoseconds.
 _READY = Path("/proc/thread-self/schedstat")
@@ -30,6 +37,24 @@ def turns_timed() -> Iterator[list[float]]:
         yield turns
     finally:
         loop.set_task_factory(before)
+
+
+async def longest_turn(way: Callable[[], Awaitable[Any]]) -> float:
+    """The longest turn in the best of some tries, in seconds."""
+    best = math.inf
+    for _ in range(_TRIES):
+        with turns_timed() as turns:
+            await way()
+        best = min(best, max(turns))
+        if best <= HELD_S:
+            break
+    return best
+
+
+async def some_turns() -> None:
+    """Let everybody else have their turn, some times."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 class _Timed(Coroutine[Any, Any, Any]):
