@@ -16,6 +16,7 @@ from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor
 from flujo.engine.recall import NeverEnded
 from flujo.engine.retry import tolerable
+from flujo.engine.shield import all_ended
 from flujo.exceptions import ExecutionError
 from flujo_policies_builtin.composites import called, isolated, output_of, watched
 
@@ -48,11 +49,7 @@ async def run_together(
     try:
         await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
     finally:
-        pending = [task for task in tasks.values() if not task.done()]
-        for task in pending:
-            task.cancel()
-        if pending:
-            await asyncio.wait(pending)
+        await all_ended(tasks.values(), cancels=True)
     errors = [task.exception() for task in tasks.values() if not task.cancelled()]
     for error in filter(None, errors):
         raise error

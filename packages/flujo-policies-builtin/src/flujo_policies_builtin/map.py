@@ -20,6 +20,7 @@ from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.engine.retry import tolerable
+from flujo.engine.shield import all_ended
 from flujo.exceptions import ExecutionError, TemplateResolutionError
 from flujo_policies_builtin.composites import body_of, called, isolated, options_of, output_of, resolved, watched
 from flujo_policies_builtin.files import Malformed, csv_rows, inside, jsonl_values
@@ -152,11 +153,8 @@ async def _together(work: list[Any]) -> None:
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
         await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        raise
+    finally:
+        await all_ended(tasks, cancels=True)
 
 
 async def _iterable(core: StepExecutor, frame: ExecutionFrame, step: MapStep[Any, Any]) -> Iterable[Any]:

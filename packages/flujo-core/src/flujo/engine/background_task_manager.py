@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, Literal, get_args
 
 from flujo.domain.outcomes import StepOutcome, StepResult
+from flujo.engine.shield import all_ended
 from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.exceptions import ConfigurationError
 
@@ -61,12 +62,8 @@ class BackgroundTaskManager:
 
     async def cancel(self) -> tuple[StepResult[Any], ...]:
         """Cancel what is still at work, and wait until it has ended; the lines of what was cut off."""
-        at_work = self.at_work
-        while pending := [task for task in self._tasks.values() if not task.done()]:
-            for task in pending:
-                task.cancel()
-            await asyncio.wait(pending)
-        for task in self._tasks.values():
-            if not task.cancelled():
-                task.exception()
-        return tuple(line for path in at_work if self._tasks[path].cancelled() and (line := self.lines[path]))
+        await all_ended(self._tasks.values(), cancels=True)
+        cut = [path for path, task in self._tasks.items() if task.cancelled()]
+        for path in cut:
+            del self._tasks[path]
+        return tuple(line for path in cut if (line := self.lines[path]))

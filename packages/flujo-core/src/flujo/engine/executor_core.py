@@ -275,6 +275,8 @@ class ExecutorCore:
             run.events.emit(StepRetried(run.run_id, work.frame.path, work.attempt, told(work, failed), delay))
         work.usage += own_usage(failed)
         await self._note_failure(work, failed, final=False)
+        if run.clock.monotonic() >= run.watch.due:
+            await run.watch.look()
         if delay:
             await run.clock.sleep(delay)
         work.tried_at = run.clock.monotonic()

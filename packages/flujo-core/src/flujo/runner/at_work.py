@@ -23,11 +23,11 @@ class _Block:
         self._cancelling = self.task.cancelling()
         self._all.add(self)
 
-    def stop(self) -> None:
-        """Cancel what the task does in this block."""
+    def stop(self, why: str) -> None:
+        """Cancel what the task does in this block, once."""
         if not self._stopped:
             self._stopped = True
-            self.task.cancel("the Flujo was closed")
+            self.task.cancel(why)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -74,6 +74,14 @@ class AtWork:
             for idle in self._waiters:
                 idle.set()
 
+    def stop(self, task: "asyncio.Task[Any]") -> None:
+        """Stop the run of this task, which nobody reads any more: unless it is being stopped, or has not begun."""
+        works = [work for work in self._works if work.task is task]
+        for work in works:
+            work.stop("nobody reads the run any more")
+        if not works:
+            task.cancel()
+
     def _check_loop(self, advice: str) -> None:
         work = next(iter(self._works), None)  # where this is, all are
         if work is not None and work.task.get_loop() is not asyncio.get_running_loop():
@@ -87,7 +95,7 @@ class AtWork:
         self._check_loop("close it there, or after them")
         self.closed = True
         for work in [*self._works]:
-            work.stop()
+            work.stop("the Flujo was closed")
         if self._works:
             self._waiters.append(idle := asyncio.Event())
             await idle.wait()

@@ -140,6 +140,8 @@ async def ended(run: RunScope, context: PipelineContext, outcome: StepOutcome[An
     names = " or ".join(map(repr, run.background.at_work))
     if not names:
         return Ending.of(outcome, await run.background.drain())
+    if run.clock.monotonic() >= run.watch.due:
+        await run.watch.look()
     held = run.contexts.held(context, purpose=f"background step {names}")
     drained = await run.background.drain()
     try:

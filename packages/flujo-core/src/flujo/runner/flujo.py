@@ -391,7 +391,7 @@ class Flujo(Generic[In, Out, Ctx]):
         self, work: _Start, pick: Callable[[Event], Item | None]
     ) -> AsyncGenerator[Item | PipelineResult[Out, Ctx], None]:
         """The same, read while it is at work."""
-        return streamed(self._session.events, partial(self._result, work), pick)
+        return streamed(self._session.events, partial(self._result, work), pick, self._at_work.stop)
 
 
 def _prepared_core(pipeline: Pipeline[Any, Any], registry: PolicyRegistry) -> ExecutorCore:

@@ -1,10 +1,10 @@
 """Going on with a run where its record ends: whether it may, with which answer, and who owns it then."""
 
-import asyncio
 from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import Claim, RunRow
 from flujo.domain.outcomes import PipelineResult, RunStatus
+from flujo.engine.shield import whole
 from flujo.exceptions import RunOwnedElsewhere
 from flujo.runner.answers import Reply
 from flujo.runner.definitions import misfits, refusal
@@ -47,7 +47,7 @@ class ResumeOrchestrator(NamedTuple):
             if changed:
                 await session.backend.redefine(claim, *session.definition, session.files)
         except BaseException as error:  # nobody could go on with a run that this process owns and does not work on
-            await asyncio.shield(session.let_go(claim, error))
+            await whole(session.let_go(claim, error))
             raise
         was = row if changed else None
         return session.work_on(claim, journal, context, input, resumed=True, was=was, notes=notes)

@@ -37,7 +37,7 @@ from flujo.engine.frame import NOBODY, ExecutionFrame, Lookout, Pulse, RunScope
 from flujo.engine.hydration_manager import Held, HydrationManager
 from flujo.engine.journal import Journal
 from flujo.engine.quota_manager import QuotaManager
-from flujo.engine.shield import undisturbed
+from flujo.engine.shield import undisturbed, whole
 from flujo.exceptions import (
     DefinitionChanged,
     PayloadTooLarge,
@@ -202,7 +202,7 @@ class RunSession:
                 row = await self.find(claim.run_id)
                 journal, context, input = await self.opened(row, claim)
             except BaseException as error:
-                await asyncio.shield(self.let_go(claim, error))
+                await whole(self.let_go(claim, error))
                 raise
             resumed, notes = True, ()
         return result
@@ -232,7 +232,7 @@ class RunSession:
                 return None
         except BaseException as error:
             save = partial(self._save, context, held, journal, resumed)
-            await asyncio.shield(self.let_go(claim, error, save, was if error is journal.failure else None))
+            await whole(self.let_go(claim, error, save, was if error is journal.failure else None))
             raise
         result = ending.result(claim.run_id, context, self.clock.monotonic() - began)
         if result.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
@@ -240,7 +240,7 @@ class RunSession:
         try:
             return await self._end(claim, result, partial(self._save, context, held, journal, resumed))
         except StateError as error:
-            await asyncio.shield(self.let_go(claim, error))
+            await whole(self.let_go(claim, error))
             raise
 
     async def _save(self, context: PipelineContext, held: Held, journal: Journal, resumed: bool) -> None:
@@ -312,13 +312,7 @@ class RunSession:
 
     async def _end(self, claim: Claim, result: Result, save: Save) -> Result:
         """Save what lives elsewhere, write the end down and tell of it; who cancels meanwhile is heard after that."""
-        ending = asyncio.ensure_future(self._finish(claim, result, save))
-        try:
-            return await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            await asyncio.wait([ending])
-            ending.result()
-            raise
+        return await whole(self._finish(claim, result, save))
 
     async def _finish(self, claim: Claim, result: Result, save: Save) -> Result:
         """A field that can't be saved, or an output that can't be written, makes it a failed run."""

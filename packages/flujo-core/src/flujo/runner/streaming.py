@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from flujo.domain.events import BackgroundLaunched, Chunk, Event, StepFinished
 from flujo.domain.outcomes import PipelineResult, StepOutcome
 from flujo.engine.event_stream import EventStream
+from flujo.engine.shield import all_ended
 from flujo.exceptions import ConfigurationError
 
 __all__ = ["Outcome", "RunEvents", "RunHandle", "every", "outcome_of", "streamed"]
@@ -92,14 +93,15 @@ async def streamed(
     everyone: EventStream,
     start: Callable[[EventStream], Coroutine[Any, Any, PipelineResult[Out, Ctx]]],
     pick: Callable[[Event], Item | None],
+    stop: Callable[["asyncio.Task[Any]"], None],
 ) -> AsyncGenerator[Item | PipelineResult[Out, Ctx], None]:
     """What `pick` makes of the events of the run that `start` begins, as they happen; its result is the last item.
 
     The run begins with the first item that is asked for. It is stopped, and can be resumed, when the generator is
-    closed before its end. Raises what `start` raises.
+    closed before its end, by `stop`, which gets its task. Raises what `start` raises.
     """
     events: RunEvents[Item] = RunEvents(everyone, pick)
-    run = asyncio.ensure_future(start(events))
+    run = asyncio.create_task(start(events))
     run.add_done_callback(lambda _: events.end())
     try:
         while (item := await events.next()) is not None:
@@ -107,17 +109,9 @@ async def streamed(
         yield run.result()
     finally:
         events.end()
-        await _stopped(run)
-
-
-async def _stopped(run: asyncio.Future[Any]) -> None:
-    """Return when the run has let go of everything, whoever cancels meanwhile; what it came to is nobody's business."""
-    run.cancel("nobody reads the run any more")
-    while not run.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([run])
-    if not run.cancelled():
-        run.exception()
+        if not run.done():
+            stop(run)
+        await all_ended([run])  # what it came to is nobody's business
 
 
 class RunHandle(Generic[Out, Ctx]):

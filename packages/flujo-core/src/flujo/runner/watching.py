@@ -1,12 +1,14 @@
 """The owner's eye on its runs: somebody may cancel one, or take it over, while it is at work."""
 
 import asyncio
+import math
 from types import TracebackType
 from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
 from flujo.domain.interfaces import Claim, Clock, StateBackend
 from flujo.engine.frame import Lookout
+from flujo.engine.shield import all_ended
 from flujo.exceptions import StateError
 
 __all__ = ["Watch", "look_now"]
@@ -23,9 +25,10 @@ def look_now(run_id: str) -> None:
 class Watch(Lookout):
     """Cancels the task inside its block once the run is to be stopped; `stopped` says that it has.
 
-    The cancellation ends at the block, unless somebody else cancels the task as well. A step that goes on in spite of
-    it is cancelled again at the next look. Steps that never wait keep the looks from being had: a step
-    that is to begin when one is due waits for it. A run that waits has neither a timer nor a task of its own for this.
+    The cancellation ends at the block, unless somebody else cancels the task as well. It comes once, as steps may need
+    time to stop: where one goes on in spite of it, what is to begin next is cancelled. Steps that never wait keep the
+    looks from being had: a step that is to begin when one is due waits for it. A run that waits has neither a timer nor
+    a task of its own for this.
     """
 
     __slots__ = ("_backend", "_cancelled", "_cancelling", "_claim", "_clock", "_looking", "_rounds", "_task")
@@ -36,7 +39,7 @@ class Watch(Lookout):
         self._claim = claim
         self._clock = clock
         self._looking: asyncio.Task[None] | None = None
-        self._cancelled = 0
+        self._cancelled = 0  # times
 
     @property
     def run_id(self) -> str:
@@ -66,9 +69,11 @@ class Watch(Lookout):
 
     async def look(self) -> None:
         """Look now; does not return in a run that is to be stopped, as it is cancelled meanwhile."""
+        if self.stopped:  # some step went on in spite of it
+            self._cancel(cast("asyncio.Task[Any]", asyncio.current_task()))
         if self._looking is not None:
             await asyncio.wait([self._looking])  # what it has seen may be long ago
-        if self._looking is None:
+        if self._looking is None and not self.stopped:
             self._rounds.discard(self)
             self.begin()
         if self._looking is not None:
@@ -78,11 +83,19 @@ class Watch(Lookout):
 
     async def _look(self) -> None:
         began = self._clock.monotonic()
-        if await self._is_to_stop():
-            self._cancelled += 1
-            self._task.cancel("the run was cancelled")
+        is_to_stop = await self._is_to_stop()
+        if self._looking is None:  # the block is left
+            return
         self._looking, self.due = None, began + _PERIOD_S
-        self._rounds.add(self)
+        if is_to_stop:
+            self.due = -math.inf
+            self._cancel(self._task)
+        else:
+            self._rounds.add(self)
+
+    def _cancel(self, task: "asyncio.Task[Any]") -> None:
+        self._cancelled += task is self._task
+        task.cancel("the run was cancelled")
 
     async def _is_to_stop(self) -> bool:
         try:
@@ -93,12 +106,13 @@ class Watch(Lookout):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        looking, self._looking = self._looking, None
         self._rounds.discard(self)
-        for _ in range(self._cancelled):
-            self._task.uncancel()
+        try:
+            await all_ended([looking] if looking else [], cancels=True)
+        finally:
+            for _ in range(self._cancelled):
+                self._task.uncancel()
         alone = self._task.cancelling() <= self._cancelling
         return self.stopped and alone and isinstance(error, asyncio.CancelledError)
 
