@@ -319,16 +319,25 @@ class Ledger(RuleBasedStateMachine):
     def children(self, quota):
         return [child for child, parent in self.parents.items() if parent is quota]
 
+    def left(self, quota):
+        """What is left of each limit: less than nothing where a call used what parts hold, or more than there is."""
+        lent = [held(child.limits) for child in self.children(quota)]
+        rows = zip(held(quota.limits), used(quota.spent), used(quota.reserved), strict=True)
+        return [
+            None if limit is None else limit - spent - reserved - sum(each[at] for each in lent)
+            for at, (limit, spent, reserved) in enumerate(rows)
+        ]
+
     @rule(target=reservations, quota=quotas, usage=USAGES, rest=st.booleans())
     def reserve(self, quota, usage, rest):
-        before = held(quota.remaining)
+        left = self.left(self.book(quota))
+        lacks = any(each is not None and asked > each for asked, each in zip(used(usage), left, strict=True))
         try:
             reservation = quota.reserve(usage, rest=rest)
         except UsageLimitExceededError:
-            assert quota.overdrawn or any(
-                left is not None and asked > left for asked, left in zip(used(usage), before, strict=True)
-            )
+            assert lacks
             return multiple()
+        assert not lacks
         self.open[reservation] = quota
         return reservation
 
@@ -366,14 +375,9 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def nothing_appears_or_disappears(self):
         for quota in self.parents:
-            lent = [held(child.limits) for child in self.children(quota)]
-            rows = zip(held(quota.limits), used(quota.spent), used(quota.reserved), held(quota.remaining), strict=True)
-            for at, (limit, spent, reserved, remaining) in enumerate(rows):
-                if limit is None:
-                    continue
-                total = spent + reserved + sum(each[at] for each in lent)
-                assert remaining == max(limit - total, 0)
-                assert not self.honest or (total + remaining == limit and not quota.overdrawn)
+            for left, remaining in zip(self.left(quota), held(quota.remaining), strict=True):
+                assert remaining == (None if left is None else max(left, 0))
+                assert not self.honest or (remaining == left and not quota.overdrawn)
 
     @invariant()
     def every_use_is_counted_once(self):
