@@ -153,6 +153,14 @@ def test_a_replay_takes_the_pipeline_as_an_argument(begun):
     assert (ran.code, ran.out) == (2, "")
     assert "help: name the pipeline: flujo runs replay asking MODULE:NAME --state sqlite:///runs.db" in ran.err
     assert begun("runs", "replay", "asking", "skills.app:asking").code == 0
+    assert begun("runs", "replay", "asking", "--pipeline", "skills.app:asking").code == 0
+
+
+@pytest.mark.parametrize("named", [["skills.app:order"], ["--pipeline", "skills.app:order"]])
+def test_a_diff_takes_the_pipeline_as_an_argument_or_an_option(begun, named):
+    told = begun("runs", "diff", "order", "order", *named, "--json").json
+
+    assert (told["inputs_unknown"], told["steps"][0]["a"]["input"]) == ({}, "17")
 
 
 def test_a_pipeline_as_it_was_begun_is_not_named(begun):

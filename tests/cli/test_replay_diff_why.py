@@ -255,7 +255,7 @@ def test_inputs_of_a_run_without_a_pipeline_are_not_known(flujo, project):
     ran = flujo("runs", "diff", "r", "r", "--state", "sqlite:///runs.db")
 
     note = "what steps of run r were given is not known, and not compared: it has kept no pipeline: a program began it"
-    assert (ran.code, ran.err) == (0, f"nothing differs but times\n{note}\n")
+    assert (ran.code, ran.err) == (0, f"nothing differs but times\n{note}; name it by --pipeline MODULE:NAME\n")
 
 
 def test_what_a_copied_result_was_made_of_is_not_known(flujo, sent):

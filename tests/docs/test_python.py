@@ -20,6 +20,7 @@ EXAMPLES = [
     "The context",
     "Fields that live elsewhere",
     "Log lines",
+    "Lines of steps",
     "Resume",
     "Human answers",
     "Budgets",

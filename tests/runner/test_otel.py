@@ -165,7 +165,8 @@ async def test_an_agent_step_follows_the_conventions_for_generative_ai(spans):
         "gen_ai.usage.input_tokens": 3,
         "gen_ai.usage.output_tokens": 4,
     }
-    assert spans.by_path()["plain"].attributes["gen_ai.provider.name"] == "_OTHER"
+    plain = spans.by_path()["plain"].attributes
+    assert (plain["gen_ai.agent.name"], plain["gen_ai.provider.name"]) == ("plain", "_OTHER")
     assert spans.by_path()[""].attributes["flujo.usage.input_tokens"] >= 3
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "no_input_option",
     "note",
     "note_json",
+    "pipeline_argument",
     "pipeline_option",
     "sink_option",
     "state_option",
@@ -84,7 +85,8 @@ def json_option(function: F) -> F:
 
 def note(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     """Keep the value of an option in the `Options`, under the option's name: as its callback."""
-    setattr(ctx.ensure_object(Options), str(param.name), value)
+    if value is not None:
+        setattr(ctx.ensure_object(Options), str(param.name), value)
     return value
 
 
@@ -122,6 +124,18 @@ def pipeline_option(function: F) -> F:
     return click.option(
         "--pipeline", metavar="TARGET", type=click.Path(path_type=Path), expose_value=False, callback=note, help=text
     )(function)
+
+
+def pipeline_argument(function: F) -> F:
+    """Add `--pipeline`, and an argument that means the same."""
+
+    def keep(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+        options = ctx.ensure_object(Options)
+        options.pipeline = value or options.pipeline
+
+    made = click.Path(path_type=Path)
+    named = click.argument("file", metavar="[FILE]", required=False, type=made, expose_value=False, callback=keep)
+    return named(pipeline_option(function))
 
 
 def token_option(function: F) -> F:

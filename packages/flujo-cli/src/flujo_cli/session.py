@@ -89,7 +89,7 @@ class Session:
             initial_context_data=data,
             state_backend=backend,
             plugins=self.manager,
-            sinks=[PlaceSink(), self.reporter.progress, LogSink(self.reporter.log), *self._sinks()],
+            sinks=[PlaceSink(log := self.reporter.log), self.reporter.progress, LogSink(log), *self._sinks()],
             source=source,
             files=texts.kept() if texts else None,
             root=self.project.root,

@@ -2,10 +2,10 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flujo.domain.events import Event, StepFinished, StepStarted
 from flujo.domain.masking import masked
@@ -22,17 +22,48 @@ class _Place(NamedTuple):
 
 _PLACE: ContextVar[_Place | None] = ContextVar("place", default=None)
 
+#: What every record of `logging` has; the rest are the fields of one line.
+_USUAL = {*vars(logging.makeLogRecord({})), "asctime", "message", "taskName"}
+
 
 class PlaceSink:
-    """An event sink that notes which step is at work in its task, and for structlog, if the program has loaded it."""
+    """An event sink that notes which step is at work in its task, and for structlog, if the program has loaded it.
+
+    What steps log by structlog goes to `log`, too, unless the program has configured structlog.
+    """
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
 
     def handle(self, event: Event, /) -> None:
         """Note where a step begins, and what is around it where it ends."""
-        place = _PLACE.get()
+        place, structlog = _PLACE.get(), sys.modules.get("structlog")
+        if structlog is not None and not structlog.is_configured():
+            told = (structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info)
+            structlog.configure([*told, _Written(self._log)])
         if isinstance(event, StepStarted):
             _note(_Place(event.run_id, event.path, place))
         elif isinstance(event, StepFinished) and place is not None and place.path == event.path:
             _note(place.around)
+
+
+class _Written(NamedTuple):
+    """Structlog's last processor: writes to the log, and leaves nothing to print."""
+
+    log: Logger
+
+    def __call__(self, _: object, level: str, line: MutableMapping[str, Any]) -> str:
+        event = str(line.pop("event", ""))
+        _log(self.log, logging.getLevelNamesMapping().get(level.upper(), logging.ERROR), event, line)
+        raise sys.modules["structlog"].DropEvent
+
+
+def _log(log: Logger, level: int, event: str, fields: MutableMapping[str, Any]) -> None:
+    """Write a line of a step, of a level of `logging`, with the fields that it has and where it comes from."""
+    place = _PLACE.get()
+    run_id, path = (None, None) if place is None else (place.run_id, place.path or None)
+    name = LOG_LEVELS[min(max(level // 10 - 1, 0), len(LOG_LEVELS) - 1)]
+    log.log(name, event, **{"logger": None, "run_id": run_id, "path": path, **fields})
 
 
 def _note(place: _Place | None) -> None:
@@ -52,10 +83,9 @@ class _Lines(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        place = _PLACE.get()
-        run_id, path = (None, None) if place is None else (place.run_id, place.path or None)
-        level = LOG_LEVELS[min(max(record.levelno // 10 - 1, 0), len(LOG_LEVELS) - 1)]
-        self._log().log(level, self.format(record), logger=record.name, run_id=run_id, path=path)
+        fields = {name: value for name, value in vars(record).items() if name not in _USUAL}
+        event = fields.pop("event", None)  # the line's own text has that name
+        _log(self._log(), record.levelno, self.format(record), {"logger": record.name, **fields, "event_": event})
 
 
 class _Masked(logging.LogRecord):
@@ -76,3 +106,6 @@ def step_logs(log: Callable[[], Logger]) -> Iterator[None]:
     finally:
         logging.lastResort = last
         logging.setLogRecordFactory(made)
+        structlog = sys.modules.get("structlog")
+        if structlog is not None and any(isinstance(each, _Written) for each in structlog.get_config()["processors"]):
+            structlog.reset_defaults()

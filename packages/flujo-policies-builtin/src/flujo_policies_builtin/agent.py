@@ -48,7 +48,7 @@ class AgentPolicy(StepPolicy[AgentStep[Any, Any]]):
         calls = run.tally.total(step.agent_key)
         run.tally.note(step.agent_key, frame.path, made + 1)
         if run.events.active:
-            run.events.emit(AgentAsked(run.run_id, frame.path, frame.attempt, step.agent_key, _model(step)))
+            run.events.emit(AgentAsked(run.run_id, frame.path, frame.attempt, step.agent or step.name, _model(step)))
         try:
             if asked.quota is not None:
                 await run.journal.record_call(frame.path, run.quotas.at_most(asked), run.clock.now())

@@ -17,7 +17,7 @@ from flujo.runner.replay_inputs import inputs_of
 from flujo_cli.differences import Decision, Inputs, Pair, Step, decisions, pairs_of, row_values, text_diff
 from flujo_cli.exit_codes import ExitCode
 from flujo_cli.installed import load_plugins
-from flujo_cli.options import Options, json_option, state_option
+from flujo_cli.options import Options, json_option, pipeline_argument, state_option
 from flujo_cli.output import Console, one_line
 from flujo_cli.progress import elapsed
 from flujo_cli.project import Project
@@ -61,11 +61,13 @@ class _Runs(NamedTuple):
     help="Compare run A with run B, step by step: what each came to, what it cost, and where they went different ways. "
     "Steps are the same by their paths; times are shown, and never count as a difference. Ends with 1 when anything "
     "else differs. What a step was given is not recorded: it is made again, as `flujo runs replay` does, with the "
-    "pipeline that the run has kept, or its file; where that fails, a line says why, and inputs are not compared."
+    "pipeline that the run has kept, or its file, or the one in FILE, or module:name; where that fails, a line says "
+    "why, and inputs are not compared."
     f"\n\n{REFERENCE_HELP.replace('RUN is', 'A and B are each')}",
 )
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
+@pipeline_argument
 @click.option(
     "--path", metavar="PATH", help="Show how one step's input and output differ, line by line; or: input, output."
 )
@@ -105,8 +107,8 @@ def runs_diff(
 
 async def _inputs(session: Session, backend: StateBackend, row: RunRow, unknown: dict[str, str]) -> Inputs:
     """What the run's steps were given; where it can't be made again, `unknown` says why. Its code writes to stderr."""
-    if not row.files and not row.source:
-        unknown[row.run_id] = "it has kept no pipeline: a program began it"
+    if not row.files and not row.source and session.reporter.options.pipeline is None:
+        unknown[row.run_id] = "it has kept no pipeline: a program began it; name it by --pipeline MODULE:NAME"
         return {}
     try:
         with redirect_stdout(session.reporter.console.stderr):

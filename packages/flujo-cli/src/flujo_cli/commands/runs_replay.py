@@ -1,7 +1,6 @@
 """`flujo runs replay`: what a run came to, made again of its record alone."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +10,7 @@ from flujo.exceptions import ConfigurationError, ReplayMismatchError
 from flujo.runner.state_backend_manager import open_state
 from flujo_cli.exit_codes import ExitCode
 from flujo_cli.installed import load_plugins
-from flujo_cli.options import Options, json_option, state_option
+from flujo_cli.options import Options, json_option, pipeline_argument, state_option
 from flujo_cli.output import show_error
 from flujo_cli.project import Project
 from flujo_cli.references import REFERENCE_HELP, find_run
@@ -28,35 +27,35 @@ __all__ = ["runs_replay"]
     f"come to the same.\n\n{REFERENCE_HELP}",
 )
 @click.argument("reference", metavar="RUN")
-@click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+@pipeline_argument
 @json_option
 @state_option
 @click.pass_obj
-def runs_replay(options: Options, reference: str, file: Path | None, as_json: bool, state: str | None) -> ExitCode:
+def runs_replay(options: Options, reference: str, as_json: bool, state: str | None) -> ExitCode:
     """Replay the run, and say whether it came to the same."""
     reporter = Reporter(options)
     with reporter.telling():
         session = Session(Project.here(stands=options.stands, state=state), load_plugins(options), reporter)
         reporter.begin(session.project.settings)
         try:
-            result = asyncio.run(_replay(session, reference, file))
+            result = asyncio.run(_replay(session, reference))
         except ReplayMismatchError as error:
             return _differs(reporter, error, as_json)
     _same(reporter, result, as_json)
     return ExitCode.OK
 
 
-async def _replay(session: Session, reference: str, file: Path | None) -> Result:
+async def _replay(session: Session, reference: str) -> Result:
     project = session.project
     backend = open_state(project.settings.state_uri, session.manager, project.root)
     try:
         row = await find_run(backend, reference)
+        file = session.reporter.options.pipeline
         if file is None and not row.files and not row.source:
             way = project.command("runs", "replay", row.run_id, "MODULE:NAME")
             raise ConfigurationError(
                 f"run {row.run_id!r} has kept no pipeline: a program began it", suggestion=f"name the pipeline: {way}"
             )
-        session.reporter.options.pipeline = file
         flujo, row = await session.reopen(backend, reference, as_begun=file is None and bool(row.files))
         return await flujo.replay(row.run_id)
     finally:

@@ -47,7 +47,8 @@ class StepStarted(NamedTuple):
 
 
 class AgentAsked(NamedTuple):
-    """The step's agent is about to be called: its budget lets it. `model` is its name in the price table."""
+    """The step's agent is about to be called: its budget lets it. `agent` is its name, or the step's where it has none;
+    `model` is its name in the price table."""
 
     run_id: str
     path: str

@@ -87,10 +87,8 @@ def went_through(node: Node, known: RunStatus | None) -> bool:
 
 def status_of(node: Node, known: RunStatus | None, parts: Parts) -> RunStatus | None:
     """What the step came to: as is known of it, else as its parts did, or None where they don't tell."""
-    if known in _LOOSE and _is_whole(node, parts):
-        return RunStatus.COMPLETED
     if known is not None:
-        return known
+        return RunStatus.COMPLETED if known in _LOOSE and _is_whole(node, parts) else known
     if not parts and not node.went:
         return _of_leaf(node)
     last = node.last_try()
