@@ -146,7 +146,7 @@ def test_checking_a_file_imports_nothing_and_makes_its_agents_all_the_same(skill
             "V-A08",
             "'3' is no type of output that can be checked",
         ),
-        ("{model: 'function:skills:broken'}", (4, 21), "V-K02", "'int' can't be called"),
+        ("{model: 'function:skills:broken'}", (2, 14), "V-A05", "agent provider 'function' of plugin"),
         ("{}", (2, 6), "V-S01", "missing key 'model'"),
         ("{model: 3}", (2, 14), "V-S03", "'model' should be text, not 3"),
         ("{model: 'scripted:answers.json', prompt: b}", (2, 39), "V-S02", "unknown key 'prompt'"),

@@ -18,6 +18,9 @@ KIND = """
     def nothing(spec, context):
         return None
 
+    def raising(spec, context):
+        raise KeyError("lost")
+
     @hookimpl
     def flujo_register_step_kinds(registrar):
         registrar.kind("shout", {model}, {build}, summary="shout")
@@ -49,12 +52,12 @@ def findings(tmp_path):
     """What is found wrong with a file of this text."""
 
     def resolve(text):
-        (tmp_path / "flujo.toml").touch()
-        (tmp_path / "p.yaml").write_text(text)
+        root = tmp_path / "project"
+        root.mkdir()
+        (root / "flujo.toml").touch()
+        (root / "p.yaml").write_text(text)
         with pytest.raises(BlueprintError) as caught:
-            PipelineResolver(create_plugin_manager(), get_config_manager(tmp_path).settings()).resolve(
-                tmp_path / "p.yaml"
-            )
+            PipelineResolver(create_plugin_manager(), get_config_manager(root).settings()).resolve(root / "p.yaml")
         return [(finding.code, finding.message) for finding in caught.value.findings]
 
     return resolve
@@ -78,22 +81,38 @@ def test_a_kind_that_is_none_is_a_finding_that_names_its_plugin(fake_dist, findi
     assert told.startswith(message)
 
 
-def test_a_provider_that_gives_no_agent_is_a_finding_that_names_its_plugin(fake_dist, findings):
+def test_a_builder_that_raises_is_a_finding_that_names_its_plugin(fake_dist, findings):
+    fake_dist("acme-pol", KIND.format(model="Spec", build="raising"))
+
+    [found] = findings("steps: [{name: a, kind: shout}]")
+
+    assert found == ("V-A05", "building step 'a' raised KeyError: 'lost' (in plugin acme-pol 1.0)")
+
+
+GAVE = "agent provider 'acme' of plugin acme-pol 1.0 gave {}, expected an object with 'run', or a function"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("None", GAVE.format("None")),
+        ("3", GAVE.format("3")),
+        ("{}['x']", "making an agent raised KeyError: 'x' (in plugin acme-pol 1.0)"),
+    ],
+)
+def test_a_provider_that_gives_no_agent_is_a_finding_that_names_its_plugin(fake_dist, findings, given, message):
     fake_dist(
         "acme-pol",
-        """
+        f"""
         @hookimpl
         def flujo_register_agents(registrar):
-            registrar.provider("acme", lambda declaration, context: None)
+            registrar.provider("acme", lambda declaration, context: {given})
         """,
     )
 
     [(code, told)] = findings("agents: {writer: {model: 'acme:large'}}\nsteps: [{name: a, uses: agents.writer}]")
 
-    assert code == "V-A05"
-    assert (
-        told == "agent provider 'acme' of plugin acme-pol 1.0 gave None, expected an object with 'run', or a function"
-    )
+    assert (code, told) == ("V-A05", message)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,8 @@ async def test_a_sink_that_cannot_be_closed_is_broken_and_the_others_are_closed(
     await flujo.aclose()
 
     noisy, wrong, slow = Noisy.made
-    assert [(sink, str(error)) for sink, error in flujo.broken_sinks] == [(wrong, "the line is dead")]
+    told = "event sink 'wrong' of plugin Plugin failed: OSError: the line is dead"
+    assert [(sink, str(error)) for sink, error in flujo.broken_sinks] == [(wrong, told)]
     assert (noisy.closed, slow.closed) == (1, 1)
 
 
@@ -206,7 +207,11 @@ async def test_a_sink_that_cannot_be_closed_is_logged_without_a_run(manager, cap
     ("name", "error", "says"),
     [
         ("nosy", ConfigurationError, "there is no event sink 'nosy'"),
-        ("deaf", ConfigurationError, "test_event_sinks:Deaf' is not an event sink"),
+        (
+            "deaf",
+            PluginError,
+            "plugin Plugin can't make the event sink 'deaf': 'tests.runner.test_event_sinks:Deaf' is not",
+        ),
         ("broken", PluginError, "plugin Plugin offers 'no_such_module:sink', which can't be loaded"),
         ("odd", PluginError, "plugin Plugin offers 'sys:path', expected a function"),
         ("refusing", PluginError, "plugin Plugin can't make the event sink 'refusing': KeyError: 'url'"),

@@ -1,7 +1,6 @@
 """Fields that live elsewhere are there when a run starts, and saved however it ends."""
 
 import asyncio
-from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -311,7 +310,11 @@ async def test_a_provider_given_in_code_beats_a_plugin_s(made, profiles):
         ([Plugin(lambda root: 1 / 0)], PluginError, "can't make the state provider 'profiles': ZeroDivisionError"),
         ([Plugin("nowhere:open")], PluginError, "offers 'nowhere:open', which can't be loaded"),
         ([Plugin(lambda root: 1), Plugin(lambda root: 2)], PolicyConflictError, "'profiles' is claimed by"),
-        ([Plugin(lambda root: SimpleNamespace())], AttributeError, "has no attribute 'load'"),
+        (
+            [Plugin(lambda root: 3)],
+            PluginError,
+            "make the state provider 'profiles': it gave 3, expected a StateProvider",
+        ),
     ],
 )
 async def test_a_plugin_s_provider_that_is_none_ends_the_run_before_it_begins(made, plugins, cause, message):

@@ -75,14 +75,15 @@ class DeclaredAgent(NamedTuple):
 
 
 class Agents:
-    """The agents of one document. `note` does something, and gives None when it notes what was wrong, at a place."""
+    """The agents of one document. `note` does something, and gives None when it notes what was wrong, at a place and
+    with the plugin whose fault it may be."""
 
     def __init__(
         self,
         document: Document,
         providers: Mapping[str, AgentProviderSpec],
         context: AgentContext,
-        note: Callable[[Callable[[], Any], Location | None], Any],
+        note: Callable[[Callable[[], Any], Location | None, str], Any],
         blame: Callable[[str, str], str],
     ) -> None:
         self._document = document
@@ -118,10 +119,11 @@ class Agents:
 
     def _make(self, name: str, spec: AgentPart) -> DeclaredAgent | None:
         raw = self._document.data["agents"][name]
-        output = self._note(lambda: self._output(spec), self._document.value(raw, "output_schema"))
+        output = self._note(lambda: self._output(spec), self._document.value(raw, "output_schema"), "")
         said = AgentDeclaration(name, spec.model, spec.system_prompt, output, spec.params)
         at = self._document.value(raw, "model")
-        agent = self._note(lambda: self._agent(said), at)
+        provider = self._note(lambda: self._provider(said), at, "")
+        agent = provider and self._note(lambda: self._agent(said, provider), at, provider.provider)
         return None if agent is None else DeclaredAgent(said, agent)
 
     def _output(self, spec: AgentPart) -> Any:
@@ -136,11 +138,10 @@ class Agents:
         OutputSchema.of(declared)
         return declared
 
-    def _agent(self, said: AgentDeclaration) -> Agent:
-        spec = self._provider(said)
-        made: Agent | None = spec.factory(said, self._context)
-        if made is None:
-            message = f"agent provider {spec.prefix!r} of plugin {spec.provider} gave None"
+    def _agent(self, said: AgentDeclaration, spec: AgentProviderSpec) -> Agent:
+        made: Agent = spec.factory(said, self._context)
+        if not callable(getattr(made, "run", made)):
+            message = f"agent provider {spec.prefix!r} of plugin {spec.provider} gave {made!r}"
             raise ConfigurationError(f"{message}, expected an object with 'run', or a function", code="V-A05")
         return made
 

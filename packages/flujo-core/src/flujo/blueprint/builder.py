@@ -174,8 +174,9 @@ class _Builder:
         self.resolver.check(reference)
         return stand_in
 
-    def _note_of_agent(self, action: Callable[[], T], at: Location | None) -> T | None:
-        return self.noting(lambda: running("making an agent", action, self.resolver.project), "", at, "V-A08")
+    def _note_of_agent(self, action: Callable[[], T], at: Location | None, plugin: str) -> T | None:
+        project = self.resolver.project
+        return self.noting(lambda: running("making an agent", action, project, plugin=plugin), "", at, "V-A08")
 
     def imported(self, name: str | None, text: str, path: str) -> Pipeline[Any, Any] | None:
         """The pipeline that the step at `path` imports by `name`, or else from the file `text`.
@@ -247,7 +248,8 @@ class _Builder:
         context = _Context(self, raw, path, sees)
         what = f"building step {spec.name!r}"
         try:
-            step: Step[Any, Any] = running(what, lambda: kind.build(spec, context), self.resolver.project)
+            build, project = partial(kind.build, spec, context), self.resolver.project
+            step: Step[Any, Any] = running(what, build, project, plugin=kind.provider)
         except FlujoError as error:
             if is_whole:  # of a step with parts left out, no wonder
                 self.report.add(finding_of(error, "V-K02", path, context.reference_at or self._place_of_name(raw)))

@@ -138,12 +138,16 @@ def _restore(own: dict[str, ModuleType], hidden: dict[str, ModuleType]) -> None:
     sys.modules.update(hidden)
 
 
-def running(what: str, action: Callable[[], T], project: Project, *, advice: str = MEND) -> T:
-    """Do `action`, in which the project's code runs: what it raises becomes an error that says what, and where."""
+def running(what: str, action: Callable[[], T], project: Project, *, advice: str = MEND, plugin: str = "") -> T:
+    """Do `action`, in which the project's code runs: what it raises becomes an error that says what, and where.
+
+    Where the project has no part in it, it is the fault of the `plugin` whose code that is.
+    """
 
     def failed(said: str, error: BaseException) -> ConfigurationError:
+        place = _where(error, project) or (plugin and f" (in plugin {plugin})")
         return ConfigurationError(
-            _unparsed(error, project) or f"{what} raised {said}{_where(error, project)}",
+            _unparsed(error, project) or f"{what} raised {said}{place}",
             suggestion=advice,
             code="V-A05",
             cause=error,

@@ -50,9 +50,11 @@ class EventSinks:
         self._blame = manager.blame if manager else blame_nobody
         self._root = root or Path.cwd()
         self._made: list[EventSink] = []
+        self._specs: dict[int, EventSinkSpec] = {}
         sinks = [self._sink(each) for each in wanted]
         is_logged = any(isinstance(each, LogSink) for each in sinks)
-        self.stream = EventStream(sinks, None if is_logged else LogSink().handle)
+        self.stream = _Stream(sinks, None if is_logged else LogSink().handle)
+        self.stream.specs = self._specs
 
     def _sink(self, wanted: Sink) -> EventSink:
         if isinstance(wanted, str):
@@ -65,8 +67,13 @@ class EventSinks:
             raise ConfigurationError(f"there is no event sink {wanted.name!r}", suggestion=advice)
         spec = self._offered[wanted.name]
         make = partial(_factory(spec), dict(wanted.settings), self._root)
-        sink = _checked(attempt(make, partial(_refused, spec), but=ConfigurationError))
+        made = attempt(make, partial(_refused, spec), but=ConfigurationError)
+        try:
+            sink = _checked(made)
+        except ConfigurationError as error:
+            raise _refused(spec, str(error.message), error) from error
         self._made.append(sink)
+        self._specs[id(sink)] = spec
         return sink
 
     async def aclose(self) -> None:
@@ -77,6 +84,21 @@ class EventSinks:
                 [error] = await asyncio.gather(_close(sink), return_exceptions=True)
                 if error is not None:
                     self.stream.detach(sink, error)
+
+
+class _Stream(EventStream):
+    """The stream, which says of a sink that failed whose it is; `specs` are those of the sinks made here, by id."""
+
+    __slots__ = ("specs",)
+    specs: Mapping[int, EventSinkSpec]
+
+    def detach(self, sink: EventSink, error: BaseException, run_id: str = "") -> None:
+        """Let `sink` hear nothing more; what a plugin's failed with becomes a `PluginError` that names the plugin."""
+        spec = self.specs.get(id(sink))
+        if spec is not None:
+            whose = f"event sink {spec.name!r} of plugin {spec.provider}"
+            error = PluginError(f"{whose} failed: {type(error).__name__}: {error}".rstrip(": "), cause=error)
+        super().detach(sink, error, run_id)
 
 
 def _factory(spec: EventSinkSpec) -> Any:

@@ -60,9 +60,12 @@ class StateProviders(Mapping[str, StateProvider[Any]]):
 
 def _make(spec: StateProviderSpec, root: Path) -> StateProvider[Any]:
     factory = load_function(spec.factory, spec.provider)
-    provider: StateProvider[Any] = attempt(partial(factory, root), partial(_refused, spec), but=PluginError)
-    return provider
+    provider = attempt(partial(factory, root), partial(_refused, spec), but=PluginError)
+    if not callable(getattr(provider, "load", None)):
+        raise _refused(spec, f"it gave {provider!r}, expected a StateProvider")
+    made: StateProvider[Any] = provider
+    return made
 
 
-def _refused(spec: StateProviderSpec, text: str, error: BaseException) -> PluginError:
+def _refused(spec: StateProviderSpec, text: str, error: BaseException | None = None) -> PluginError:
     return PluginError(f"plugin {spec.provider} can't make the state provider {spec.id!r}: {text}", cause=error)
