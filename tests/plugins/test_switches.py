@@ -1,14 +1,19 @@
 """Which plugins load: options, the environment and the project's settings, all before anything is imported."""
 
 import pickle
+import re
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from flujo.exceptions import PluginError, SettingsError
-from flujo.plugins import create_plugin_manager, plugin_options
+from flujo.plugins import PluginOptions, PluginRecord, PluginStatus, create_plugin_manager, plugin_options
 from flujo.plugins.records import FIRST_PARTY
+from flujo.plugins.screening import check_required
 
 SKILL = """
     @hookimpl
@@ -36,6 +41,9 @@ def two(fake_dist):
     """Two installed plugins of strangers: flujo-skill-bells and acme-tools."""
     fake_dist("flujo-skill-bells", SKILL.format(name="bells"), entry="bells")
     fake_dist("acme-tools", SKILL.format(name="acme"))
+
+
+RECORD = PluginRecord("acme:acme", "acme", "1.0", "installed", "acme", status=PluginStatus.ACTIVE)
 
 
 def loaded(manager):
@@ -239,6 +247,36 @@ def test_a_plugin_that_is_required_and_there_is_loaded(two, project, bounds):
     project(f'[plugins]\nrequire = ["acme-tools{bounds}"]\n')
 
     assert "acme-tools" in loaded(create_plugin_manager())
+
+
+@pytest.mark.parametrize("sign", ["==", "!=", ">=", "<=", ">", "<"])
+def test_a_version_is_within_bounds_as_installers_read_them(sign):
+    for version in (
+        "1.1",
+        "1.2",
+        "1.2.0",
+        "1.2rc1",
+        "1.2.dev3",
+        "1.2a1.dev2",
+        "1.2.post1",
+        "1.2+local.9",
+        "1.3rc1",
+        "2",
+    ):
+        for bound in ("1.2", "1.2.0", "1", "2"):
+            record = replace(RECORD, version=version)
+            wanted = SpecifierSet(f"{sign}{bound}").contains(version, prereleases=True)
+            needs = PluginOptions(require=(f"acme{sign}{bound}",))
+            with nullcontext() if wanted else pytest.raises(PluginError, match=f"version '{re.escape(version)}' is"):
+                check_required([record], needs)
+
+
+@pytest.mark.parametrize("version", ["", "unknown"])
+def test_a_version_that_is_none_is_within_no_bounds_but_fits_where_there_are_none(version):
+    record = replace(RECORD, version=version)
+    check_required([record], PluginOptions(require=("acme",)))
+    with pytest.raises(PluginError, match="is installed"):
+        check_required([record], PluginOptions(require=("acme>=1",)))
 
 
 @pytest.mark.parametrize(

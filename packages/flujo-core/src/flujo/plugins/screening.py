@@ -26,6 +26,15 @@ __all__ = [
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*((?:(?:[<>=!]=|[<>])\s*[0-9][0-9.]*\s*,?\s*)*)")
 _BOUND = re.compile(r"(==|!=|>=|<=|>|<)\s*([0-9][0-9.]*)")
 
+#: The release of a version, and what stands between that and "+".
+_VERSION = re.compile(r"v?([0-9.]*)([^+]*)")
+
+#: What comes before a release.
+_BEFORE = re.compile(r"[-_.]?(a|b|c|rc|pre|dev)", re.IGNORECASE)
+
+#: What is older than a release is older than what comes before that, and the other way round (see `_order`).
+_AT = {"<": -1, ">": 1}
+
 _COMPARED: dict[str, Callable[[int, int], bool]] = {"==": eq, "!=": ne, ">=": ge, "<=": le, ">": gt, "<": lt}
 
 
@@ -184,13 +193,20 @@ def _written(name: str, options: PluginOptions) -> str:
 
 
 def _fits(version: str, bounds: str) -> bool:
-    return all(_COMPARED[sign](_order(version, bound), 0) for sign, bound in _BOUND.findall(bounds))
+    """Whether `version` is within the bounds, as installers read them (PEP 440)."""
+    orders = ((sign, _order(version, bound)) for sign, bound in _BOUND.findall(bounds))
+    return all(_COMPARED[sign](order, _AT.get(sign, 0)) for sign, order in orders)
 
 
 def _order(version: str, bound: str) -> int:
-    """Below zero where `version` is older than `bound`; letters in a version count for nothing."""
-    numbers = ([int(part) for part in re.findall(r"\d+", text)[:4]] for text in (version, bound))
-    for one, other in zip_longest(*numbers, fillvalue=0):
-        if one != other:
-            return 1 if one > other else -1
-    return 0
+    """-2 for a version of an older release than `bound`, 0 for one of the same, and 2 for one of a newer release.
+
+    -1 comes before the release `bound` ("rc1", ".dev3"), and 1 after it (".post1"); "+local" counts for nothing.
+    """
+    release, rest = _VERSION.findall(version)[0]
+    numbers = ([int(part) for part in text.split(".") if part] for text in (release, bound))
+    pairs = zip_longest(*numbers, fillvalue=0)
+    differing = next((one - other for one, other in pairs if one != other), 0)
+    if differing:
+        return 2 if differing > 0 else -2
+    return 0 if not rest else -1 if _BEFORE.match(rest) else 1
