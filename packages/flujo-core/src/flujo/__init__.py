@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         RunOwnedElsewhere,
         StateError,
     )
+    from flujo.infra.config_manager import get_config_manager
     from flujo.infra.log_sink import LogSink
     from flujo.infra.scripted import ScriptedAgent, scripted
     from flujo.runner.flujo import Flujo
@@ -98,6 +99,7 @@ _HOMES = {
         "flujo.engine.step_run": "StepRun",
         "flujo.exceptions": "AnswerRejected ConfigurationError DefinitionChanged EffectInDoubt FlujoError "
         "PausedException RunNotFound RunNotPaused RunOwnedElsewhere StateError",
+        "flujo.infra.config_manager": "get_config_manager",
         "flujo.infra.log_sink": "LogSink",
         "flujo.infra.scripted": "ScriptedAgent scripted",
         "flujo.runner.flujo": "Flujo",
@@ -164,6 +166,7 @@ __all__ = [
     "agentic_loop",
     "branch",
     "cached",
+    "get_config_manager",
     "human",
     "import_",
     "load_pipeline",
