@@ -56,6 +56,11 @@ BROKEN = {
         "expected exactly (registrar)",
     ),
     "no-parameter": ("@hookimpl\ndef flujo_register_skills(): ...", "rejected", "has the parameters ()"),
+    "partial": (
+        "import functools\nflujo_register_skills = hookimpl(functools.partial(print, 'x'))",
+        "rejected",
+        "hook 'flujo_register_skills' is of type 'partial', expected a function written with def",
+    ),
     "empty": ("answer = 42", "rejected", "no hooks found"),
     "future": (
         "FLUJO_PLUGIN_API = '2.0'\n" + skills("..."),

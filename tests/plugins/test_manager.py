@@ -40,6 +40,17 @@ def test_a_module_a_class_and_instances_can_be_plugins():
     assert {r.source for r in manager.records} == {"explicit"}
 
 
+def test_a_class_whose_hooks_need_an_instance_is_told_so():
+    class Plugin:
+        @hookimpl
+        def flujo_register_skills(self, registrar): ...
+
+    [record] = create_plugin_manager(Plugin, discover=False).records
+    assert record.error.startswith("hook 'flujo_register_skills' has the parameters (self, registrar), expected")
+    assert record.suggestion.startswith("the plugin is a class: name an instance of it instead")
+    assert create_plugin_manager(Plugin(), discover=False).records[0].loaded
+
+
 def test_a_broken_plugin_in_code_is_a_record_too():
     manager = create_plugin_manager(object(), discover=False)
 

@@ -225,6 +225,23 @@ def test_a_project_names_further_plugin_files(project, record_of):
     assert plain.suggestion == "plugins.local lists paths of .py files"
 
 
+def test_a_plugin_file_that_is_named_in_two_ways_is_loaded_once(project):
+    root = project('[plugins]\nlocal = ["tools/mine.py", "tools/../tools/mine.py", "flujo_plugins.py"]\n')
+    (root / "tools").mkdir()
+    for file in (root / "tools" / "mine.py", root / "flujo_plugins.py"):
+        file.write_text("raise ValueError")
+
+    records = create_plugin_manager().records
+    assert [record.name for record in records if record.source == "local"] == ["flujo_plugins", "mine"]
+
+
+def test_who_interrupts_the_import_of_a_plugin_is_told_of_which(fake_dist, capsys):
+    fake_dist("acme-slow", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        create_plugin_manager()
+    assert capsys.readouterr().err == "flujo: interrupted while plugin acme-slow 1.0 was imported\n"
+
+
 def test_a_plugin_file_that_is_called_as_flujos_own_is_not_flujos_own(project, record_of):
     root = project('[plugins]\nlocal = ["flujo-core.py"]\n')
     (root / "flujo-core.py").write_text("raise ImportError")

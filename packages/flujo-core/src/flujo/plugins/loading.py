@@ -99,6 +99,9 @@ class _Course:
         began = perf_counter()
         try:
             plugin = attempt(candidate.load)
+        except KeyboardInterrupt:
+            _say(f"interrupted while plugin {candidate.provider} was imported")
+            raise
         finally:
             if candidate.source != "explicit":
                 self.facts["load_ms"] = (perf_counter() - began) * 1000

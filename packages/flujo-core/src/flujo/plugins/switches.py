@@ -102,7 +102,11 @@ def _is_on(environment: Mapping[str, str], name: str) -> bool:
 def _local(config: ConfigManager) -> tuple[Path, ...]:
     """The plugin files of a project: a folder that nobody has declared a project runs no code of its own accord."""
     own = config.root / LOCAL_FILE
-    return tuple(dict.fromkeys([*([own] if config.declared and own.is_file() else []), *config.plugins.local]))
+    files = [*([own] if config.declared and own.is_file() else []), *config.plugins.local]
+    found: dict[Path, Path] = {}
+    for file in files:
+        found.setdefault(file.resolve(), file)
+    return tuple(found.values())
 
 
 def _unheeded(config: ConfigManager) -> str:

@@ -7,13 +7,18 @@ from typing import Any
 
 from flujo.domain.suggest import did_you_mean
 from flujo.exceptions import PluginError
-from flujo.plugins.hookspecs import API_1
+from flujo.plugins.hookspecs import API_1, PROJECT
 from flujo.plugins.registrars import REGISTRARS
 
 __all__ = ["api_of", "check_api", "check_hooks", "check_settings", "is_newer"]
 
 #: Every function of a plugin whose name starts so is a hook.
 _PREFIX = "flujo_"
+
+#: What `hookimpl` leaves at what it decorates.
+_MARK = f"{PROJECT}_impl"
+
+_OF_CLASS = "the plugin is a class: name an instance of it instead, or make the hook a @staticmethod"
 
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)?")
 
@@ -73,15 +78,24 @@ def check_hooks(plugin: object, options: Callable[[str], Mapping[str, Any] | Non
     for name in dir(plugin):
         noted = options(name)
         if noted is not None:
-            _check_hook(noted.get("specname") or name, getattr(plugin, name), noted)
+            advice = _OF_CLASS if isinstance(plugin, type) else None
+            _check_hook(noted.get("specname") or name, getattr(plugin, name), noted, advice)
             found = True
-        elif name.startswith(_PREFIX) and inspect.isroutine(inspect.getattr_static(plugin, name)):
-            raise PluginError(f"{name!r} is not decorated", suggestion="put @hookimpl from flujo.plugins above it")
+        elif name.startswith(_PREFIX):
+            _check_other(name, inspect.getattr_static(plugin, name))
     if not found:
         raise PluginError("no hooks found", suggestion=f"the hooks are {', '.join(REGISTRARS)}")
 
 
-def _check_hook(name: str, function: Callable[..., Any], noted: Mapping[str, Any]) -> None:
+def _check_other(name: str, there: object) -> None:
+    """Raise for what is called as a hook and would not be one: a function without a mark, or a mark without one."""
+    if inspect.isroutine(there):
+        raise PluginError(f"{name!r} is not decorated", suggestion="put @hookimpl from flujo.plugins above it")
+    if _MARK in getattr(there, "__dict__", ()):
+        raise PluginError(f"hook {name!r} is of type {type(there).__name__!r}, expected a function written with def")
+
+
+def _check_hook(name: str, function: Callable[..., Any], noted: Mapping[str, Any], advice: str | None) -> None:
     if name not in REGISTRARS:
         raise PluginError(f"unknown hook {name!r}: {did_you_mean(name, REGISTRARS, what='the hooks are')}")
     if noted.get("wrapper") or noted.get("hookwrapper") or any(test(function) for test in _NOT_PLAIN):
@@ -89,4 +103,5 @@ def _check_hook(name: str, function: Callable[..., Any], noted: Mapping[str, Any
     parameters = inspect.signature(function).parameters.values()
     if [(p.name, p.default) for p in parameters] != [("registrar", inspect.Parameter.empty)]:
         shown = ", ".join(str(p) for p in parameters)
-        raise PluginError(f"hook {name!r} has the parameters ({shown}), expected exactly (registrar)")
+        told = f"hook {name!r} has the parameters ({shown}), expected exactly (registrar)"
+        raise PluginError(told, suggestion=advice)
