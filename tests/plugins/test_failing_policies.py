@@ -4,6 +4,7 @@ import pytest
 
 from flujo import Flujo, Pipeline, Step, StepConfig
 from flujo.domain.events import StepRetried
+from flujo.exceptions import PluginError
 from flujo.plugins import PluginManager, create_default_registry, create_plugin_manager, hookimpl
 from flujo.plugins.discovery import installed_plugins
 from flujo.plugins.records import Candidate
@@ -30,10 +31,22 @@ class Unknown(Step):
     kind = "unknown"
 
 
+class Unready(Step):
+    """A kind of step that the plugin can't prepare."""
+
+    kind = "unready"
+
+
+class Clumsy(FunctionPolicy):
+    def prepare(self, step):
+        raise KeyError(step.name)
+
+
 class Acme:
     @hookimpl
     def flujo_register_policies(self, registrar):
         registrar.policy(Fetch, Faulty)
+        registrar.policy(Unready, Clumsy)
         registrar.fallback(Faulty)
 
 
@@ -50,6 +63,18 @@ async def test_a_step_says_which_plugin_failed_and_so_do_the_run_and_what_it_sta
     assert [line.error.plugin for line in (inner, *inner.children)] == ["flujo-policy-acme 0.3.1"] * 2
     assert (result.error.plugin, result.error.path) == ("flujo-policy-acme 0.3.1", "sub:inner/a")
     assert result.error.message == "no route to acme"
+
+
+def test_a_step_that_a_plugin_fails_to_prepare_is_told_with_the_plugin():
+    with pytest.raises(PluginError, match=r"^plugin flujo-policy-acme 0\.3\.1 can't prepare step 'b': KeyError: 'b'$"):
+        Flujo(Pipeline([Step("a", str.upper), Unready("b")]), plugins=manager())
+
+
+def test_what_a_policy_that_was_put_in_by_hand_raises_is_left_as_it_is():
+    registry = create_default_registry(manager())
+    registry.register_factory(Unready, Clumsy)
+    with pytest.raises(KeyError, match="b"):
+        Flujo(Unready("b"), registry=registry)
 
 
 async def test_an_attempt_that_failed_says_it_too():

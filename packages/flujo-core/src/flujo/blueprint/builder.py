@@ -246,10 +246,9 @@ class _Builder:
             return _STAND_IN
         is_whole = len(self.report.findings) == before
         context = _Context(self, raw, path, sees)
-        what = f"building step {spec.name!r}"
+        build, project = partial(kind.build, spec, context), self.resolver.project
         try:
-            build, project = partial(kind.build, spec, context), self.resolver.project
-            step: Step[Any, Any] = running(what, build, project, plugin=kind.provider)
+            step: Step[Any, Any] = running(f"building step {spec.name!r}", build, project, plugin=kind.provider)
         except FlujoError as error:
             if is_whole:  # of a step with parts left out, no wonder
                 self.report.add(finding_of(error, "V-K02", path, context.reference_at or self._place_of_name(raw)))

@@ -15,15 +15,13 @@ from flujo.domain.interfaces import Clock, EventSink, StateBackend, StateProvide
 from flujo.domain.outcomes import PendingAnswer, PipelineResult, RunStatus
 from flujo.domain.pricing import Price
 from flujo.domain.quota import UsageLimits
-from flujo.domain.steps import Pipeline, Step
+from flujo.domain.steps import Step
 from flujo.engine.background_task_manager import OnEnd
 from flujo.engine.event_stream import EventStream
-from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec
-from flujo.infra.templates import Templates
 from flujo.plugins import PluginManager, create_default_registry
 from flujo.runner import arguments
 from flujo.runner.answers import NO_ANSWER, Questions, Reply, reply_of
@@ -34,7 +32,7 @@ from flujo.runner.inbox import OpenQuestion, read_inbox
 from flujo.runner.listing import RunSummary, read_runs
 from flujo.runner.local_tracer import traced
 from flujo.runner.own_loop import in_loop_of_its_own
-from flujo.runner.plugin_set import plugin_set
+from flujo.runner.plugin_set import plugin_set, prepared_core
 from flujo.runner.rerun import SAME_INPUT, Again, rerun
 from flujo.runner.resume_orchestrator import ResumeOrchestrator
 from flujo.runner.run_session import Begun, RunSession
@@ -103,7 +101,7 @@ class Flujo(Generic[In, Out, Ctx]):
     ) -> None:
         whole, model, root = pipeline_of(pipeline), model_of(context_model), root_of(root)
         manager = arguments.manager_of(state_uri, state_backend, registry, plugins)
-        core = _prepared_core(whole, registry if registry is not None else create_default_registry(manager))
+        core = prepared_core(whole, registry if registry is not None else create_default_registry(manager))
         self._state = StateBackendManager(backend=state_backend, uri=state_uri, manager=manager, root=root)
         self._data = mapping_of(initial_context_data, "initial_context_data")
         self._clock, self._forgets, self._at_work = clock or SystemClock(), delete_on_completion, AtWork()
@@ -392,9 +390,3 @@ class Flujo(Generic[In, Out, Ctx]):
     ) -> AsyncGenerator[Item | PipelineResult[Out, Ctx], None]:
         """The same, read while it is at work."""
         return streamed(self._session.events, partial(self._result, work), pick, self._at_work.stop)
-
-
-def _prepared_core(pipeline: Pipeline[Any, Any], registry: PolicyRegistry) -> ExecutorCore:
-    core = ExecutorCore(policy_registry=registry, templates=Templates())
-    core.prepare(pipeline)
-    return core

@@ -2,21 +2,25 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from flujo.domain.agent_step import AgentStep
 from flujo.domain.callables import reference
 from flujo.domain.events import PluginChanged
+from flujo.domain.foreign import attempt
 from flujo.domain.interfaces import RunRow
 from flujo.domain.steps import Step
-from flujo.engine.policy_registry import kin
+from flujo.engine.executor_core import ExecutorCore
+from flujo.engine.policy_registry import PolicyRegistry, kin
 from flujo.engine.recorded import PLUGINS, providers
-from flujo.exceptions import DefinitionChanged
+from flujo.exceptions import DefinitionChanged, PluginError
+from flujo.infra.templates import Templates
 from flujo.plugins import PluginManager
 from flujo.plugins.contributions import ANY_STEP
 from flujo.plugins.precedence import Table
 
-__all__ = ["PluginSet", "check_policies", "missing_plugins", "plugin_changes", "plugin_set", "tags_of"]
+__all__ = ["PluginSet", "check_policies", "missing_plugins", "plugin_changes", "plugin_set", "prepared_core", "tags_of"]
 
 
 class PluginSet(dict[str, tuple[str, ...]]):
@@ -24,6 +28,22 @@ class PluginSet(dict[str, tuple[str, ...]]):
     otherwise, for a kind in files, for an agent or for a skill. `local` are the plugin files of the project."""
 
     local: frozenset[str] = frozenset()
+
+
+def prepared_core(pipeline: Step[Any, Any], registry: PolicyRegistry) -> ExecutorCore:
+    """What executes the steps of `pipeline`. Raises what preparing them does, as a `PluginError` that names the plugin
+    where its policy fails."""
+
+    def failed(said: str, error: BaseException) -> PluginError:
+        step = next(step for step in pipeline.walk() if step not in core.parts()["plans"])
+        plugin = registry.plugin_of(step)
+        if plugin is None:
+            raise error
+        return PluginError(f"plugin {plugin} can't prepare step {step.name!r}: {said}", cause=error)
+
+    core = ExecutorCore(policy_registry=registry, templates=Templates())
+    attempt(partial(core.prepare, pipeline), failed)
+    return core
 
 
 def plugin_set(manager: PluginManager | None, pipeline: Step[Any, Any]) -> PluginSet:
