@@ -31,7 +31,7 @@ PACKAGES = Path(__file__).parent.parent / "packages"
 SUBJECTS = {
     "Runs": (
         *("Flujo", "load_pipeline", "PipelineResult", "StepResult", "RunStatus", "RunSummary", "PendingAnswer"),
-        *("UsageLimits", "Usage", "Price"),
+        *("get_config_manager", "UsageLimits", "Usage", "Price"),
     ),
     "What a run tells": ("Success", "Failure", "Paused", "Aborted", "Chunk", "LogSink", "TracingManager", "Tracer"),
     "Steps": ("step", "Step", "Pipeline", "StepConfig", "Backoff", "StepRun"),
