@@ -183,6 +183,8 @@ class _Reader(NamedTuple):
         known, children = self.around.known(node, came_to), _in_order(node)
         of_parts = self.around.of_parts(node, known, children)
         parts = [self.read(child, what, since) for child, what in zip(children, of_parts, strict=True)]
+        if node.of.side_by_side and known in (None, RunStatus.FAILED):
+            parts = [(_unsure(child, part[0]), *part[1:]) for child, part in zip(children, parts, strict=True)]
         spans = self._with_empty(node, [span for span, _, _ in parts], to_its_end=went_through(node, known))
         statuses = (part[0].status for part in parts)
         status = status_of(node, known, [*zip(children, statuses, strict=True)])
@@ -318,6 +320,11 @@ def _reach(intervals: Sequence[Interval], idle: Sequence[Interval]) -> list[Inte
     end = max((end for _, end in intervals), default=0.0)
     edges = zip([start, *(back for _, back in idle)], [*(gone for gone, _ in idle), end], strict=True)
     return _merged((max(start, one), min(end, other)) for one, other in edges) if intervals else []
+
+
+def _unsure(node: Node, span: Span) -> Span:
+    """The span of a branch beside one that failed: it may have been cancelled when all of its steps were through."""
+    return span if node.results() or span.status is not RunStatus.COMPLETED else span._replace(status=None)
 
 
 def _merged(intervals: Iterable[Interval]) -> list[Interval]:
