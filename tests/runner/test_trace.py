@@ -397,6 +397,16 @@ async def test_a_failed_run_shows_where_it_failed(takes, watched):
     assert [span.error.message for span in trace.root.walk() if span.error] == ["no", "no"]
 
 
+async def test_a_branch_beside_one_that_failed_may_have_been_cancelled_when_all_in_it_was_through(takes, watched):
+    branches = {"b": [takes("y", 1)], "a": [takes("w", 1), takes("x", 1, ValueError("no"))]}
+    work = watched(parallel("p", branches))
+    await work.flujo.run("x", run_id="r")
+    rows = told(await work.trace(), "status")
+
+    assert rows["parallel:p/a"] == rows["parallel:p/a/x"] == (RunStatus.FAILED,)
+    assert (rows["parallel:p/b"], rows["parallel:p/b/y"]) == ((None,), (RunStatus.COMPLETED,))
+
+
 async def test_failures_that_were_gone_on_from_fail_no_more_than_they_did(takes, watched):
     states = {"draft": takes("bad", 1, ValueError("no")), "sent": []}
     on = [Transition("draft", "failure", "sent")]

@@ -183,10 +183,9 @@ class _Reader(NamedTuple):
         known, children = self.around.known(node, came_to), _in_order(node)
         of_parts = self.around.of_parts(node, known, children)
         parts = [self.read(child, what, since) for child, what in zip(children, of_parts, strict=True)]
-        if node.of.side_by_side and known in (None, RunStatus.FAILED):
-            parts = [(_unsure(child, part[0]), *part[1:]) for child, part in zip(children, parts, strict=True)]
-        spans = self._with_empty(node, [span for span, _, _ in parts], to_its_end=went_through(node, known))
-        statuses = (part[0].status for part in parts)
+        read = [_as_sure(node, known, child, span) for child, (span, _, _) in zip(children, parts, strict=True)]
+        spans = self._with_empty(node, read, to_its_end=went_through(node, known))
+        statuses = (span.status for span in read)
         status = status_of(node, known, [*zip(children, statuses, strict=True)])
         under = _merged([interval for _, intervals, _ in parts for interval in intervals])
         timed = [record for record in own if record.kind is RecordKind.RESULT or record.kind in TRIES]
@@ -322,9 +321,10 @@ def _reach(intervals: Sequence[Interval], idle: Sequence[Interval]) -> list[Inte
     return _merged((max(start, one), min(end, other)) for one, other in edges) if intervals else []
 
 
-def _unsure(node: Node, span: Span) -> Span:
-    """The span of a branch beside one that failed: it may have been cancelled when all of its steps were through."""
-    return span if node.results() or span.status is not RunStatus.COMPLETED else span._replace(status=None)
+def _as_sure(around: Node, came_to: RunStatus | None, node: Node, span: Span) -> Span:
+    """The span of a part: a branch beside one that failed may have been cancelled when all its steps were through."""
+    is_sure = not around.of.side_by_side or came_to not in (None, RunStatus.FAILED) or node.results()
+    return span if is_sure or span.status is not RunStatus.COMPLETED else span._replace(status=None)
 
 
 def _merged(intervals: Iterable[Interval]) -> list[Interval]:
