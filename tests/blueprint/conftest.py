@@ -19,6 +19,11 @@ from flujo.infra.templates import Templates
 from flujo_policies_builtin.imports import ImportSpec, build_import
 from flujo_policies_builtin.providers import function_agent, scripted_agent
 
+#: Where Python's own modules lie, and this repository's: any other is a project's, of a test or of an example.
+CHECKOUT = Path(__file__).resolve().parents[2]
+PLACES = (sys.prefix, sys.base_prefix, CHECKOUT / "packages", CHECKOUT / "tests")
+NOT_OF_PROJECTS = tuple(form for place in PLACES for form in (str(place), str(Path(place).resolve())))
+
 
 class Reference(Spec):
     id: str
@@ -155,12 +160,17 @@ def project(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def same_modules_after(tmp_path_factory):
-    """Take the modules of test projects out of the process again, and see that the import path is as it was."""
-    path, here = list(sys.path), str(tmp_path_factory.getbasetemp().resolve())
+def no_modules_of_projects():
+    """Take the modules of other tests' projects out of the process, and this one's; the import path is as it was."""
+    _forget_projects()
+    path = list(sys.path)
     yield
+    _forget_projects()
+    assert sys.path == path
+
+
+def _forget_projects():
     for name, module in list(sys.modules.items()):
         places = [vars(module).get("__file__"), *vars(module).get("__path__", ())]
-        if any(place and str(place).startswith(here) for place in places):
+        if any(places) and not any(str(place).startswith(NOT_OF_PROJECTS) for place in places if place):
             del sys.modules[name]
-    assert sys.path == path
