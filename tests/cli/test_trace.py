@@ -1,6 +1,8 @@
 """`flujo runs trace`: where a run's time and money went."""
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -96,8 +98,8 @@ MAP = "kind: map, name: each, map: { iterable_input: '{{ 5 }}', body: [{ name: b
 @pytest.mark.parametrize(
     ("step", "line", "why"),
     [
-        (MAP, "map:each  failed  T  T  -  -", "  it failed: ExecutionError: map 'each' needs a list of items"),
-        (LOOP, "loop:never  failed  T  T  -  -  2/2 completed", "  it ran: 2 rounds; it failed: ExecutionError: loop "),
+        (MAP, "map:each  failed  T  T  -  -  ", "ExecutionError: map 'each' needs a list of items"),
+        (LOOP, "loop:never  failed  T  T  -  -  2/2 completed, ", "ExecutionError: loop 'never' did not end"),
     ],
 )
 def test_the_step_that_a_run_failed_at_is_shown_and_why(step, line, why, flujo, project):
@@ -105,9 +107,9 @@ def test_the_step_that_a_run_failed_at_is_shown_and_why(step, line, why, flujo, 
     flujo("run", "--input", "x", "--run-id", "r")
     name = line.partition("  ")[0]
 
-    assert line in times_hidden(flujo("runs", "trace", "r").out)
+    assert any(each.startswith(line + why) for each in times_hidden(flujo("runs", "trace", "r").out))
     assert flujo("why", name.partition(":")[2]).out.splitlines()[1] == name
-    assert flujo("why", name).out.splitlines()[2].startswith(why)
+    assert flujo("why", name).out.splitlines()[2].startswith(f"  attempt 1 was the last and failed: {why}")
 
 
 def test_what_the_record_cannot_tell_has_no_status(flujo, project):
@@ -115,6 +117,8 @@ def test_what_the_record_cannot_tell_has_no_status(flujo, project):
     step = f"kind: map, name: each, map: {{ iterable_input: '{{{{ [1] }}}}', on_error: collect, {body} }}"
     (project / "pipeline.yaml").write_text(f"steps: [{{ {step} }}]\n")
     assert flujo("run", "--input", "x", "--run-id", "r").code == 0
+    with closing(sqlite3.connect(project / ".flujo" / "state.db")) as state, state:
+        state.execute("DELETE FROM journal WHERE path LIKE '%map:m#a1'")  # older runs have no record of that failure
     lines = times_hidden(flujo("runs", "trace", "r").out)
 
     assert lines[-3:] == ["map:each  completed  T  T  -  -  0/1 completed, 1 not known", *lines[-2:]]

@@ -29,6 +29,7 @@ from flujo import (
     parallel,
     state_machine,
 )
+from flujo.domain.interfaces import JournalRecord, RecordKind
 from flujo.engine.executor_core import ExecutorCore
 from flujo.exceptions import PipelineAbortSignal, ReplayMismatchError, RunNotFound, StateUnavailable
 from flujo.infra.memory import InMemoryBackend
@@ -501,6 +502,49 @@ async def test_a_background_step_is_not_missed_whose_branch_was_cancelled_before
     result, again = await both(parallel("p", {"a": failing, "c": [note, step("u")]}))
 
     assert (again.error, again.background) == (result.error, ())
+
+
+def no_list(name: str = "m", **options: Any) -> Step[Any, Any]:
+    return map_(name, A, over=lambda data, context: data, **options)
+
+
+async def test_a_step_made_of_others_has_a_record_of_a_failure_of_its_own_only():
+    backend = InMemoryBackend()
+    async with flujo(Pipeline([Pipeline([no_list()], name="p")]), backend) as runner:
+        assert (await runner.run("x", run_id="r")).status == "failed"
+        assert (await runner.resume("r")).status == "failed"
+    records = [(each.path, each.kind, each.attempt) for each in await backend.load("r")]
+
+    assert records == [(f"sub:p/map:m#a{number}", RecordKind.FAILED, 1) for number in (1, 2)]
+
+
+@pytest.mark.parametrize("own", [no_list(), no_list(fallback=no_list("f")), no_list(config=StepConfig(max_retries=1))])
+@pytest.mark.parametrize("failing", [fail, None])
+async def test_a_failure_of_a_step_made_of_others_comes_when_it_did(own, failing):
+    result, again = await both(parallel("p", {"a": own, "b": [B, step("c", failing or work)]}))
+
+    assert (again.status, again.error) == (result.status, result.error)
+    assert again.step_history[0].children[0] == result.step_history[0].children[0]
+
+
+async def test_a_failure_of_a_step_made_of_others_of_which_an_older_run_has_no_record_is_told_by_the_run_s():
+    class Older(InMemoryBackend):
+        async def load(self, run_id: str, /) -> Sequence[JournalRecord]:
+            return [each for each in await super().load(run_id) if not each.path.endswith("/map:m#a1")]
+
+    async with flujo(parallel("p", {"a": [A, no_list()], "b": [B, step("c", fail)]}), Older()) as runner:
+        result = await runner.run("x", run_id="r")
+        again = await runner.replay("r")
+
+    assert (again.status, again.error) == (result.status, result.error)
+
+
+async def test_a_step_made_of_others_whose_output_has_no_place_fails_again_when_it_did():
+    nowhere = Pipeline([A], name="n", updates_context=True)
+    result, again = await both(parallel("q", {"a": [nowhere], "b": B}, on_branch_failure="ignore"))
+
+    assert again == result
+    assert [each.success for each in result.step_history[0].children] == [False, True]
 
 
 def test_a_replay_changes_the_executor_only_where_that_says_so():

@@ -261,19 +261,19 @@ async def test_of_what_a_fallback_took_over_only_what_is_known_is_told(takes, wa
     assert result.success
     assert rows["sub:part"] == rows["import:i"] == rows["parallel:p"] == rows["n"] == RunStatus.COMPLETED
     assert rows["sub:part/loop:l[0]"] == RunStatus.COMPLETED
-    assert rows["sub:part/loop:l"] is None
+    assert rows["sub:part/loop:l"] == rows["import:i/map:mm"] == RunStatus.FAILED
     assert rows["parallel:p/a"] == RunStatus.FAILED
-    assert not {"sub:part/map:never", "import:i/map:mm"} & set(rows)
+    assert "sub:part/map:never" not in rows
 
 
-async def test_of_a_branch_that_may_have_failed_without_a_record_nothing_is_told(takes, watched):
+async def test_a_branch_has_failed_when_a_step_made_of_others_in_it_failed_by_itself(takes, watched):
     branches = {"a": [takes("x", 1), map_("m", Step("i"), over=told_of(5))], "b": [NONE[0], takes("y", 1)]}
     work = watched(parallel("p", branches, on_branch_failure="ignore"))
     result = await work.flujo.run("x", run_id="r")
     rows = told(await work.trace(), "status", "marks")
 
     assert result.success
-    assert rows["parallel:p/a"] == (None, ())
+    assert rows["parallel:p/a"] == rows["parallel:p/a/map:m"] == (RunStatus.FAILED, ())
     assert rows["parallel:p/b"] == (RunStatus.COMPLETED, ())
     assert [path for path, (_, marks) in rows.items() if "empty" in marks] == ["parallel:p/b/map:first"]
 

@@ -137,7 +137,8 @@ class RecordKind(IntEnum):
     """What a journal record says of its path. The numbers are stored.
 
     `ATTEMPT` is a failed attempt that was followed by another, `FAILED` the one after which the step gave up; a
-    resumed run tries such a step again. `WAIT` is a question to a person, and `ANSWER` the answer to it.
+    resumed run tries such a step again. So does a step made of others that keeps no result have one where it fails by
+    itself. `WAIT` is a question to a person, and `ANSWER` the answer to it.
     `INTENT` says that a step which may run only once begins, `SETTLED` what a person says of one that never ended.
     `CALL` says that a call begins, where there are limits, and what it may use at most.
     """

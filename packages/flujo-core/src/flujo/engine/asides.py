@@ -43,6 +43,11 @@ class Asides:
             if record.kind is RecordKind.FAILED and record.attempt:  # without a try it is not the answer's fault
                 self.reopened.add(path)
 
+    def tried_again(self) -> set[str]:
+        """The paths of steps that were, or are to be, attempted again in the same process, or fell back."""
+        attempts = self.attempts.items()
+        return {path for path, records in attempts if any(each.kind is RecordKind.ATTEMPT for each in records)}
+
 
 #: Nothing beside results. Nobody takes note of anything here.
 NO_ASIDES = Asides()

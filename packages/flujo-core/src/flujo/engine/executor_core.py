@@ -70,8 +70,8 @@ class ExecutorCore:
 
     A subclass, as the replay's, may do otherwise in these places only: `_launch` (of a background step), `_run` (a
     step, from what is known of it to its end), `_guarded` (its attempts, then its fallback), `_attempts`, `_timed` (one
-    attempt: policy and validators), `_limit` (how long that may take) and `_finish` (its end). It shares what another
-    core has prepared: `ExecutorCore(**core.parts())`.
+    attempt: policy and validators), `_limit` (how long that may take), `_settle` (what it gives goes into the context)
+    and `_finish` (its end). It shares what another core has prepared: `ExecutorCore(**core.parts())`.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class ExecutorCore:
         if now >= run.pulse.due or now >= run.watch.due or plan.looks or run.events.active:
             await _begun(frame, plan, now)
         frame = _furnished(frame, plan) if frame.history is None or plan.invariants else frame
-        work = Work(frame, plan, now, run.journal.spent_on(frame.path) if plan.tries else NO_USAGE)
+        work = Work(frame, plan, now, run.journal.spent_on(frame.path))
         try:
             if plan.direct and frame.level % _LEVELS:
                 with work:  # what `_guarded` comes to, without its coroutines
@@ -198,14 +198,14 @@ class ExecutorCore:
         work.outcome = outcome
         work.duration_s = run.clock.monotonic() - work.started
         if type(outcome) is Success and (plan.records or plan.writes or frame.invariants):
-            outcome = await self._settle(work, outcome)
+            work.outcome = outcome = await self._settle(work, outcome)
         if run.journal.tracker is not None:
             check_used(frame, outcome)
         result = result_of(work, outcome)
         if type(outcome) is Success:
             outcome = tuple_of(Success, (outcome.value, result.usage, (), result, False, None))
         else:
-            if type(outcome) is Failure and plan.tries and not run.journal.closed:
+            if type(outcome) is Failure and (plan.tries or outcome.step_result is None) and not run.journal.closed:
                 await self._note_failure(work, outcome, final=True)
             outcome = outcome._replace(usage=result.usage, children=result.children, step_result=result)
         return tell_finished(frame, outcome, result)

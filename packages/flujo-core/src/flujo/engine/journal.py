@@ -77,7 +77,7 @@ class Journal:
                 self._note(record)
         self.tracker: Tracker | None = None
         if tracks_since is not None and self._results:
-            self.tracker = Tracker(self._results.values(), tracks_since, self._asides.attempts)
+            self.tracker = Tracker(self._results.values(), tracks_since, self._asides.tried_again())
         self._counts: Mapping[str, int] | None = None if self._results else NOTHING
 
     def _note(self, record: JournalRecord) -> None:

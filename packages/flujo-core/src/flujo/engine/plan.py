@@ -21,11 +21,11 @@ class StepPlan:
 
     `render` makes its data; None leaves what the step before handed on. `watches` says that the step could change
     the context by itself, so that it is compared; `guards` that the context must be put back when an attempt fails;
-    `writes` that its output goes into the context; `retried` that its data may be needed again; `tries` that its
-    failures are written down. A `direct` step needs nothing but the call and the record. `invariants` must hold after
-    it and after the steps in it; `agent` is whose calls are counted. `parts` says that other steps have records under
-    its own; `looks` that it does not begin before a look whether somebody stops the run. `plugin` brings the policy,
-    where it isn't flujo's own.
+    `writes` that its output goes into the context; `retried` that its data may be needed again; `tries` that all
+    its failures are written down, and not only those that are no other step's. A `direct` step needs nothing but the
+    call and the record. `invariants` must hold after it and after the steps in it; `agent` is whose calls are counted.
+    `parts` says that other steps have records under its own; `looks` that it does not begin before a look whether
+    somebody stops the run. `plugin` brings the policy, where it isn't flujo's own.
     """
 
     policy: StepPolicy[Any]

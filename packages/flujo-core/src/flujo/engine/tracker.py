@@ -16,8 +16,8 @@ _END = re.compile(r"[/\[]|$")
 class Tracker:
     """Knows the paths with results, and those that the run has come by.
 
-    It looks for results that ended at `since` or later, in seconds since the epoch. `tried` are the paths with failed
-    attempts: what is recorded in such a step may be of one that went elsewhere.
+    It looks for results that ended at `since` or later, in seconds since the epoch. `tried` are the paths of steps
+    that were tried again: what is recorded in such a step may be of an attempt that went elsewhere.
     """
 
     def __init__(self, results: Iterable[JournalRecord], since: float = 0.0, tried: Collection[str] = ()) -> None:

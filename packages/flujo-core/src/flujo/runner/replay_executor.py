@@ -151,15 +151,43 @@ class ReplayExecutor(ExecutorCore):
         if isinstance(outcome, Failure) and work.before is not None:
             restore(work.frame.context, work.before)
         end = self._record.end(path)
+        if isinstance(outcome, Failure) and end is not None and not work.plan.records:
+            await self._in_turn(work, outcome)
         has_ended = end is not None and isinstance(outcome, Failure)
         work.attempt = end.attempt if end and has_ended else 1 + self._record.retries_used(path)
         return outcome
 
+    async def _settle(self, work: Work, outcome: Success[Any]) -> StepOutcome[Any]:
+        settled = await super()._settle(work, outcome)
+        if isinstance(settled, Failure):
+            await self._in_turn(work, settled)
+        return settled
+
     async def _finish(self, work: Work, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
-        frame, is_own = work.frame, not work.plan.records and work.error is None  # if it fails, and no step in it has
-        if is_own and isinstance(outcome, Failure) and outcome.step_result is None and self._was_first(frame, outcome):
-            await self._turns.later(0)
-        return await super()._finish(work, outcome)
+        if work.plan.records:
+            return await super()._finish(work, outcome)
+        if isinstance(outcome, Failure):
+            await self._in_turn(work, outcome)
+        finished = await super()._finish(work, outcome)
+        self._turns.skip(work.frame.path)
+        return finished
+
+    async def _in_turn(self, work: Work, outcome: Failure[Any]) -> None:
+        """Let a step that is made of others fail by itself when it did: no step in it has, nor any before its fallback.
+
+        Older journals have no record of that.
+        """
+        frame, record = work.frame, self._record
+        if outcome.step_result is not None or work.error is not None:
+            self._turns.skip(frame.path)
+            return
+        work.outcome = outcome  # should it be cancelled now, it was so when it had come to its end
+        end = record.end(frame.path)
+        if end is not None and end.error is not None and end.error[:2] == ErrorInfo.of(outcome.error)[:2]:
+            await self._turns.take(frame.path, cancels=True)
+        else:
+            await self._turns.later(0 if self._was_first(frame, outcome) else 1)
+        work.outcome = None
 
     def _was_first(self, frame: ExecutionFrame, failed: Failure[Any]) -> bool | None:
         return self._record.was_first(frame.path, ErrorInfo.of(failed.error))

@@ -85,8 +85,8 @@ class ReplayRecord(Journal):
         around = map(self.end, places)
         told = [each.error[:2] == error[:2] for each in around if each and each.error]
         told += [message == error.message for at, message in self._gone_on_from if _is_in(path, at)]
-        if self.row.status is RunStatus.FAILED and self.row.error:
-            told.append(_is_in(self.row.error.path, path))
+        if (ended := self.row.error) and self.row.status is RunStatus.FAILED:  # a fallback's error is told of its step
+            told.append(_is_in(ended.path, path) or (_is_in(path, ended.path) and ended[:2] == error[:2]))
         return any(told) if told else None
 
     @cached_property
@@ -184,8 +184,8 @@ def _is_in(path: str, around: str) -> bool:
 
 
 def order_of(pipeline: Step[Any, Any], records: Sequence[JournalRecord]) -> list[str]:
-    """The paths of the steps that keep a record of their own, in the order of their recorded ends."""
-    keeping = {place for place, steps in places_of(pipeline).items() if any(step.records for step in steps)}
+    """The paths of the pipeline's steps of which there are records, in the order of their recorded ends."""
+    places = places_of(pipeline)
     order: dict[str, int] = {}
     handed_over: set[str] = set()
     for number, each in enumerate(records):
@@ -196,4 +196,4 @@ def order_of(pipeline: Step[Any, Any], records: Sequence[JournalRecord]) -> list
             order[path] = number
         if each.kind is RecordKind.ATTEMPT and each.fallback:
             handed_over.add(path)
-    return sorted((path for path in order if place_of(path) in keeping), key=order.__getitem__)
+    return sorted((path for path in order if place_of(path) in places), key=order.__getitem__)

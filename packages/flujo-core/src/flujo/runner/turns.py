@@ -126,6 +126,8 @@ class Turns:
         What `cancels` others lets those that ended right after it come to their places before: they had begun then.
         """
         position = self._position[path]
+        if self._is_over(position):
+            return
         following = self._order[position + 1 : position + 2]
         beside = following and _TOP.split(path)[0] == _TOP.split(following[0])[0]
         if (cancels and beside) or self._last is not None:
@@ -137,6 +139,15 @@ class Turns:
         finally:
             self._waiting.pop(position, None)
             self._pass(position)
+
+    def skip(self, path: str) -> None:
+        """What is recorded at `path`, if anything, does not come to its turn."""
+        position = self._position.get(path)
+        if position is not None and not self._is_over(position):
+            self._pass(position)
+
+    def _is_over(self, position: int) -> bool:
+        return position < self._next or position in self._over
 
     def _pass(self, position: int) -> None:
         self._over.add(position)
@@ -209,8 +220,9 @@ class Turns:
             if not turn.done():  # it can have been cancelled
                 turn.set_result(None)
         elif self._waiting:
-            self._patient.clear()
-            self._release(min(self._waiting))
+            first = min(self._waiting)
+            self._patient.discard(first)  # what comes after it waits until all have heard of its end
+            self._release(first)
         elif self._stuck:
             self._moves += 1
             self._standstill(self._stuck)
