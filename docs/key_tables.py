@@ -163,7 +163,7 @@ def _type(name: str, field: FieldInfo) -> str:
 
 
 def _is_open(annotation: Any) -> bool:
-    return annotation is Any or annotation in (list[Any], dict[str, Any])
+    return annotation is Any or any(map(_is_open, get_args(annotation)))
 
 
 def _words(annotation: Any) -> str:

@@ -22,7 +22,7 @@ CORE = {
 HOSTS = {
     "flujo.engine.policy_registry",
     "flujo.version",
-    *(f"flujo.blueprint.{each}" for each in ("diagnostics", "texts")),
+    *(f"flujo.blueprint.{each}" for each in ("diagnostics", "json_schema", "texts")),
     *(f"flujo.domain.{each}" for each in ("foreign", "hints", "locations", "masking", "validation")),
     *(f"flujo.infra.{each}" for each in ("clock", "codec", "config_manager", "log_sink", "logging")),
     *(

@@ -27,7 +27,7 @@ def test_the_commands_are_those_there_are(page):
 def test_a_commands_options_are_those_it_takes(page, entry):
     module, _, attr = entry.target.partition(":")
     command = getattr(import_module(module), attr)
-    assert page(PAGE).names(f"option of {entry.path}") == options(command)
+    assert set(next(page(PAGE).tables(f"option of {entry.path} |"), ())) == options(command)
     usage = command.collect_usage_pieces(click.Context(command))
     assert " ".join(["## flujo", entry.path, *usage[1:]]) + "\n" in page(PAGE).text
 

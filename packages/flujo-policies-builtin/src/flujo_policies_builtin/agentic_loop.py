@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import Spec, StepSpec
+from flujo.blueprint.schema import NestedSteps, Spec, StepSpec
 from flujo.domain.agentic_loop import ASK, AgenticLoopStep
 from flujo.domain.composite import branch_key
 from flujo.domain.outcomes import StepOutcome, Success
@@ -17,7 +17,16 @@ from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.engine.retry import tolerable
 from flujo.exceptions import ExecutionError
 from flujo.infra.repair import json_in
-from flujo_policies_builtin.composites import body_of, go_on, gone_on, named_step, options_of, output_of, run_isolated
+from flujo_policies_builtin.composites import (
+    CalledStep,
+    body_of,
+    go_on,
+    gone_on,
+    named_step,
+    options_of,
+    output_of,
+    run_isolated,
+)
 
 __all__ = ["AgenticLoopPart", "AgenticLoopPolicy", "AgenticLoopSpec", "build_agenticloop"]
 
@@ -124,8 +133,12 @@ def _mistake(step: AgenticLoopStep[Any, Any], command: Any) -> str | None:
 class AgenticLoopPart(Spec):
     """`agentic_loop:` of such a step."""
 
-    planner: Any = Field(description="What says what is done next: an agent, module:attr, a skill's id, or a step")
-    agents: dict[str, Any] = Field(description="What each agent is, by name: one of the same, or a list of steps")
+    planner: CalledStep = Field(
+        description="What says what is done next: an agent, module:attr, a skill's id, or a step"
+    )
+    agents: dict[str, CalledStep | NestedSteps] = Field(
+        description="What each agent is, by name: one of the same, or a list of steps"
+    )
     #: One more is an error.
     max_turns: int = Field(default=10, ge=1, description="How many turns the planner has at most")
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from flujo.blueprint.durations import Duration
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import Spec, StepSpec
+from flujo.blueprint.schema import NestedSteps, Spec, StepSpec
 from flujo.domain.cached import CacheStep
 from flujo.domain.context import PipelineContext
 from flujo.domain.events import CacheMissed
@@ -98,7 +98,7 @@ def _any_recalled(result: StepResult[Any] | None) -> bool:
 class CachePart(Spec):
     """`cache:` of a cache."""
 
-    body: Any = Field(description="The steps whose result is kept")
+    body: NestedSteps = Field(description="The steps whose result is kept")
     #: By default for ever.
     ttl: Duration | None = Field(default=None, description="How long a result serves: seconds, or 15m, 2h, 7d")
     #: Fields, or dotted paths in them.
@@ -110,7 +110,7 @@ class CacheSpec(StepSpec):
 
     #: Required, unless there is `wrapped_step`.
     cache: CachePart | None = Field(default=None, description="The body and how long its result serves")
-    wrapped_step: Any = Field(default=None, description="The body, as older files name it")
+    wrapped_step: NestedSteps | None = Field(default=None, description="The body, as older files name it")
 
 
 def build_cache(spec: CacheSpec, context: BuildContext) -> Step[Any, Any]:

@@ -3,10 +3,12 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import WithJsonSchema
 
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import StepSpec
+from flujo.blueprint.schema import NESTED, StepSpec
 from flujo.domain.composite import WENT_ON
 from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, Success
 from flujo.domain.steps import Step
@@ -17,6 +19,7 @@ from flujo.engine.policy import StepExecutor
 from flujo.exceptions import ConfigurationError
 
 __all__ = [
+    "CalledStep",
     "body_of",
     "branches_of",
     "called",
@@ -29,6 +32,25 @@ __all__ = [
     "resolved",
     "run_isolated",
     "watched",
+]
+
+#: What `named_step` takes: text, `{id, params}`, or a step.
+CalledStep: TypeAlias = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"id": {"type": "string"}, "params": {}},
+                    "required": ["id"],
+                    "additionalProperties": False,
+                },
+                {**NESTED},
+            ]
+        }
+    ),
 ]
 
 

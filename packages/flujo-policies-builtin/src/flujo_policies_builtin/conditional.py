@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import StepSpec
+from flujo.blueprint.schema import NestedSteps, StepSpec
 from flujo.domain.composite import branch_key
 from flujo.domain.kinds import ConditionalStep
 from flujo.domain.outcomes import StepOutcome
@@ -55,9 +55,11 @@ class ConditionalSpec(StepSpec):
     condition_expression: str | None = Field(default=None, description="Expression whose value names the branch")
     #: Give one of the two.
     condition: str | None = Field(default=None, description="module:attr of a function of data and context")
-    branches: dict[str, Any] = Field(description="The steps of each branch, by name")
+    branches: dict[str, NestedSteps] = Field(description="The steps of each branch, by name")
     #: Without it such a value is an error.
-    default_branch: Any = Field(default=None, description="The steps that run when no branch has that name")
+    default_branch: NestedSteps | None = Field(
+        default=None, description="The steps that run when no branch has that name"
+    )
 
 
 def build_conditional(spec: ConditionalSpec, context: BuildContext) -> Step[Any, Any]:

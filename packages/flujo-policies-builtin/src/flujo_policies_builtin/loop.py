@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import Spec, StepSpec
+from flujo.blueprint.schema import NestedSteps, Spec, StepSpec
 from flujo.domain.kinds import LoopStep, operations
 from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.scope import Scope
@@ -140,7 +140,7 @@ class LoopPart(Spec):
     """`loop:` of a loop."""
 
     #: `loop.index` in their templates counts from 1.
-    body: Any = Field(description="The steps that are repeated")
+    body: NestedSteps = Field(description="The steps that are repeated")
     max_loops: int = Field(default=5, ge=1, description="How many iterations there are at most")
     #: It sees the iteration's output as `previous_step`.
     exit_expression: str | None = Field(default=None, description="Expression that ends the loop when it holds")

@@ -9,7 +9,7 @@ from typing import Any, Literal, NoReturn, get_args
 from pydantic import Field
 
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import Spec, StepSpec
+from flujo.blueprint.schema import NestedSteps, Spec, StepSpec
 from flujo.domain.items import FileFormat, FileItems
 from flujo.domain.kinds import MapStep, MergeStrategy
 from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, StepOutcome, Success
@@ -219,7 +219,7 @@ class MapPart(Spec):
         default=None, description="A field of the context, a template, or {file: path}; else the input"
     )
     #: The item is their data, and `item` or `this` in templates.
-    body: Any = Field(description="The steps that every item goes through")
+    body: NestedSteps = Field(description="The steps that every item goes through")
     concurrency: int = Field(default=1, ge=1, description="How many items are worked on at a time")
     #: `fail`: it ends the step, and those under way are finished; `skip`: it is left out; `collect`: `{error: text}`
     #: stands in its place.

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 from pydantic import AliasChoices, Field
 
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import StepSpec
+from flujo.blueprint.schema import NestedSteps, StepSpec
 from flujo.domain.kinds import MergeStrategy, OnBranchFailure, ParallelStep, Reduce
 from flujo.domain.outcomes import StepOutcome
 from flujo.domain.steps import Step
@@ -63,7 +63,7 @@ class MergingSpec(StepSpec):
 class ParallelSpec(MergingSpec):
     """A step of kind `parallel`."""
 
-    branches: dict[str, Any] = Field(description="The steps of each branch, by name")
+    branches: dict[str, NestedSteps] = Field(description="The steps of each branch, by name")
 
 
 def merging_of(spec: MergingSpec, context: BuildContext) -> dict[str, Any]:

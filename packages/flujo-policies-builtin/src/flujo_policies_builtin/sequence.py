@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import StepSpec
+from flujo.blueprint.schema import NestedStep, StepSpec
 from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.scope import Outputs
 from flujo.domain.steps import Pipeline, Step
@@ -40,7 +40,7 @@ class SequencePolicy(StepPolicy[Pipeline[Any, Any]]):
 class SequenceSpec(StepSpec):
     """A step of kind `pipeline`."""
 
-    steps: list[Any] = Field(min_length=1, description="The steps, run one after the other")
+    steps: list[NestedStep] = Field(min_length=1, description="The steps, run one after the other")
 
 
 def build_sequence(spec: SequenceSpec, context: BuildContext) -> Step[Any, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import AliasChoices, Field
 
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import Spec, StepSpec
+from flujo.blueprint.schema import NestedSteps, Spec, StepSpec
 from flujo.domain.composite import branch_key
 from flujo.domain.context import PipelineContext
 from flujo.domain.outcomes import ErrorInfo, Paused, StepOutcome, Success
@@ -215,7 +215,7 @@ class StateMachineSpec(StepSpec):
     """A step of kind `state_machine`."""
 
     #: A state without steps (`[]`) hands on its data.
-    states: dict[str, Any] = Field(description="The steps of each state, by name; there may be none")
+    states: dict[str, NestedSteps | None] = Field(description="The steps of each state, by name; there may be none")
     start_state: str = Field(description="The state that is entered first")
     end_states: list[str] = Field(min_length=1, description="The states after whose steps the machine is done")
     transitions: list[TransitionPart] = Field(default_factory=list, description="Which state is next; the first counts")
@@ -227,7 +227,7 @@ def build_statemachine(spec: StateMachineSpec, context: BuildContext) -> Step[An
     """Make the step of a validated `spec`."""
     return StateMachineStep(
         **options_of(spec, context),
-        states={name: body_of(body or [], context) for name, body in spec.states.items()},
+        states={name: body_of([] if body is None else body, context) for name, body in spec.states.items()},
         start_state=spec.start_state,
         end_states=spec.end_states,
         transitions=[Transition(each.from_, each.on, each.to, each.when) for each in spec.transitions],

@@ -68,8 +68,8 @@ class CallSpec(StepSpec):
     """A step of kind `step`."""
 
     #: One of the [agents](#agents), the id of a [skill](skills.md) or `module:attr`; or a mapping, see below.
-    agent: Annotated[AgentSpec | None, BeforeValidator(_as_mapping)] = Field(
-        default=None, description="What the step calls"
+    agent: Annotated[AgentSpec | None, BeforeValidator(_as_mapping, json_schema_input_type=str | AgentSpec | None)] = (
+        Field(default=None, description="What the step calls")
     )
     #: An agent is `agents.NAME`. Give `agent` or `uses`.
     uses: str | None = Field(default=None, description="The same, with `params` beside it")

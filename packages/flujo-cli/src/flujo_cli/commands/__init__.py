@@ -24,6 +24,7 @@ COMMANDS = (
     _entry("resume", "Go on with a run that stopped before its end."),
     _entry("inbox", "List what runs wait for people to say."),
     _entry("validate", "Check pipeline files without running anything."),
+    _entry("schema", "Write the JSON Schema of pipeline files."),
     _entry("rehearse", "Kill a pipeline everywhere, and compare."),
     _entry("runs list", "List recorded runs, newest first."),
     _entry("runs show", "Show what a run's steps did."),

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 __all__ = ["Duration", "seconds"]
 
@@ -29,4 +29,15 @@ def seconds(value: Any) -> float:
 
 
 #: The type of a field that holds a duration; its value is in seconds.
-Duration = Annotated[float, BeforeValidator(seconds)]
+Duration = Annotated[
+    float,
+    BeforeValidator(seconds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": _LONGEST},
+                {"type": "string", "pattern": f"^{_TEXT.pattern}$"},
+            ]
+        }
+    ),
+]

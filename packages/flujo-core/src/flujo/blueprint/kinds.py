@@ -19,7 +19,7 @@ class BuildContext(Protocol):
     """
 
     def build(self, spec: Any, /) -> "Step[Any, Any]":
-        """Build one nested step: a mapping as it stands in the file, taken from a field declared as `Any`.
+        """Build one nested step: a mapping as it stands in the file, taken from a field declared as `NestedStep`.
 
         Its templates may name the steps that this step's own may name, and no others.
         """

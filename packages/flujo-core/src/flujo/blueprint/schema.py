@@ -1,26 +1,47 @@
 """The shape of a pipeline file: the document, and the fields that every kind of step has."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from flujo.domain.step_mistakes import checked_path
 from flujo.domain.steps import Effects
 from flujo.domain.validation import NAME
 
-__all__ = ["PLAIN_TYPES", "AgentPart", "BackoffSpec", "ConfigSpec", "DocumentSpec", "Spec", "StepSpec"]
+__all__ = [
+    "NESTED",
+    "PLAIN_TYPES",
+    "AgentPart",
+    "BackoffSpec",
+    "ConfigSpec",
+    "DocumentSpec",
+    "NestedStep",
+    "NestedSteps",
+    "Spec",
+    "StepSpec",
+]
 
 
 #: What plain answers are, by the names that files call them.
 PLAIN_TYPES: Mapping[str, type] = {each.__name__: each for each in (str, int, float, bool, list, dict)}
 
+#: What stands in a model's JSON Schema for a step, of whatever kind.
+NESTED: Mapping[str, str] = {"format": "flujo-step"}
+
+#: The type of a field that holds one nested step.
+NestedStep: TypeAlias = Annotated[Any, WithJsonSchema({**NESTED})]
+
+#: The type of a field that holds nested steps: a list of them, or one.
+NestedSteps: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{**NESTED}, {"type": "array", "items": {**NESTED}}]})]
+
 
 class Spec(BaseModel):
     """Any part of a pipeline file: unknown keys are refused, and text is not taken for numbers or switches.
 
-    A field that holds nested steps is declared as `Any`, or a list or dict of `Any`: the builder checks nested
-    steps by their own kind, and finds their place in the file by the very objects that the loader made. A field with
+    A field that holds nested steps is declared as `NestedStep` or `NestedSteps` (a list of steps, or one), or a list or
+    dict of those. That is `Any` to the loader: the builder checks nested steps by their own kind, and finds their place
+    in the file by the very objects that the loader made; editors complete what stands there as steps. A field with
     another name in older files says so by `validation_alias=AliasChoices(name, older)`.
     """
 
@@ -83,7 +104,9 @@ class StepSpec(Spec):
         default_factory=list, description="module:attr of functions of the output that say whether it will do"
     )
     #: It has the same data; its output takes the place of this one's.
-    fallback: Any = Field(default=None, description="The step that runs when this one has failed for good")
+    fallback: NestedStep | None = Field(
+        default=None, description="The step that runs when this one has failed for good"
+    )
     #: `local` is files, `external` services; with `at-most-once` there [never is one](../kinds/step.md#at-most-once),
     #: and `max_retries` is 0. Other than with `none`, the next step waits until the record is safe from the death of
     #: the machine, not only of the process.
@@ -126,4 +149,4 @@ class DocumentSpec(Spec):
     static_invariants: list[str] = Field(
         default_factory=list, description="Expressions that must hold after every step"
     )
-    steps: list[Any] = Field(min_length=1, description="The steps, run one after the other")
+    steps: list[NestedStep] = Field(min_length=1, description="The steps, run one after the other")

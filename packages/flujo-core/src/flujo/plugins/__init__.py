@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from flujo.blueprint.agents import AgentContext, AgentDeclaration
     from flujo.blueprint.kinds import BuildContext, LintRuleSpec
     from flujo.blueprint.lint import LintedFile, LintedStep, LintNote
-    from flujo.blueprint.schema import StepSpec
+    from flujo.blueprint.schema import NestedStep, NestedSteps, StepSpec
     from flujo.domain.interfaces import (
         Claim,
         ClosableSink,
@@ -64,7 +64,7 @@ _HOMES = {
     "flujo.blueprint.agents": "AgentContext AgentDeclaration",
     "flujo.blueprint.kinds": "BuildContext LintRuleSpec",
     "flujo.blueprint.lint": "LintNote LintedFile LintedStep",
-    "flujo.blueprint.schema": "StepSpec",
+    "flujo.blueprint.schema": "NestedStep NestedSteps StepSpec",
     "flujo.domain.interfaces": "Claim ClosableSink EventSink JournalRecord NewRun RecordKind RunRow "
     "StateBackend StateProvider Sync Wait",
     "flujo.domain.outcomes": "ErrorInfo StepOutcome",
@@ -110,6 +110,8 @@ __all__ = [
     "LintedFile",
     "LintedStep",
     "Location",
+    "NestedStep",
+    "NestedSteps",
     "NewRun",
     "Offer",
     "OutputSchema",
