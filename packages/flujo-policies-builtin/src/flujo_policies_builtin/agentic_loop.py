@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import NestedSteps, Spec, StepSpec
+from flujo.blueprint.schema import CalledStep, NestedSteps, Spec, StepSpec
 from flujo.domain.agentic_loop import ASK, AgenticLoopStep
 from flujo.domain.composite import branch_key
 from flujo.domain.outcomes import StepOutcome, Success
@@ -17,16 +17,7 @@ from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.engine.retry import tolerable
 from flujo.exceptions import ExecutionError
 from flujo.infra.repair import json_in
-from flujo_policies_builtin.composites import (
-    CalledStep,
-    body_of,
-    go_on,
-    gone_on,
-    named_step,
-    options_of,
-    output_of,
-    run_isolated,
-)
+from flujo_policies_builtin.composites import body_of, go_on, gone_on, named_step, options_of, output_of, run_isolated
 
 __all__ = ["AgenticLoopPart", "AgenticLoopPolicy", "AgenticLoopSpec", "build_agenticloop"]
 

@@ -3,12 +3,10 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, TypeAlias
-
-from pydantic import WithJsonSchema
+from typing import Any
 
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import NESTED, StepSpec
+from flujo.blueprint.schema import StepSpec
 from flujo.domain.composite import WENT_ON
 from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, Success
 from flujo.domain.steps import Step
@@ -19,7 +17,6 @@ from flujo.engine.policy import StepExecutor
 from flujo.exceptions import ConfigurationError
 
 __all__ = [
-    "CalledStep",
     "body_of",
     "branches_of",
     "called",
@@ -32,25 +29,6 @@ __all__ = [
     "resolved",
     "run_isolated",
     "watched",
-]
-
-#: What `named_step` takes: text, `{id, params}`, or a step.
-CalledStep: TypeAlias = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {
-                    "type": "object",
-                    "properties": {"id": {"type": "string"}, "params": {}},
-                    "required": ["id"],
-                    "additionalProperties": False,
-                },
-                {**NESTED},
-            ]
-        }
-    ),
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from flujo.blueprint.kinds import BuildContext
-from flujo.blueprint.schema import NestedSteps, Spec
+from flujo.blueprint.schema import CalledStep, NestedSteps, Spec
 from flujo.domain.kinds import DynamicParallelRouterStep
 from flujo.domain.outcomes import StepOutcome, Success
 from flujo.domain.steps import Step
@@ -16,7 +16,7 @@ from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor, StepPolicy
 from flujo.exceptions import ExecutionError
 from flujo_policies_builtin.branches import run_branches
-from flujo_policies_builtin.composites import CalledStep, branches_of, named_step, options_of
+from flujo_policies_builtin.composites import branches_of, named_step, options_of
 from flujo_policies_builtin.parallel import MergingSpec, merging_of
 
 __all__ = ["RouterPart", "RouterPolicy", "RouterSpec", "build_router"]

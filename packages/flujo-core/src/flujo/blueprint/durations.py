@@ -3,13 +3,14 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field
 
 __all__ = ["Duration", "seconds"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 100 * 365 * 86400
 _TEXT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([smhd])")
+_Written = Annotated[str, Field(pattern=f"^{_TEXT.pattern}$")]
 
 
 def seconds(value: Any) -> float:
@@ -29,15 +30,4 @@ def seconds(value: Any) -> float:
 
 
 #: The type of a field that holds a duration; its value is in seconds.
-Duration = Annotated[
-    float,
-    BeforeValidator(seconds),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": _LONGEST},
-                {"type": "string", "pattern": f"^{_TEXT.pattern}$"},
-            ]
-        }
-    ),
-]
+Duration = Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | _Written)]

@@ -95,13 +95,11 @@ class _Generator(GenerateJsonSchema):
     def handle_invalid_for_json_schema(self, _schema: Any, _error_info: str) -> JsonSchemaValue:
         return {}
 
-    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+    def function_before_schema(self, schema: Any) -> JsonSchemaValue:
         taken = schema.get("json_schema_input_schema")
         return self.generate_inner(taken) if taken else {}
 
-    def function_wrap_schema(self, schema: core_schema.WrapValidatorFunctionSchema) -> JsonSchemaValue:
-        taken = schema.get("json_schema_input_schema")
-        return self.generate_inner(taken) if taken else {}
+    function_wrap_schema = function_before_schema
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         made = super().model_schema(schema)

@@ -14,6 +14,7 @@ __all__ = [
     "PLAIN_TYPES",
     "AgentPart",
     "BackoffSpec",
+    "CalledStep",
     "ConfigSpec",
     "DocumentSpec",
     "NestedStep",
@@ -34,6 +35,11 @@ NestedStep: TypeAlias = Annotated[Any, WithJsonSchema({**NESTED})]
 
 #: The type of a field that holds nested steps: a list of them, or one.
 NestedSteps: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{**NESTED}, {"type": "array", "items": {**NESTED}}]})]
+
+_CALL = {"type": "object", "properties": {"id": {"type": "string"}, "params": {}}, "additionalProperties": False}
+
+#: The type of a field that holds what to call (`module:attr` or a skill's id, or `{id, params}`), or a step.
+CalledStep: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "string"}, _CALL, {**NESTED}]})]
 
 
 class Spec(BaseModel):
