@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -226,7 +226,7 @@ class ManySpec(StepSpec):
     told: Annotated[int, BeforeValidator(int, json_schema_input_type=str)] = 0
     wrapped: Annotated[int, WrapValidator(lambda value, handler: handler(int(value)), json_schema_input_type=str)] = 0
     own: Own | None = None
-    size: complex = 0j
+    size: Callable[[], int] | None = Field(default=None, validation_alias=AliasChoices("size"))
 
 
 def third(model: type[StepSpec], name: str = "many") -> KindSpec:

@@ -124,6 +124,5 @@ def _add_names(made: JsonSchemaValue, names: list[str]) -> None:
         rules.append({"anyOf": [{"required": [name]} for name in names]})
     if made.get("additionalProperties") is False:
         rules += [{"not": {"required": list(pair)}} for pair in combinations(names, 2)]
-    made["allOf"] = [*made.get("allOf", ()), *rules]
-    if not made["allOf"]:
-        del made["allOf"]
+    if rules:
+        made["allOf"] = [*made.get("allOf", ()), *rules]
