@@ -148,15 +148,15 @@ def test_an_error_that_a_state_backend_means_is_left_as_it_is(tmp_path):
     assert caught.value is error
 
 
-@pytest.mark.parametrize(("source", "told"), [(AWAY, 1), (AWAY + "    raise ValueError()\n", 0)])
-def test_a_plugin_that_goes_elsewhere_takes_nobody_along(fake_dist, tmp_path, monkeypatch, source, told):
+@pytest.mark.parametrize("source", [AWAY, AWAY + "    raise ValueError()\n"])
+def test_a_plugin_that_goes_elsewhere_takes_nobody_along(fake_dist, tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     fake_dist("flujo-mover", source)
 
     notices = create_plugin_manager().notices()
 
     line = "plugin flujo-mover 1.0: it changed the working directory to '/' when it was loaded, which was undone"
-    assert (Path.cwd(), notices) == (tmp_path, [line] * told)
+    assert (Path.cwd(), notices) == (tmp_path, [line])
 
 
 def test_where_there_is_no_working_directory_plugins_are_loaded_all_the_same(tmp_path, monkeypatch):

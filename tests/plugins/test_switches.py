@@ -288,6 +288,17 @@ def test_a_version_is_within_bounds_as_installers_read_them(sign):
                 check_required([record], needs)
 
 
+def test_nothing_is_required_of_the_plugins_that_safe_mode_keeps_out():
+    away = replace(RECORD, status=PluginStatus.DISABLED)
+    required = PluginOptions(require=("acme>=2", "not-installed", "flujo-policies-builtin"))
+    builtin = replace(RECORD, dist="flujo-policies-builtin")
+
+    check_required([away, builtin], required._replace(safe=True))
+    for needs, there in [(required, [away, builtin]), (required._replace(safe=True), [away])]:
+        with pytest.raises(PluginError, match="is required"):
+            check_required(there, needs)
+
+
 @pytest.mark.parametrize("version", ["", "unknown"])
 def test_a_version_that_is_none_is_within_no_bounds_but_fits_where_there_are_none(version):
     record = replace(RECORD, version=version)

@@ -177,6 +177,17 @@ async def test_a_provider_that_fails_to_load_ends_the_run_before_it_begins(made,
     assert (await backend.list(), last.calls) == ([], 0)
 
 
+@pytest.mark.parametrize("action", ["load", "save"])
+async def test_a_provider_of_a_plugin_that_fails_is_told_with_the_plugin(made, profiles, action):
+    profiles.broken[action, KEY] = OSError("no route")
+    manager = create_plugin_manager(Plugin(lambda root: profiles))
+
+    with pytest.raises(
+        StateProviderError, match=r"\(state provider 'profiles', key 'user-ann'\), of plugin .*: OSError"
+    ):
+        raise (await made(plugins=manager, state_providers={}).run("ann")).exception
+
+
 async def test_a_value_that_does_not_fit_ends_the_run_before_it_begins(made, last, profiles):
     profiles.values[KEY] = "Ann"
 

@@ -25,6 +25,10 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return f"context field {self.field!r} (state provider {self.provider!r}, key {self.key!r})"
 
+    def of(self, plugin: str) -> str:
+        """The same, with the plugin that brings the provider; empty for one that was given in code."""
+        return f"{self}, of plugin {plugin}" if plugin else str(self)
+
 
 class Held(NamedTuple):
     """What a run has from state providers: each field's place, and its value when the run started."""
@@ -39,14 +43,19 @@ _NOTHING = Held((), {})
 class HydrationManager:
     """Loads the fields that refer to `providers`, by name, and saves those that a run has changed.
 
-    `blame` tells of a name that is not there which plugins may be why; empty for none. Holds nothing of any one run.
+    `blame` tells of a name that is not there which plugins may be why, `plugin_of` of one that is there which plugin
+    brings it; empty for none. Holds nothing of any one run.
     """
 
     def __init__(
-        self, providers: Mapping[str, StateProvider[Any]], blame: Callable[[str], str] = lambda name: ""
+        self,
+        providers: Mapping[str, StateProvider[Any]],
+        blame: Callable[[str], str] = lambda name: "",
+        plugin_of: Callable[[str], str] = lambda name: "",
     ) -> None:
         self._providers = providers
         self._blame = blame
+        self._plugin_of = plugin_of
 
     def check(self, model: type[PipelineContext]) -> None:
         """Raise `ConfigurationError` for a provider that is not there, `ContextFieldError` for a key that can't be."""
@@ -75,7 +84,7 @@ class HydrationManager:
         loaded = await _all(places, lambda place: self._providers[place.provider].load(place.key))
         for place, value in zip(places, loaded, strict=True):
             if isinstance(value, BaseException):
-                raise StateProviderError(f"can't load {place}: {_told(value)}", cause=value)
+                raise StateProviderError(f"can't load {self._whose(place)}: {_told(value)}", cause=value)
             if value is not None:
                 _put(context, place, value)
 
@@ -103,8 +112,11 @@ class HydrationManager:
         done = zip(held.places, await _all(held.places, save), strict=True)
         errors = [(place, error) for place, error in done if isinstance(error, BaseException)]
         if errors:
-            told = "; ".join(f"can't save {place}: {_told(error)}" for place, error in errors)
+            told = "; ".join(f"can't save {self._whose(place)}: {_told(error)}" for place, error in errors)
             raise StateProviderError(told, cause=errors[0][1])
+
+    def _whose(self, place: Place) -> str:
+        return place.of(self._plugin_of(place.provider))
 
     async def _save(self, place: Place, value: Any) -> None:
         provider = self._providers[place.provider]

@@ -61,8 +61,17 @@ class _Course:
         self.facts: dict[str, Any] = {"api": candidate.announced}
 
     def run(self) -> Loaded:
-        """Go the way to its end, or to what goes wrong on it."""
-        candidate, manager, here = self.candidate, self.manager, _here()
+        """Go the way to its end, or to what goes wrong on it; then go back to the working directory."""
+        here = _here()
+        try:
+            record, offers = self._loaded()
+        finally:
+            self.offers.closed = True
+            moved = _put_back(here)
+        return (replace(record, note=moved) if moved else record), offers
+
+    def _loaded(self) -> Loaded:
+        candidate, manager = self.candidate, self.manager
         try:
             check_api(candidate.announced or API_1, "its distribution")
             plugin = self._imported()
@@ -77,11 +86,6 @@ class _Course:
             advice = error.suggestion or remedy(candidate.dist, error)
             told = {"error": visible(str(error)), "suggestion": advice, "traceback": _trimmed(error)}
             return record_of(candidate, self.status, phase=self.phase, **told, **self.facts), []
-        finally:
-            self.offers.closed = True
-            moved = _put_back(here)
-        if moved:
-            self.facts["note"] = moved
         dropped = dropped_facets(candidate, self.options)
         offers = [offer for offer in self.offers if offer.facet not in dropped]
         self.facts["dropped"] = _by_facet(offer for offer in self.offers if offer.facet in dropped)

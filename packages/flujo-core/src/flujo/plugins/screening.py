@@ -122,7 +122,10 @@ def kept_out(plugin: Candidate | PluginRecord, facet: str, options: PluginOption
 
 
 def check_required(records: Iterable[PluginRecord], options: PluginOptions) -> None:
-    """Raise `PluginError` for a plugin of `require` that is not loaded, or is of another version."""
+    """Raise `PluginError` for a plugin of `require` that is not loaded, or is of another version.
+
+    Of those that `--no-plugins` keeps out, nothing is required: a project must be able to run without them.
+    """
     records = tuple(records)
     for text in options.require:
         parsed = _REQUIREMENT.fullmatch(text)
@@ -131,6 +134,8 @@ def check_required(records: Iterable[PluginRecord], options: PluginOptions) -> N
             raise PluginError(
                 f"{text!r} ({where}) is no requirement", suggestion="write it as 'flujo-policy-http>=1.2'"
             )
+        if options.safe and _kept_out(parsed[1], "", records, PluginOptions(safe=True)):
+            continue
         found = [record for record in records if is_called(record, parsed[1])]
         bad = next((record for record in found if not record.loaded), None)
         if bad is not None:

@@ -115,7 +115,7 @@ class Flujo(Generic[In, Out, Ctx]):
             clock=self._clock,
             events=self._sinks.stream,
             context_model=model,
-            hydration=HydrationManager(self._providers, self._providers.blame),
+            hydration=HydrationManager(self._providers, self._providers.blame, self._providers.plugin_of),
             questions=Questions(whole),
             resources=resources,
             source=source,

@@ -51,6 +51,10 @@ class StateProviders(Mapping[str, StateProvider[Any]]):
         """Why `name` may not be there: the plugins that are not loaded and seem to bring it."""
         return self._manager.blame("state_providers", name) if self._manager else ""
 
+    def plugin_of(self, name: str) -> str:
+        """The plugin whose provider `name` was made here; empty for one that was given, or could not be made."""
+        return self._offered[name].provider if name in self._made else ""
+
     async def aclose(self) -> None:
         """Close every provider that was made here, whatever the others raise. A second call does nothing."""
         async with AsyncExitStack() as stack:
