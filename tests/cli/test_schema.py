@@ -40,7 +40,7 @@ def test_a_plugins_kind_is_among_them_with_its_plugin_and_steps(flujo, fake_dist
     )
     assert offered["description"] == "run it twice (acme-pol 1.0)"
     assert schema.is_valid({"steps": [{"name": "t", "kind": "twice", "body": [{"name": "a"}]}]})
-    assert not schema.is_valid({"steps": [{"name": "t", "kind": "twice", "body": [{"nam": "a"}]}]})
+    assert not schema.is_valid({"steps": [{"name": "t", "kind": "twice", "body": [{"title": "a"}]}]})
     assert not schema.is_valid({"steps": [{"name": "t", "kind": "twice"}]})
 
 
