@@ -20,7 +20,9 @@ CANCELLED = "cancelled because"
 #: The kinds whose parts run side by side: the maps of these programs take two items at a time.
 SIDE_BY_SIDE = ("parallel", "dynamic_router", "switch", "map")
 #: The kinds of which some together leave no record of what a replay would need.
-KINDS = ("aside", "stop", "ask")
+BY_ITSELF = {"no-list", "no-branch", "no-names"}
+LEFT_OUT = {"gather", "skip"}
+KINDS = {"aside", "stop", *BY_ITSELF, *LEFT_OUT}
 #: A token costs a dollar.
 PRICES = {"*": Price(1_000_000, 1_000_000)}
 #: Soon used up: by the number of calls, of tokens, and of dollars.
@@ -39,10 +41,21 @@ def told(result: PipelineResult[Any, Any]) -> PipelineResult[Any, Any]:
     had one: no record says how much a branch did before it heard of it.
     """
     compared = {name: tuple(map(line, getattr(result, name))) for name in ("step_history", "background")}
-    if any(map(may_have_cancelled, lines(result))):
-        compared = {name: tuple(map(without_usage, each)) for name, each in compared.items()}
-        result = result._replace(usage=Usage())
-    return result._replace(duration_s=0.0, exception=None, **compared)
+    result = result._replace(duration_s=0.0, exception=None, **compared)
+    return unpriced(result) if any(map(may_have_cancelled, lines(result))) else result
+
+
+def unpriced(result: PipelineResult[Any, Any]) -> PipelineResult[Any, Any]:
+    """The result without usage."""
+    history, background = (tuple(map(without_usage, each)) for each in (result.step_history, result.background))
+    return result._replace(usage=Usage(), step_history=history, background=background)
+
+
+def alike(*results: PipelineResult[Any, Any]) -> Any:
+    """The results, all without usage where one is: of a run that went on, a replay tells also what was before."""
+    return (
+        map(unpriced, results) if any(may_have_cancelled(each) for one in results for each in lines(one)) else results
+    )
 
 
 def may_have_cancelled(result: StepResult[Any]) -> bool:
@@ -112,7 +125,7 @@ async def lives(
         assert again == told(result)
         while result.pending:
             result = await flujo.resume(result, ANSWER, token=result.pending[0].token)
-            again, mine = await replayed(flujo, backend), told(result)
+            again, mine = alike(await replayed(flujo, backend), told(result))
             kept = {"step_history": (), "background": ()}
             assert again._replace(**kept) == mine._replace(**kept)
             assert all(is_told(each, again.step_history) for each in mine.step_history), (mine, again)
@@ -122,7 +135,7 @@ async def lives(
 def can_be_told(programs: Any, program: Any) -> bool:
     """Whether records tell all that a replay of the program needs: the how-to on replays says what they do not tell."""
     kinds = {kind for kind in KINDS if f"'{kind}'" in repr(program)}
-    aborts_unseen = kinds >= {"aside", "stop", "ask"}
+    aborts_unseen = kinds >= {"aside", "stop"} or ("stop" in kinds and kinds & LEFT_OUT and kinds & BY_ITSELF)
     return not (programs.reaches_out(program) or aborts_unseen)
 
 
@@ -202,6 +215,42 @@ async def test_a_branch_that_was_cancelled_when_its_fallback_was_through_is_canc
     await lives(programs.pipeline(program), 0, limits=None)
 
 
+NO_LISTS = [("no-list",), ("no-list",), ("ask",)]
+
+
+@pytest.mark.parametrize(
+    ("program", "data"),
+    [
+        # A step ended the run beside one that failed, and nothing went on from that failure.
+        (("heal", ("fan", [("stop", 1), ("no-branch",), ("ask",)], "keep_first")), 0),
+        (("safe", ("fan", [("stop", 1), ("no-branch",), ("ask",)], "keep_first")), 0),
+        (
+            (
+                "race",
+                [("fan", [("stop", 1), ("stop", 1)], "keep_first"), ("map", ("loop", 2, ("no-branch",)), "no_merge")],
+            ),
+            1,
+        ),
+        # The same branch failed in each of the run's lives, and the one beside it never came to that.
+        (("fan", [("loop", 1, ("race", NO_LISTS)), ("map", ("skip", ("ask",)), "keep_first")], "overwrite"), 0),
+    ],
+    ids=repr,
+)
+async def test_what_came_first_of_two_side_by_side_shows_by_what_became_of_the_run(programs, program, data):
+    await lives(programs.pipeline(program), data, limits=None)
+
+
+async def test_a_step_made_of_others_that_was_cancelled_between_two_attempts_is_cancelled_again(programs):
+    noted = ("map", ("note", "q"), "overwrite")
+    branches = [
+        ("map", ("race", [("no-list",), ("note", "q")]), "keep_first"),
+        ("again", noted),
+        ("fan", [noted], "overwrite"),
+    ]
+
+    await lives(programs.pipeline(("race", branches)), 1, limits=None)
+
+
 @pytest.mark.parametrize("after", [("agent", 1), ("add", 1), ("fan", [("agent", 1), ("add", 1)], "overwrite")])
 @pytest.mark.parametrize("limits", LIMITS, ids=str)
 async def test_a_replay_has_no_line_of_a_step_that_the_budget_did_not_let_begin(programs, limits, after):
@@ -233,8 +282,29 @@ async def broken_off(pipeline: Any, data: int, records: int) -> tuple[Any, Any, 
         pass
     async with Flujo(pipeline, state_backend=backend, **SETTINGS) as flujo:
         half = await flujo.replay("r")
-        await flujo.resume("r", force=True)
+        resumed, row = await flujo.resume("r", force=True), await backend.get("r")
+        assert row is not None
+        assert resumed.usage == row.usage
         return told(undisturbed), half, await replayed(flujo, backend)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ("heal", ("seq", [("agent", 1), ("fail", 1)])),
+        ("heal", ("gather", [("agent", 1), ("fail", 1)], "ignore")),
+        ("safe", ("seq", [("agent", 1), ("fail", 1)])),
+        ("again", ("seq", [("agent", 1), ("safe", ("fail", 2))])),
+        ("seq", [("plan", ("seq", [("agent", 1), ("fail", 1)])), ("agent", 1)]),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("records", range(1, 9))
+async def test_a_resumed_run_tells_all_that_it_has_used_whatever_it_went_on_from(programs, program, records):
+    """The result of a run that died after so many records has the usage of one that nothing happened to."""
+    undisturbed, _, again = await broken_off(programs.pipeline(program), 1, records)
+
+    assert again.usage == undisturbed.usage
 
 
 @given(draw=st.data(), data=st.integers(-1, 4), records=st.integers(1, 6))

@@ -10,6 +10,7 @@ from flujo.blueprint.schema import StepSpec
 from flujo.domain.composite import WENT_ON
 from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, Success
 from flujo.domain.steps import Step
+from flujo.domain.usage import NO_USAGE
 from flujo.engine.changed import pass_over
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
@@ -90,7 +91,18 @@ async def go_on(core: StepExecutor, frame: ExecutionFrame, at: str, on: str, to:
     A resumed run tries again what has failed. What came after the failure would then not fit what comes of that.
     """
     note = frame.child(WENT_ON[on], to, at=f"{at}/on:{on}")
-    return await core.execute(note._replace(invariants=(), quota=None))  # it is no step of anybody's
+    written = await core.execute(note._replace(invariants=(), quota=None))  # it is no step of anybody's
+    _count_earlier(frame, f"{frame.path}{at}", note.path)
+    return written
+
+
+def _count_earlier(frame: ExecutionFrame, path: str, note: str) -> None:
+    """Count in the line of the `note` what an earlier attempt or life has used under `path`, and has no line for."""
+    lines, journal = frame.history, frame.run.journal
+    line = lines.get(note) if lines else None
+    if lines and line is not None and line.recalled:
+        told = (each.usage for at, each in lines.items() if each and (at == path or at.startswith(f"{path}/")))
+        lines[note] = line._replace(usage=journal.spent_under(path) - sum(told, NO_USAGE))
 
 
 def output_of(outcome: StepOutcome[Any]) -> Any:

@@ -14,7 +14,7 @@ from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutco
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.domain.tuples import tuple_of
-from flujo.domain.usage import NO_USAGE
+from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.cancelling import cancelled, told_of
 from flujo.engine.changed import check_used, pass_over
 from flujo.engine.changes import restore, snapshot, unshared
@@ -220,8 +220,8 @@ class ExecutorCore:
         fallback = work.frame.step.fallback
         if fallback is None:
             return await self._attempts(work)
-        journal = work.frame.run.journal
-        if not journal.fell_back(work.frame.path):
+        journal, path, earlier = work.frame.run.journal, work.frame.path, NO_USAGE
+        if not journal.fell_back(path):
             primary = await self._attempts(work)
             if not isinstance(primary, Failure) or isinstance(primary.error, SIGNALS) or journal.closed:
                 pass_over(work.frame, f"/fallback:{fallback.name}")  # its turn in an earlier life has come to nothing
@@ -229,12 +229,13 @@ class ExecutorCore:
             await self._note_failure(work, primary, final=False, fallback=fallback.name)
         else:
             render_again(work)
+            earlier = self._fallbacks.spent_before(journal, path)
         pass_over(work.frame)
-        return await self._fall_back(work, fallback)
+        return await self._fall_back(work, fallback, earlier)
 
-    async def _fall_back(self, work: Work, fallback: Step[Any, Any]) -> StepOutcome[Any]:
-        """Run the fallback with the primary's data; the outcome keeps the primary's error and cost."""
-        work.usage = work.frame.run.journal.spent_on(work.frame.path)
+    async def _fall_back(self, work: Work, fallback: Step[Any, Any], earlier: Usage = NO_USAGE) -> StepOutcome[Any]:
+        """Run the fallback with the primary's data; the outcome keeps the primary's error and cost, `earlier` too."""
+        work.usage = work.frame.run.journal.spent_on(work.frame.path) + earlier
         failed = work.frame.run.journal.attempts(work.frame.path)[-1]
         work.attempt, work.error = max(work.attempt, failed.attempt), failed.error
         if work.begun:

@@ -3,7 +3,9 @@
 from typing import Any
 
 from flujo.domain.steps import Step
+from flujo.domain.usage import Usage
 from flujo.engine.frame import ExecutionFrame
+from flujo.engine.journal import Journal
 
 __all__ = ["FallbackHandler"]
 
@@ -14,3 +16,7 @@ class FallbackHandler:
     def frame(self, failed: ExecutionFrame, fallback: Step[Any, Any]) -> ExecutionFrame:
         """The fallback's frame: its own path under the failed step's, and the same data."""
         return failed.child(fallback, failed.data, at=f"/fallback:{fallback.name}")
+
+    def spent_before(self, journal: Journal, path: str) -> Usage:
+        """What is recorded under the step at `path` from before its fallback, in an earlier attempt or life."""
+        return journal.spent_under(path) - journal.spent((f"{path}/fallback:",))

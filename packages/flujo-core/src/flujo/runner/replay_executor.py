@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from flujo.domain.canonical import canonical
 from flujo.domain.composite import WENT_ON
@@ -17,6 +17,7 @@ from flujo.domain.outcomes import (
     StepOutcome,
     Success,
 )
+from flujo.domain.usage import NO_USAGE
 from flujo.engine.cancelling import cancelled
 from flujo.engine.changes import restore, same
 from flujo.engine.event_stream import EventStream
@@ -99,7 +100,7 @@ class ReplayExecutor(ExecutorCore):
         try:
             outcome = await self._guarded(work)
             if isinstance(outcome, Success):  # of its fallback: it was cancelled before that was its own
-                outcome = await self._turns.never(frame.path)
+                outcome = await self._turns.never(frame.path, stops=False)
             return outcome if self._record.stopped_before(frame.path) else await self._finish(work, outcome)
         except asyncio.CancelledError as error:
             await cancelled(work, error)
@@ -137,12 +138,14 @@ class ReplayExecutor(ExecutorCore):
             return outcome
         end = self._record.end(path)
         if end is None:
-            return await self._turns.never(path)
+            return await self._turns.never(path, stops=False)
         if not end.fallback:
             return outcome
+        earlier = NO_USAGE
         if work.frame.history and self._record.is_passed_over(end.path, path):
             work.frame.history.clear()  # the last attempt of what is around it began with the fallback
-        return await self._fall_back(work, fallback)
+            earlier = self._fallbacks.spent_before(self._record, path)
+        return await self._fall_back(work, fallback, earlier)
 
     async def _attempts(self, work: Work) -> StepOutcome[Any]:
         """What the attempts came to that the record has; of a step made of others, what they come to now."""
@@ -151,8 +154,11 @@ class ReplayExecutor(ExecutorCore):
         if isinstance(outcome, Failure) and work.before is not None:
             restore(work.frame.context, work.before)
         end = self._record.end(path)
-        if isinstance(outcome, Failure) and end is not None and not work.plan.records:
-            await self._in_turn(work, outcome)
+        if isinstance(outcome, Failure) and not work.plan.records:
+            if end is None and work.plan.tries:
+                return await self._turns.never(path, stops=False)  # it was cancelled before it was tried again
+            if end is not None:
+                await self._in_turn(work, outcome)
         has_ended = end is not None and isinstance(outcome, Failure)
         work.attempt = end.attempt if end and has_ended else 1 + self._record.retries_used(path)
         return outcome
@@ -210,7 +216,7 @@ class ReplayExecutor(ExecutorCore):
         if asked is not None:
             await self._turns.take(frame.path)
             return Paused(asked.message, asked.token, schema=asked.schema)
-        return await self._turns.never(frame.path)
+        return await self._turns.never(frame.path, stops=frame.step not in WENT_ON.values())
 
     def _limit(self, frame: ExecutionFrame) -> asyncio.Timeout:
         """Time does not count: the limit is over when nothing else can have ended the attempt."""
@@ -228,14 +234,22 @@ async def replay(session: RunSession, run_id: str, on_input: OnInput | None = No
     """What a run came to, made again of its record. Raises `RunNotFound` and `ReplayMismatchError`."""
     row = await session.find(run_id)
     records = await session.backend.load(run_id)
-    first = _Replay(session, row, records, on_input)
-    try:
-        return await first.result()
-    except ReplayMismatchError:
-        if first.record.last is None:
-            raise
     # A step that ends the run has no record. Whether it was faster than what would have cancelled it shows in the end.
-    return await _Replay(session, row, records, on_input, hurries=True).result()
+    for pace in (_Pace(), _Pace(hurries=True)):
+        one = _Replay(session, row, records, on_input, pace)
+        try:
+            return await one.result()
+        except ReplayMismatchError:
+            if one.record.last is None:
+                raise
+    return await _Replay(session, row, records, on_input, _Pace(hurries=True, at_once=True)).result()
+
+
+class _Pace(NamedTuple):
+    """When the step came that ended the run: before what would have cancelled it then, or before all that is left."""
+
+    hurries: bool = False
+    at_once: bool = False
 
 
 class _Replay:
@@ -247,15 +261,14 @@ class _Replay:
         row: RunRow,
         records: Sequence[JournalRecord],
         on_input: OnInput | None,
-        *,
-        hurries: bool = False,
+        pace: _Pace,
     ) -> None:
         self._row = row
         self.record = ReplayRecord(session.backend, session.codec, row, records)
         self._wrong = misfits(session.pipeline, records)
-        self._turns = Turns(
-            order_of(session.pipeline, records), self._stand_still, self.record.last if hurries else None
-        )
+        last = self.record.last if pace.hurries else None
+        order = order_of(session.pipeline, records)
+        self._turns = Turns(order, self._stand_still, last, at_once=pace.at_once)
         core = ReplayExecutor(session.core, self.record, self._turns, on_input)
         self._session = session.but(core=core, events=EventStream(), resources=None)
 
@@ -285,9 +298,9 @@ class _Replay:
         path = next(iter(stuck))
         if self.record.broken_off:
             self._turns.break_off(CANCELLED.message)
-        elif self.record.last is not None:
-            for each in stuck.values():
-                each.set_result(self.record.last)
+        elif self.record.last is not None and (stopped := stuck.keys() - self._turns.harmless):
+            for each in stopped:
+                stuck[each].set_result(self.record.last)
         elif not self._turns.time_out(path):
             stuck[path].set_exception(self._described(f"{path!r} has no result", path))
 

@@ -49,14 +49,20 @@ class Turns:
 
     `order` has the paths of recorded ends in the order of writing. What never comes to its place is left out after a
     while. `last` is what a step without an end came to that is cancelled now: it was faster then, and all that can come
-    to their places do so before the next one's turn. None where it was cancelled. `timers` holds the time limits that
-    steps which are made of others stand under, by path.
+    to their places do so before the next one's turn, unless it was so `at_once`. None where it was cancelled. `timers`
+    holds the time limits that steps which are made of others stand under, by path.
     """
 
     def __init__(
-        self, order: Sequence[str], standstill: Callable[[Stuck], None], last: StepOutcome[Any] | None = None
+        self,
+        order: Sequence[str],
+        standstill: Callable[[Stuck], None],
+        last: StepOutcome[Any] | None = None,
+        *,
+        at_once: bool = False,
     ) -> None:
         self._last = last
+        self._at_once = at_once
         self._order = tuple(order)
         self._position = {path: number for number, path in enumerate(order)}
         self._standstill = standstill
@@ -73,6 +79,8 @@ class Turns:
         self.broken_off = False
         #: The paths that the run has come by.
         self.reached: set[str] = set()
+        #: The paths of those without an end of which none has ended the run.
+        self.harmless: set[str] = set()
         self.timers: dict[str, asyncio.Timeout] = {}
 
     @contextmanager
@@ -163,19 +171,22 @@ class Turns:
             self._moves += 1
             turn.set_result(None)
 
-    async def never(self, path: str) -> StepOutcome[Any]:
-        """Wait to be cancelled, or for what the standstill makes of it."""
+    async def never(self, path: str, *, stops: bool = True) -> StepOutcome[Any]:
+        """Wait to be cancelled, or for what the standstill makes of it; `stops` says that it may have ended the run."""
         self._stuck[path] = asyncio.get_running_loop().create_future()
+        if not stops:
+            self.harmless.add(path)
         try:
             return await self._its_turn(self._stuck[path])
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if self._last is None or task is None:
+            if self._last is None or task is None or not stops:
                 raise
             task.uncancel()
             return self._last
         finally:
             del self._stuck[path]
+            self.harmless.discard(path)
 
     async def lead(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` comes to, whose steps take their turns here."""
@@ -214,12 +225,12 @@ class Turns:
             if task.done() or self._moves != moves:
                 return
         self._held.sort(key=itemgetter(0))
-        if self._held and self._next not in self._waiting:
+        if self._held and not (self._waiting if self._held[0][0] else self._next in self._waiting):
             self._moves += 1
             _, turn = self._held.pop(0)
             if not turn.done():  # it can have been cancelled
                 turn.set_result(None)
-        elif self._waiting:
+        elif self._waiting and not (self._at_once and self._stuck.keys() - self.harmless):
             first = min(self._waiting)
             self._patient.discard(first)  # what comes after it waits until all have heard of its end
             self._release(first)
