@@ -340,6 +340,19 @@ def test_a_name_in_the_data_of_a_step_is_no_steps(flujo, project):
         assert (ran.code, f"run 'n' has no step {name!r}" in ran.err) == (2, True)
 
 
+def test_why_does_not_say_of_a_completed_run_that_it_is_gone_on_with(flujo, project):
+    (project / "n.yaml").write_text(f"name: n\nsteps: [{{ {FROM_FILE} }}]\n")
+    assert flujo("run", "n.yaml", "--input", "x", "--run-id", "n", "-q").code == 1
+    (project / "items.jsonl").write_text("1\n")
+    assert flujo("resume", "n", "-q").code == 0
+
+    assert "  it gave up: the run has completed all the same\n" in flujo("why", "each", "--run", "n").out
+    assert "map:each  completed" in flujo("runs", "trace", "n").out
+
+
+FROM_FILE = "kind: map, name: each, map: { iterable_input: { file: items.jsonl }, body: [{ name: s }] }"
+
+
 def test_why_a_step_ran_again_was_used_again_and_was_copied(flujo, project):
     (project / "skills" / "s.py").write_text(SKILLS)
     steps = '  - {name: a}\n  - {name: b, uses: "skills.s:until", config: {max_retries: 0}}\n'

@@ -144,7 +144,9 @@ def _unended(row: RunRow, records: Sequence[JournalRecord], *, in_doubt: bool) -
         words = "it began, may run only once, and has no result: it is not called again until it is settled"
         yield Reason("in-doubt", f"{words}, with: flujo runs settle {row.run_id} {bare_path(last)}")
     elif last.kind is RecordKind.FAILED:
-        yield Reason("failed", "it gave up: when the run is gone on with, it is tried again")
+        completed = row.status is RunStatus.COMPLETED  # without it, or by what is in it when it was tried again
+        then = "the run has completed all the same" if completed else "when the run is gone on with, it is tried again"
+        yield Reason("failed", f"it gave up: {then}")
     elif last.kind is RecordKind.WAIT:
         yield Reason("waits", "nobody has answered: the run waits here")
     elif last.kind is RecordKind.ANSWER:

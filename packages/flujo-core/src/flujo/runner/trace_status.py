@@ -48,6 +48,7 @@ class Around(NamedTuple):
             return RunStatus.COMPLETED
         last = node.last_try()
         goes_on = node.children and came_to and not node.is_background
+        goes_on = goes_on or (last is not None and _has_newer(node, last))
         if last is not None and last.kind is RecordKind.FAILED and not goes_on:
             return RunStatus.FAILED
         if last is not None and last.attempt == 0 and node.records[-1].kind is not RecordKind.CALL:
@@ -76,6 +77,14 @@ class Around(NamedTuple):
                 yield RunStatus.COMPLETED
             else:
                 yield RunStatus.COMPLETED if sure else None
+
+
+def _has_newer(node: Node, last: JournalRecord) -> bool:
+    """Whether anything in the step came to its end after its `last` try, as in a later life."""
+    parts = node.children.values()
+    return any(
+        _has_newer(part, last) or any(each.ended_at > last.ended_at for each in part.results()) for part in parts
+    )
 
 
 def went_through(node: Node, known: RunStatus | None) -> bool:
