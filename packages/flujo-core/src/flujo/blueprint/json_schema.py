@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from pydantic import AliasChoices, BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
 
 from flujo.blueprint.imports import IMPORTED
 from flujo.blueprint.kinds import KindSpec
@@ -101,7 +100,7 @@ class _Generator(GenerateJsonSchema):
 
     function_wrap_schema = function_before_schema
 
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+    def model_schema(self, schema: Any) -> JsonSchemaValue:
         made = super().model_schema(schema)
         model = cast("type[BaseModel]", schema["cls"])
         if "properties" not in made:
