@@ -79,6 +79,7 @@ def agree(spans: dict[str, Any], lines: list[StepResult[Any]], recorded: list[st
     """Hold that a trace says of no step anything else than the history, and knows no step from nowhere.
 
     A background step has two lines, one where it was begun and one of how it ended: the trace may side with either.
+    It may be the whole of a state, which is over when it has begun.
     Lines tell of one life only how often a step that gave up was tried, and of a cancelled one not who stood in.
     """
     told: dict[str, list[Any]] = {line.path: [] for line in lines}
@@ -88,7 +89,7 @@ def agree(spans: dict[str, Any], lines: list[StepResult[Any]], recorded: list[st
         span = spans[path]
         if span.status is None or AMBIGUOUS.search(path):
             continue
-        if path in gave_up or span.fallback:
+        if path in gave_up or span.fallback or len(told[path]) > 1:
             assert (span.status is RunStatus.COMPLETED) in [success for success, _, _ in told[path]], path
         else:
             assert (span.status is RunStatus.COMPLETED, span.attempts, span.fallback) in told[path], path
