@@ -32,7 +32,7 @@ class PluginTables(NamedTuple):
     disable: tuple[str, ...] = ()
     #: Of plugins that are not flujo's own, these are loaded and no others.
     enable: tuple[str, ...] | None = None
-    #: Plugins without which nothing begins, each with the versions that will do.
+    #: Plugins without which nothing begins, each with the versions that will do. `--no-plugins` begins without them.
     require: tuple[str, ...] = ()
     #: Plugin files of the project, by their paths. `flujo_plugins.py` beside `flujo.toml` needs no line.
     local: tuple[Path, ...] = ()
