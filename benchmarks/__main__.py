@@ -27,7 +27,7 @@ SCENARIOS: dict[str, tuple[Callable[[int], Iterator[Comparison]], int]] = {
     "S1": (linear, 51),
     "S2": (looping, 15),
     "S3": (fan_out, 31),
-    "S4": (durable, 31),
+    "S4": (durable, 61),
     "S5": (crowd, 15),
     "S6": (growth, 15),
     "S7": (start, 21),

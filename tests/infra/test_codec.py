@@ -11,6 +11,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretBytes, SecretStr
 
 from flujo.exceptions import StateCorrupt, ValueNotStorable
@@ -107,6 +109,14 @@ def test_value_and_its_type_come_back(value):
     assert back == value
     assert type(back) is type(value)
     assert repr(back) == repr(value)
+
+
+@given(
+    st.text(), st.sampled_from(["", "x" * 99, 'say "hi"\n' * 12, "c:\\temp\t" * 15, "é\x00" * 60, "\x7f\u2028" * 80])
+)
+def test_text_is_written_as_json_has_it_however_long_it_is(short, long):
+    for text in (short, short + long):
+        assert JsonCodec().encode(text, where="it") == json.dumps(text, ensure_ascii=False).encode()
 
 
 def test_integer_of_many_digits_comes_back():

@@ -99,7 +99,7 @@ class SqliteBackend:
         full = record.sync is _FULL if self._forced is None else self._forced
         wid = writer.new_id()
         row = records.plain_row(claim, record, wid)
-        if row is not None and not full and writer.write_now(records.INSERT_PLAIN, row):
+        if row is not None and not full and writer.write_now(*records.plain_insert(row)):
             return
         size = check_size(record.out, record.path, VALUE_LIMIT) + check_size(record.delta, record.path, VALUE_LIMIT)
         work = partial(records.add, claim=claim, record=record, wid=wid)

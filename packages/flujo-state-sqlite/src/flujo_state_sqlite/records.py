@@ -34,6 +34,7 @@ __all__ = [
     "ROWS",
     "add",
     "answer",
+    "plain_insert",
     "plain_row",
     "read_all",
     "read_bare",
@@ -65,6 +66,9 @@ INSERT INTO journal(run, path, kind, attempt, epoch, wid, fp, durable, enc, out,
 SELECT id, ?, 0, ?, epoch, ?, ?, ?, 1, ?, ?, 0, 0, 0, ?, ?
 FROM run WHERE id = ? AND epoch = ? AND status = 1
 """
+
+#: The same where nothing changed in the context, which is one column less to bind.
+_INSERT_UNCHANGED = INSERT_PLAIN.replace("out, delta,", "out,").replace("1, ?, ?, 0, 0, 0", "1, ?, 0, 0, 0")
 
 #: So many of these go in by one statement, in their order: the loop is SQLite's own, and needs the interpreter once.
 ROWS = 16
@@ -143,7 +147,15 @@ def plain_row(claim: Claim, record: JournalRecord, wid: bytes) -> tuple[object, 
     if (out is not None and len(out) > INLINE_LIMIT) or (delta is not None and len(delta) > INLINE_LIMIT):
         return None
     _, number, epoch = claim
-    return path, attempt, wid, fingerprint, sync is _FULL, out, delta, started_at, ended_at, number, epoch
+    # Of bytes, and of booleans, sqlite3 asks each time what they are to it; of bytearrays and numbers it knows.
+    written, durable = bytearray(out) if type(out) is bytes else out, 1 if sync is _FULL else 0
+    names = bytearray(wid), bytearray(fingerprint)
+    return path, attempt, *names, durable, written, delta, started_at, ended_at, number, epoch
+
+
+def plain_insert(row: tuple[object, ...]) -> tuple[str, tuple[object, ...]]:
+    """The statement for one `plain_row`, and its values."""
+    return (INSERT_PLAIN, row) if row[6] is not None else (_INSERT_UNCHANGED, row[:6] + row[7:])
 
 
 def _row(record: JournalRecord, wid: bytes) -> tuple[object, ...]:

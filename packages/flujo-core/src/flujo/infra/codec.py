@@ -25,6 +25,11 @@ def _no_constant(name: str) -> Any:
 
 # The order of a dict is part of it, so keys are not sorted.
 _dumps = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")).encode
+
+#: Text of so many characters is quoted faster by searching it, unless it has one of these, which JSON escapes too.
+_LONG = 100
+_RARE = bytes(each for each in range(32) if each != ord("\n"))
+
 _quote = json.encoder.encode_basestring  # what `_dumps` does with text, without the way there
 _scan = json.JSONDecoder(parse_constant=_no_constant).scan_once  # type: ignore[attr-defined]  # what `decode` reads with
 
@@ -46,7 +51,7 @@ class JsonCodec:
         """`value` as JSON in UTF-8. Raises `ValueNotStorable`, naming `where` and the JSON path, never the value."""
         if type(value) is str or _is_plain(value, 1):
             try:
-                return (_quote(value) if type(value) is str else _dumps(value)).encode()
+                return _quoted(value) if type(value) is str else _dumps(value).encode()
             except ValueError:
                 pass  # no finite number, or no character: the writer finds the place
         writer = Writer(self._shapes, _dumps)
@@ -60,6 +65,16 @@ class JsonCodec:
     def decode(self, data: bytes, *, where: str) -> Any:
         """The value that was encoded. Raises `StateCorrupt`, naming `where`, and the class if one is missing."""
         return _read(data, self._shapes, where)
+
+
+def _quoted(text: str) -> bytes:
+    """`text` as JSON. Long text is searched for what is to be escaped: the encoder looks at each character."""
+    if len(text) < _LONG:
+        return _quote(text).encode()
+    written = text.encode()
+    if len(written.translate(None, _RARE)) != len(written):
+        return _quote(text).encode()
+    return b'"%b"' % written.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
 
 
 def readable(data: bytes, *, where: str = "a stored value") -> Any:
