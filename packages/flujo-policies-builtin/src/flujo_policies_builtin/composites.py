@@ -53,9 +53,14 @@ async def run_isolated(
     purpose: str,
     extras: Mapping[str, Any] | None = None,
 ) -> StepOutcome[Any]:
-    """What `body` comes to in a context of its own; what it changed there flows back if it succeeds."""
+    """What `body` comes to in a context of its own; what it changed there flows back if it succeeds.
+
+    `at` begins with the number of the turn in brackets, one of many that come one after the other.
+    """
     own = isolated(frame, body, purpose)
-    outcome = await core.execute(frame.child(body, data, at=at, context=own.context if own else None, extras=extras))
+    child = frame.child(body, data, at=at, context=own.context if own else None, extras=extras)
+    following = int(at[1 : at.index("]")]) + 1
+    outcome = await core.execute(child.then([f"{frame.path}[{following}]"]))
     if own:
         (frame.run.contexts.adopt if isinstance(outcome, Success) else frame.run.contexts.verify)(own)
     return outcome

@@ -28,8 +28,12 @@ class SequencePolicy(StepPolicy[Pipeline[Any, Any]]):
         """Hand on the last step's output, or what the first step came to that did not succeed."""
         outputs = Outputs(frame.outputs)
         data = frame.data
-        for step in frame.step.children():
-            outcome = await core.execute(frame.child(step, data, outputs=outputs))
+        steps = tuple(frame.step.children())
+        for number, step in enumerate(steps, 1):
+            child = frame.child(step, data, outputs=outputs)
+            if step.holds_steps:
+                child = child.then(map(frame.place, steps[number:]))
+            outcome = await core.execute(child)
             if not isinstance(outcome, Success):
                 return outcome
             data = outcome.value

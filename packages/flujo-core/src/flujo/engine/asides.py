@@ -1,6 +1,7 @@
 """What a run's journal holds beside the results of its steps."""
 
 from flujo.domain.interfaces import JournalRecord, RecordKind
+from flujo.engine.recorded import asker_of
 
 __all__ = ["NO_ASIDES", "Asides"]
 
@@ -42,6 +43,14 @@ class Asides:
             self.attempts.setdefault(path, []).append(record)
             if record.kind is RecordKind.FAILED and record.attempt:  # without a try it is not the answer's fault
                 self.reopened.add(path)
+
+    def has_given_up(self) -> bool:
+        """Whether a step failed after its last attempt."""
+        return any(records[-1].kind is RecordKind.FAILED for records in self.attempts.values())
+
+    def noted(self) -> list[str]:
+        """The paths of steps that have tried, asked or begun."""
+        return [*self.attempts, *map(asker_of, self.waits), *self.intents]
 
     def tried_again(self) -> set[str]:
         """The paths of steps that were, or are to be, attempted again in the same process, or fell back."""

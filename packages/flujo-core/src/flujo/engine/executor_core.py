@@ -141,7 +141,7 @@ class ExecutorCore:
         run, step = frame.run, frame.step
         own = run.contexts.isolate(frame.context, purpose=f"background step {frame.path!r}")
         alone = frame._replace(data=unshared(frame.data), run=replace(run, is_heard=False))
-        alone = alone._replace(context=own.context, siblings=run.background.lines, history=None)
+        alone = alone._replace(context=own.context, siblings=run.background.lines, history=None, over=False)
         line = told_of(asyncio.CancelledError(), frame.path)
         cut: StepResult[Any] = StepResult(step.name, False, None, frame.path, step.kind, error=line)
         is_new = run.background.launch(frame.path, self._work_in_background(alone, plan), cut)
@@ -172,7 +172,7 @@ class ExecutorCore:
             early = recalled(frame, plan, await parts_of(self, frame, plan) if plan.parts else ()) or _stopped(frame)
             if early is not None:
                 return await in_step(run, early) if run.events.full else early
-        if plan.tries and run.journal.closed and (early := ended(frame, plan)) is not None:
+        if plan.tries and (run.journal.closed or frame.over) and (early := ended(frame, plan)) is not None:
             return early
         now = run.clock.monotonic()
         if now >= run.pulse.due or now >= run.watch.due or plan.looks or run.events.active:

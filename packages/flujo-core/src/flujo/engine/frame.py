@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -120,7 +120,8 @@ class ExecutionFrame(NamedTuple):
     `siblings` is the history that the step itself belongs to. `invariants` are the compiled expressions that must
     hold after this step, `quota` is what it may use, `feedback` what was wrong with the attempt before. `item` is the
     item of a map that the step works on, `timer` what ends the attempt, if its time is limited, `limits` the timers of
-    the steps that it stands in, and its own.
+    the steps that it stands in, and its own. `over` says that a process before this one has gone on from here: what
+    failed in it has failed, and its failure is handed out again.
     """
 
     step: Step[Any, Any]
@@ -140,6 +141,7 @@ class ExecutionFrame(NamedTuple):
     item: Item | None = None
     timer: asyncio.Timeout | None = None
     limits: tuple[asyncio.Timeout, ...] = ()
+    over: bool = False
 
     def child(
         self,
@@ -184,8 +186,18 @@ class ExecutionFrame(NamedTuple):
             self.item,
             None,
             self.limits,
+            self.over,
         )
         return tuple_of(ExecutionFrame, frame)
+
+    def place(self, step: Step[Any, Any]) -> str:
+        """The path of a child at its own segment."""
+        return f"{self.path}/{step.segment}" if self.path else step.segment
+
+    def then(self, later: Iterable[str]) -> "ExecutionFrame":
+        """This frame, `over` if a process before this one has begun at one of the paths `later` too."""
+        tracker = self.run.journal.tracker
+        return self._replace(over=True) if tracker and tracker.went_on(self.path, later) else self
 
     def with_data(self, data: Any) -> "ExecutionFrame":
         """This frame with other data."""

@@ -76,8 +76,8 @@ class Journal:
             else:
                 self._note(record)
         self.tracker: Tracker | None = None
-        if tracks_since is not None and self._results:
-            self.tracker = Tracker(self._results.values(), tracks_since, self._asides.tried_again())
+        if tracks_since is not None and (self._results or self._asides is not NO_ASIDES):
+            self.tracker = Tracker(self._results.values(), tracks_since, self._asides)
         self._counts: Mapping[str, int] | None = None if self._results else NOTHING
 
     def _note(self, record: JournalRecord) -> None:

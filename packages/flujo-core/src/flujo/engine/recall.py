@@ -74,8 +74,12 @@ def _put(frame: ExecutionFrame, answer: Any) -> None:
 
 
 def ended(frame: ExecutionFrame, plan: StepPlan) -> Failure[Any] | None:
-    """What a step without a result came to in a run that has ended; None for one whose children keep the record."""
-    if not plan.records and frame.run.journal.failed(frame.path) is None:
+    """What a step without a result came to that is not tried again; None for one whose children keep the record.
+
+    In a run that has ended no step is, and none that has failed where the run has gone on from.
+    """
+    journal = frame.run.journal
+    if journal.failed(frame.path) is None and not (plan.records and journal.closed):
         return None
     error, result = _ended_result(frame)
     outcome: Failure[Any] = Failure(error, usage=result.usage, step_result=result)

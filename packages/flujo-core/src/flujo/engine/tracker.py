@@ -2,10 +2,11 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from flujo.domain.interfaces import JournalRecord
+from flujo.engine.asides import Asides
 
 __all__ = ["Tracker"]
 
@@ -16,14 +17,15 @@ _END = re.compile(r"[/\[]|$")
 class Tracker:
     """Knows the paths with results, and those that the run has come by.
 
-    It looks for results that ended at `since` or later, in seconds since the epoch. `tried` are the paths of steps
-    that were tried again: what is recorded in such a step may be of an attempt that went elsewhere.
+    It looks for results that ended at `since` or later, in seconds since the epoch. `asides` know the steps that were
+    tried again: what is recorded in such a step may be of an attempt that went elsewhere.
     """
 
-    def __init__(self, results: Iterable[JournalRecord], since: float = 0.0, tried: Collection[str] = ()) -> None:
+    def __init__(self, results: Iterable[JournalRecord], since: float, asides: Asides) -> None:
         self._results = tuple(results)
         self._since = since
-        self._tried = frozenset(tried)
+        self._tried = frozenset(asides.tried_again())
+        self._beside = asides.noted() if asides.has_given_up() else None
         self._reached: set[str] = set()
         #: Note that what is recorded at a path and under it is used, or owed to nobody.
         self.reach: Callable[[str], None] = self._reached.add
@@ -42,6 +44,21 @@ class Tracker:
             for end in _ends(path):
                 inside[end].append(path)
         return inside
+
+    @cached_property
+    def _begun(self) -> frozenset[str]:
+        """The steps with anything recorded at their paths or under them; none where no step gave up."""
+        if self._beside is None:
+            return frozenset()
+        paths = [*self._beside, *(each.path for each in self._results)]
+        return frozenset(end for path in paths for end in _ends(path))
+
+    def went_on(self, path: str, later: Iterable[str]) -> bool:
+        """Whether one of the steps at the paths `later` had begun when the record was read, as well as that at `path`.
+
+        Then what has failed at `path` or under it was gone on from. False where no step gave up: it is all the same.
+        """
+        return path in self._begun and not self._begun.isdisjoint(later)
 
     def unused(self, under: str, but: str | None = None) -> str | None:
         """The first result that is not used of the step at the path `under`, or of the steps in it except `but`."""
