@@ -63,9 +63,9 @@ class ReplayRecord(Journal):
         error = self.row.error
         if error is None or self.broken_off or self.row.status not in (RunStatus.STOPPED, RunStatus.CANCELLED):
             return None
-        if self._aborts and self.row.status is RunStatus.CANCELLED:
-            return None  # each has its record, and its turn
-        return Aborted(error.message, error=RecordedError(error) if self.row.status is RunStatus.STOPPED else None)
+        if self.row.status is RunStatus.STOPPED:
+            return Aborted(error.message, error=RecordedError(error))
+        return None if self._aborts else Aborted(error.message)  # each that is recorded has its turn
 
     def stopped_before(self, path: str) -> bool:
         """Whether the budget let nothing more begin, and nothing at `path`, or in it, had: such a step has no line.
@@ -141,9 +141,8 @@ class ReplayRecord(Journal):
         record = self._aborts.get(path)
         if record is None or record.error is None or record is not super().attempts(path)[-1]:
             return None
-        asked = self._asking.get(path)
-        is_newer = asked is not None and self._numbers[f"{asked}?"] > self._numbers[record.path]
-        return None if is_newer else Aborted(record.error.message)
+        asked = self._numbers.get(f"{self._asking.get(path)}?", -1)
+        return None if asked > self._numbers[record.path] else Aborted(record.error.message)
 
     def question(self, path: str, item: Item | None) -> PendingAnswer | None:
         """What the step at `path` waited for when the run stopped; None if it had its answer, and was to go on."""
