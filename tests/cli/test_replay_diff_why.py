@@ -555,3 +555,20 @@ def test_what_only_the_second_run_has_stands_where_it_has_it():
     assert "".join(pair.path for pair in pairs_of(a, b)) == "xabcyd"
     c = [JournalRecord(path) for path in "dca"]
     assert "".join(pair.path for pair in pairs_of(c, b)) == "xdcyab"
+
+
+def test_why_show_trace_and_diff_tell_of_a_step_that_ended_the_run(flujo, project):
+    (project / "skills" / "s.py").write_text(
+        "from flujo.exceptions import PipelineAbortSignal\n\n\n"
+        "def stop(text):\n    if text == 'x':\n        raise PipelineAbortSignal('enough')\n    return text\n"
+    )
+    (project / "p.yaml").write_text('name: p\nsteps:\n  - {name: b, uses: "skills.s:stop"}\n')
+    assert flujo("run", "p.yaml", "--input", "x", "--run-id", "a", "-q").code != 0
+    assert flujo("run", "p.yaml", "--input", "y", "--run-id", "b", "-q").code == 0
+
+    ends = "it asked for the run's end: enough; when the run is gone on with, it runs again"
+    assert f"\nb\n  {ends}\n" in flujo("why", "b", "--run", "a").out
+    assert "  asks for the run's end: enough\n" in flujo("runs", "show", "a").out
+    assert re.search(r"b +cancelled.*enough", flujo("runs", "trace", "a").out)
+    assert re.search(r"\nb +aborted: enough +y ", flujo("runs", "diff", "a", "b").out)
+    assert flujo("runs", "replay", "a").code == 0

@@ -137,7 +137,29 @@ async def test_signals_become_outcomes_and_are_never_retried(bench, direct):
     assert pause.message == "why?"
     assert isinstance(abort, Aborted)
     assert abort.reason == "enough"
-    assert [*await bench.recorded()] == ["ask?p1?"]
+    recorded = await bench.recorded()
+    assert [*recorded] == ["ask?p1?", "end#a1"]
+    end = recorded["end#a1"]
+    assert (end.kind, end.attempt, end.error.code, end.error.message) == (RecordKind.ATTEMPT, 0, "FLUJO-302", "enough")
+
+
+async def test_a_run_that_goes_on_tries_what_has_ended_it_as_often_as_a_new_one(bench):
+    step = Step("s", Flaky(1, PipelineAbortSignal("enough")), config=StepConfig(max_retries=1))
+    assert isinstance(await bench.execute(step, "x"), Aborted)
+    step = Step("s", Flaky(1, OSError("no")), config=StepConfig(max_retries=1))
+    again = await bench.execute(step, "x")
+
+    assert (again.value, again.step_result.attempts) == ("x after 2", 2)
+    assert [(each.path, each.attempt) for each in await bench.backend.load("r")] == [("s#a1", 0), ("s#a2", 1), ("s", 2)]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_only_the_step_that_ends_the_run_by_itself_has_a_record_of_that(bench, direct):
+    end = Step("end", Flaky(9, PipelineAbortSignal("enough")))
+    whole = Pipeline([end], name="p") if direct else Step("p", Flaky(9, OSError("no")), fallback=end)
+    assert isinstance(await bench.execute(whole, "x"), Aborted)
+
+    assert [*await bench.recorded()] == (["p/end#a1"] if direct else ["p#a1", "p/fallback:end#a1"])
 
 
 async def test_cancellation_is_not_an_outcome(bench):

@@ -9,8 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from flujo import Flujo, OpenContext, PipelineResult, Price, Step, StepConfig, StepResult, Usage, UsageLimits, human
+from flujo.domain.lives import is_abort
 from flujo.engine.frame import Pulse
-from flujo.exceptions import PipelineAbortSignal, ReplayMismatchError, StateUnavailable
+from flujo.exceptions import PipelineAbortSignal, StateUnavailable
 from flujo.infra.memory import InMemoryBackend
 from flujo.testing import DyingBackend
 from flujo_state_sqlite.backend import SqliteBackend
@@ -19,10 +20,6 @@ ANSWER = 4
 CANCELLED = "cancelled because"
 #: The kinds whose parts run side by side: the maps of these programs take two items at a time.
 SIDE_BY_SIDE = ("parallel", "dynamic_router", "switch", "map")
-#: The kinds of which some together leave no record of what a replay would need.
-BY_ITSELF = {"no-list", "no-branch", "no-names"}
-LEFT_OUT = {"gather", "skip"}
-KINDS = {"aside", "stop", *BY_ITSELF, *LEFT_OUT}
 #: A token costs a dollar.
 PRICES = {"*": Price(1_000_000, 1_000_000)}
 #: Soon used up: by the number of calls, of tokens, and of dollars.
@@ -132,20 +129,13 @@ async def lives(
             assert all(is_told(each, again.background) for each in mine.background), (mine, again)
 
 
-def can_be_told(programs: Any, program: Any) -> bool:
-    """Whether records tell all that a replay of the program needs: the how-to on replays says what they do not tell."""
-    kinds = {kind for kind in KINDS if f"'{kind}'" in repr(program)}
-    aborts_unseen = kinds >= {"aside", "stop"} or ("stop" in kinds and kinds & LEFT_OUT and kinds & BY_ITSELF)
-    return not (programs.reaches_out(program) or aborts_unseen)
-
-
 @pytest.mark.parametrize(
     ("strict", "encodes", "limits"), [("0", False, None), ("1", True, UsageLimits(max_calls=10_000))]
 )
 @given(draw=st.data(), data=st.integers(-1, 4))
 def test_a_replay_comes_to_what_the_run_came_to(programs, strict, encodes, limits, draw, data):
     program = draw.draw(programs.rough_programs())
-    assume(can_be_told(programs, program))
+    assume(not programs.reaches_out(program))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLUJO_STRICT_CONTEXT", strict)
@@ -158,7 +148,7 @@ def test_a_replay_comes_to_what_the_run_came_to(programs, strict, encodes, limit
 def test_a_replay_of_a_state_file_comes_to_what_the_run_came_to(programs, tmp_path_factory, draw, data):
     program = draw.draw(programs.rough_programs())
     # How far a cancelled branch comes depends on how long a file takes; background steps that it began may be left out.
-    assume(can_be_told(programs, program) and "'aside'" not in repr(program))
+    assume(not programs.reaches_out(program) and "'aside'" not in repr(program))
 
     async def on_file() -> None:
         backend = SqliteBackend(tmp_path_factory.mktemp("state") / "state.db")
@@ -230,6 +220,25 @@ NO_LISTS = [("no-list",), ("no-list",), ("ask",)]
                 [("fan", [("stop", 1), ("stop", 1)], "keep_first"), ("map", ("loop", 2, ("no-branch",)), "no_merge")],
             ),
             1,
+        ),
+        # The failure came first at which the run failed, whatever else was under way.
+        (
+            (
+                "race",
+                [
+                    ("fan", [("slow", 3), ("add", 3), ("stop", 2)], "keep_first"),
+                    ("map", ("loop", 2, ("no-branch",)), "no_merge"),
+                ],
+            ),
+            1,
+        ),
+        (
+            (
+                "route",
+                ("map", ("race", [("flaky", 2), ("no-list",)]), "keep_first"),
+                ("fan", [("agent", 2), ("slow", 3), ("no-names",)], "keep_first"),
+            ),
+            4,
         ),
         # The same branch failed in each of the run's lives, and the one beside it never came to that.
         (("fan", [("loop", 1, ("race", NO_LISTS)), ("map", ("skip", ("ask",)), "keep_first")], "overwrite"), 0),
@@ -319,15 +328,26 @@ def test_a_run_that_died_and_was_resumed_replays_as_one_that_nothing_happened_to
     assert again == undisturbed
 
 
-async def test_a_run_that_waits_is_not_replayed_where_a_background_step_gave_up_and_is_once_it_went_on():
+async def test_a_run_is_replayed_where_a_background_step_gave_up_while_it_waits_and_once_it_went_on():
     def give_up(_: Any) -> None:
         raise PipelineAbortSignal("enough")
 
     aside = Step("aside", give_up, config=StepConfig(execution_mode="background"))
     async with Flujo(aside >> human("ask", "go on?")) as flujo:
         paused = await flujo.run("x", run_id="r")
-        with pytest.raises(ReplayMismatchError, match="'aside' has no result") as caught:
-            await flujo.replay("r")
-        assert "; no record tells which of two failures came first: docs/how-to/" in str(caught.value.suggestion)
+        assert told(await flujo.replay("r")) == told(paused)
         ended = await flujo.resume(paused, "yes")
         assert told(await flujo.replay("r")) == told(ended)
+
+
+async def test_a_run_of_before_aborts_had_records_is_replayed_too(programs):
+    class Older(InMemoryBackend):
+        async def append(self, claim: Any, record: Any) -> None:
+            if not is_abort(record):
+                await super().append(claim, record)
+
+    for program in [
+        ("fan", [("stop", 1), ("no-branch",), ("slow", 3)], "keep_first"),
+        ("seq", [("add", 1), ("stop", 1)]),
+    ]:
+        await lives(programs.pipeline(program), 1, limits=None, backend=Older())

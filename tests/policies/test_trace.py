@@ -8,8 +8,20 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flujo import Flujo, OpenContext, RunStatus, StepResult, Tracer, TracingManager, UsageLimits
+from flujo import (
+    Flujo,
+    OpenContext,
+    Pipeline,
+    RunStatus,
+    Step,
+    StepResult,
+    Tracer,
+    TracingManager,
+    UsageLimits,
+    loop,
+)
 from flujo.domain.interfaces import RecordKind
+from flujo.exceptions import PipelineAbortSignal
 from flujo.infra.memory import InMemoryBackend
 from flujo.runner.trace_tree import MARKS
 
@@ -109,3 +121,21 @@ def test_a_trace_tells_what_the_run_came_to(programs, draw, data, limits):
     assume(not programs.reaches_out(program))
 
     asyncio.run(traced(programs.pipeline(program), data, limits))
+
+
+async def test_a_step_made_of_others_that_ended_the_run_by_itself_is_told_as_completed_once_it_is_through():
+    ends = [True]
+
+    def until(data, context):
+        if ends.pop():
+            raise PipelineAbortSignal("enough")
+        return True
+
+    async with Flujo(Pipeline([loop("l", Step("a", lambda data: data), until=until)])) as flujo:
+        first = await flujo.run(1, run_id="r")
+        (span,) = (await flujo.trace("r")).root.children
+        assert (first.status, span.status, span.error.message) == ("cancelled", "cancelled", "enough")
+        ends.append(False)
+        assert (await flujo.resume("r")).success
+        (span,) = (await flujo.trace("r")).root.children
+        assert span.status == "completed"

@@ -6,6 +6,7 @@ from difflib import unified_diff
 from typing import Any, NamedTuple
 
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow
+from flujo.domain.lives import is_abort
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.runner.definitions import bare_path
 from flujo_cli.records import value_of
@@ -85,7 +86,8 @@ def _step(records: Sequence[JournalRecord]) -> Step:
     telling = [each for each in records if each.kind in _STATUSES]
     last = next((each for each in telling if each.kind is RecordKind.RESULT), telling[-1] if telling else records[-1])
     is_result = last.kind is RecordKind.RESULT
-    status = "cached" if is_result and last.attempt == 0 else _STATUSES.get(last.kind, "at work")
+    other = "aborted" if is_abort(last) else "at work"
+    status = "cached" if is_result and last.attempt == 0 else _STATUSES.get(last.kind, other)
     tried = [each for each in records if each.kind in (RecordKind.RESULT, RecordKind.ATTEMPT, RecordKind.FAILED)]
     return Step(
         status,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from flujo.domain.interfaces import CACHE_MISSED, JournalRecord, RecordKind, RunRow
+from flujo.domain.lives import is_abort
 from flujo.domain.outcomes import RunStatus
 from flujo.runner.definitions import bare_path, names_in
 from flujo.runner.trace import PEOPLES, Span, Trace
@@ -177,6 +178,8 @@ def _tried(record: JournalRecord) -> Iterator[Reason]:
     error = brief(record.error, 200)
     if record.error.type == "EffectInDoubt":
         yield Reason("not-called", f"it was in doubt when the run was gone on with, and not called: {error}")
+    elif is_abort(record):
+        yield Reason("aborted", f"it asked for the run's end: {error}; when the run is gone on with, it runs again")
     elif not record.attempt:
         yield Reason("cancelled", f"an attempt was broken off, and what it used counts: {error}")
     elif record.fallback:

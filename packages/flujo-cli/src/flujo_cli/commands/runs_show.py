@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow
-from flujo.domain.lives import gets_on, poisoned
+from flujo.domain.lives import gets_on, is_abort, poisoned
 from flujo.domain.outcomes import PendingAnswer, RunStatus
 from flujo_cli.exit_codes import ExitCode
 from flujo_cli.options import Options, json_option, state_option
@@ -136,7 +136,8 @@ def _line(record: JournalRecord) -> str:  # noqa: PLR0911 - one for each kind of
     if record.kind is not RecordKind.RESULT:
         error = brief(record.error, 200) if record.error else "for no known reason"
         if record.attempt == 0 and record.error:
-            return f"{indent}{record.path.rpartition('#')[0]}  {took}  {one_line(record.error.message)}"
+            ends = "asks for the run's end: " if is_abort(record) else ""
+            return f"{indent}{record.path.rpartition('#')[0]}  {took}  {ends}{one_line(record.error.message)}"
         last = record.kind is RecordKind.FAILED
         then = "" if last else f", then fallback {record.fallback}" if record.fallback else ", tried again"
         return f"{indent}{record.path.rpartition('#')[0]}  {took}  failed{then}: {error}"

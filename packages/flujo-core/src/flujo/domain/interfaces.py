@@ -138,9 +138,9 @@ class RecordKind(IntEnum):
 
     `ATTEMPT` is a failed attempt that was followed by another, `FAILED` the one after which the step gave up; a
     resumed run tries such a step again. So does a step made of others that keeps no result have one where it fails by
-    itself. `WAIT` is a question to a person, and `ANSWER` the answer to it.
-    `INTENT` says that a step which may run only once begins, `SETTLED` what a person says of one that never ended.
-    `CALL` says that a call begins, where there are limits, and what it may use at most.
+    itself. Number 0 was no try: cancelled when something was used, or asked for the run's end. `WAIT` is a question to
+    a person, `ANSWER` the answer. `INTENT` says that a step that may run only once begins, `SETTLED` what a person says
+    of one that never ended. `CALL` says that a call begins, where there are limits, and what it may use at most.
     """
 
     RESULT = 0

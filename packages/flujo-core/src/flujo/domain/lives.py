@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from flujo.domain.interfaces import JournalRecord, RecordKind
-from flujo.exceptions import RunPoisoned
+from flujo.exceptions import PipelineAbortSignal, RunPoisoned
 
-__all__ = ["CALL_LOST", "LivesBackend", "gets_on", "poisoned"]
+__all__ = ["CALL_LOST", "LivesBackend", "gets_on", "is_abort", "poisoned"]
 
 #: The type of the `error` of an attempt whose process died while its call was made.
 CALL_LOST = "CallLost"
@@ -15,6 +15,11 @@ CALL_LOST = "CallLost"
 def gets_on(record: JournalRecord) -> bool:
     """Whether the run has got on by this record: not by the beginning of a call, nor by an attempt that was no try."""
     return record.kind is not RecordKind.CALL and (record.kind is not RecordKind.ATTEMPT or record.attempt > 0)
+
+
+def is_abort(record: JournalRecord) -> bool:
+    """Whether the step of the record has asked for the run's end, which is no try."""
+    return record.error is not None and not record.attempt and record.error.code == PipelineAbortSignal.default_code
 
 
 def poisoned(run_id: str, claims: int, last: str | None) -> RunPoisoned:

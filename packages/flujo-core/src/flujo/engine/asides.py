@@ -54,8 +54,8 @@ class Asides:
 
     def tried_again(self) -> set[str]:
         """The paths of steps that were, or are to be, attempted again in the same process, or fell back."""
-        attempts = self.attempts.items()
-        return {path for path, records in attempts if any(each.kind is RecordKind.ATTEMPT for each in records)}
+        tries = ((path, each) for path, records in self.attempts.items() for each in records if each.attempt)
+        return {path for path, each in tries if each.kind is RecordKind.ATTEMPT}
 
 
 #: Nothing beside results. Nobody takes note of anything here.

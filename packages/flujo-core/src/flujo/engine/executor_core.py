@@ -32,11 +32,13 @@ from flujo.engine.work import (
     Work,
     check_invariants,
     is_answer_kept,
+    note_abort,
     note_owed,
     own_usage,
     record_of,
     render_again,
     result_of,
+    times_of,
     told,
     validated,
     write_context,
@@ -57,9 +59,6 @@ from flujo.exceptions import (
 )
 
 __all__ = ["ExecutorCore"]
-
-#: What a policy may return.
-_OUTCOMES = (Success, Failure, Paused, Aborted)
 
 #: So many levels of steps share a task: the next ones have a stack of their own, which Python limits.
 _LEVELS = 32
@@ -207,6 +206,8 @@ class ExecutorCore:
         else:
             if type(outcome) is Failure and (plan.tries or outcome.step_result is None) and not run.journal.closed:
                 await self._note_failure(work, outcome, final=True)
+            elif type(outcome) is Aborted and not run.journal.closed:
+                await note_abort(work, outcome)
             outcome = outcome._replace(usage=result.usage, children=result.children, step_result=result)
         return tell_finished(frame, outcome, result)
 
@@ -334,10 +335,8 @@ class ExecutorCore:
     async def _note_failure(
         self, work: Work, failed: Failure[Any], *, final: bool, fallback: str | None = None
     ) -> None:
-        run = work.frame.run
-        now = run.clock.now()
-        began = now - (run.clock.monotonic() - max(work.started, work.tried_at))
-        await run.journal.record_attempt(
+        began, now = times_of(work)
+        await work.frame.run.journal.record_attempt(
             work.frame.path,
             told(work, failed),
             attempt=work.attempt,
@@ -374,7 +373,6 @@ async def _came_to(work: Work, error: BaseException) -> StepOutcome[Any]:
     frame, work.raised = work.frame, None
     owed = frame.run.tally.owed(frame.path)
     if isinstance(error, PipelineAbortSignal):
-        await note_owed(work, ErrorInfo("Aborted", str(error), path=frame.path), owed)
         return Aborted(str(error), owed)
     if isinstance(error, PausedException):
         await note_owed(work, ErrorInfo("Paused", str(error), path=frame.path), owed)
@@ -392,7 +390,7 @@ def _furnished(frame: ExecutionFrame, plan: StepPlan) -> ExecutionFrame:
 
 
 def _checked(outcome: StepOutcome[Any], plan: StepPlan) -> StepOutcome[Any]:
-    if type(outcome) is Success or isinstance(outcome, _OUTCOMES):
+    if type(outcome) is Success or isinstance(outcome, Failure | Paused | Aborted):
         return outcome
     raise ExecutionError(
         f"{type(plan.policy).__name__} returned {type(outcome).__name__!r}, expected a step outcome",

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from flujo.domain.callables import reference
 from flujo.domain.foreign import attempt
 from flujo.domain.interfaces import CACHE_MISSED, JournalRecord, RecordKind
-from flujo.domain.outcomes import ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
+from flujo.domain.outcomes import Aborted, ErrorInfo, Failure, Paused, StepOutcome, StepResult, Success
 from flujo.domain.scope import Scope
 from flujo.domain.steps import Step
 from flujo.domain.tuples import tuple_of
@@ -20,17 +20,20 @@ from flujo.engine.changes import Change, Snapshot, change, merge_output, sink, s
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
 from flujo.engine.shield import is_cancellation
-from flujo.exceptions import ContextFieldError, ExecutionError, FlujoError
+from flujo.exceptions import ContextFieldError, ExecutionError, FlujoError, PipelineAbortSignal
 
 __all__ = [
     "Work",
     "check_invariants",
     "is_answer_kept",
+    "is_own_abort",
+    "note_abort",
     "note_owed",
     "own_usage",
     "record_of",
     "render_again",
     "result_of",
+    "times_of",
     "told",
     "validated",
     "write_context",
@@ -174,15 +177,38 @@ def is_answer_kept(work: Work, failed: Failure[Any]) -> bool:
     return work.frame.step.asks and isinstance(error, ContextFieldError) and error.__cause__ is None
 
 
+def is_own_abort(outcome: StepOutcome[Any], work: Work) -> bool:
+    """Whether the step has asked for the run's end by itself, rather than handing on what a part or fallback did."""
+    if not isinstance(outcome, Aborted) or outcome.error is not None:
+        return False
+    return outcome.step_result is None and work.fallback is None
+
+
+async def note_abort(work: Work, outcome: Aborted[Any]) -> None:
+    """Write down that the step has asked for the run's end by itself, if it has, and what it used: it is no try."""
+    if is_own_abort(outcome, work):
+        line = ErrorInfo("Aborted", outcome.reason, PipelineAbortSignal.default_code, path=work.frame.path)
+        await _note_untried(work, line, outcome.usage)
+
+
 async def note_owed(work: Work, line: ErrorInfo, owed: Usage) -> None:
     """Write down what an attempt has used that came to no end of its own, if anything: it is no try."""
-    run = work.frame.run
     if owed is not NO_USAGE:
-        now = run.clock.now()
-        began = now - (run.clock.monotonic() - work.started)
-        await run.journal.record_attempt(
-            work.frame.path, line, cancelled=True, usage=owed, started_at=began, ended_at=now
-        )
+        await _note_untried(work, line, owed)
+
+
+async def _note_untried(work: Work, line: ErrorInfo, used: Usage) -> None:
+    began, now = times_of(work)
+    await work.frame.run.journal.record_attempt(
+        work.frame.path, line, cancelled=True, usage=used, started_at=began, ended_at=now
+    )
+
+
+def times_of(work: Work) -> tuple[float, float]:
+    """When the step's last attempt began, and now, in seconds since the epoch."""
+    clock = work.frame.run.clock
+    now = clock.now()
+    return now - (clock.monotonic() - max(work.started, work.tried_at)), now
 
 
 def write_context(work: Work, value: Any) -> Change | None:

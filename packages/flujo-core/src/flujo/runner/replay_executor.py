@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from flujo.domain.canonical import canonical
 from flujo.domain.composite import WENT_ON
 from flujo.domain.interfaces import JournalRecord, RunRow
 from flujo.domain.outcomes import (
+    Aborted,
     ErrorInfo,
     Failure,
     Paused,
@@ -26,7 +27,7 @@ from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
 from flujo.engine.recall import recalled
 from flujo.engine.retelling import parts_of
-from flujo.engine.work import Work, render_again
+from flujo.engine.work import Work, is_own_abort, render_again
 from flujo.exceptions import ReplayMismatchError
 from flujo.runner.definitions import describe_change, misfits
 from flujo.runner.ending import Ending, Progress, with_questions
@@ -81,8 +82,8 @@ class ReplayExecutor(ExecutorCore):
         try:
             with self._turns.under_way(alone=plan.background):
                 outcome = await (self._made_again(frame, plan) if plan.records else super()._run(frame, plan))
-                if isinstance(outcome, Failure) and self._was_first(frame, outcome) is False:
-                    await self._turns.later(1)  # what came first then can take longer to this place now
+                if isinstance(outcome, Failure | Aborted) and self._was_first(frame, outcome) is False:
+                    await self._later(frame, outcome)  # what came first then can take longer to this place now
                 return outcome
         except asyncio.CancelledError:
             self._record.cut_short.add(frame.path)
@@ -170,6 +171,9 @@ class ReplayExecutor(ExecutorCore):
         return settled
 
     async def _finish(self, work: Work, outcome: StepOutcome[Any]) -> StepOutcome[Any]:
+        if is_own_abort(outcome, work) and self._record.aborted(work.frame.path) is not None:
+            work.outcome = outcome  # should it be cancelled now, it was so when it had come to its end
+            await self._turns.take(work.frame.path)
         if work.plan.records:
             return await super()._finish(work, outcome)
         if isinstance(outcome, Failure):
@@ -192,11 +196,17 @@ class ReplayExecutor(ExecutorCore):
         if end is not None and end.error is not None and end.error[:2] == ErrorInfo.of(outcome.error)[:2]:
             await self._turns.take(frame.path, cancels=True)
         else:
-            await self._turns.later(0 if self._was_first(frame, outcome) else 1)
+            await self._later(frame, outcome)
         work.outcome = None
 
-    def _was_first(self, frame: ExecutionFrame, failed: Failure[Any]) -> bool | None:
-        return self._record.was_first(frame.path, ErrorInfo.of(failed.error))
+    async def _later(self, frame: ExecutionFrame, ended: Failure[Any] | Aborted[Any]) -> None:
+        """Let what came first then come first: of what did not, what is nearest to where the run failed."""
+        rank = 0 if self._was_first(frame, ended) else LAST if isinstance(ended, Aborted) else 1
+        await self._turns.later(rank, self._record.nearness(frame.path))
+
+    def _was_first(self, frame: ExecutionFrame, ended: Failure[Any] | Aborted[Any]) -> bool | None:
+        told = ErrorInfo("Aborted", ended.reason) if isinstance(ended, Aborted) else ErrorInfo.of(ended.error)
+        return self._record.was_first(frame.path, told)
 
     async def _ended(self, work: Work) -> StepOutcome[Any]:
         """How a step ended that has no result."""
@@ -207,6 +217,8 @@ class ReplayExecutor(ExecutorCore):
         parts = await work.plan.policy.retell(self, frame)
         if parts is not None and not isinstance(parts, Success):
             return parts
+        if (aborted := record.aborted(frame.path)) is not None:
+            return aborted
         end, asked = record.end(frame.path), record.question(frame.path, frame.item)
         if end is not None and end.error is not None:
             failure: Failure[Any] = Failure(RecordedError(end.error), record.feedback(frame.path))
@@ -234,22 +246,14 @@ async def replay(session: RunSession, run_id: str, on_input: OnInput | None = No
     """What a run came to, made again of its record. Raises `RunNotFound` and `ReplayMismatchError`."""
     row = await session.find(run_id)
     records = await session.backend.load(run_id)
-    # A step that ends the run has no record. Whether it was faster than what would have cancelled it shows in the end.
-    for pace in (_Pace(), _Pace(hurries=True)):
-        one = _Replay(session, row, records, on_input, pace)
-        try:
-            return await one.result()
-        except ReplayMismatchError:
-            if one.record.last is None:
-                raise
-    return await _Replay(session, row, records, on_input, _Pace(hurries=True, at_once=True)).result()
-
-
-class _Pace(NamedTuple):
-    """When the step came that ended the run: before what would have cancelled it then, or before all that is left."""
-
-    hurries: bool = False
-    at_once: bool = False
+    one = _Replay(session, row, records, on_input)
+    try:
+        return await one.result()
+    except ReplayMismatchError:
+        if one.record.last is None:
+            raise
+    # It has no record. Whether it was faster than what would have cancelled it shows in the end.
+    return await _Replay(session, row, records, on_input, hurries=True).result()
 
 
 class _Replay:
@@ -261,14 +265,15 @@ class _Replay:
         row: RunRow,
         records: Sequence[JournalRecord],
         on_input: OnInput | None,
-        pace: _Pace,
+        *,
+        hurries: bool = False,
     ) -> None:
         self._row = row
         self.record = ReplayRecord(session.backend, session.codec, row, records)
         self._wrong = misfits(session.pipeline, records)
-        last = self.record.last if pace.hurries else None
+        last = self.record.last if hurries else None
         order = order_of(session.pipeline, records)
-        self._turns = Turns(order, self._stand_still, last, at_once=pace.at_once)
+        self._turns = Turns(order, self._stand_still, last)
         core = ReplayExecutor(session.core, self.record, self._turns, on_input)
         self._session = session.but(core=core, events=EventStream(), resources=None)
 

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any, NoReturn
 
 from flujo.domain.interfaces import Codec, JournalRecord, RecordKind, RunRow, StateBackend
+from flujo.domain.lives import is_abort
 from flujo.domain.outcomes import Aborted, ErrorInfo, PendingAnswer, RecordedError, RunStatus
 from flujo.domain.steps import Step
 from flujo.engine.journal import Item, Journal
@@ -44,6 +45,8 @@ class ReplayRecord(Journal):
             for number, each in enumerate(records)
             if each.kind is RecordKind.ATTEMPT and each.attempt and not each.fallback
         }
+        #: Which steps have last asked for the run's end by themselves. Older journals have no record of that.
+        self._aborts = {bare_path(each): each for each in records if is_abort(each)}
         self.results = tuple(each.path for each in records if each.kind is RecordKind.RESULT)
         #: The paths of steps that were cancelled the last time the replay came by them.
         self.cut_short: set[str] = set()
@@ -60,7 +63,9 @@ class ReplayRecord(Journal):
         error = self.row.error
         if error is None or self.broken_off or self.row.status not in (RunStatus.STOPPED, RunStatus.CANCELLED):
             return None
-        return Aborted(error.message, error=RecordedError(error) if self.row.status is RunStatus.STOPPED else None)
+        if self.row.status is RunStatus.STOPPED:
+            return Aborted(error.message, error=RecordedError(error))
+        return None if self._aborts else Aborted(error.message)  # each that is recorded has its turn
 
     def stopped_before(self, path: str) -> bool:
         """Whether the budget let nothing more begin, and nothing at `path`, or in it, had: such a step has no line.
@@ -88,6 +93,11 @@ class ReplayRecord(Journal):
         if (ended := self.row.error) and self.row.status is RunStatus.FAILED:  # a fallback's error is told of its step
             told.append(_is_in(ended.path, path) or (_is_in(path, ended.path) and ended[:2] == error[:2]))
         return any(told) if told else None
+
+    def nearness(self, path: str) -> int:
+        """How many steps are around the one at `path` that are also around where the run failed."""
+        failed = self.row.error.path if self.row.error else ""
+        return sum(_is_in(failed, path[:number]) for number, each in enumerate(path) if each in "/[")
 
     @cached_property
     def _gone_on_from(self) -> list[tuple[str, str]]:
@@ -125,6 +135,14 @@ class ReplayRecord(Journal):
         """The attempt after which the step gave up, or handed over to its fallback."""
         last = self.attempts(path)[-1:]
         return last[0] if last and (last[0].fallback or last[0].kind is RecordKind.FAILED) else None
+
+    def aborted(self, path: str) -> Aborted[Any] | None:
+        """What the step came to that has asked for the run's end by itself, and neither failed nor asked since."""
+        record = self._aborts.get(path)
+        if record is None or record.error is None or record is not super().attempts(path)[-1]:
+            return None
+        asked = self._numbers.get(f"{self._asking.get(path)}?", -1)
+        return None if asked > self._numbers[record.path] else Aborted(record.error.message)
 
     def question(self, path: str, item: Item | None) -> PendingAnswer | None:
         """What the step at `path` waited for when the run stopped; None if it had its answer, and was to go on."""
@@ -192,7 +210,7 @@ def order_of(pipeline: Step[Any, Any], records: Sequence[JournalRecord]) -> list
         path = bare_path(each)
         if each.kind is RecordKind.FAILED and path in handed_over:
             handed_over.remove(path)  # its own end was when its fallback began
-        elif each.kind in _ENDS or each.fallback:
+        elif each.kind in _ENDS or each.fallback or is_abort(each):
             order[path] = number
         if each.kind is RecordKind.ATTEMPT and each.fallback:
             handed_over.add(path)

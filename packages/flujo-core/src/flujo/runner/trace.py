@@ -4,7 +4,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, takewhile
 from typing import Any, NamedTuple, TypeAlias
 
 from flujo.domain.interfaces import JournalRecord, RecordKind, RunRow, StateBackend
@@ -285,6 +285,9 @@ def _attempts(node: Node, last: JournalRecord | None, under: Sequence[Interval],
     """How many attempts were made. That of a step made of others which is at work, or got through, has no record."""
     if last is None:
         return 1
+    if last.kind is RecordKind.ATTEMPT and not last.attempt:
+        tries = takewhile(lambda each: each.kind is not RecordKind.FAILED, reversed(node.records))
+        return 1 + len([each for each in tries if each.kind is RecordKind.ATTEMPT and each.attempt])
     failed = last.kind is RecordKind.ATTEMPT and last.attempt > 0 and last.fallback is None and node.holds_steps
     went_on = status is RunStatus.COMPLETED or (under and under[-1][1] > last.ended_at)
     return last.attempt + bool(failed and went_on)

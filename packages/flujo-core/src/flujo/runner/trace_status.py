@@ -51,7 +51,7 @@ class Around(NamedTuple):
         goes_on = goes_on or (last is not None and _has_newer(node, last))
         if last is not None and last.kind is RecordKind.FAILED and not goes_on:
             return RunStatus.FAILED
-        if last is not None and last.attempt == 0 and node.records[-1].kind is not RecordKind.CALL:
+        if last is not None and last.attempt == 0 and not goes_on and node.records[-1].kind is not RecordKind.CALL:
             return RunStatus.CANCELLED
         return came_to
 

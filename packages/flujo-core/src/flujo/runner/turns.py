@@ -49,20 +49,14 @@ class Turns:
 
     `order` has the paths of recorded ends in the order of writing. What never comes to its place is left out after a
     while. `last` is what a step without an end came to that is cancelled now: it was faster then, and all that can come
-    to their places do so before the next one's turn, unless it was so `at_once`. None where it was cancelled. `timers`
-    holds the time limits that steps which are made of others stand under, by path.
+    to their places do so before the next one's turn. None where it was cancelled. `timers` holds the time limits that
+    steps which are made of others stand under, by path.
     """
 
     def __init__(
-        self,
-        order: Sequence[str],
-        standstill: Callable[[Stuck], None],
-        last: StepOutcome[Any] | None = None,
-        *,
-        at_once: bool = False,
+        self, order: Sequence[str], standstill: Callable[[Stuck], None], last: StepOutcome[Any] | None = None
     ) -> None:
         self._last = last
-        self._at_once = at_once
         self._order = tuple(order)
         self._position = {path: number for number, path in enumerate(order)}
         self._standstill = standstill
@@ -71,7 +65,7 @@ class Turns:
         self._patient: set[int] = set()
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._stuck: Stuck = {}
-        self._held: list[tuple[int, asyncio.Future[None]]] = []
+        self._held: list[tuple[int, int, asyncio.Future[None]]] = []
         self._moves = 0
         self._at_work: set[_Level] = set()
         self._rest: asyncio.Future[None] | None = None
@@ -122,10 +116,13 @@ class Turns:
             if level is not None:
                 self._at_work.add(level)
 
-    async def later(self, rank: int) -> None:
-        """Return when nobody else's turn it is, as no record tells when it was: the lowest rank first, `LAST` last."""
+    async def later(self, rank: int, near: int = 0) -> None:
+        """Return when nobody else's turn it is, as no record tells when it was: the lowest rank first, `LAST` last.
+
+        Of several of one rank the nearest is first.
+        """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._held.append((rank, turn))
+        self._held.append((rank, -near, turn))
         await self._its_turn(turn)
 
     async def take(self, path: str, *, cancels: bool = False) -> None:
@@ -224,13 +221,13 @@ class Turns:
             await asyncio.sleep(0)
             if task.done() or self._moves != moves:
                 return
-        self._held.sort(key=itemgetter(0))
+        self._held.sort(key=itemgetter(0, 1))
         if self._held and not (self._waiting if self._held[0][0] else self._next in self._waiting):
             self._moves += 1
-            _, turn = self._held.pop(0)
+            _, _, turn = self._held.pop(0)
             if not turn.done():  # it can have been cancelled
                 turn.set_result(None)
-        elif self._waiting and not (self._at_once and self._stuck.keys() - self.harmless):
+        elif self._waiting:
             first = min(self._waiting)
             self._patient.discard(first)  # what comes after it waits until all have heard of its end
             self._release(first)
