@@ -89,7 +89,7 @@ def test_a_file_is_one_noun_of_at_most_400_lines(path):
 
 
 def test_the_four_packages_stay_within_their_wall():
-    assert sum(code_lines(path, tree(path)) for path in SOURCES) <= 27_900  # ADR 7
+    assert sum(code_lines(path, tree(path)) for path in SOURCES) <= 28_000  # ADR 7
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=place)

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -108,6 +108,19 @@ async def test_disk_that_is_full_loses_nothing_that_was_acknowledged(mounts, fig
         full += 1
     figures("29 full disks", disks=full)
     assert full > 5
+
+
+async def test_state_on_a_disk_that_is_full_can_be_read(mounts):
+    place = mounts.mount(4096)
+    assert history.in_child(place / "state.db", history.live)[1] == []
+    with suppress(OSError), (place / "filling").open("wb", buffering=0) as filling:
+        while True:
+            filling.write(bytes(4096))
+
+    backend = SqliteBackend(place / "state.db")
+
+    assert [row.status for row in await backend.list()] == [RunStatus.COMPLETED]
+    await backend.close()
 
 
 def test_file_system_that_a_killed_test_left_is_unmounted_by_the_next(mounts):

@@ -452,6 +452,20 @@ async def test_file_that_is_taken_away_is_noticed(path, opened, backend, run, tm
         await (go_on_until_noticed(backend, claim) if sync is Sync.NORMAL else backend.append(claim, safe("b")))
 
 
+@pytest.mark.parametrize("instead", [None, b"another log"])
+@pytest.mark.parametrize("sync", [Sync.NORMAL, Sync.FULL])
+async def test_log_that_is_taken_away_is_noticed(path, backend, run, sync, instead):
+    """Other processes would begin a log of their own, and never see what goes into this one."""
+    claim = await backend.create_run(run())
+    await backend.append(claim, safe("a"))
+    log = path.with_name("state.db-wal")
+    log.unlink()
+    if instead is not None:
+        log.write_bytes(instead)
+    with pytest.raises(StateUnavailable, match=r"the log '.*state.db-wal' was deleted or replaced"):
+        await (go_on_until_noticed(backend, claim) if sync is Sync.NORMAL else backend.append(claim, safe("b")))
+
+
 @pytest.mark.parametrize("mode", ["wb", "r+b"])
 @pytest.mark.parametrize("sync", [Sync.NORMAL, Sync.FULL])
 async def test_file_that_is_overwritten_is_noticed(path, backend, run, mode, sync):

@@ -135,10 +135,12 @@ def _open_to_read(path: Path, connect: Connect) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_ROLLBACK:
             return _rolled_back(path, connect)
-        # A log can't be made in a folder that may not be written, nor is it needed when there is none.
-        if code_of(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        # A log can't be made in a folder that may not be written, or is full, nor is it needed when there is none.
+        logged = _length_of_log(path)
+        full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE and not logged
+        if not full and code_of(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
             raise
-        if _length_of_log(path):
+        if logged:
             files = f"'{path.name}-wal' and '{path.name}-shm'"
             what = f"is at work, and its log can't be read by this user: {error}"
             advice = f"get the right to read {files}, or wait for the run's end"

@@ -72,6 +72,7 @@ class StateFile:
         self._identity: tuple[int, int] | None = None
         self._stamp: tuple[int, int] | None = None
         self._log = f"{path}-wal"
+        self._log_seen = 0
         self._full = True
         self._always_full = False
         self._checkpoint_at = _CHECKPOINT_BYTES
@@ -230,6 +231,11 @@ class StateFile:
                 f"the state {str(self.path)!r} was deleted or replaced while it was in use",
                 suggestion="what was recorded since can't be relied on; put the file back and resume the run",
             )
+        if self.inline and self._is_log_gone():
+            return StateUnavailable(
+                f"the log {self._log!r} was deleted or replaced while the state was in use",
+                suggestion="what was recorded since can't be relied on; end all who use the state, then resume the run",
+            )
         if stamp != self._stamp and self.inline and self._is_overwritten():
             return StateCorrupt(
                 f"the state {str(self.path)!r} was overwritten by another program while it was in use",
@@ -237,6 +243,15 @@ class StateFile:
             )
         self._stamp = stamp
         return None
+
+    def _is_log_gone(self) -> bool:
+        """Whether another file, or none, lies where the log was: nobody else would find what goes into it."""
+        try:
+            found = os.stat(self._log).st_ino
+        except FileNotFoundError:
+            return self._log_seen != 0
+        self._log_seen = self._log_seen or found
+        return found != self._log_seen
 
     def _is_overwritten(self) -> bool:
         """Whether the file, as it is under the log, does not begin like a state any more.

@@ -50,6 +50,9 @@ Without a backup, what can be read of a damaged state file makes a new one, by S
   sqlite3 state.db .dump | sed 's/^ROLLBACK.*/COMMIT;/' >> salvaged.sql
   sqlite3 salvaged.db < salvaged.sql
   flujo db check --state sqlite:///salvaged.db
+
+Whatever could not be read is not in it, and the check can't know that it is missing: a run that has lost records, and
+is resumed there, does their steps again, those with `effects: at-most-once` too. Look at each run by `runs show` first.
 """
 
 

@@ -74,7 +74,7 @@ def rehearse(
     yes: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Find out whether the pipeline in FILE (default: pipeline.yaml) survives the death of its process anywhere.
+    """Find out if the pipeline in FILE (default: pipeline.yaml) survives the death of its process after any record.
 
     Runs it in a copy of the project's folder once undisturbed, and then once for each record: there its process is
     killed, and another one goes on. Output, context, files and executions must be the same each time; what differs is
