@@ -4,12 +4,26 @@ import asyncio
 
 import pytest
 
-from flujo import AgentResult, Flujo, OpenContext, Pipeline, RunStatus, Step, StepConfig, Usage, UsageLimits, loop, step
+from flujo import (
+    AgentResult,
+    Flujo,
+    OpenContext,
+    Pipeline,
+    RunStatus,
+    Step,
+    StepConfig,
+    Usage,
+    UsageLimits,
+    agent,
+    cached,
+    loop,
+    step,
+)
 from flujo.domain.events import BackgroundFinished, BackgroundLaunched, RunFinished
 from flujo.engine.background_task_manager import BackgroundTaskManager
-from flujo.exceptions import ConfigurationError, PausedException, UsageLimitExceededError
+from flujo.exceptions import ConfigurationError, PausedException, StateUnavailable, UsageLimitExceededError
 from flujo.infra.memory import InMemoryBackend
-from flujo.testing import FakeClock, RecordingSink
+from flujo.testing import DyingBackend, FakeClock, RecordingSink
 
 BACKGROUND = StepConfig(execution_mode="background")
 
@@ -103,6 +117,45 @@ async def test_a_run_that_is_interrupted_while_one_is_at_work_runs_it_again_and_
 
     assert result.success
     assert calls == ["n", "slow", "slow"]
+
+
+def _in_cache(work):
+    return cached("c", Pipeline([work], name="body"))
+
+
+def _in_fallback(work):
+    def fail(data):
+        raise ValueError("no")
+
+    return Step("c", fail, fallback=Pipeline([work], name="body"))
+
+
+@pytest.mark.parametrize("around", [_in_cache, _in_fallback])
+@pytest.mark.parametrize("records", range(1, 5))
+async def test_one_that_a_recorded_step_has_launched_goes_on_in_the_next_life_and_counts_once(around, records):
+    calls = []
+
+    def costly(name):
+        def call(data):
+            calls.append(name)
+            return AgentResult("done", Usage(1, 3))
+
+        return agent(name, call)
+
+    work = Pipeline([costly("a"), costly("b")], name="w", config=BACKGROUND)
+    pipeline, backend = around(work) >> Step("n", len), InMemoryBackend()
+    async with Flujo(pipeline, state_backend=DyingBackend(backend, die_after=records, die=lambda: None)) as flujo:
+        with pytest.raises(StateUnavailable):
+            await flujo.run("x", run_id="r")
+    recorded = [each.path[-1] for each in await backend.load("r") if each.path.endswith(("/a", "/b"))]
+    calls.clear()
+
+    async with Flujo(pipeline, state_backend=backend, usage_limits=UsageLimits(max_calls=2)) as flujo:
+        result = await flujo.resume("r", force=True)
+
+    assert result.success
+    assert calls == [each for each in "ab" if each not in recorded]
+    assert (result.usage, [each.usage for each in result.background]) == (Usage(2, 6), [Usage(2, 6)])
 
 
 async def test_a_completed_run_that_is_handed_out_launches_nothing_and_tells_what_is_recorded():

@@ -116,6 +116,7 @@ async def test_a_failing_branch_cancels_the_others_which_say_so(run):
     assert waits.cancelled == ["slow"]
     slow, _, never = result.step_history[0].children
     assert slow.error.message == never.error.message == "cancelled because branch 'bad' failed"
+    assert slow.error.type == never.error.type == "Cancelled"
 
 
 async def test_a_failing_branch_can_be_ignored_and_leaves_no_trace_in_the_context(run):

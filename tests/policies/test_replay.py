@@ -240,6 +240,10 @@ NO_LISTS = [("no-list",), ("no-list",), ("ask",)]
             ),
             4,
         ),
+        # The step ended the run in a fallback, which what it took over from is not around.
+        (("rescue", ("fan", [("stop", 2), ("fail", 3)], "overwrite")), 1),
+        (("skip", ("rescue", ("race", [("slow", 2), ("stop", 2), ("flaky", 3)]))), 2),
+        (("import", ("heal", ("rescue", ("loop", 3, ("fan", [("stop", 2), ("no-branch",)], "overwrite"))))), 3),
         # The same branch failed in each of the run's lives, and the one beside it never came to that.
         (("fan", [("loop", 1, ("race", NO_LISTS)), ("map", ("skip", ("ask",)), "keep_first")], "overwrite"), 0),
     ],
@@ -247,6 +251,13 @@ NO_LISTS = [("no-list",), ("no-list",), ("ask",)]
 )
 async def test_what_came_first_of_two_side_by_side_shows_by_what_became_of_the_run(programs, program, data):
     await lives(programs.pipeline(program), data, limits=None)
+
+
+@pytest.mark.parametrize("around", ["cache", "rescue"])
+async def test_what_a_recorded_step_has_put_into_the_background_counts_once(programs, around):
+    program = ("seq", [(around, ("aside", ("seq", [("agent", 1), ("agent", 2)]))), ("ask",)])
+
+    await lives(programs.pipeline(program), 1, limits=None)
 
 
 async def test_a_step_made_of_others_that_was_cancelled_between_two_attempts_is_cancelled_again(programs):

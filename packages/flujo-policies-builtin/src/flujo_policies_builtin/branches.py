@@ -150,9 +150,9 @@ def _has_failed(outcome: StepOutcome[Any]) -> bool:
 
 
 def _note_cancelled(child: ExecutionFrame, name: str, outcome: StepOutcome[Any]) -> None:
-    """Give a branch that was cancelled before it began its line in the history."""
+    """Give a branch that was cancelled before it began its line in the history, like that of one that had begun."""
     if isinstance(outcome, Failure) and child.siblings is not None and child.siblings[child.path] is None:
-        error = ErrorInfo.of(outcome.error, child.path)
+        error = ErrorInfo("Cancelled", ErrorInfo.of(outcome.error).message, path=child.path)
         child.siblings[child.path] = StepResult(name, False, None, child.path, child.step.kind, error=error)
 
 

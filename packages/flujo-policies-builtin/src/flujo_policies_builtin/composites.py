@@ -103,11 +103,11 @@ async def go_on(core: StepExecutor, frame: ExecutionFrame, at: str, on: str, to:
 
 def _count_earlier(frame: ExecutionFrame, path: str, note: str) -> None:
     """Count in the line of the `note` what an earlier attempt or life has used under `path`, and has no line for."""
-    lines, journal = frame.history, frame.run.journal
+    lines = frame.history
     line = lines.get(note) if lines else None
     if lines and line is not None and line.recalled:
         told = (each.usage for at, each in lines.items() if each and (at == path or at.startswith(f"{path}/")))
-        lines[note] = line._replace(usage=journal.spent_under(path) - sum(told, NO_USAGE))
+        lines[note] = line._replace(usage=frame.run.spent_under(path) - sum(told, NO_USAGE))
 
 
 def output_of(outcome: StepOutcome[Any]) -> Any:

@@ -137,10 +137,11 @@ class ExecutorCore:
     async def _launch(self, frame: ExecutionFrame, plan: StepPlan) -> StepOutcome[Any]:
         """Let the step work on a context of its own while the pipeline goes on with the step's data."""
         check_place(frame)
-        run, step = frame.run, frame.step
+        run, step = frame.run.alive or frame.run, frame.step
         own = run.contexts.isolate(frame.context, purpose=f"background step {frame.path!r}")
         alone = frame._replace(data=unshared(frame.data), run=replace(run, is_heard=False))
-        alone = alone._replace(context=own.context, siblings=run.background.lines, history=None, over=False)
+        quota, siblings = frame.quota or run.quotas.quota, run.background.lines
+        alone = alone._replace(context=own.context, siblings=siblings, history=None, over=False, quota=quota)
         line = told_of(asyncio.CancelledError(), frame.path)
         cut: StepResult[Any] = StepResult(step.name, False, None, frame.path, step.kind, error=line)
         is_new = run.background.launch(frame.path, self._work_in_background(alone, plan), cut)
@@ -230,7 +231,7 @@ class ExecutorCore:
             await self._note_failure(work, primary, final=False, fallback=fallback.name)
         else:
             render_again(work)
-            earlier = self._fallbacks.spent_before(journal, path)
+            earlier = self._fallbacks.spent_before(work.frame, fallback)
         pass_over(work.frame)
         return await self._fall_back(work, fallback, earlier)
 

@@ -5,7 +5,6 @@ from typing import Any
 from flujo.domain.steps import Step
 from flujo.domain.usage import Usage
 from flujo.engine.frame import ExecutionFrame
-from flujo.engine.journal import Journal
 
 __all__ = ["FallbackHandler"]
 
@@ -17,6 +16,6 @@ class FallbackHandler:
         """The fallback's frame: its own path under the failed step's, and the same data."""
         return failed.child(fallback, failed.data, at=f"/fallback:{fallback.name}")
 
-    def spent_before(self, journal: Journal, path: str) -> Usage:
-        """What is recorded under the step at `path` from before its fallback, in an earlier attempt or life."""
-        return journal.spent_under(path) - journal.spent((f"{path}/fallback:",))
+    def spent_before(self, failed: ExecutionFrame, fallback: Step[Any, Any]) -> Usage:
+        """What is recorded under the failed step from before its fallback, in an earlier attempt or life."""
+        return failed.run.spent_under(failed.path, f"{failed.path}/fallback:{fallback.name}")

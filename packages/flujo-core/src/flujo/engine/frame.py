@@ -14,6 +14,7 @@ from flujo.domain.quota import Quota
 from flujo.domain.scope import NOTHING, Outputs, Scope
 from flujo.domain.steps import Step
 from flujo.domain.tuples import tuple_of
+from flujo.domain.usage import Usage
 from flujo.engine.background_task_manager import BackgroundTaskManager
 from flujo.engine.cache_manager import CacheManager
 from flujo.engine.call_tally import CallTally
@@ -21,6 +22,7 @@ from flujo.engine.context_manager import ContextManager
 from flujo.engine.event_stream import EventStream
 from flujo.engine.journal import Item, Journal
 from flujo.engine.quota_manager import QuotaManager
+from flujo.engine.recorded import is_in
 from flujo.engine.step_history_tracker import PlaceTaken, StepHistoryTracker
 
 __all__ = ["NOBODY", "ExecutionFrame", "Invariant", "Lookout", "Pulse", "RunScope"]
@@ -92,7 +94,8 @@ class RunScope:
     `background` holds the steps that are at work while the pipeline goes on, `tally` counts the calls of each agent,
     `quotas` prices calls and guards the run's limits, `caches` is the cache of the run's state,
     `watch` hears of it when somebody else stops the run, `is_heard` says that somebody answers what its steps ask,
-    `is_let_go` tells whether somebody outside of the run has cancelled all of it.
+    `is_let_go` tells whether somebody outside of the run has cancelled all of it. Where this run only tells what is
+    recorded of another, that is `alive`: background steps go on there.
     """
 
     run_id: str
@@ -111,6 +114,14 @@ class RunScope:
     watch: Lookout = NOBODY
     is_heard: bool = True
     is_let_go: Callable[[], bool] = _is_kept
+    alive: "RunScope | None" = None
+
+    def spent_under(self, path: str, *but: str) -> Usage:
+        """What is recorded under the step at `path`, except in `but` and in the background, which has its own lines."""
+        apart = (*but, *self.background.lines)
+        return self.journal.spent(
+            lambda at: at != path and is_in(at, path) and not any(is_in(at, each) for each in apart)
+        )
 
 
 class ExecutionFrame(NamedTuple):

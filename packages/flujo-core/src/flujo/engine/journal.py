@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -166,14 +166,10 @@ class Journal:
             return NO_USAGE
         return sum((record.usage for record in self._asides.attempts[path]), NO_USAGE)
 
-    def spent_under(self, path: str) -> Usage:
-        """What everything recorded under the step at `path` has used."""
-        return self.spent((f"{path}/", f"{path}["))
-
-    def spent(self, under: tuple[str, ...] = ("",)) -> Usage:
-        """What the run has used: every record counts what it alone has used. Only paths with these beginnings count."""
-        results = (record.usage for path, record in self._results.items() if path.startswith(under))
-        attempts = (self.spent_on(path) for path in self._asides.attempts if path.startswith(under))
+    def spent(self, counts: Callable[[str], bool] = lambda path: True) -> Usage:
+        """What the run has used: every record counts what it alone has used. Only paths that it `counts` do."""
+        results = (record.usage for path, record in self._results.items() if counts(path))
+        attempts = (self.spent_on(path) for path in self._asides.attempts if counts(path))
         return sum((usage for usage in (*results, *attempts) if usage is not NO_USAGE), NO_USAGE)
 
     def fell_back(self, path: str) -> bool:

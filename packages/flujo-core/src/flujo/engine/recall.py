@@ -3,6 +3,7 @@
 from typing import Any
 
 from flujo.domain.outcomes import ErrorInfo, Failure, RecordedError, StepOutcome, StepResult, Success
+from flujo.domain.steps import Step
 from flujo.domain.tuples import tuple_of
 from flujo.domain.usage import NO_USAGE, Usage
 from flujo.engine.changed import refuse
@@ -95,7 +96,7 @@ def _ended_result(frame: ExecutionFrame) -> tuple[ExecutionError, StepResult[Any
     told = ErrorInfo.of(error, path)
     if failed is not None and failed.error is not None:
         told = failed.error
-        error = RecordedError(told)
+        error = RecordedError(told._replace(message=_last_part(frame.step, told.message)))
     return error, StepResult(
         frame.step.name,
         False,
@@ -108,8 +109,16 @@ def _ended_result(frame: ExecutionFrame) -> tuple[ExecutionError, StepResult[Any
     )
 
 
+def _last_part(step: Step[Any, Any], message: str) -> str:
+    """What the last of the step's fallbacks failed with: the step's own line says what all of them did."""
+    fallback = step.fallback
+    while fallback is not None:
+        message = message.partition(f"; then fallback {fallback.name!r}: ")[2] or message
+        fallback = fallback.fallback
+    return message
+
+
 def _spent(frame: ExecutionFrame, fell_back: bool) -> Usage:
     """What the step's failed attempts have used, and the steps under it."""
-    journal = frame.run.journal
-    usage = journal.spent_on(frame.path)
-    return usage + journal.spent_under(frame.path) if fell_back or frame.step.holds_steps else usage
+    run, usage = frame.run, frame.run.journal.spent_on(frame.path)
+    return usage + run.spent_under(frame.path) if fell_back or frame.step.holds_steps else usage

@@ -18,6 +18,7 @@ __all__ = [
     "Settlement",
     "asker_of",
     "calls_in",
+    "is_in",
     "kept",
     "providers",
     "words",
@@ -101,6 +102,11 @@ def providers(text: str, where: str) -> dict[str, tuple[str, ...]]:
         return _NOTED.validate_json(text, strict=True)
     except ValueError:
         raise not_stored(where) from None
+
+
+def is_in(path: str, around: str) -> bool:
+    """Whether `path` is that of the step `around`, or of one in it; everything is in the pipeline, at ""."""
+    return not around or path == around or path.startswith((f"{around}/", f"{around}["))
 
 
 def asker_of(path: str) -> str:

@@ -26,7 +26,8 @@ def as_ended(run: RunScope) -> RunScope:
     """The run as one that has ended here: what is not recorded does not happen any more, and nobody hears of it."""
     journal = copy.copy(run.journal)
     journal.closed, journal.tracker = True, None
-    return replace(run, journal=journal, events=EventStream(), background=BackgroundTaskManager())
+    alive = run if run.alive is None and not run.journal.closed else run.alive
+    return replace(run, journal=journal, events=EventStream(), background=BackgroundTaskManager(), alive=alive)
 
 
 async def parts_of(

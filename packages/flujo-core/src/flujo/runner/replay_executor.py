@@ -145,7 +145,7 @@ class ReplayExecutor(ExecutorCore):
         earlier = NO_USAGE
         if work.frame.history and self._record.is_passed_over(end.path, path):
             work.frame.history.clear()  # the last attempt of what is around it began with the fallback
-            earlier = self._fallbacks.spent_before(self._record, path)
+            earlier = self._fallbacks.spent_before(work.frame, fallback)
         return await self._fall_back(work, fallback, earlier)
 
     async def _attempts(self, work: Work) -> StepOutcome[Any]:

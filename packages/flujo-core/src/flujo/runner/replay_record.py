@@ -1,5 +1,6 @@
 """A run's record as a replay uses it: each step's end, and the order in which they came."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NoReturn
@@ -9,6 +10,7 @@ from flujo.domain.lives import is_abort
 from flujo.domain.outcomes import Aborted, ErrorInfo, PendingAnswer, RecordedError, RunStatus
 from flujo.domain.steps import Step
 from flujo.engine.journal import Item, Journal
+from flujo.engine.recorded import is_in
 from flujo.exceptions import ReplayMismatchError
 from flujo.runner.definitions import bare_path, place_of, places_of
 
@@ -79,25 +81,26 @@ class ReplayRecord(Journal):
 
     def has_begun(self, path: str) -> bool:
         """Whether anything is recorded at `path`, or in it."""
-        return any(_is_in(each, path) for each in self._begun)
+        return any(is_in(each, path) for each in self._begun)
 
     def was_first(self, path: str, error: ErrorInfo) -> bool | None:
         """Whether the run, or a step around the one at `path`, has failed with its `error`, by what they have recorded.
 
-        None where there is none that failed.
+        None where there is none that failed. What a fallback took over from is not around the steps of the fallback.
         """
         places = {path[:number] for number, each in enumerate(path) if each in "/[" or not number}
+        places -= {path[: each.start()] for each in re.finditer(_FALLBACK, path)}
         around = map(self.end, places)
         told = [each.error[:2] == error[:2] for each in around if each and each.error]
-        told += [message == error.message for at, message in self._gone_on_from if _is_in(path, at)]
+        told += [message == error.message for at, message in self._gone_on_from if is_in(path, at)]
         if (ended := self.row.error) and self.row.status is RunStatus.FAILED:  # a fallback's error is told of its step
-            told.append(_is_in(ended.path, path) or (_is_in(path, ended.path) and ended[:2] == error[:2]))
+            told.append(is_in(ended.path, path) or (is_in(path, ended.path) and ended[:2] == error[:2]))
         return any(told) if told else None
 
     def nearness(self, path: str) -> int:
         """How many steps are around the one at `path` that are also around where the run failed."""
         failed = self.row.error.path if self.row.error else ""
-        return sum(_is_in(failed, path[:number]) for number, each in enumerate(path) if each in "/[")
+        return sum(is_in(failed, path[:number]) for number, each in enumerate(path) if each in "/[")
 
     @cached_property
     def _gone_on_from(self) -> list[tuple[str, str]]:
@@ -110,7 +113,7 @@ class ReplayRecord(Journal):
 
     def begin(self, path: str) -> None:
         """The replay comes by the step at `path`, and will come by what is in it: nothing there is cut short."""
-        self.cut_short = {each for each in self.cut_short if not _is_in(each, path)}
+        self.cut_short = {each for each in self.cut_short if not is_in(each, path)}
 
     def knows(self, path: str) -> bool:
         """False: what a step has gone on from is come to again, too."""
@@ -158,8 +161,7 @@ class ReplayRecord(Journal):
         """
         number = self._numbers[written]
         return any(
-            tried > number and path != around and (not around or path.startswith((f"{around}/", f"{around}[")))
-            for around, tried in self._tried_again.items()
+            tried > number and path != around and is_in(path, around) for around, tried in self._tried_again.items()
         )
 
     def is_left_out(self, path: str) -> bool:
@@ -168,7 +170,7 @@ class ReplayRecord(Journal):
         It is of a fallback, and the step has been through since then; or a step around it was cancelled, and by how
         much that came later in the run no record tells.
         """
-        if any(_is_in(path, each) for each in self.cut_short):
+        if any(is_in(path, each) for each in self.cut_short):
             return True
         parts = path.split(_FALLBACK)
         owners = (_FALLBACK.join(parts[:number]) for number in range(1, len(parts)))
@@ -194,11 +196,6 @@ class ReplayRecord(Journal):
         )
         error.path = path
         return error
-
-
-def _is_in(path: str, around: str) -> bool:
-    """Whether `path` is that of the step `around`, or of one in it."""
-    return path == around or path.startswith((f"{around}/", f"{around}["))
 
 
 def order_of(pipeline: Step[Any, Any], records: Sequence[JournalRecord]) -> list[str]:

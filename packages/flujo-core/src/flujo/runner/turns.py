@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from flujo.domain.outcomes import StepOutcome
+from flujo.engine.recorded import is_in
 
 __all__ = ["LAST", "Turns"]
 
@@ -206,7 +207,7 @@ class Turns:
 
     def time_out(self, path: str) -> bool:
         """Let the time be over of the innermost step around `path` that is limited; whether there is any."""
-        around = [at for at in self.timers if path == at or not at or path.startswith((f"{at}/", f"{at}["))]
+        around = [at for at in self.timers if is_in(path, at)]
         if around:
             self.timers[max(around, key=len)].reschedule(asyncio.get_running_loop().time())
         return bool(around)
