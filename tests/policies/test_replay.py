@@ -255,7 +255,8 @@ async def test_what_came_first_of_two_side_by_side_shows_by_what_became_of_the_r
 
 @pytest.mark.parametrize("around", ["cache", "rescue"])
 async def test_what_a_recorded_step_has_put_into_the_background_counts_once(programs, around):
-    program = ("seq", [(around, ("aside", ("seq", [("agent", 1), ("agent", 2)]))), ("ask",)])
+    work = ("aside", ("seq", [("agent", 1), (around, ("agent", 2))]))
+    program = ("seq", [(around, work), ("ask",)])
 
     await lives(programs.pipeline(program), 1, limits=None)
 
