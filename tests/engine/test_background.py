@@ -1,6 +1,7 @@
 """Steps at work while the pipeline goes on."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -17,6 +18,8 @@ from flujo import (
     agent,
     cached,
     loop,
+    parallel,
+    state_machine,
     step,
 )
 from flujo.domain.events import BackgroundFinished, BackgroundLaunched, RunFinished
@@ -119,20 +122,35 @@ async def test_a_run_that_is_interrupted_while_one_is_at_work_runs_it_again_and_
     assert calls == ["n", "slow", "slow"]
 
 
-def _in_cache(work):
-    return cached("c", Pipeline([work], name="body"))
+def _fails(data):
+    raise ValueError("no")
 
 
-def _in_fallback(work):
-    def fail(data):
-        raise ValueError("no")
+AFTER = Pipeline([Step("after", len), Step("more", abs)], name="y")
 
-    return Step("c", fail, fallback=Pipeline([work], name="body"))
+#: Steps around one in the background that are not run again: they are recorded, or were gone on from.
+AROUND = {
+    "cache": lambda work: cached("c", Pipeline([work], name="body")),
+    "in a fallback": lambda work: Step("c", _fails, fallback=Pipeline([work, Step("in", len)], name="f")),
+    "before a fallback": lambda work: Pipeline([work, Step("bad", _fails)], name="c", fallback=AFTER),
+    "state": lambda work: state_machine(
+        "c",
+        {"x": Pipeline([work, Step("bad", _fails)], name="x"), "y": AFTER},
+        start="x",
+        end=["y"],
+        transitions=[("x", "failure", "y")],
+    ),
+    "branch": lambda work: parallel(
+        "c",
+        {"x": Pipeline([work, Step("bad", _fails)], name="x", config=StepConfig(max_retries=1)), "y": AFTER},
+        on_branch_failure="ignore",
+    ),
+}
 
 
-@pytest.mark.parametrize("around", [_in_cache, _in_fallback])
-@pytest.mark.parametrize("records", range(1, 5))
-async def test_one_that_a_recorded_step_has_launched_goes_on_in_the_next_life_and_counts_once(around, records):
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("records", range(1, 9))
+async def test_one_goes_on_in_the_next_life_and_counts_once_whatever_became_of_the_step_around_it(around, records):
     calls = []
 
     def costly(name):
@@ -143,19 +161,20 @@ async def test_one_that_a_recorded_step_has_launched_goes_on_in_the_next_life_an
         return agent(name, call)
 
     work = Pipeline([costly("a"), costly("b")], name="w", config=BACKGROUND)
-    pipeline, backend = around(work) >> Step("n", len), InMemoryBackend()
+    pipeline, backend = Pipeline([AROUND[around](work), Step("n", repr)], name="p"), InMemoryBackend()
     async with Flujo(pipeline, state_backend=DyingBackend(backend, die_after=records, die=lambda: None)) as flujo:
-        with pytest.raises(StateUnavailable):
+        with suppress(StateUnavailable):
             await flujo.run("x", run_id="r")
-    recorded = [each.path[-1] for each in await backend.load("r") if each.path.endswith(("/a", "/b"))]
+    recorded = {each.path[-1] for each in await backend.load("r")} & {"a", "b"}
     calls.clear()
 
     async with Flujo(pipeline, state_backend=backend, usage_limits=UsageLimits(max_calls=2)) as flujo:
         result = await flujo.resume("r", force=True)
+        again = await flujo.replay("r")
 
     assert result.success
     assert calls == [each for each in "ab" if each not in recorded]
-    assert (result.usage, [each.usage for each in result.background]) == (Usage(2, 6), [Usage(2, 6)])
+    assert result.usage == again.usage == Usage(2, 6)
 
 
 async def test_a_completed_run_that_is_handed_out_launches_nothing_and_tells_what_is_recorded():

@@ -72,9 +72,9 @@ async def _obey(
         purpose = f"the question of turn {turn}"
         return await run_isolated(core, frame, ASK, command["question"], at=f"{at}/ask", purpose=purpose)
     told = None
-    if gone_on(frame, at) is None:
-        name = branch_key(command["agent"])
-        body, purpose = step.agents[name], f"agent {name!r} in turn {turn}"
+    name = branch_key(command["agent"])
+    body, purpose = step.agents[name], f"agent {name!r} in turn {turn}"
+    if await gone_on(core, frame, at, (body, command["input"], f"{at}/{name}")) is None:
         outcome = await run_isolated(core, frame, body, command["input"], at=f"{at}/{name}", purpose=purpose)
         if not tolerable(outcome):
             return outcome

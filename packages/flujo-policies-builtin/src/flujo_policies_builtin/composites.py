@@ -12,9 +12,11 @@ from flujo.domain.outcomes import ErrorInfo, Failure, StepOutcome, Success
 from flujo.domain.steps import Step
 from flujo.domain.usage import NO_USAGE
 from flujo.engine.changed import pass_over
+from flujo.engine.changes import unshared
 from flujo.engine.context_manager import Isolation
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.policy import StepExecutor
+from flujo.engine.retelling import launch_again
 from flujo.exceptions import ConfigurationError
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "run_isolated",
     "watched",
 ]
+
+_Child = tuple[Step[Any, Any], Any, str]
 
 
 def isolated(
@@ -82,10 +86,15 @@ async def watched(
     return outcome
 
 
-def gone_on(frame: ExecutionFrame, at: str) -> str | None:
-    """From what the step has gone on at `at`, by the record: "failure" or "pause" of a child that is not run again."""
+async def gone_on(core: StepExecutor, frame: ExecutionFrame, at: str, child: _Child) -> str | None:
+    """From what the step has gone on at `at`, by the record: "failure" or "pause" of a `child` that is not run again.
+
+    `child` is the step, its data and its place.
+    """
     on = next((on for on in WENT_ON if frame.run.journal.knows(f"{frame.path}{at}/on:{on}")), None)
     if on is not None:
+        body, data, place = child
+        await launch_again(frame, body, lambda told: core.execute(told.child(body, unshared(data), at=place)))
         pass_over(frame, at)
     return on
 

@@ -79,7 +79,7 @@ class StateMachinePolicy(StepPolicy[_Machine]):
         """Run the steps of a state: the next visit, or what the machine comes to here."""
         state, data, _ = visit
         _write(frame.context, "current_state", state)
-        on = gone_on(frame, visit.at)
+        on = await gone_on(core, frame, visit.at, (step.states[state], data, visit.at))
         if on is not None:
             return await _left(core, frame, visit, on, {})
         purpose = f"state {state!r}"

@@ -23,7 +23,7 @@ from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan, names_read, plan_step
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.engine.recall import check_place, ended, recalled
-from flujo.engine.retelling import parts_of
+from flujo.engine.retelling import launch_its_own, parts_of
 from flujo.engine.retry import SIGNALS, retry_delay
 from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.engine.step_run import paused
@@ -172,7 +172,7 @@ class ExecutorCore:
             early = recalled(frame, plan, await parts_of(self, frame, plan) if plan.parts else ()) or _stopped(frame)
             if early is not None:
                 return await in_step(run, early) if run.events.full else early
-        if plan.tries and (run.journal.closed or frame.over) and (early := ended(frame, plan)) is not None:
+        if plan.tries and (run.journal.closed or frame.over) and (early := await ended(self, frame, plan)) is not None:
             return early
         now = run.clock.monotonic()
         if now >= run.pulse.due or now >= run.watch.due or plan.looks or run.events.active:
@@ -231,6 +231,7 @@ class ExecutorCore:
             await self._note_failure(work, primary, final=False, fallback=fallback.name)
         else:
             render_again(work)
+            await launch_its_own(self, work.frame, work.plan)
             earlier = self._fallbacks.spent_before(work.frame, fallback)
         pass_over(work.frame)
         return await self._fall_back(work, fallback, earlier)

@@ -10,7 +10,9 @@ from flujo.engine.changed import refuse
 from flujo.engine.changes import apply, sink, unshared
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
+from flujo.engine.policy import StepExecutor
 from flujo.engine.recorded import calls_in
+from flujo.engine.retelling import launch_its_own
 from flujo.engine.step_history_tracker import PlaceTaken
 from flujo.engine.telling import enter, tell_finished
 from flujo.exceptions import ContextFieldError, ExecutionError
@@ -74,7 +76,7 @@ def _put(frame: ExecutionFrame, answer: Any) -> None:
         refuse(frame, what, frame.path, "let sink_to name a place that there is")
 
 
-def ended(frame: ExecutionFrame, plan: StepPlan) -> Failure[Any] | None:
+async def ended(core: StepExecutor, frame: ExecutionFrame, plan: StepPlan) -> Failure[Any] | None:
     """What a step without a result came to that is not tried again; None for one whose children keep the record.
 
     In a run that has ended no step is, and none that has failed where the run has gone on from.
@@ -82,6 +84,7 @@ def ended(frame: ExecutionFrame, plan: StepPlan) -> Failure[Any] | None:
     journal = frame.run.journal
     if journal.failed(frame.path) is None and not (plan.records and journal.closed):
         return None
+    await launch_its_own(core, frame, plan)
     error, result = _ended_result(frame)
     outcome: Failure[Any] = Failure(error, usage=result.usage, step_result=result)
     tell_finished(frame, outcome, result)

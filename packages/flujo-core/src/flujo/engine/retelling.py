@@ -1,12 +1,16 @@
 """The parts of a step whose own result is recorded: told from the record for the history; nothing is executed."""
 
 import copy
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from flujo.domain.context import PipelineContext
 from flujo.domain.foreign import attempt
 from flujo.domain.outcomes import StepResult, Success
+from flujo.domain.steps import Step
 from flujo.engine.background_task_manager import BackgroundTaskManager
 from flujo.engine.changes import same, unshared
 from flujo.engine.event_stream import EventStream
@@ -17,7 +21,7 @@ from flujo.engine.policy import StepExecutor
 from flujo.engine.step_history_tracker import StepHistoryTracker
 from flujo.exceptions import ContextIsolationError, DefinitionChanged, ExecutionError, FlujoError
 
-__all__ = ["as_ended", "parts_of"]
+__all__ = ["as_ended", "launch_again", "launch_its_own", "parts_of"]
 
 _FALLBACKS = FallbackHandler()
 
@@ -52,8 +56,7 @@ async def parts_of(
         with suppress(FlujoError):  # the step has failed by it, and its fallback had the data as it came
             data = attempt(lambda: render(frame.scope()), lambda text, _: ExecutionError(text))
     invariants = (*frame.invariants, *plan.invariants)
-    told = frame._replace(run=run, context=own.context, data=unshared(data), invariants=invariants, quota=None)
-    told = told._replace(siblings=None, history=StepHistoryTracker())
+    told = _apart(frame, run, own.context, data)._replace(invariants=invariants)
     outcome = None
     try:
         if step.holds_steps:
@@ -67,3 +70,30 @@ async def parts_of(
             await run.background.cancel()
     came_to = isinstance(outcome, Success) and same(outcome.value, recorded.value)
     return told.history.results if came_to and told.history is not None else ()
+
+
+def _apart(frame: ExecutionFrame, run: RunScope, context: PipelineContext, data: Any) -> ExecutionFrame:
+    """The frame in which the parts of its step are told of, by `run` and in a context of their own."""
+    told = frame._replace(run=run, context=context, data=unshared(data), quota=None)
+    return told._replace(siblings=None, history=StepHistoryTracker())
+
+
+async def launch_again(
+    frame: ExecutionFrame, parts: Step[Any, Any], retell: Callable[[ExecutionFrame], Awaitable[object]]
+) -> None:
+    """Let go on what `parts` have put into the background, which are not run again: `retell` runs them by the record.
+
+    They were gone on from, by a process that died since, and their background steps may not have come to their ends.
+    """
+    run = frame.run
+    if (run.alive or run).journal.closed or not any(each.is_background for each in parts.walk()):
+        return
+    with suppress(ContextIsolationError, DefinitionChanged):
+        own = run.contexts.isolate(frame.context, purpose=f"what {frame.path!r} has in the background")
+        await retell(_apart(frame, as_ended(run), own.context, frame.data))
+
+
+async def launch_its_own(core: StepExecutor, frame: ExecutionFrame, plan: StepPlan) -> None:
+    """Let go on what the step's parts have put into the background, where the step is not run again."""
+    policy = plan.policy
+    await launch_again(frame, frame.step, partial(policy.retell if plan.records else policy.execute, core))
