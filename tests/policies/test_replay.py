@@ -2,6 +2,7 @@
 
 import asyncio
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ def told(result: PipelineResult[Any, Any]) -> PipelineResult[Any, Any]:
     had one: no record says how much a branch did before it heard of it.
     """
     compared = {name: tuple(map(line, getattr(result, name))) for name in ("step_history", "background")}
+    compared["background"] = tuple(sorted(compared["background"], key=attrgetter("path")))  # they begin when they can
     result = result._replace(duration_s=0.0, exception=None, **compared)
     return unpriced(result) if any(map(may_have_cancelled, lines(result))) else result
 
@@ -244,6 +246,11 @@ NO_LISTS = [("no-list",), ("no-list",), ("ask",)]
         (("rescue", ("fan", [("stop", 2), ("fail", 3)], "overwrite")), 1),
         (("skip", ("rescue", ("race", [("slow", 2), ("stop", 2), ("flaky", 3)]))), 2),
         (("import", ("heal", ("rescue", ("loop", 3, ("fan", [("stop", 2), ("no-branch",)], "overwrite"))))), 3),
+        # Others had begun, or ended, between the step that ended the run and the run's end.
+        (("skip", ("route", ("flaky", 3), ("stop", 3))), 4),
+        (("skip", ("import", ("rescue", ("again", ("map", ("if", ("stop", 1), ("add", -2)), "overwrite"))))), 1),
+        # What stands in a background step is not tried again with what is around that.
+        (("again", ("skip", ("plan", ("aside", ("aside", ("heal", ("plan", ("no-list",)))))))), 2),
         # The same branch failed in each of the run's lives, and the one beside it never came to that.
         (("fan", [("loop", 1, ("race", NO_LISTS)), ("map", ("skip", ("ask",)), "keep_first")], "overwrite"), 0),
     ],

@@ -63,7 +63,7 @@ class _Runs(NamedTuple):
     "else differs. What a step was given is not recorded: it is made again, as `flujo runs replay` does, with the "
     "pipeline that the run has kept, or its file, or the one in FILE, or module:name; where that fails, a line says "
     "why, and inputs are not compared."
-    f"\n\n{REFERENCE_HELP.replace('RUN is', 'A and B are each')}",
+    f"\n\n{REFERENCE_HELP.replace('RUN is', 'A and B are each')}"
 )
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")

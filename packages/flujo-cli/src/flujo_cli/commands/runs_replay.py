@@ -24,7 +24,7 @@ __all__ = ["runs_replay"]
 @click.command(
     help="Make what RUN came to again of its record alone, and compare: no step is executed, nothing is written. The "
     "pipeline is the one whose files RUN has kept, or the one in FILE, or module:name. Ends with 1 when it does not "
-    f"come to the same.\n\n{REFERENCE_HELP}",
+    f"come to the same.\n\n{REFERENCE_HELP}"
 )
 @click.argument("reference", metavar="RUN")
 @pipeline_argument

@@ -23,7 +23,7 @@ __all__ = ["runs_settle"]
 @click.command(
     help="Say what became of the step at PATH, which may run only once, began, and has no result: with what it gave as "
     "--output it is done, or it may run --again. `resume` then goes on. Of a run that a program began the output is "
-    f"checked against what the step declares only where --pipeline names its pipeline.\n\n{REFERENCE_HELP}",
+    f"checked against what the step declares only where --pipeline names its pipeline.\n\n{REFERENCE_HELP}"
 )
 @click.argument("reference", metavar="RUN")
 @click.argument("path", metavar="PATH")

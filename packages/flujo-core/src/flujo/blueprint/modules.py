@@ -147,10 +147,7 @@ def running(what: str, action: Callable[[], T], project: Project, *, advice: str
     def failed(said: str, error: BaseException) -> ConfigurationError:
         place = _where(error, project) or (plugin and f" (in plugin {plugin})")
         return ConfigurationError(
-            _unparsed(error, project) or f"{what} raised {said}{place}",
-            suggestion=advice,
-            code="V-A05",
-            cause=error,
+            _unparsed(error, project) or f"{what} raised {said}{place}", suggestion=advice, code="V-A05", cause=error
         )
 
     try:

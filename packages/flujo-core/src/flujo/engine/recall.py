@@ -82,7 +82,7 @@ async def ended(core: StepExecutor, frame: ExecutionFrame, plan: StepPlan) -> Fa
     In a run that has ended no step is, and none that has failed where the run has gone on from.
     """
     journal = frame.run.journal
-    if journal.failed(frame.path) is None and not (plan.records and journal.closed):
+    if (frame.run.alive or journal.failed(frame.path) is None) and not (plan.records and journal.closed):
         return None
     await launch_its_own(core, frame, plan)
     error, result = _ended_result(frame)

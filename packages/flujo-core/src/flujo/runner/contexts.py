@@ -28,11 +28,7 @@ def first_context(model: type[PipelineContext], run_id: str, input: Any, data: M
 
 
 def recorded_context(
-    model: type[PipelineContext],
-    run_id: str,
-    input: Any,
-    fields: Mapping[str, Any],
-    given: Mapping[str, Any] = NOTHING,
+    model: type[PipelineContext], run_id: str, input: Any, fields: Mapping[str, Any], given: Mapping[str, Any] = NOTHING
 ) -> PipelineContext:
     """The context that a run began with, its recorded `fields` by their names; what is `given` takes their places.
 

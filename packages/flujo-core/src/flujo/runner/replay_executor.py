@@ -26,6 +26,7 @@ from flujo.engine.executor_core import ExecutorCore
 from flujo.engine.frame import ExecutionFrame
 from flujo.engine.plan import StepPlan
 from flujo.engine.recall import recalled
+from flujo.engine.recorded import is_in
 from flujo.engine.retelling import parts_of
 from flujo.engine.work import Work, is_own_abort, render_again
 from flujo.exceptions import ReplayMismatchError
@@ -125,12 +126,16 @@ class ReplayExecutor(ExecutorCore):
         if note.siblings is None or note.step not in WENT_ON.values():
             return
         lines, at = note.siblings, note.path.rpartition("/on:")[0]
-        if not self._record.is_passed_over(note.path, at.rpartition("[")[0]):
+        if not self._is_passed_over(note, note.path, at.rpartition("[")[0]):
             return
         below = [(path, line) for path, line in lines.items() if path == at or path.startswith(f"{at}/")]
         for path, line in below:
             if line is not None and not line.success:
                 del lines[path]
+
+    def _is_passed_over(self, frame: ExecutionFrame, written: str, path: str) -> bool:
+        aside = (each for each in frame.run.background.lines if is_in(path, each))
+        return self._record.is_passed_over(written, path, max(aside, key=len, default=""))
 
     async def _guarded(self, work: Work) -> StepOutcome[Any]:
         outcome = await super()._guarded(work)
@@ -143,7 +148,7 @@ class ReplayExecutor(ExecutorCore):
         if not end.fallback:
             return outcome
         earlier = NO_USAGE
-        if work.frame.history and self._record.is_passed_over(end.path, path):
+        if work.frame.history and self._is_passed_over(work.frame, end.path, path):
             work.frame.history.clear()  # the last attempt of what is around it began with the fallback
             earlier = self._fallbacks.spent_before(work.frame, fallback)
         return await self._fall_back(work, fallback, earlier)
@@ -300,12 +305,12 @@ class _Replay:
 
     def _stand_still(self, stuck: Stuck) -> None:
         """Say what became of steps whose end is not recorded, when nothing else is left to do."""
-        path = next(iter(stuck))
+        path, stopped = next(iter(stuck)), stuck.keys() - self._turns.harmless
         if self.record.broken_off:
             self._turns.break_off(CANCELLED.message)
-        elif self.record.last is not None and (stopped := stuck.keys() - self._turns.harmless):
+        elif stopped and (last := self.record.ended_before(stopped)) is not None:
             for each in stopped:
-                stuck[each].set_result(self.record.last)
+                stuck[each].set_result(last)
         elif not self._turns.time_out(path):
             stuck[path].set_exception(self._described(f"{path!r} has no result", path))
 

@@ -1,7 +1,7 @@
 """A run's record as a replay uses it: each step's end, and the order in which they came."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -49,6 +49,8 @@ class ReplayRecord(Journal):
         }
         #: Which steps have last asked for the run's end by themselves. Older journals have no record of that.
         self._aborts = {bare_path(each): each for each in records if is_abort(each)}
+        aborted = (self._numbers[each.path] for each in self._aborts.values() if row.status is RunStatus.CANCELLED)
+        self._aborted_at = min(aborted, default=len(records))
         self.results = tuple(each.path for each in records if each.kind is RecordKind.RESULT)
         #: The paths of steps that were cancelled the last time the replay came by them.
         self.cut_short: set[str] = set()
@@ -68,6 +70,13 @@ class ReplayRecord(Journal):
         if self.row.status is RunStatus.STOPPED:
             return Aborted(error.message, error=RecordedError(error))
         return None if self._aborts else Aborted(error.message)  # each that is recorded has its turn
+
+    def ended_before(self, paths: Iterable[str]) -> Aborted[Any] | None:
+        """What ended the run before the steps at `paths` came to an end; if that is recorded, before they began."""
+        error = self.row.error
+        if self._aborted_at == len(self._numbers) or error is None or any(map(self.has_begun, paths)):
+            return self.last
+        return Aborted(error.message)
 
     def stopped_before(self, path: str) -> bool:
         """Whether the budget let nothing more begin, and nothing at `path`, or in it, had: such a step has no line.
@@ -154,23 +163,26 @@ class ReplayRecord(Journal):
             return None
         return self.wait(at, item)
 
-    def is_passed_over(self, written: str, path: str) -> bool:
+    def is_passed_over(self, written: str, path: str, within: str) -> bool:
         """Whether a step around the one at `path` was tried again after the record at `written`, which is of that step.
+
+        What is around the step `within`, in the background, was not: it is launched once.
 
         It went on from that record then, and its new line had nothing more of what had failed or paused before it.
         """
         number = self._numbers[written]
         return any(
-            tried > number and path != around and is_in(path, around) for around, tried in self._tried_again.items()
+            tried > number and path != around and is_in(path, around) and is_in(around, within)
+            for around, tried in self._tried_again.items()
         )
 
     def is_left_out(self, path: str) -> bool:
         """Whether a result is rightly not come to.
 
-        It is of a fallback, and the step has been through since then; or a step around it was cancelled, and by how
-        much that came later in the run no record tells.
+        It is of a fallback, and the step has been through since then; or a step around it was cancelled, or another
+        has ended the run before, and by how much that came later in the run no record tells.
         """
-        if any(is_in(path, each) for each in self.cut_short):
+        if any(is_in(path, each) for each in self.cut_short) or self._numbers[path] > self._aborted_at:
             return True
         parts = path.split(_FALLBACK)
         owners = (_FALLBACK.join(parts[:number]) for number in range(1, len(parts)))
