@@ -29,6 +29,7 @@ _dumps = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=Fa
 #: Text of so many characters is quoted faster by searching it, unless it has one of these, which JSON escapes too.
 _LONG = 100
 _RARE = bytes(each for each in range(32) if each != ord("\n"))
+_WITHOUT = bytes.maketrans(_RARE, b" " * len(_RARE))
 
 _quote = json.encoder.encode_basestring  # what `_dumps` does with text, without the way there
 _scan = json.JSONDecoder(parse_constant=_no_constant).scan_once  # type: ignore[attr-defined]  # what `decode` reads with
@@ -72,7 +73,7 @@ def _quoted(text: str) -> bytes:
     if len(text) < _LONG:
         return _quote(text).encode()
     written = text.encode()
-    if len(written.translate(None, _RARE)) != len(written):
+    if written.translate(_WITHOUT) != written:
         return _quote(text).encode()
     return b'"%b"' % written.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
 
