@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flujo.domain.callables import reference
 from flujo.domain.context import PipelineContext
+from flujo.domain.interfaces import Clock
 from flujo.domain.outcomes import PipelineResult, RunStatus
 from flujo.domain.pricing import Price, PriceTable
 from flujo.domain.quota import UsageLimits
@@ -15,18 +16,21 @@ from flujo.domain.steps import Pipeline, Step
 from flujo.domain.suggest import did_you_mean
 from flujo.engine.policy_registry import PolicyRegistry
 from flujo.exceptions import ConfigurationError
+from flujo.infra.clock import SystemClock
 from flujo.plugins import PluginManager, create_plugin_manager
 from flujo.plugins.prices import plugin_price
 
 __all__ = [
     "check_parts",
     "choice_of",
+    "clock_of",
     "declared_types",
     "id_of",
     "limits_of",
     "manager_of",
     "mapping_of",
     "model_of",
+    "of_type",
     "pipeline_of",
     "prices_of",
     "providers_of",
@@ -34,6 +38,8 @@ __all__ = [
     "sinks_of",
     "text_of",
 ]
+
+T = TypeVar("T")
 
 
 def pipeline_of(pipeline: object) -> Pipeline[Any, Any]:
@@ -71,9 +77,14 @@ def mapping_of(data: object, argument: str, *, may_be_none: bool = True) -> dict
 
 def text_of(text: object, argument: str) -> str:
     """The text that `argument` has to be. Raises `ConfigurationError`."""
-    if isinstance(text, str):
-        return text
-    raise ConfigurationError(f"{argument} is {_told(text)}, expected text")
+    return of_type(text, argument, str, "text")
+
+
+def of_type(value: object, argument: str, wanted: type[T], words: str, advice: str | None = None) -> T:
+    """The value that `argument` has to be, in `words` for people. Raises `ConfigurationError`."""
+    if isinstance(value, wanted):
+        return value
+    raise ConfigurationError(f"{argument} is {_told(value)}, expected {words}", suggestion=advice)
 
 
 def id_of(run: object) -> str:
@@ -85,15 +96,13 @@ def id_of(run: object) -> str:
 
 def check_parts(uri: object, backend: object, registry: object, plugins: object) -> None:
     """Raise `ConfigurationError` for what is no address, state backend, policy registry or plugin manager."""
-    if uri is not None and not isinstance(uri, str):
-        raise ConfigurationError(
-            f"state_uri is {_told(uri)}, expected text", suggestion="write state_uri='sqlite:///runs.db', or 'memory:'"
-        )
+    if uri is not None:
+        of_type(uri, "state_uri", str, "text", "write state_uri='sqlite:///runs.db', or 'memory:'")
     if backend is not None:
         _check_methods(backend, "state_backend", "create_run", "claim", "append", "finish")
     for value, argument, wanted in ((registry, "registry", PolicyRegistry), (plugins, "plugins", PluginManager)):
-        if value is not None and not isinstance(value, wanted):
-            raise ConfigurationError(f"{argument} is {_told(value)}, expected {wanted.__name__}")
+        if value is not None:
+            of_type(value, argument, wanted, wanted.__name__)
 
 
 def manager_of(
@@ -110,6 +119,13 @@ def _check_methods(value: object, argument: str, *methods: str) -> None:
         raise ConfigurationError(told)
 
 
+def clock_of(clock: Clock | None) -> Clock:
+    """The clock, the machine's for None. Raises `ConfigurationError`."""
+    if clock is not None:
+        _check_methods(clock, "clock", "now", "monotonic", "sleep")
+    return clock or SystemClock()
+
+
 def providers_of(providers: object) -> dict[str, Any]:
     """The state providers by name. Raises `ConfigurationError`."""
     found = mapping_of(providers, "state_providers")
@@ -122,11 +138,7 @@ def prices_of(prices: object, manager: PluginManager | None = None) -> PriceTabl
     """The prices by model; those of plugins come after them. Raises `ConfigurationError`."""
     found = mapping_of(prices, "prices")
     for model, price in found.items():
-        if not isinstance(price, Price):
-            raise ConfigurationError(
-                f"prices[{model!r}] is {_told(price)}, expected Price",
-                suggestion=f"write prices={{{model!r}: Price(usd_per_call=...)}}",
-            )
+        of_type(price, f"prices[{model!r}]", Price, "Price", f"write prices={{{model!r}: Price(usd_per_call=...)}}")
     return PriceTable(found, partial(plugin_price, manager.contributions.pricing)) if manager else PriceTable(found)
 
 
@@ -153,11 +165,8 @@ def limits_of(limits: object) -> UsageLimits | None:
     """The limits, also from a mapping of their names. Raises `ConfigurationError`."""
     if limits is None or isinstance(limits, UsageLimits):
         return limits
-    if not isinstance(limits, Mapping):
-        raise ConfigurationError(
-            f"usage_limits is {_told(limits)}, expected UsageLimits or a mapping",
-            suggestion="write usage_limits=UsageLimits(max_calls=10)",
-        )
+    advice = "write usage_limits=UsageLimits(max_calls=10)"
+    limits = of_type(limits, "usage_limits", Mapping, "UsageLimits or a mapping", advice)  # type: ignore[type-abstract]  # it is only asked
     known = [each.name for each in fields(UsageLimits)]
     for name in limits:
         if name not in known:
@@ -168,10 +177,8 @@ def limits_of(limits: object) -> UsageLimits | None:
 
 def root_of(root: object) -> Path | None:
     """The folder that relative paths start from. Raises `ConfigurationError`."""
-    if root is None or isinstance(root, Path):
-        return root
-    if isinstance(root, str) and root:
-        return Path(root)
+    if root is None or isinstance(root, Path) or (isinstance(root, str) and root):
+        return None if root is None else Path(root)
     raise ConfigurationError(f"root is {_told(root)}, expected a path", suggestion="write root='.', or a Path")
 
 

@@ -20,7 +20,6 @@ from flujo.engine.background_task_manager import OnEnd
 from flujo.engine.event_stream import EventStream
 from flujo.engine.hydration_manager import HydrationManager
 from flujo.engine.policy_registry import PolicyRegistry
-from flujo.infra.clock import SystemClock
 from flujo.infra.codec import JsonCodec
 from flujo.plugins import PluginManager, create_default_registry
 from flujo.runner import arguments
@@ -104,7 +103,8 @@ class Flujo(Generic[In, Out, Ctx]):
         core = prepared_core(whole, registry if registry is not None else create_default_registry(manager))
         self._state = StateBackendManager(backend=state_backend, uri=state_uri, manager=manager, root=root)
         self._data = mapping_of(initial_context_data, "initial_context_data")
-        self._clock, self._forgets, self._at_work = clock or SystemClock(), delete_on_completion, AtWork()
+        self._clock, self._at_work = arguments.clock_of(clock), AtWork()
+        self._forgets = arguments.of_type(delete_on_completion, "delete_on_completion", bool, "True or False")
         self._sinks = EventSinks([*arguments.sinks_of(sinks), *traced(local_tracer)], manager, root)
         self._providers = StateProviders(arguments.providers_of(state_providers), manager, root)
         self._own = RunSession(
@@ -118,7 +118,7 @@ class Flujo(Generic[In, Out, Ctx]):
             hydration=HydrationManager(self._providers, self._providers.blame, self._providers.plugin_of),
             questions=Questions(whole),
             resources=resources,
-            source=source,
+            source=arguments.text_of(source, "source"),
             files=mapping_of(files, "files"),
             plugins=plugin_set(None if registry else manager, whole),
             root=root,
