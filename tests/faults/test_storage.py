@@ -170,7 +170,9 @@ async def test_lock_that_is_kept_beyond_the_deadline_stops_the_run_where_it_can_
     thread = keep_locked(path, 1)
     with pytest.raises(StateBackendBusy, match=r"state\.db") as caught:
         await backend.append(claim, history.STEPS[0])
-    assert caught.value.suggestion.endswith("then resume the run; what it recorded is intact")
+    assert caught.value.suggestion.endswith(
+        "then resume the run, or do this again: it is not recorded, and what is recorded is intact"
+    )
     await backend.close()
     await asyncio.to_thread(thread.join)
     other = opened(path)

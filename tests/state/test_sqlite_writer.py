@@ -337,7 +337,10 @@ async def test_lone_record_into_a_full_database_is_refused(path, opened, run):
 
     with pytest.raises(StateStorageFull) as caught:
         await fill()
-    assert caught.value.suggestion == "make room, then resume the run; what it recorded is intact"
+    assert (
+        caught.value.suggestion
+        == "make room, then resume the run, or do this again: it is not recorded, and what is recorded is intact"
+    )
     assert await recorded(limited) == written
 
 

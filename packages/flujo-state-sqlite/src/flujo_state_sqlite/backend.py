@@ -255,7 +255,9 @@ class SqliteBackend:
 
 def _resumable(error: StateStorageFull | StateBackendBusy) -> StateError:
     """The error, for a run that exists: it can be resumed once the reason of the failure is mended."""
-    advice = f"{error.suggestion}, then resume the run; what it recorded is intact"
+    advice = (
+        f"{error.suggestion}, then resume the run, or do this again: it is not recorded, and what is recorded is intact"
+    )
     return type(error)(error.message, suggestion=advice)
 
 
