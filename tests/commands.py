@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,10 +60,16 @@ def load_everything() -> None:
     gc.freeze()
 
 
-def read(asking: socket.socket) -> Wanted:
+def read(asking: socket.socket) -> Wanted | None:
+    """What is asked for; nothing if whoever asks dies while saying it."""
     length, streams, *_ = socket.recv_fds(asking, 4, 3)
     with asking.makefile("rb") as file:
-        folder, count, *rest = file.read(int.from_bytes(length)).split(bytes(1))
+        text = file.read(int.from_bytes(length))
+    if not length or len(text) < int.from_bytes(length):
+        for stream in streams:
+            os.close(stream)
+        return None
+    folder, count, *rest = text.split(bytes(1))
     words = [os.fsdecode(word) for word in rest[: int(count)]]
     pairs = (pair.partition(b"=") for pair in rest[int(count) :])
     return Wanted(streams, folder, words, {name: value for name, _, value in pairs})
@@ -114,6 +121,9 @@ class Server:
     def _fork(self) -> Wanted | None:
         asking, _ = self._listening.accept()
         wanted = read(asking)
+        if wanted is None:
+            asking.close()
+            return None
         pid = os.fork()
         if not pid:
             signal.set_wakeup_fd(-1)
@@ -142,7 +152,8 @@ class Server:
             if asking in [key.fileobj for key in self._selector.get_map().values()]:
                 self._selector.unregister(asking)
                 code = os.waitstatus_to_exitcode(status)
-                asking.send(bytes([code] if code >= 0 else [0, -code]))
+                with suppress(BrokenPipeError):  # whoever asked has died just now
+                    asking.send(bytes([code] if code >= 0 else [0, -code]))
             asking.close()
 
 
