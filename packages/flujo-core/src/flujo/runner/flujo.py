@@ -102,8 +102,7 @@ class Flujo(Generic[In, Out, Ctx]):
         manager = arguments.manager_of(state_uri, state_backend, registry, plugins)
         core = prepared_core(whole, registry if registry is not None else create_default_registry(manager))
         self._state = StateBackendManager(backend=state_backend, uri=state_uri, manager=manager, root=root)
-        self._data = mapping_of(initial_context_data, "initial_context_data")
-        self._clock, self._at_work = arguments.clock_of(clock), AtWork()
+        self._data, self._at_work = mapping_of(initial_context_data, "initial_context_data"), AtWork()
         self._forgets = arguments.of_type(delete_on_completion, "delete_on_completion", bool, "True or False")
         self._sinks = EventSinks([*arguments.sinks_of(sinks), *traced(local_tracer)], manager, root)
         self._providers = StateProviders(arguments.providers_of(state_providers), manager, root)
@@ -112,7 +111,7 @@ class Flujo(Generic[In, Out, Ctx]):
             core=core,
             backend=self._state.backend,
             codec=JsonCodec(arguments.declared_types(whole, model)),
-            clock=self._clock,
+            clock=arguments.clock_of(clock),
             events=self._sinks.stream,
             context_model=model,
             hydration=HydrationManager(self._providers, self._providers.blame, self._providers.plugin_of),
@@ -325,7 +324,7 @@ class Flujo(Generic[In, Out, Ctx]):
         """Where the run's time and money went, told from its record, wherever it is at work. Raises `RunNotFound`."""
         session = self._session
         row = await session.find(id_of(run))
-        return await read_trace(session.backend, row, self._clock.now(), pipeline=session.pipeline)
+        return await read_trace(session.backend, row, session.clock.now(), pipeline=session.pipeline)
 
     async def cancel(self, run: str | PipelineResult[Any, Any]) -> RunStatus:
         """Stop a run, wherever it is at work; the status that it has now. To resume it takes that back.
@@ -333,7 +332,7 @@ class Flujo(Generic[In, Out, Ctx]):
         `RUNNING` says that its owner has been asked. It stops at once in this event loop, elsewhere within a second,
         and what its steps need to stop. What is finished stays recorded. Raises `RunNotFound`.
         """
-        status = await self._session.backend.cancel(id_of(run), at=self._clock.now())
+        status = await self._session.backend.cancel(id_of(run), at=self._session.clock.now())
         look_now(id_of(run))
         return status
 
