@@ -8,12 +8,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flujo import Flujo, OpenContext, Pipeline, PipelineContext, PipelineResult, Step, StepConfig, cached, loop, map_
+from flujo import (
+    AgentResult,
+    Flujo,
+    OpenContext,
+    Pipeline,
+    PipelineContext,
+    PipelineResult,
+    Step,
+    StepConfig,
+    Usage,
+    agent,
+    cached,
+    loop,
+    map_,
+)
 from flujo.domain.events import CacheMissed
 from flujo.domain.interfaces import NewRun
-from flujo.exceptions import BlueprintError
+from flujo.exceptions import BlueprintError, StateUnavailable
 from flujo.infra.memory import InMemoryBackend
-from flujo.testing import FakeClock, RecordingSink
+from flujo.testing import DyingBackend, FakeClock, RecordingSink
 
 
 class Runs:
@@ -311,6 +325,31 @@ async def test_a_recorded_hit_is_recalled_as_one(runs):
     assert (recalled.recalled, recalled.cached, recalled.output) == (True, True, "x")
     assert runs.ran == ["x"] * 4
     assert later.name == "later"
+
+
+@pytest.mark.parametrize("around", ["first", "fallback"])
+async def test_a_body_that_a_dead_process_has_begun_is_gone_on_with_whatever_is_kept(runs, around):
+    async def costly(data):
+        return AgentResult(data, Usage(calls=1, tokens_in=3))
+
+    def fail(data):
+        raise ValueError("no")
+
+    part = cached("c", Pipeline([agent("a", costly), agent("b", costly)], name="body"))
+    step = part if around == "first" else Step("first", fail, fallback=part)
+    before = 0 if around == "first" else 1
+    dying = DyingBackend(runs.backend, die_after=before + 3, at="before", die=lambda: None)
+    async with Flujo(step, state_backend=dying) as flujo:
+        with pytest.raises(StateUnavailable):
+            await flujo.run("x", run_id="r")  # it is kept, and not recorded
+
+    async with Flujo(step, state_backend=runs.backend) as flujo:
+        result = await flujo.resume("r", force=True)
+        again = await flujo.replay("r")
+
+    assert (result.output, result.usage) == ("x", Usage(2, 6))
+    assert (again.output, again.usage) == ("x", Usage(2, 6))
+    assert (await runs(step)).usage == Usage()  # of another run
 
 
 async def test_a_crash_between_the_body_and_the_result_repeats_nothing_and_keeps_nothing_wrong(runs, monkeypatch):

@@ -42,14 +42,15 @@ class CachePolicy(StepPolicy[CacheStep[Any, Any]]):
                 f"cache {step.name!r} has no cache to look in", suggestion="pass RunScope(caches=CacheManager(...))"
             )
         key = caches.key(step, frame.path, frame.data, frame.context, dict(_read(core, frame, step)))
-        before = snapshot(frame.context) if step.reads_context else None
+        before, tracker = snapshot(frame.context) if step.reads_context else None, frame.run.journal.tracker
+        begun = tracker is not None and tracker.has_begun(f"{frame.path}/body")  # by a process that died before its end
         async with caches.flight(key):
             found = await caches.look_up(key, step.ttl_s)
             if isinstance(found, Hit):
-                if _done_again(frame.context, found.delta, before):
+                if not begun and _done_again(frame.context, found.delta, before):
                     pass_over(frame)
                     return Success(found.value, cached=True)
-                found = Miss(("context",))
+                found = Miss(() if begun else ("context",))
             if frame.run.events.active:
                 frame.run.events.emit(CacheMissed(frame.run.run_id, frame.path, found.changed))
             outcome = await core.execute(frame.child(step.body, frame.data, at="/body"))

@@ -119,9 +119,7 @@ class RunScope:
     def spent_under(self, path: str, *but: str) -> Usage:
         """What is recorded under the step at `path`, except in `but` and in the background, which has its own lines."""
         apart = (*but, *(each for each in self.background.lines if each != path and is_in(each, path)))
-        return self.journal.spent(
-            lambda at: at != path and is_in(at, path) and not any(is_in(at, each) for each in apart)
-        )
+        return self.journal.spent(lambda at: at != path and is_in(at, path) and not any(is_in(at, p) for p in apart))
 
 
 class ExecutionFrame(NamedTuple):

@@ -55,8 +55,7 @@ async def parts_of(
     if render is not None:
         with suppress(FlujoError):  # the step has failed by it, and its fallback had the data as it came
             data = attempt(lambda: render(frame.scope()), lambda text, _: ExecutionError(text))
-    invariants = (*frame.invariants, *plan.invariants)
-    told = _apart(frame, run, own.context, data)._replace(invariants=invariants)
+    told = _apart(frame, run, own.context, data)._replace(invariants=(*frame.invariants, *plan.invariants))
     outcome = None
     try:
         if step.holds_steps:

@@ -47,18 +47,20 @@ class Tracker:
 
     @cached_property
     def _begun(self) -> frozenset[str]:
-        """The steps with anything recorded at their paths or under them; none where no step gave up."""
-        if self._beside is None:
-            return frozenset()
-        paths = [*self._beside, *(each.path for each in self._results)]
+        """The steps with results at their paths or under them, and where a step gave up with anything recorded."""
+        paths = [*(self._beside or ()), *(each.path for each in self._results)]
         return frozenset(end for path in paths for end in _ends(path))
+
+    def has_begun(self, path: str) -> bool:
+        """Whether any result was recorded of the step at `path`, or of one in it, when the record was read."""
+        return path in self._begun
 
     def went_on(self, path: str, later: Iterable[str]) -> bool:
         """Whether one of the steps at the paths `later` had begun when the record was read, as well as that at `path`.
 
         Then what has failed at `path` or under it was gone on from. False where no step gave up: it is all the same.
         """
-        return path in self._begun and not self._begun.isdisjoint(later)
+        return self._beside is not None and path in self._begun and not self._begun.isdisjoint(later)
 
     def unused(self, under: str, but: str | None = None) -> str | None:
         """The first result that is not used of the step at the path `under`, or of the steps in it except `but`."""

@@ -28,8 +28,7 @@ _dumps = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=Fa
 
 #: Text of so many characters is quoted faster by searching it, unless it has one of these, which JSON escapes too.
 _LONG = 100
-_RARE = bytes(each for each in range(32) if each != ord("\n"))
-_WITHOUT = bytes.maketrans(_RARE, b" " * len(_RARE))
+_WITHOUT = bytes.maketrans(bytes(each for each in range(32) if each != ord("\n")), b" " * 31)
 
 _quote = json.encoder.encode_basestring  # what `_dumps` does with text, without the way there
 _scan = json.JSONDecoder(parse_constant=_no_constant).scan_once  # type: ignore[attr-defined]  # what `decode` reads with
