@@ -70,7 +70,8 @@ def _load_profile(name: str) -> None:
         # The gate is not to find on one day what it did not find on another.
         "gate": {"max_examples": _FEW, "derandomize": True, "database": None},
         "faults": {"max_examples": _MANY, "print_blob": True},
-        "unshrunk": {"phases": phases},  # where nobody reads what is found
+        # Where nobody reads what is found, and a mutant is not to be found on one day only.
+        "unshrunk": {"phases": phases, "derandomize": True, "database": None},
     }
     for each, options in profiles.items():
         hypothesis.settings.register_profile(each, deadline=None, **options)  # no test depends on how busy a machine is
