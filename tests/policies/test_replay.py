@@ -40,7 +40,8 @@ def told(result: PipelineResult[Any, Any]) -> PipelineResult[Any, Any]:
     """
     compared = {name: tuple(map(line, getattr(result, name))) for name in ("step_history", "background")}
     compared["background"] = tuple(sorted(compared["background"], key=attrgetter("path")))  # they begin when they can
-    result = result._replace(duration_s=0.0, exception=None, **compared)
+    asked = tuple(sorted(result.pending, key=attrgetter("path")))  # side by side, in any order
+    result = result._replace(duration_s=0.0, exception=None, pending=asked, **compared)
     return unpriced(result) if any(map(may_have_cancelled, lines(result))) else result
 
 
